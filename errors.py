@@ -1,0 +1,53 @@
+"""The tree of errors. Each message is one sentence that says what is wrong and what to do."""
+
+from __future__ import annotations
+
+
+class RankwiseError(Exception):
+    """Root of all errors that rankwise raises on purpose. `exit_status` is the command's."""
+
+    exit_status = 1
+
+
+class UsageError(RankwiseError):
+    """Wrong use or bad input: nothing was changed. Exit status 2."""
+
+    exit_status = 2
+
+
+class ModelError(UsageError):
+    """A network cannot be read, or is not what it was said to be."""
+
+
+class LayerError(UsageError):
+    """A layer cannot be decomposed as asked; the message is the reason in one phrase."""
+
+
+class PlanError(UsageError):
+    """A plan is malformed, or does not belong to this network."""
+
+
+class StoreError(UsageError):
+    """The database cannot be opened, read or written."""
+
+
+class BackendError(UsageError):
+    """A backend is unknown, absent on this machine, or cannot do what was asked."""
+
+
+class CalibrationError(UsageError):
+    """Calibration pictures are missing, unreadable, or not the ones a plan was made from."""
+
+
+class MeasurementError(RankwiseError):
+    """A workload could not be measured. `stage` is a `FailureStage` value."""
+
+    def __init__(self, message: str, stage: str = "run") -> None:
+        super().__init__(message)
+        self.stage = stage
+
+
+class GoalNotReached(RankwiseError):
+    """Done, but the goal was not reached (no plan satisfies the limit, ...). Exit status 3."""
+
+    exit_status = 3
