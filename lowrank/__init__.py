@@ -1,0 +1,31 @@
+"""The mathematics: what a layer becomes under a decomposition, with which weights, at what loss."""
+
+from __future__ import annotations
+
+from .factorizer import (
+    Factorizer,
+    applicable_kinds,
+    error_curve,
+    factor,
+    factorizer,
+    full_ranks,
+    layer_error,
+    lower,
+)
+from .kinds import KINDS, Kind
+from .moments import OutputMoments, default_shrinkage
+
+__all__ = [
+    "KINDS",
+    "Factorizer",
+    "Kind",
+    "OutputMoments",
+    "applicable_kinds",
+    "default_shrinkage",
+    "error_curve",
+    "factor",
+    "factorizer",
+    "full_ranks",
+    "layer_error",
+    "lower",
+]

@@ -1,0 +1,63 @@
+"""Orthonormal bases of a matrix's column space, ordered, with signs that do not wander."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float64]
+
+
+def principal_directions(gram: Matrix) -> Matrix:
+    """Eigenvectors of a symmetric matrix (n x n) as columns, by falling eigenvalue."""
+    _, vectors = np.linalg.eigh(gram)
+    return with_fixed_signs(vectors[:, ::-1])
+
+
+def with_fixed_signs(columns: Matrix) -> Matrix:
+    """Each column times +1 or -1, so that its entry of largest magnitude is positive."""
+    largest = np.abs(columns).argmax(axis=0)
+    signs = np.sign(columns[largest, np.arange(columns.shape[1])])
+    result: Matrix = columns * np.where(signs == 0, 1.0, signs)
+    return result
+
+
+def column_space(matrix: Matrix) -> Matrix | None:
+    """Orthonormal basis (rows x cols) of a tall matrix's columns; None (all of the space) for
+    a wide one. Inside it every direction can be kept, so full rank loses nothing."""
+    rows, cols = matrix.shape
+    return np.linalg.qr(matrix)[0] if rows > cols else None
+
+
+def principal_basis(matrix: Matrix, target: Matrix | None = None) -> Matrix:
+    """Directions (rows x min(rows, cols)) that hold most of `target`, within the columns of
+    `matrix`. `target` (rows x rows, positive semi-definite) defaults to matrix @ matrix.T,
+    which makes them the left singular vectors.
+
+    The eigenvectors of a Gram matrix are much faster than an SVD, and their inexactness (at
+    singular values below 1e-8 of the largest) does not matter here, because weights are
+    *projected* on them: whatever orthonormal basis it is, all of it together loses nothing.
+    """
+    space = column_space(matrix)
+    if space is None:
+        return principal_directions(matrix @ matrix.T if target is None else target)
+    if target is None:
+        inner = space.T @ matrix
+        gram = inner @ inner.T
+    else:
+        gram = space.T @ target @ space
+    return with_fixed_signs(space @ principal_directions(gram))
+
+
+def tail_errors(energies: NDArray[Any]) -> NDArray[np.float64]:
+    """Relative errors (n + 1,) when the first 0, 1, ... n of n non-negative energies are kept.
+
+    Summed from the small end, so that no difference of large numbers hides a small error.
+    Where there is no energy at all nothing can be lost: zeros.
+    """
+    tails = np.append(np.cumsum(energies[::-1])[::-1], 0.0)
+    if tails[0] <= 0:
+        return np.zeros_like(tails)
+    return np.sqrt(np.clip(tails / tails[0], 0.0, 1.0))
