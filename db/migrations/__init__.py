@@ -1,0 +1,1 @@
+"""Alembic's scripts; `db.schema.migrate` runs them on an open connection."""

@@ -1,0 +1,55 @@
+"""Which process measures, and whether it is still there."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+ELSEWHERE_GONE_AFTER = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A process on one boot of one host. `started` tells a process from a later one that
+    was given the same number."""
+
+    host: str
+    boot: str
+    pid: int
+    started: float
+
+
+def this_process() -> Owner:
+    pid = os.getpid()
+    return Owner(platform.node(), _boot(), pid, _started(pid) or 0.0)
+
+
+def is_gone(owner: Owner, session_started_at: str) -> bool:
+    """Whether nobody will write to this owner's sessions any more. A process on another
+    host cannot be seen: it counts as gone a day after its session began (a session lasts
+    minutes)."""
+    if owner.host != platform.node():
+        began = datetime.fromisoformat(session_started_at)
+        return datetime.now(UTC) - began > ELSEWHERE_GONE_AFTER
+    if owner.boot != _boot():
+        return True
+    return _started(owner.pid) != owner.started
+
+
+def _boot() -> str:
+    path = Path("/proc/sys/kernel/random/boot_id")
+    return path.read_text().strip() if path.exists() else ""
+
+
+def _started(pid: int) -> float | None:
+    """When the process was started; None when there is none, or only its corpse."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+    except psutil.Error:
+        return None
