@@ -60,4 +60,5 @@ def tail_errors(energies: NDArray[Any]) -> NDArray[np.float64]:
     tails = np.append(np.cumsum(energies[::-1])[::-1], 0.0)
     if tails[0] <= 0:
         return np.zeros_like(tails)
-    return np.sqrt(np.clip(tails / tails[0], 0.0, 1.0))
+    errors: NDArray[np.float64] = np.sqrt(np.clip(tails / tails[0], 0.0, 1.0))
+    return errors

@@ -34,7 +34,7 @@ class OutputMoments:
 
     @property
     def channels(self) -> int:
-        return self.mean.shape[0]
+        return len(self.mean)
 
     @property
     def covariance(self) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ core carries all of the scale, the 1x1 links are orthonormal.
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 
 import numpy as np
@@ -63,7 +64,7 @@ class Tucker2:
             self._tensor.shape
         )
         residual = float(np.linalg.norm(self._tensor - rebuilt))
-        return min(residual / self._energy**0.5, 1.0)
+        return min(residual / math.sqrt(self._energy), 1.0)
 
     def estimate(self, ranks: Ranks) -> float:
         """Error of the truncated HOSVD, never below `error`; free for every pair of ranks
@@ -73,7 +74,7 @@ class Tucker2:
         rank_in, rank_out = ranks
         rows_lost, columns_lost = self._lost
         lost = rows_lost[rank_out] + columns_lost[rank_out, rank_in]
-        return min(float(lost / self._energy) ** 0.5, 1.0)
+        return min(math.sqrt(lost / self._energy), 1.0)
 
     @cached_property
     def _lost(self) -> tuple[Matrix, Matrix]:

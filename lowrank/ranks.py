@@ -1,0 +1,153 @@
+"""Which ranks to take: by parameters, by VBMF, by energy; weakened and rounded to a quantum.
+
+Each rule exists for single numbers and for a layer (one rank for each unfolding of its kind).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import LayerError
+from ..records import Decomposition, LayerSpec
+from .algebra import tail_errors
+from .factorizer import error_curve, full_ranks, lower
+from .kinds import KINDS
+from .moments import OutputMoments
+from .vbmf import evbmf
+
+__all__ = [
+    "energy_rank",
+    "energy_ranks",
+    "evbmf",
+    "pr_rank",
+    "quantize",
+    "vbmf_ranks",
+    "weaken",
+]
+
+Ranks = tuple[int, ...]
+Rounding = Literal["nearest", "down", "up"]
+
+
+def pr_rank(spec: LayerSpec, kind: str, ratio: float, beta: float | None = None) -> Ranks:
+    """Parameter reduction: the largest ranks whose chain has at most params / ratio weights.
+
+    Biases are not counted. For two ranks `r_out = beta * r_in`, each limited to its full rank;
+    `beta` defaults to MUSCO's max(0.8 * C_out / C_in, 1) (msModelSlim takes 1). Each rank is
+    at least 1, even where that is too many parameters. Raises `LayerError`.
+    """
+    if not (np.isfinite(ratio) and ratio > 0):
+        raise LayerError(f"a parameter reduction must be a positive number, not {ratio}")
+    full = full_ranks(spec, kind)
+    if beta is None:
+        beta = max(0.8 * spec.out_channels / spec.in_channels, 1.0)
+    if not (np.isfinite(beta) and beta > 0):
+        raise LayerError(f"beta must be a positive number, not {beta}")
+    allowed = _weight_count(spec, Decomposition()) / ratio
+    # The count grows with the first rank, so bisection finds the largest that fits.
+    fits, fails = 0, full[0] + 1 if full else 1
+    while fails - fits > 1:
+        middle = (fits + fails) // 2
+        if _weight_count(spec, Decomposition(kind, _scaled(middle, beta, full))) <= allowed:
+            fits = middle
+        else:
+            fails = middle
+    return _scaled(max(fits, 1), beta, full)
+
+
+def _scaled(rank: int, beta: float, full: Ranks) -> Ranks:
+    wanted = (rank, *(max(1, int(beta * rank)) for _ in full[1:]))
+    return tuple(min(r, limit) for r, limit in zip(wanted, full, strict=False))
+
+
+def _weight_count(spec: LayerSpec, decomposition: Decomposition) -> int:
+    links = lower(spec, decomposition).links
+    return sum(link.params - (link.out_channels if link.bias else 0) for link in links)
+
+
+def energy_rank(errors: NDArray[Any], threshold: float) -> int:
+    """The smallest rank >= 1 that keeps at least `threshold` (in (0, 1]) of the energy.
+
+    `errors` (full + 1,) are relative errors at ranks 0 to full, as `error_curve` gives them;
+    the kept energy is 1 - error^2.
+    """
+    if not 0 < threshold <= 1:
+        raise LayerError(f"an energy threshold must be above 0 and at most 1, not {threshold}")
+    lost = np.asarray(errors, dtype=np.float64) ** 2
+    # The last error is zero up to rounding: full rank keeps everything.
+    enough = np.flatnonzero(lost[:-1] <= 1 - threshold)
+    return max(1, int(enough[0])) if len(enough) else len(lost) - 1
+
+
+def energy_ranks(
+    spec: LayerSpec,
+    kind: str,
+    weight: NDArray[Any],
+    threshold: float,
+    moments: OutputMoments | None = None,
+) -> Ranks:
+    """`energy_rank` for each rank of a kind: of the output where the kind uses moments and
+    they are given, else of each unfolding of the weight."""
+    if len(full_ranks(spec, kind)) == 1:
+        return (energy_rank(error_curve(spec, kind, weight, moments), threshold),)
+    return tuple(
+        energy_rank(tail_errors(_singular_values(matrix) ** 2), threshold)
+        for matrix in _unfoldings(spec, kind, weight)
+    )
+
+
+def _singular_values(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.linalg.svd(matrix, compute_uv=False)
+
+
+def _unfoldings(
+    spec: LayerSpec, kind: str, weight: NDArray[Any]
+) -> tuple[NDArray[np.float64], ...]:
+    full_ranks(spec, kind)
+    if weight.shape != spec.weight_shape:
+        raise LayerError(f"the weight has shape {weight.shape}, the layer {spec.weight_shape}")
+    return KINDS[kind].unfold(spec, np.asarray(weight, dtype=np.float64))
+
+
+def weaken(full: int, vbmf: int, k: float = 0.8, min_rank: int = 21) -> int:
+    """A VBMF rank moved towards full rank: `int(full - k * (full - vbmf))`, at least `min_rank`.
+
+    k = 1 is pure VBMF, k = 0 no compression. Full rank stays where VBMF found nothing (0) or
+    where it is at most `min_rank`. Rule and defaults: MUSCO `rank_selection/estimator.py`.
+    """
+    if not 0 <= k <= 1:
+        raise LayerError(f"a weakening factor must be between 0 and 1, not {k}")
+    if vbmf == 0 or full <= min_rank:
+        return full
+    return max(int(full - k * (full - vbmf)), min_rank)
+
+
+def vbmf_ranks(
+    spec: LayerSpec, kind: str, weight: NDArray[Any], k: float = 0.8, min_rank: int = 21
+) -> Ranks:
+    """Weakened EVBMF ranks of each unfolding of the weight."""
+    return tuple(
+        weaken(full, evbmf(matrix)[0], k, min_rank)
+        for full, matrix in zip(
+            full_ranks(spec, kind), _unfoldings(spec, kind, weight), strict=True
+        )
+    )
+
+
+def quantize(rank: int, quantum: int, full: int, how: Rounding = "nearest") -> int | None:
+    """The multiple of `quantum` next to `rank`, within quantum..full; a tie goes up.
+
+    None where full rank is below the quantum: there is no such multiple, drop the candidate.
+    """
+    if quantum < 1:
+        raise LayerError(f"a rank quantum must be at least 1, not {quantum}")
+    if full < quantum:
+        return None
+    shifts = {"nearest": quantum // 2, "down": 0, "up": quantum - 1}
+    if how not in shifts:
+        raise LayerError(f"ranks are rounded nearest, down or up, not {how!r}")
+    steps = (rank + shifts[how]) // quantum
+    return quantum * min(max(steps, 1), full // quantum)
