@@ -1,0 +1,83 @@
+# Every target makes its own virtual environment when there is none, or when what is to be
+# installed has changed. Variables:
+#   PYTHON       interpreter that .venv is made with (3.11, 3.12 or 3.13)
+#   TORCH_INDEX  another index for torch's wheels, such as https://download.pytorch.org/whl/cpu
+#   PYTEST_ARGS  more words for pytest, such as `-k imports`
+PYTHON      ?= python3
+TORCH_INDEX ?=
+PYTEST_ARGS ?=
+
+SHELL       := bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS   += --no-print-directory
+
+# -P keeps the working directory off sys.path: the checkout is the package itself, so its
+# modules (errors, ops, db, ...) must not be importable as top-level ones.
+RUN       := .venv/bin/python -P
+PIP       := $(RUN) -m pip --disable-pip-version-check -qq
+TYPECHECK := build/typecheck/rankwise
+
+.PHONY: help venv demo test check format wheel-test clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo        the main job on a real network"
+	@echo "make test        the whole test suite"
+	@echo "make check       lint, format, types"
+	@echo "make format      put the sources into the format that check wants"
+	@echo "make wheel-test  build the wheel and run it outside the checkout"
+	@echo "make venv        only make .venv"
+	@echo "make clean       remove .venv and everything that was built"
+
+venv: .venv/.installed
+
+.venv/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else f"rankwise needs Python 3.11 to 3.13, not {v[0]}.{v[1]}; try make PYTHON=python3.12")'
+	@echo "setting up .venv (once, a few minutes) ..."
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+ifneq ($(strip $(TORCH_INDEX)),)
+	@$(PIP) install -c constraints.txt --index-url "$(TORCH_INDEX)" torch
+endif
+	@$(PIP) install -c constraints.txt -e '.[dev,demo]'
+	@touch $@
+
+demo: venv
+	@$(RUN) examples/demo.py
+
+test: venv
+	@$(RUN) -m pytest -q $(PYTEST_ARGS)
+
+# All three are run, so that one round shows everything there is to mend.
+check: venv $(TYPECHECK)
+	@failed=0; \
+	$(RUN) -m ruff check --quiet . || failed=1; \
+	$(RUN) -m ruff format --quiet --check . || { echo "not formatted; run: make format"; failed=1; }; \
+	$(RUN) -m mypy -p rankwise | sed 's|^$(TYPECHECK)/||' || failed=1; \
+	exit $$failed
+
+format: venv
+	@$(RUN) -m ruff check --quiet --fix . || true
+	@$(RUN) -m ruff format --quiet .
+
+# See [tool.mypy] in pyproject.toml.
+$(TYPECHECK):
+	@mkdir -p $(@D)
+	@ln -sfn ../.. $@
+
+# The wheel goes into an environment of its own that sees the dependencies of .venv but, as
+# .pth files are not followed from there, not its editable rankwise.
+wheel-test: venv
+	@rm -rf build/lib build/bdist.* build/wheel && mkdir -p build/wheel
+	@$(RUN) -m build --wheel --no-isolation --outdir build/wheel . >build/wheel/log 2>&1 || { cat build/wheel/log; exit 1; }
+	@$(RUN) -m venv --without-pip build/wheel/env
+	@site='import sysconfig; print(sysconfig.get_path("purelib"))'; \
+	  $(RUN) -c "$$site" >build/wheel/deps.pth; \
+	  cp build/wheel/deps.pth "$$(build/wheel/env/bin/python -P -c "$$site")/"
+	@$(PIP) --python build/wheel/env install --no-deps build/wheel/*.whl
+	@env="$$PWD/build/wheel/env"; cd /; "$$env/bin/rankwise" --help >/dev/null; \
+	  "$$env/bin/python" -c 'import sys, rankwise; sys.exit(not rankwise.__file__.startswith(sys.prefix))'
+	@echo "wheel-test: $$(cd build/wheel && ls *.whl) runs outside the checkout"
+
+clean:
+	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,169 @@
+"""Who may import whom, read from the sources; and what a bare start may load.
+
+An import counts wherever it stands: in a function and under TYPE_CHECKING, too.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+NOT_OURS = {"tests", "docs", "benchmarks", "examples", "build", "dist"}
+
+# A unit is a module or a package right below the root.
+BOTTOM = {"records", "errors", "stats", "documents"}
+OPS = {"ops"} | BOTTOM
+LOWRANK = {"lowrank"} | OPS
+MODELS = {"models"} | LOWRANK
+SKIN = {"workflow", "report"} | BOTTOM
+MAY_IMPORT: dict[str, set[str]] = {
+    **dict.fromkeys(BOTTOM, BOTTOM),
+    "ops": OPS,
+    "lowrank": LOWRANK,
+    "backends": {"backends"} | OPS,
+    "models": MODELS,
+    "training": {"training"} | MODELS,
+    "profiler": {"profiler", "backends"} | LOWRANK,
+    "db": {"db"} | BOTTOM,
+    "search": {"search"} | BOTTOM,
+    "report": {"report"} | BOTTOM,
+    "workflow": {"workflow", "training", "profiler", "backends", "db", "search", "report"} | MODELS,
+    "cli": {"service"} | SKIN,
+    "service": {"service"} | SKIN,
+    "__init__": SKIN,
+    "__main__": {"cli"},
+}
+# The root package is loaded before anything in it, so reading its version binds nobody.
+FROM_ROOT = {"__version__"}
+
+HEAVY = {
+    *("torch", "onnx", "onnxruntime", "onnxscript", "optuna", "numpy", "scipy", "pandas"),
+    *("sqlalchemy", "alembic", "pydantic", "safetensors", "PIL", "fastapi", "uvicorn", "plotly"),
+}
+
+
+def _modules() -> dict[str, Path]:
+    """Dotted name below the root (`ops.chain`, `ops` for its `__init__`) -> file."""
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        if parts[0] in NOT_OURS or any(part.startswith(".") for part in parts):
+            continue
+        if any((parent / "pyvenv.cfg").exists() for parent in path.parents):
+            continue
+        name = parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts
+        found[".".join(name)] = path
+    return found
+
+
+MODULES = _modules()
+
+
+def _imports(name: str) -> Iterator[tuple[int, str, str]]:
+    """(line, imported module below the root or `` for the root itself, name taken from it)."""
+    path = MODULES[name]
+    package = path.relative_to(ROOT).parent.parts
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+        if not isinstance(node, ast.ImportFrom) or not node.level:
+            continue
+        up = node.level - 1
+        assert up <= len(package), f"{path}:{node.lineno} climbs out of the package"
+        base = package[: len(package) - up] + tuple((node.module or "").split("."))
+        target = ".".join(part for part in base if part)
+        for alias in node.names:
+            yield node.lineno, target, alias.name
+
+
+def _unit(target: str, taken: str) -> str:
+    """The unit that `from <target> import <taken>` reaches; `` for a name of the root's own."""
+    if target:
+        return target.split(".")[0]
+    return taken if taken in MODULES or (ROOT / taken).is_dir() else ""
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_only_what_its_layer_may(name: str) -> None:
+    unit = name.split(".")[0]
+    assert unit in MAY_IMPORT, f"{unit} is new: say in MAY_IMPORT what it may import"
+    for line, target, taken in _imports(name):
+        reached = _unit(target, taken)
+        if not reached:
+            assert taken in FROM_ROOT, f"{MODULES[name]}:{line} takes {taken} from the root package"
+            continue
+        allowed = MAY_IMPORT[unit]
+        assert reached in allowed, (
+            f"{MODULES[name]}:{line}: {unit} must not import {reached}; "
+            f"it may import {', '.join(sorted(allowed))}"
+        )
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_itself_relatively(name: str) -> None:
+    """`import rankwise.x` inside the tree loads a module twice when the folder is named else."""
+    path = MODULES[name]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names = [node.module or ""]
+        else:
+            continue
+        absolute = [n for n in names if n.split(".")[0] == "rankwise"]
+        assert not absolute, f"{path}:{node.lineno} imports {absolute[0]}; write it relatively"
+
+
+def test_the_table_of_layers_has_no_cycle() -> None:
+    """`a` may import `b` and `b` may import `a` only within the bottom layer."""
+    both = {
+        (a, b)
+        for a, allowed in MAY_IMPORT.items()
+        for b in allowed - {a}
+        if a in MAY_IMPORT.get(b, set())
+    }
+    assert {unit for pair in both for unit in pair} <= BOTTOM
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "import rankwise",
+        "import rankwise.cli",
+        "from rankwise.cli import main; sys.argv = ['rankwise', '--help']; main()",
+    ],
+    ids=["import rankwise", "import rankwise.cli", "rankwise --help"],
+)
+def test_starts_without_heavy_libraries(start: str) -> None:
+    code = f"""
+import atexit, json, sys
+atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))
+{start}
+"""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    loaded = {name.split(".")[0] for name in json.loads(done.stderr.splitlines()[-1])}
+    assert "rankwise" in loaded
+    assert not loaded & HEAVY, f"{start!r} loads {sorted(loaded & HEAVY)}: import them where used"
+
+
+def test_each_module_is_loaded_once_and_as_rankwise() -> None:
+    """Neither pytest nor a test may load a file of ours under a second name."""
+    import rankwise.records
+
+    assert Path(rankwise.records.__file__).resolve() == MODULES["records"]
+    ours = {path.resolve() for path in MODULES.values()}
+    names = [
+        name
+        for name, module in list(sys.modules.items())
+        if (file := getattr(module, "__file__", None)) and Path(file).resolve() in ours
+    ]
+    strays = [name for name in names if name.split(".")[0] not in ("rankwise", "__mp_main__")]
+    assert not strays, f"loaded under another name as well: {strays}"
