@@ -1,0 +1,109 @@
+"""When has a candidate been timed enough in this session? Feed the rule, ask the rule.
+
+It looks at the data only at scheduled rounds, `stats.EARLY_LOOKS` times before the last one,
+because every look costs confidence. It stops
+
+- on a verdict, if the session alone decides it at `stats.LOOK_CONFIDENCE` (the share of the
+  error rate that this spends is what `stats.combine` takes off the published interval);
+- on the interval wanted, if as many such sessions as there will be preparations would give
+  it. This and the next reason look at the width only, which says nothing about the side on
+  which the truth lies;
+- when the interval has stopped narrowing;
+- at the last round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from .. import stats
+from ..records import Effort, PairSummary, Verdict
+
+STALLED = 0.9
+"""Over two looks the rounds more than double, so a healthy half-width falls to 0.67; one that
+keeps more than this share of itself has stopped narrowing."""
+GROWTH = 1.5
+
+
+class StoppingRule(Protocol):
+    """One candidate against its original within one session."""
+
+    def feed(self, original_s: float, candidate_s: float) -> None:
+        """One round's pair, in seconds for one execution."""
+        ...
+
+    @property
+    def stopped(self) -> str:
+        """Why no more rounds are needed, in one phrase; empty while they are."""
+        ...
+
+    @property
+    def summary(self) -> PairSummary | None:
+        """What was fed so far; None if that is too little."""
+        ...
+
+
+RuleFactory = Callable[[Effort], StoppingRule]
+
+
+def look_schedule(min_rounds: int, max_rounds: int) -> tuple[int, ...]:
+    """Rounds at which to look: growing by about half, the last is `max_rounds`, and never
+    more than `stats.EARLY_LOOKS` come before it."""
+    first = max(min_rounds, stats.MIN_ROUNDS)
+    last = max(max_rounds, first)
+    growth = max(GROWTH, (last / first) ** (1 / stats.EARLY_LOOKS))
+    early = (round(first * growth**look) for look in range(stats.EARLY_LOOKS))
+    return (*(rounds for rounds in early if rounds < last), last)
+
+
+class PairRule:
+    """The default `StoppingRule`; see the module's text."""
+
+    def __init__(self, effort: Effort) -> None:
+        self.effort = effort
+        self.stopped = ""
+        self._looks = look_schedule(effort.min_rounds, effort.max_rounds)
+        self._original: list[float] = []
+        self._candidate: list[float] = []
+        self._widths: list[float] = []
+
+    @property
+    def summary(self) -> PairSummary | None:
+        if len(self._original) < stats.MIN_ROUNDS:
+            return None
+        return stats.summarize_pairs(np.array(self._original), np.array(self._candidate))
+
+    def feed(self, original_s: float, candidate_s: float) -> None:
+        self._original.append(original_s)
+        self._candidate.append(candidate_s)
+        if not self.stopped and len(self._original) in self._looks:
+            summary = self.summary
+            assert summary is not None  # a look comes after stats.MIN_ROUNDS
+            self.stopped = self._look(summary)
+
+    def _look(self, summary: PairSummary) -> str:
+        if summary.rounds == self._looks[-1]:
+            return "last round"
+        if decided(summary):
+            return "decided"
+        self._widths.append(half_width(summary, self.effort.preparations))
+        if self._widths[-1] <= self.effort.interval:
+            return "interval"
+        if len(self._widths) >= 3 and self._widths[-1] > STALLED * self._widths[-3]:
+            return "not narrowing"
+        return ""
+
+
+def decided(summary: PairSummary) -> bool:
+    """Does this session alone reach a verdict, at the confidence that a look asks for?"""
+    now = stats.combine([summary], stats.LOOK_CONFIDENCE, spent=0)
+    return stats.verdict(now.speedup_low, now.speedup_high) is not Verdict.UNDECIDED
+
+
+def half_width(summary: PairSummary, preparations: int) -> float:
+    """Relative half-width of the speedup's interval that `preparations` such sessions give."""
+    all_alike = stats.combine([summary] * max(preparations, 1))
+    return all_alike.speedup_high / all_alike.speedup - 1
