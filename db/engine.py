@@ -113,7 +113,8 @@ def _require_database(path: Path) -> None:
 
 def read_only(place: Place) -> StoreError:
     return StoreError(
-        f"{place.name} is read-only (the file or its folder); make both writable or give another --db"
+        f"{place.name} is read-only (the file or its folder); make both writable or give another "
+        "--db"
     )
 
 

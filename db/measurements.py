@@ -23,11 +23,10 @@ from ..records import (
     Measurement,
     MeasurementPolicy,
     PairSummary,
-    Sample,
     content_key,
 )
 from . import tables
-from .tables import failures, network_layers, networks, samples, sessions, summaries, workloads
+from .tables import failures, network_layers, networks, sessions, summaries, workloads
 from .workloads import CHUNK
 
 ID_DIGITS = 16
@@ -71,7 +70,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class Known:
     """The values behind the ids that a query may return; specs are in the network's order."""
 
     devices: Mapping[int, tuple[str, DeviceFingerprint]]
@@ -105,7 +104,7 @@ def select_measurements(connection: Connection, wanted: Wanted) -> list[Measurem
 
     An unresolved failure hides numbers: what crashed once is not offered as a candidate.
     """
-    known = _known(connection, wanted)
+    known = known_values(connection, wanted)
     entries = _entries(connection, known)
     rank = {spec_id: position for position, spec_id in enumerate(known.specs)}
 
@@ -117,7 +116,7 @@ def select_measurements(connection: Connection, wanted: Wanted) -> list[Measurem
     return [_measurement(known, *item) for item in sorted(entries.items(), key=place)]
 
 
-def _measurement(known: _Known, ids: Ids, entry: _Entry) -> Measurement:
+def _measurement(known: Known, ids: Ids, entry: _Entry) -> Measurement:
     workload_id, device_id, policy_id = ids
     _, spec_id, decomposition = known.workloads[workload_id]
     spec, names = known.specs[spec_id]
@@ -134,9 +133,10 @@ def _measurement(known: _Known, ids: Ids, entry: _Entry) -> Measurement:
     )
 
 
-def _known(connection: Connection, wanted: Wanted) -> _Known:
+def known_values(connection: Connection, wanted: Wanted) -> Known:
+    """Decode, once each, what the wanted measurements may be of."""
     specs = _specs(connection, wanted)
-    return _Known(
+    return Known(
         _devices(connection, wanted),
         _policies(connection, wanted),
         specs,
@@ -204,15 +204,15 @@ def _one_of(column: Column[Any], ids: Collection[int]) -> ColumnElement[bool]:
     return column.in_(ids) if len(ids) <= CHUNK else true()
 
 
-def _entries(connection: Connection, known: _Known) -> dict[Ids, _Entry]:
+def _entries(connection: Connection, known: Known) -> dict[Ids, _Entry]:
     entries: dict[Ids, _Entry] = defaultdict(_Entry)
-    for workload_id, device_id, policy_id, at, *numbers in _rows(
+    for workload_id, device_id, policy_id, at, *numbers in rows_of(
         connection, known, _summary_query(known)
     ):
         entry = entries[workload_id, device_id, policy_id]
         entry.summaries.append(PairSummary(*numbers))
         entry.at = max(entry.at, at)
-    for workload_id, device_id, policy_id, at, stage, reason in _rows(
+    for workload_id, device_id, policy_id, at, stage, reason in rows_of(
         connection, known, _failure_query(known)
     ):
         entry = entries[workload_id, device_id, policy_id]
@@ -221,7 +221,7 @@ def _entries(connection: Connection, known: _Known) -> dict[Ids, _Entry]:
     return entries
 
 
-def _rows(connection: Connection, known: _Known, query: Select[Any]) -> Iterator[Any]:
+def rows_of(connection: Connection, known: Known, query: Select[Any]) -> Iterator[Any]:
     """Rows whose first three columns, a measurement's ids, are all wanted."""
     for row in connection.execute(query):
         workload_id, device_id, policy_id = row[:3]
@@ -233,7 +233,7 @@ def _rows(connection: Connection, known: _Known, query: Select[Any]) -> Iterator
             yield row
 
 
-def _summary_query(known: _Known) -> Select[Any]:
+def _summary_query(known: Known) -> Select[Any]:
     table = summaries.c
     place = (table.workload_id, sessions.c.device_id, sessions.c.policy_id, sessions.c.ended_at)
     return (
@@ -244,14 +244,14 @@ def _summary_query(known: _Known) -> Select[Any]:
     )
 
 
-def _failure_query(known: _Known) -> Select[Any]:
+def _failure_query(known: Known) -> Select[Any]:
     table = failures.c
     columns = (table.workload_id, table.device_id, table.policy_id, table.at)
     query = select(*columns, table.stage, table.reason).order_by(table.id)
     return query.where(table.resolved.is_(False), _of_specs(table.workload_id, known))
 
 
-def _of_specs(column: Column[Any], known: _Known) -> ColumnElement[bool]:
+def _of_specs(column: Column[Any], known: Known) -> ColumnElement[bool]:
     if len(known.specs) > CHUNK:
         return true()
     return column.in_(select(workloads.c.id).where(workloads.c.spec_id.in_(known.specs)))
@@ -277,51 +277,3 @@ def run_summaries(
     for key, *numbers in connection.execute(query):
         found[key] = (*found.get(key, ()), PairSummary(*numbers))
     return found
-
-
-def raw_samples(connection: Connection, wanted_id: str) -> list[tuple[str, tuple[Sample, ...]]]:
-    """The samples behind a measurement's id, of the candidate and of the original that it
-    was paired with: one entry (session's uuid, samples in the order of rounds) a session."""
-    ids = _find(connection, wanted_id)
-    if ids is None:
-        return []
-    return [
-        (uuid, _pair_samples(connection, session_id, (ids[0], original_id)))
-        for session_id, uuid, original_id in _sessions_with(connection, ids)
-    ]
-
-
-def _find(connection: Connection, wanted_id: str) -> Ids | None:
-    known = _known(connection, Wanted())
-    table = summaries.c
-    joined = summaries.join(sessions, table.session_id == sessions.c.id)
-    columns = (table.workload_id, sessions.c.device_id, sessions.c.policy_id)
-    other = (failures.c.workload_id, failures.c.device_id, failures.c.policy_id)
-    queries = (select(*columns).select_from(joined).distinct(), select(*other).distinct())
-    for query in queries:
-        for row in _rows(connection, known, query):
-            ids: Ids = (row[0], row[1], row[2])
-            if known.id_of(ids) == wanted_id:
-                return ids
-    return None
-
-
-def _sessions_with(connection: Connection, ids: Ids) -> list[Any]:
-    table = sessions.c
-    with_workload = select(samples.c.session_id).where(samples.c.workload_id == ids[0])
-    query = select(table.id, table.uuid, table.original_workload_id).order_by(table.id)
-    query = query.where(table.device_id == ids[1], table.policy_id == ids[2])
-    return list(connection.execute(query.where(table.id.in_(with_workload))))
-
-
-def _pair_samples(
-    connection: Connection, session_id: int, workload_ids: Sequence[int]
-) -> tuple[Sample, ...]:
-    table = samples.c
-    query = (
-        select(table.round, workloads.c.key, table.clock, table.seconds, table.loops)
-        .select_from(samples.join(workloads, table.workload_id == workloads.c.id))
-        .where(table.session_id == session_id, table.workload_id.in_(workload_ids))
-        .order_by(table.round, workloads.c.key, table.clock)
-    )
-    return tuple(Sample(*row) for row in connection.execute(query))

@@ -99,8 +99,8 @@ def _use_wal(engine: Engine, place: Place) -> None:
                 time.sleep(0.02)
 
 
-def upgrade(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> tuple[str, Path | None]:
-    """Bring a database to the current schema; returns its version and the backup, if any.
+def upgrade(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> tuple[str, Path | None, bool]:
+    """Bring a database to the current schema: its version, the backup, whether it changed.
 
     An SQLite file is first copied to `<name>.backup-<old version>` beside it. The migrations
     run in one transaction, so a failure leaves the database as it was. Raises `StoreError`.
@@ -114,13 +114,13 @@ def upgrade(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> tuple[str, P
         if version is None:
             raise StoreError(f"{place.name} is not a rankwise database; give another one as --db")
         if version == REVISIONS[-1]:
-            return version, None
+            return version, None, False
         if version not in REVISIONS:
             require_current(place, version)
         backup = _back_up(place, version)
         with writing(engine, place) as connection:
             migrate(connection)
-        return REVISIONS[-1], backup
+        return REVISIONS[-1], backup, True
     finally:
         engine.dispose()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, func, select, update
 
 from ..errors import StoreError
 from ..records import DeviceFingerprint, Failure, MeasurementPolicy, PairSummary, Sample
-from . import processes, tables
+from . import processes
 from .tables import devices, failures, policies, samples, sessions, summaries, workloads
 from .workloads import (
     Stored,
@@ -48,9 +48,8 @@ def begin(
         "circumstances": dict(circumstances),
     }
     connection.execute(sessions.insert(), [row])
-    session_id = connection.scalar(select(sessions.c.id).where(sessions.c.uuid == row["uuid"]))
-    assert session_id is not None
-    return session_id
+    query = select(sessions.c.id).where(sessions.c.uuid == row["uuid"])
+    return int(connection.scalars(query).one())
 
 
 def add_round(connection: Connection, session_id: int, round_samples: Sequence[Sample]) -> None:
@@ -201,7 +200,7 @@ def put_summaries(
 
 def summarize(connection: Connection, session_id: int) -> dict[int, PairSummary]:
     """Summaries by workload id, from a session's raw samples: rounds in which both the
-    original and the candidate were timed, on the device's clock where both have it."""
+    original and the candidate were timed, on the clock that counts (as in `profiler.session`)."""
     original_id = connection.scalar(
         select(sessions.c.original_workload_id).where(sessions.c.id == session_id)
     )
@@ -209,11 +208,16 @@ def summarize(connection: Connection, session_id: int) -> dict[int, PairSummary]
     original = series.pop(original_id, {})
     found: dict[int, PairSummary] = {}
     for workload_id, clocks in series.items():
-        shared = sorted(original.keys() & clocks.keys())  # "device" sorts before "host"
-        summary = _paired(original[shared[0]], clocks[shared[0]]) if shared else None
+        clock = _clock_that_counts(original.keys() & clocks.keys())
+        summary = _paired(original.get(clock, {}), clocks.get(clock, {}))
         if summary is not None:
             found[workload_id] = summary
     return found
+
+
+def _clock_that_counts(clocks: Collection[str]) -> str:
+    """The device's own where there is one, else the host's."""
+    return next((name for name in ("device", "host") if name in clocks), min(clocks, default=""))
 
 
 def _paired(before: Mapping[int, float], after: Mapping[int, float]) -> PairSummary | None:
@@ -265,12 +269,11 @@ def recover(connection: Connection, session_id: int) -> None:
 
 
 def _is_empty(connection: Connection, session_id: int) -> bool:
-    return not any(
-        connection.scalar(
-            select(table.c.session_id).where(table.c.session_id == session_id).limit(1)
-        )
-        for table in (tables.samples, tables.failures)
+    queries = (
+        select(table.c.session_id).where(table.c.session_id == session_id).limit(1)
+        for table in (samples, failures)
     )
+    return all(connection.scalar(query) is None for query in queries)
 
 
 def stale_ids(connection: Connection) -> list[int]:

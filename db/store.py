@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
 
@@ -20,8 +19,23 @@ from ..records import (
     PairSummary,
     Sample,
 )
-from . import checks, documents, engine, measurements, networks, schema, sessions
-from .workloads import Stored
+from . import checks, documents, engine, measurements, networks, schema, sessions, traces
+from .workloads import NetworkRun, Stored
+
+__all__ = ["Filters", "NetworkRun", "Store", "upgrade"]
+
+
+def upgrade(url: str) -> str:
+    """Bring a database to the current schema; says in one sentence what was done.
+
+    An SQLite file is first copied to `<name>.backup-<old schema>`. Raises `StoreError`.
+    """
+    version, backup, changed = schema.upgrade(url)
+    name = engine.locate(url).name
+    if not changed:
+        return f"{name} is up to date (schema {version})"
+    kept = f"; as it was before, it is kept in {backup}" if backup else ""
+    return f"{name} was upgraded to schema {version}{kept}"
 
 
 class Filters(TypedDict, total=False):
@@ -76,11 +90,6 @@ class Store:
             opened.dispose()
             raise
         return cls(place, opened, readonly=readonly)
-
-    @staticmethod
-    def upgrade(url: str) -> tuple[str, Path | None]:
-        """Bring a database to the current schema: its version, and the backup made first."""
-        return schema.upgrade(url)
 
     def close(self) -> None:
         """Close. Sessions that were begun here and not ended are ended from their samples."""
@@ -227,7 +236,7 @@ class Store:
         """Raw samples behind a measurement, of the candidate and its original: one entry
         (the session's uuid, samples in the order of rounds) for each session."""
         with self._reading() as connection:
-            return measurements.raw_samples(connection, measurement_id)
+            return traces.raw_samples(connection, measurement_id)
 
     # Documents
 
@@ -269,6 +278,8 @@ class Store:
         return engine.reading(self._engine, self._place)
 
     def _writing(self) -> AbstractContextManager[Connection]:
+        if self._readonly and self._place.writable:
+            raise StoreError(f"{self._place.name} was opened for reading only; open it for writing")
         if self._readonly:
             raise engine.read_only(self._place)
         return engine.writing(self._engine, self._place)

@@ -96,14 +96,15 @@ def _workload_row(workload: Stored, spec_ids: Mapping[LayerSpec, int]) -> dict[s
 
 
 def intern_device(connection: Connection, fingerprint: DeviceFingerprint) -> int:
+    key = fingerprint.key
     row = {
-        "key": fingerprint.key,
+        "key": key,
         "backend": fingerprint.backend,
         "hardware_key": fingerprint.hardware_key,
         "software_key": fingerprint.software_key,
         "json": fingerprint.to_json(),
     }
-    return intern(connection, tables.devices, [row])[row["key"]]
+    return intern(connection, tables.devices, [row])[key]
 
 
 def intern_policy(connection: Connection, policy: MeasurementPolicy) -> int:
