@@ -1,0 +1,49 @@
+"""rankwise: which layers does low-rank decomposition really make faster, on this device?
+
+    import rankwise as rw
+
+    rw.profile(model, example_input, backend="torch-cpu")
+    rw.table(model)                      # a pandas frame
+    plan = rw.plan(model, backend="torch-cpu", max_error=0.1)
+    smaller = rw.apply(plan, model)
+    rw.verify(plan, model)
+
+Every verb takes the same words as the command of that name. They load on first use, so that
+importing rankwise stays instant.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .workflow.application import apply
+    from .workflow.listing import devices, layers
+    from .workflow.planning import plan
+    from .workflow.profiling import profile
+    from .workflow.tables import table
+    from .workflow.verification import verify
+
+__version__ = "0.1.0"
+__all__ = ["apply", "devices", "layers", "plan", "profile", "table", "verify"]
+
+_HOME = {
+    "apply": "application",
+    "devices": "listing",
+    "layers": "listing",
+    "plan": "planning",
+    "profile": "profiling",
+    "table": "tables",
+    "verify": "verification",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".workflow.{_HOME[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -85,8 +85,12 @@ class LayerSpec(_Jsonable):
         height, width = self.input_shape[1:]
         return (
             self.out_channels,
-            _conv_length(height + top + bottom, self.kernel_size[0], self.stride[0], self.dilation[0]),
-            _conv_length(width + left + right, self.kernel_size[1], self.stride[1], self.dilation[1]),
+            _conv_length(
+                height + top + bottom, self.kernel_size[0], self.stride[0], self.dilation[0]
+            ),
+            _conv_length(
+                width + left + right, self.kernel_size[1], self.stride[1], self.dilation[1]
+            ),
         )
 
     @property
@@ -105,10 +109,6 @@ class LayerSpec(_Jsonable):
         """Multiply-accumulates for one example (never doubled); the bias is not counted."""
         positions = _product(self.output_shape) // self.out_channels
         return _product(self.weight_shape) * positions
-
-
-def _conv_length(length: int, kernel: int, stride: int, dilation: int) -> int:
-    return (length - dilation * (kernel - 1) - 1) // stride + 1
 
 
 def _product(numbers: Iterable[int]) -> int:

@@ -1,0 +1,250 @@
+"""The JSON documents that rankwise reads and writes, as pydantic models.
+
+Their JSON Schemas under `docs/schemas/` are generated from here. Durations are seconds,
+`macs` are multiply-accumulates (never doubled) for one example, sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from . import records
+
+SCHEMA_VERSION = 1
+
+Shape = tuple[int, ...]
+Ratio = Annotated[float, Field(gt=0)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Document(_Strict):
+    """Every document says what it is and which version of its schema it follows."""
+
+    kind: str
+    schema_version: int = SCHEMA_VERSION
+
+
+class Decomposition(_Strict):
+    kind: str
+    ranks: tuple[int, ...] = ()
+    groups: int = 1
+
+    @classmethod
+    def of(cls, record: records.Decomposition) -> Decomposition:
+        return cls(kind=record.kind, ranks=record.ranks, groups=record.groups)
+
+    def record(self) -> records.Decomposition:
+        return records.Decomposition(self.kind, tuple(self.ranks), self.groups)
+
+
+class Fingerprint(_Strict):
+    backend: str
+    hardware_key: str
+    software_key: str
+    hardware: dict[str, str]
+    software: dict[str, str]
+
+    @classmethod
+    def of(cls, record: records.DeviceFingerprint) -> Fingerprint:
+        return cls(
+            backend=record.backend,
+            hardware_key=record.hardware_key,
+            software_key=record.software_key,
+            hardware=dict(record.hardware),
+            software=dict(record.software),
+        )
+
+
+class Device(_Strict):
+    backend: str
+    available: bool
+    reason: str
+    fingerprint: Fingerprint | None
+
+
+class Devices(Document):
+    kind: Literal["rankwise.devices"] = "rankwise.devices"
+    devices: list[Device]
+
+
+class Model(_Strict):
+    source: str
+    sha256: str
+    input_shape: Shape
+
+
+class Layer(_Strict):
+    name: str
+    op: str
+    spec: dict[str, Any] | None
+    spec_key: str | None
+    count: int
+    macs: int
+    params: int
+    kinds: list[str]
+    reason: str
+
+
+class Layers(Document):
+    kind: Literal["rankwise.layers"] = "rankwise.layers"
+    model: Model
+    layers: list[Layer]
+
+
+class Failure(_Strict):
+    layer: str
+    decomposition: Decomposition
+    stage: str
+    reason: str
+
+
+class Profile(Document):
+    kind: Literal["rankwise.profile"] = "rankwise.profile"
+    model: Model
+    device: Fingerprint
+    policy: dict[str, Any]
+    specs: int
+    candidates: int
+    measured: int
+    already_measured: int
+    samples: int
+    verdicts: dict[str, int]
+    failures: list[Failure]
+    elapsed_s: float
+    complete: bool
+
+
+class RowDevice(_Strict):
+    backend: str
+    hardware_key: str
+    software_key: str
+
+
+class Row(_Strict):
+    """One spec, candidate, device and policy. `layers` names all that share the spec."""
+
+    layer: str
+    layers: list[str]
+    op: str
+    spec: dict[str, Any]
+    spec_key: str
+    count: int
+    decomposition: Decomposition
+    device: RowDevice
+    policy: dict[str, Any]
+    latency_s: float
+    original_latency_s: float
+    saving_s: float
+    speedup: float
+    speedup_low: float
+    speedup_high: float
+    verdict: str
+    macs: int
+    original_macs: int
+    params: int
+    measured_at: str
+    stale: bool
+    measurement_id: str
+
+
+class Table(Document):
+    kind: Literal["rankwise.table"] = "rankwise.table"
+    rows: list[Row]
+    failures: list[Failure]
+
+
+class CalibrationNote(_Strict):
+    sha256: str
+    images: int
+    preprocess: str
+    split: dict[str, int]
+
+
+class PlannedLayer(_Strict):
+    """The decision for one layer. Kept layers have kind `original` and a reason."""
+
+    name: str
+    op: str
+    spec: dict[str, Any] | None
+    decomposition: Decomposition
+    rank_quantum: int | None
+    factors: Literal["weights", "data"] | None
+    original_latency_s: float | None
+    predicted_latency_s: float | None
+    speedup: float | None
+    speedup_low: float | None
+    speedup_high: float | None
+    verdict: str | None
+    layer_error: float | None
+    reason: str
+    measurement_ids: list[str]
+
+
+class Predicted(_Strict):
+    """What the plan promises. `network_error` was measured on the select split, before the
+    report split was read; `model_error` is the relative error of the latency model on
+    whole-network runs that it was not fitted on (null where there were none)."""
+
+    latency_s: float | None
+    speedup: float | None
+    speedup_low: float | None
+    speedup_high: float | None
+    network_error: float | None
+    model_error: float | None
+
+
+class Verification(_Strict):
+    latency_s: float
+    original_latency_s: float
+    speedup: float
+    speedup_low: float
+    speedup_high: float
+    predicted_speedup: float | None
+    fidelity: dict[str, Any]
+    device: Fingerprint
+    at: str
+
+
+class VerificationDocument(Verification, Document):
+    kind: Literal["rankwise.verification"] = "rankwise.verification"
+
+
+class Search(_Strict):
+    sampler: str
+    trials: int
+    exact_speedup: float | None
+    gap: float | None
+    seed: int
+
+
+class Plan(Document):
+    kind: Literal["rankwise.plan"] = "rankwise.plan"
+    rankwise_version: str
+    created_at: str
+    model: Model
+    device: Fingerprint
+    policies: list[dict[str, Any]]
+    objective: dict[str, Any]
+    mode: str
+    rank_selection: str
+    calibration: CalibrationNote | None
+    layers: list[PlannedLayer]
+    predicted: Predicted
+    verified: Verification | None = None
+    search: Search
+
+
+DOCUMENTS: tuple[type[Document], ...] = (
+    Devices,
+    Layers,
+    Profile,
+    Table,
+    Plan,
+    VerificationDocument,
+)
+"""Every document that a command prints or writes."""

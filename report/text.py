@@ -1,0 +1,227 @@
+"""Documents as text for a terminal."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from .. import documents
+
+COLUMNS = ("layer", "x", "decomposition", "device", "latency", "speedup", "interval", "verdict")
+_STYLE = {"FASTER": "green", "SLOWER": "red", "SAME": "dim", "UNDECIDED": "yellow"}
+
+
+def show(document: documents.Document) -> None:
+    """Print a document for a person to read on standard output."""
+    console = Console(highlight=False, width=_width())
+    _PRINTERS[type(document)](document, console)
+
+
+def _width() -> int | None:
+    """Piped output is not squeezed into 80 columns."""
+    return None if sys.stdout.isatty() else max(160, shutil.get_terminal_size().columns)
+
+
+def duration(seconds: float) -> str:
+    """A latency with three digits and the unit that suits it."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 1e-6:.3g} us"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def decomposition(value: documents.Decomposition) -> str:
+    return str(value.record())
+
+
+def cells(row: documents.Row) -> list[str]:
+    """One row of the speedup table, by `COLUMNS`."""
+    return [
+        row.layer,
+        str(row.count),
+        decomposition(row.decomposition),
+        f"{row.device.backend} {row.device.hardware_key[:6]}" + (" (stale)" if row.stale else ""),
+        duration(row.latency_s),
+        number(row.speedup, 2),
+        f"{row.speedup_low:.2f}-{row.speedup_high:.2f}",
+        row.verdict,
+    ]
+
+
+def speedup_table_text(table: documents.Table) -> str:
+    """The table, its failures, and how many rows were decided which way."""
+    stream = io.StringIO()
+    console = Console(
+        file=stream, highlight=False, width=_width(), force_terminal=sys.stdout.isatty()
+    )
+    _rows(
+        console,
+        COLUMNS,
+        (cells(row) for row in table.rows),
+        right=("x", "latency", "speedup", "interval"),
+        style=lambda line: _STYLE.get(line[-1], ""),
+    )
+    _failures(console, table.failures)
+    counts = {v: sum(row.verdict == v for row in table.rows) for v in _STYLE}
+    console.print(f"{len(table.rows)} rows: " + ", ".join(f"{n} {v}" for v, n in counts.items()))
+    return stream.getvalue()
+
+
+def _rows(
+    console: Console,
+    columns: Sequence[str],
+    lines: Iterable[Sequence[str]],
+    right: Sequence[str] = (),
+    style: Callable[[Sequence[str]], str] = lambda line: "",
+) -> None:
+    shown = RichTable(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        shown.add_column(
+            column, justify="right" if column in right else "left", no_wrap=column != "reason"
+        )
+    for line in lines:
+        shown.add_row(*line, style=style(line))
+    console.print(shown)
+
+
+def _failures(console: Console, failures: Sequence[documents.Failure]) -> None:
+    for failure in failures:
+        console.print(
+            f"failed: {failure.layer} {decomposition(failure.decomposition)}: "
+            f"{failure.stage}: {failure.reason}",
+            style="red",
+            markup=False,
+        )
+
+
+def _devices(document: documents.Devices, console: Console) -> None:
+    _rows(
+        console,
+        ("backend", "", "device", "reason"),
+        (
+            [
+                device.backend,
+                "PASS" if device.available else "-",
+                _chip(device.fingerprint),
+                device.reason,
+            ]
+            for device in document.devices
+        ),
+    )
+
+
+def _chip(fingerprint: documents.Fingerprint | None) -> str:
+    if fingerprint is None:
+        return ""
+    facts = fingerprint.hardware
+    return " ".join([facts.get("chip", ""), f"({fingerprint.hardware_key[:6]})"]).strip()
+
+
+def _layers(document: documents.Layers, console: Console) -> None:
+    _rows(
+        console,
+        ("layer", "x", "op", "shape", "MMACs", "params", "kinds or reason"),
+        (_layer_cells(layer) for layer in document.layers),
+        right=("x", "MMACs", "params"),
+    )
+    total = sum(layer.macs for layer in document.layers)
+    distinct = len({layer.spec_key for layer in document.layers if layer.spec_key})
+    console.print(
+        f"{len(document.layers)} layers, {distinct} distinct specs, {total / 1e6:.1f} MMACs"
+    )
+
+
+def _layer_cells(layer: documents.Layer) -> list[str]:
+    return [
+        layer.name,
+        str(layer.count),
+        layer.op,
+        _shape(layer.spec),
+        f"{layer.macs / 1e6:.1f}",
+        str(layer.params),
+        " ".join(layer.kinds) or layer.reason,
+    ]
+
+
+def _shape(spec: dict[str, Any] | None) -> str:
+    if spec is None:
+        return ""
+    kernel = "x".join(map(str, spec["kernel_size"])) + " " if spec["op"] == "conv2d" else ""
+    return f"{kernel}{spec['in_channels']}->{spec['out_channels']}"
+
+
+def _profile(document: documents.Profile, console: Console) -> None:
+    verdicts = ", ".join(f"{n} {verdict}" for verdict, n in sorted(document.verdicts.items()))
+    console.print(
+        f"{document.model.source} on {document.device.backend}: {document.specs} distinct layers, "
+        f"{document.candidates} candidates; measured {document.measured}, already there "
+        f"{document.already_measured}, {document.samples} samples in {document.elapsed_s:.1f} s"
+    )
+    console.print(f"verdicts: {verdicts or 'none'}")
+    _failures(console, document.failures)
+    if not document.complete:
+        console.print("not complete: time ran out; run again to go on", style="yellow")
+
+
+def _plan(document: documents.Plan, console: Console) -> None:
+    _rows(
+        console,
+        ("layer", "shape", "decision", "speedup", "layer error", "reason"),
+        (_planned_cells(layer) for layer in document.layers),
+        right=("speedup", "layer error"),
+        style=lambda line: "dim" if line[2] == "original" else "",
+    )
+    changed = sum(layer.decomposition.kind != "original" for layer in document.layers)
+    predicted = document.predicted
+    console.print(f"{changed} of {len(document.layers)} layers replaced")
+    if predicted.speedup is not None:
+        console.print(f"predicted speedup {_interval(predicted)}")
+    if predicted.network_error is not None:
+        console.print(f"network error on the select split {predicted.network_error:.4f}")
+
+
+def _planned_cells(layer: documents.PlannedLayer) -> list[str]:
+    return [
+        layer.name,
+        _shape(layer.spec),
+        decomposition(layer.decomposition),
+        number(layer.speedup, 2),
+        number(layer.layer_error),
+        layer.reason,
+    ]
+
+
+def _interval(value: documents.Predicted | documents.Verification) -> str:
+    return f"{value.speedup:.3f} [{value.speedup_low:.3f}, {value.speedup_high:.3f}]"
+
+
+def _verification(document: documents.VerificationDocument, console: Console) -> None:
+    console.print(
+        f"original {duration(document.original_latency_s)}, "
+        f"compressed {duration(document.latency_s)}"
+    )
+    console.print(f"measured speedup {_interval(document)}")
+    if document.predicted_speedup is not None:
+        console.print(f"predicted speedup {document.predicted_speedup:.3f}")
+    for name, value in document.fidelity.items():
+        shown = f"{value:.4g}" if isinstance(value, float) else str(value)
+        console.print(f"{name.replace('_', ' ')}: {shown}", markup=False)
+
+
+_PRINTERS: dict[type[documents.Document], Callable[[Any, Console], None]] = {
+    documents.Devices: _devices,
+    documents.Layers: _layers,
+    documents.Profile: _profile,
+    documents.Plan: _plan,
+    documents.VerificationDocument: _verification,
+}

@@ -1,0 +1,91 @@
+"""`rankwise apply`: from a plan and a network to the compressed network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import documents
+from ..errors import CalibrationError, PlanError
+from .assembly import Assembly, cached_moments, check_decisions, gather_moments
+from .plan_file import check_network, decisions_of, read_plan
+from .setting import load
+from .storage import DEFAULT_DB, companion
+
+if TYPE_CHECKING:
+    from ..models.network import Network
+    from ..models.pictures import Calibration
+
+
+def apply(
+    plan: documents.Plan | Path | str,
+    model: Any,
+    example_input: Any = None,
+    *,
+    output: Path | None = None,
+    db: str = DEFAULT_DB,
+    weights: Path | None = None,
+    calibration: Path | None = None,
+    preprocess: str | None = None,
+) -> Network:
+    """The compressed network; also written to `output` (.onnx, .pt2, .safetensors) if given.
+
+    Where factors were made from data, the same calibration is needed again, or its moments
+    from the cache beside the store. Raises `PlanError` for a plan of another network or one
+    that cannot be carried out, `CalibrationError` for other pictures.
+    """
+    document = read_plan(plan)
+    network = load(
+        model,
+        example_input=example_input,
+        weights=weights,
+        input_shape=document.model.input_shape,
+    )
+    pictures = plan_pictures(document, calibration, preprocess)
+    compressed = assembly_for(document, network, pictures, db).network_with(decisions_of(document))
+    if output is not None:
+        compressed.save(output)
+    return compressed
+
+
+def plan_pictures(
+    document: documents.Plan, calibration: Path | None, preprocess: str | None
+) -> Calibration | None:
+    """The plan's calibration pictures; `CalibrationError` if these are others."""
+    from ..models.pictures import load_calibration
+
+    if calibration is None:
+        return None
+    note = document.calibration
+    if note is None:
+        raise CalibrationError("this plan was made without calibration pictures: give none")
+    shape = document.model.input_shape
+    pictures = load_calibration(
+        calibration, preprocess or note.preprocess, shape, seed=document.search.seed
+    )
+    if pictures.sha256 != note.sha256:
+        raise CalibrationError(
+            f"these are not the pictures the plan was made from: their hash is "
+            f"{pictures.sha256[:12]}, the plan's {note.sha256[:12]}"
+        )
+    return pictures
+
+
+def assembly_for(
+    document: documents.Plan, network: Network, pictures: Calibration | None, db: str
+) -> Assembly:
+    """The plan's network with the factors' source as the plan says; checks that they fit."""
+    check_network(document, network)
+    decisions = decisions_of(document)
+    check_decisions(Assembly(network, {}), decisions)
+    from_data = [layer.name for layer in document.layers if layer.factors == "data"]
+    if not from_data:
+        return Assembly(network, {})
+    if document.calibration is None:
+        raise PlanError("the plan has factors from data, but does not name its calibration")
+    cache = companion(db, ".cache")
+    if pictures is None:
+        moments = cached_moments(network, document.calibration.sha256, from_data, cache)
+    else:
+        moments = gather_moments(network, pictures, from_data, cache)
+    return Assembly(network, moments)

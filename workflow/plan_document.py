@@ -1,0 +1,99 @@
+"""The plan's document: every layer of the network with its decision and its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from .. import __version__, documents
+from ..records import LayerUse
+from ..search.space import Decision, decisions, quantum_of
+
+if TYPE_CHECKING:
+    from ..models.pictures import Calibration
+    from ..search.space import Assignment, LayerChoices
+    from ..search.study import StudyResult
+    from .planning import Planner
+
+
+def plan_document(
+    planner: Planner,
+    layers: Sequence[LayerChoices],
+    chosen: Assignment,
+    predicted: documents.Predicted,
+    study: StudyResult,
+) -> documents.Plan:
+    """Every layer of the network appears, kept or replaced."""
+    setting, options = planner.setting, planner.options
+    decided = decisions(layers, chosen)
+    uses = {use.name: use for use in setting.network.layers}
+    return documents.Plan(
+        rankwise_version=__version__,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        model=setting.model,
+        device=documents.Fingerprint.of(setting.fingerprint),
+        policies=[setting.policy.to_json()],
+        objective={**asdict(planner.objective), "metric": "relative_error", "split": "select"},
+        mode="vanilla",
+        rank_selection="search",
+        calibration=_calibration(planner.calibration),
+        layers=[_layer(planner, uses[decision.name], decision) for decision in decided],
+        predicted=predicted,
+        search=documents.Search(
+            sampler=options.sampler,
+            trials=study.trials,
+            exact_speedup=_additive_speedup(planner, study),
+            gap=study.gap,
+            seed=options.seed,
+        ),
+    )
+
+
+def _additive_speedup(planner: Planner, study: StudyResult) -> float | None:
+    """The exact solution's speedup by the sum of isolated latencies, before refinement."""
+    total = planner.original_latency_s()
+    saving = study.exact.saving_s
+    return total / (total - saving) if total > saving else None
+
+
+def _calibration(pictures: Calibration | None) -> documents.CalibrationNote | None:
+    if pictures is None:
+        return None
+    return documents.CalibrationNote(
+        sha256=pictures.sha256,
+        images=pictures.images,
+        preprocess=pictures.preprocess,
+        split={
+            "fit": len(pictures.fit),
+            "select": len(pictures.select),
+            "report": len(pictures.report),
+        },
+    )
+
+
+def _layer(planner: Planner, use: LayerUse, decision: Decision) -> documents.PlannedLayer:
+    chosen = decision.choice.decomposition
+    replaced = not chosen.is_original
+    rows = planner.table.rows(use.spec.key) if use.spec else ()
+    original_s = rows[0].original_latency_s if rows else None
+    row = planner.table[use.spec.key, chosen] if use.spec and replaced else None
+    from_data = replaced and planner.assembly.from_data(use.name, chosen.kind)
+    return documents.PlannedLayer(
+        name=use.name,
+        op=use.op,
+        spec=use.spec.to_json() if use.spec else None,
+        decomposition=documents.Decomposition.of(chosen),
+        rank_quantum=quantum_of(chosen) if replaced else None,
+        factors=("data" if from_data else "weights") if replaced else None,
+        original_latency_s=row.original_latency_s if row else original_s,
+        predicted_latency_s=row.latency_s if row else original_s,
+        speedup=row.speedup if row else None,
+        speedup_low=row.speedup_low if row else None,
+        speedup_high=row.speedup_high if row else None,
+        verdict=row.verdict.value if row else None,
+        layer_error=planner.assembly.layer_error(use.name, chosen) if replaced else None,
+        reason=decision.reason,
+        measurement_ids=[row.measurement_id] if row else [r.measurement_id for r in rows],
+    )

@@ -1,0 +1,305 @@
+"""`rankwise plan`: from measured rows and measured errors to one decision for every layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import documents
+from ..backends.base import random_input
+from ..db.store import Store
+from ..errors import GoalNotReached, UsageError
+from ..models.pictures import load_calibration
+from ..records import Decomposition, LayerUse, Verdict, content_key
+from ..search.exact import solve
+from ..search.space import layer_choices
+from ..search.study import run_study
+from ..search.table import SpeedupTable
+from .assembly import Assembly, gather_moments
+from .plan_document import plan_document
+from .plan_file import write_plan
+from .refinement import decisions_of, refine
+from .reporter import Reporter, Silent
+from .sensitivity import Sensitivity
+from .setting import Setting, make_setting
+from .storage import DEFAULT_DB, companion
+from .tables import measured, rows_of
+
+if TYPE_CHECKING:
+    from ..models.pictures import Calibration
+    from ..search.space import Assignment, LayerChoices
+    from ..search.study import StudyResult
+
+SYNTHETIC_INPUTS = 8
+"""Without calibration pictures errors are measured on this many examples of unit noise."""
+
+REPAIR_STEPS = 8
+CLOSE_ENOUGH = 0.95
+"""A plan that uses this share of the error limit is not worth another repair step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What the user asked for. `max_error` limits the network error on the select split."""
+
+    max_error: float | None = None
+    target_speedup: float | None = None
+    max_params: int | None = None
+
+    def check(self) -> None:
+        if self.max_error is None and self.target_speedup is None:
+            raise UsageError("say what the plan must keep: --max-error E, or --target-speedup S")
+        for name, value in asdict(self).items():
+            if value is not None and not value > 0:
+                option = name.replace("_", "-")
+                raise UsageError(f"--{option} must be more than 0, not {value}")
+
+
+def plan(
+    model: Any,
+    example_input: Any = None,
+    *,
+    backend: str,
+    output: Path | None = None,
+    max_error: float | None = None,
+    target_speedup: float | None = None,
+    max_params: int | None = None,
+    db: str = DEFAULT_DB,
+    weights: Path | None = None,
+    input_shape: Sequence[int] | None = None,
+    batch: int | None = None,
+    threads: int = 1,
+    calibration: Path | None = None,
+    preprocess: str | None = None,
+    trials: int = 200,
+    sampler: str = "tpe",
+    refine: bool = True,
+    seed: int = 0,
+    reporter: Reporter | None = None,
+) -> documents.Plan:
+    """Choose a kind and rank for each layer; write the plan to `output` if it is given.
+
+    Only candidates whose measured verdict is FASTER are used. Raises `UsageError` if nothing
+    was measured for this network, device and policy, `GoalNotReached` (after writing the
+    best plan there is) if the limits cannot be met.
+    """
+    objective = Objective(max_error, target_speedup, max_params)
+    objective.check()
+    setting = make_setting(
+        model,
+        backend=backend,
+        example_input=example_input,
+        weights=weights,
+        input_shape=input_shape,
+        batch=batch,
+        threads=threads,
+    )
+    with Store.open(db, create=False) as store:
+        options = PlanningOptions(db, trials, sampler, refine, seed)
+        pictures = load_pictures(setting, calibration, preprocess, seed)
+        planner = Planner(setting, store, objective, options, pictures, reporter or Silent())
+        document, shortfall = planner.run()
+        store.put_plan(document.model_dump(mode="json"))
+    if output is not None:
+        write_plan(document, output)
+    if shortfall:
+        raise GoalNotReached(shortfall)
+    return document
+
+
+def load_pictures(
+    setting: Setting, calibration: Path | None, preprocess: str | None, seed: int
+) -> Calibration | None:
+    if calibration is None:
+        return None
+    return load_calibration(calibration, preprocess, setting.network.input_shape, seed=seed)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanningOptions:
+    db: str
+    trials: int
+    sampler: str
+    refine: bool
+    seed: int
+
+
+class Planner:
+    """One run of `plan`."""
+
+    def __init__(
+        self,
+        setting: Setting,
+        store: Store,
+        objective: Objective,
+        options: PlanningOptions,
+        calibration: Calibration | None,
+        reporter: Reporter,
+    ) -> None:
+        self.setting, self.store, self.objective = setting, store, objective
+        self.options, self.calibration, self.reporter = options, calibration, reporter
+        self.table = self._table()
+        self.assembly = self._assembly()
+        self.sensitivity = self._sensitivity()
+
+    def run(self) -> tuple[documents.Plan, str]:
+        """The plan, and what it is short of (empty if it keeps every limit)."""
+        layers = self._layers()
+        exact, budget = self._exact(layers)
+        study = self._study(layers, budget)
+        finalists = self._finalists(exact, study.best)
+        refined = refine(self, layers, finalists, budget)
+        chosen = refined.winner
+        document = plan_document(self, layers, chosen, refined.predicted, study)
+        return document, self._shortfall(document)
+
+    def _finalists(self, *found: Assignment) -> list[Assignment]:
+        """Different assignments whose measured network error keeps the limit."""
+        different = {assignment.key: assignment for assignment in found}
+        limit = self.objective.max_error
+        return [
+            assignment
+            for assignment in different.values()
+            if limit is None or self.sensitivity.measured(decisions_of(assignment)) <= limit
+        ]
+
+    def _shortfall(self, document: documents.Plan) -> str:
+        target, reached = self.objective.target_speedup, document.predicted.speedup
+        if target is None or (reached is not None and reached >= target):
+            return ""
+        best = "cannot be predicted" if reached is None else f"is predicted to reach {reached:.3f}"
+        return f"the target speedup {target} is out of reach; the best plan found {best}"
+
+    def _table(self) -> SpeedupTable:
+        setting = self.setting
+        found = measured(self.store, setting)
+        if not found:
+            raise UsageError(
+                f"nothing was measured for {setting.network.source} on {setting.backend_text} "
+                f"(threads {setting.policy.threads}, batch {setting.policy.batch}): run "
+                f"`rankwise profile {setting.network.source} --backend {setting.backend_text}`"
+            )
+        return SpeedupTable(rows_of(found))
+
+    def _uses(self) -> list[tuple[LayerUse, list[Decomposition]]]:
+        """Each layer with its candidates that are measurably faster."""
+        return [
+            (use, self._faster(use.spec.key) if use.spec else [])
+            for use in self.setting.network.layers
+        ]
+
+    def _faster(self, spec_key: str) -> list[Decomposition]:
+        rows = self.table.rows(spec_key)
+        return [row.decomposition for row in rows if row.verdict is Verdict.FASTER]
+
+    def _assembly(self) -> Assembly:
+        network, moments = self.setting.network, {}
+        if self.calibration is not None:
+            self.reporter.message("gathering output moments on the fit split")
+            names = [use.name for use, faster in self._uses() if faster]
+            cache = companion(self.options.db, ".cache")
+            moments = gather_moments(network, self.calibration, names, cache)
+        return Assembly(network, moments)
+
+    def _sensitivity(self) -> Sensitivity:
+        if self.calibration is not None:
+            return Sensitivity(self.assembly, self.calibration.select)
+        shape = (SYNTHETIC_INPUTS, *self.setting.network.input_shape[1:])
+        return Sensitivity(self.assembly, random_input(shape, seed=self.options.seed))
+
+    def _layers(self) -> list[LayerChoices]:
+        """Choices of every layer, errors measured in the network."""
+        uses = self._uses()
+        self._probe(uses)
+        return [
+            layer_choices(
+                use,
+                self.table.rows(use.spec.key) if use.spec else (),
+                partial(self.sensitivity.modelled_sq, use.name),
+            )
+            for use, _ in uses
+        ]
+
+    def _probe(self, uses: Sequence[tuple[LayerUse, list[Decomposition]]]) -> None:
+        probes = [
+            (use.name, [d for d in faster if d.kind == kind])
+            for use, faster in uses
+            for kind in sorted({d.kind for d in faster})
+        ]
+        for number, (name, candidates) in enumerate(probes):
+            self.reporter.progress(number, len(probes), f"sensitivity of {name}")
+            self.sensitivity.probe(name, candidates)
+
+    def _exact(self, layers: Sequence[LayerChoices]) -> tuple[Assignment, float]:
+        """The best additive plan whose *measured* network error keeps the limit, and the
+        budget of modelled squared error that led to it."""
+        limit = self.objective.max_error
+        if limit is None:
+            return self._least_error(layers)
+        budget, best = limit**2, self._solve(layers, 0.0)
+        best_budget = 0.0
+        for step in range(REPAIR_STEPS):
+            found = self._solve(layers, budget)
+            error = self.sensitivity.measured(decisions_of(found))
+            self.reporter.progress(step, REPAIR_STEPS, f"repair: network error {error:.4f}")
+            if error <= limit and found.saving_s >= best.saving_s:
+                best, best_budget = found, budget
+            if error == 0 or CLOSE_ENOUGH * limit <= error <= limit:
+                break
+            aim = (1 + CLOSE_ENOUGH) / 2 * limit
+            budget *= min(4.0, max(0.25, (aim / error) ** 2))
+        return best, best_budget
+
+    def _solve(self, layers: Sequence[LayerChoices], budget: float) -> Assignment:
+        return solve(layers, max_error_sq=budget, max_params=self.objective.max_params)
+
+    def _least_error(self, layers: Sequence[LayerChoices]) -> tuple[Assignment, float]:
+        """The plan of least modelled error that reaches the speedup asked for."""
+        assert self.objective.target_speedup is not None
+        total = self.original_latency_s()
+        saving = total * (1 - 1 / self.objective.target_speedup)
+        try:
+            found = solve(
+                layers,
+                max_error_sq=None,
+                max_params=self.objective.max_params,
+                min_saving_s=saving,
+            )
+        except GoalNotReached:
+            found = solve(layers, max_error_sq=None, max_params=self.objective.max_params)
+        return found, found.error_sq
+
+    def original_latency_s(self) -> float:
+        """Sum over the network's layers of what each takes alone."""
+        return sum(
+            rows[0].original_latency_s
+            for use in self.setting.network.layers
+            if use.spec and (rows := self.table.rows(use.spec.key))
+        )
+
+    def _study(self, layers: Sequence[LayerChoices], budget: float) -> StudyResult:
+        name = content_key(
+            [
+                self.setting.network.sha256,
+                self.setting.fingerprint.key,
+                self.setting.policy.key,
+                asdict(self.objective),
+                self.options.sampler,
+                self.options.seed,
+                round(budget, 12),
+            ]
+        )
+        return run_study(
+            layers,
+            max_error_sq=budget,
+            max_params=self.objective.max_params,
+            trials=self.options.trials,
+            sampler=self.options.sampler,
+            seed=self.options.seed,
+            storage=companion(self.options.db, ".optuna.db"),
+            study_name=name,
+            on_trial=lambda done, total: self.reporter.progress(done, total, "Optuna study"),
+        )

@@ -1,0 +1,133 @@
+"""Finalists timed as whole networks, and what a plan may promise.
+
+Isolated savings do not add up to the network's: they are nearly always a little too hopeful.
+The latency model is therefore: measured latency of the original network minus `scale` times
+the sum of the savings, `scale` being fitted on whole-network runs of *other* plans than the
+one that is promised, in the same sessions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .. import documents
+from ..records import Comparison, Decomposition
+from ..search.exact import solve
+from ..search.prediction import fit_scale, predict
+from .network_runs import can_time, compare_networks
+
+if TYPE_CHECKING:
+    from ..search.space import Assignment, LayerChoices
+    from .planning import Planner
+
+TRAINING_BUDGETS = (0.2, 0.5, 2.0)
+"""Plans that the latency model is fitted on: these multiples of the squared error budget."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refined:
+    winner: Assignment
+    predicted: documents.Predicted
+
+
+def decisions_of(assignment: Assignment) -> dict[str, Decomposition]:
+    """The layers that an assignment replaces, and by what."""
+    pairs = zip(assignment.names, assignment.choices, strict=True)
+    return {n: c.decomposition for n, c in pairs if not c.decomposition.is_original}
+
+
+def refine(
+    planner: Planner,
+    layers: Sequence[LayerChoices],
+    finalists: Sequence[Assignment],
+    budget: float,
+) -> Refined:
+    """The finalist whose whole network is fastest; the original if none is faster than it.
+
+    Without refinement the finalist with the most saving wins, and the promise rests on the
+    sum of isolated latencies.
+    """
+    unchanged = solve(layers, max_error_sq=0.0)
+    nothing = unchanged if not decisions_of(unchanged) else _original(layers)
+    candidates = [a for a in finalists if decisions_of(a)]
+    reason = can_time(planner.setting)
+    if planner.options.refine and reason:
+        planner.reporter.message(f"not refined in the network: {reason}")
+    if not candidates:
+        return Refined(nothing, _promise(planner, nothing, None, {}))
+    if reason or not planner.options.refine:
+        best = max(candidates, key=lambda a: a.saving_s)
+        return Refined(best, _promise(planner, best, None, {}))
+    return _measured(planner, layers, candidates, budget, nothing)
+
+
+def _measured(
+    planner: Planner,
+    layers: Sequence[LayerChoices],
+    candidates: Sequence[Assignment],
+    budget: float,
+    nothing: Assignment,
+) -> Refined:
+    planner.reporter.message("timing finalists as whole networks")
+    finalists = {assignment.key: assignment for assignment in candidates}
+    training = _training_plans(layers, budget, finalists)
+    everyone = {**finalists, **training}
+    networks = {key: planner.assembly.network_with(decisions_of(a)) for key, a in everyone.items()}
+    descriptions: dict[str, dict[str, object]] = {
+        key: {n: d.to_json() for n, d in decisions_of(a).items()} for key, a in everyone.items()
+    }
+    found = compare_networks(planner.setting, planner.store, networks, descriptions)
+    winner = max(finalists, key=lambda key: found[key].speedup)
+    runs = {key: (everyone[key], found[key]) for key in everyone}
+    if found[winner].speedup_low <= 1:
+        return Refined(nothing, _promise(planner, nothing, None, runs))
+    return Refined(finalists[winner], _promise(planner, finalists[winner], winner, runs))
+
+
+def _training_plans(
+    layers: Sequence[LayerChoices], budget: float, finalists: dict[str, Assignment]
+) -> dict[str, Assignment]:
+    found = [solve(layers, max_error_sq=share * budget) for share in TRAINING_BUDGETS]
+    return {a.key: a for a in found if decisions_of(a) and a.key not in finalists}
+
+
+def _original(layers: Sequence[LayerChoices]) -> Assignment:
+    from ..search.space import Assignment
+
+    names = tuple(layer.name for layer in layers)
+    return Assignment(names, tuple(layer.choices[0] for layer in layers))
+
+
+def _promise(
+    planner: Planner,
+    chosen: Assignment,
+    key: str | None,
+    runs: dict[str, tuple[Assignment, Comparison]],
+) -> documents.Predicted:
+    """What the latency model says of `chosen`, fitted on the runs of all the others."""
+    others = [(a.saving_s, c) for k, (a, c) in runs.items() if k != key]
+    scale, scale_se, _ = fit_scale([(saving, c.saving_s) for saving, c in others])
+    original_s = (
+        sum(c.original_latency_s for _, c in runs.values()) / len(runs)
+        if runs
+        else planner.original_latency_s()
+    )
+    changed = [c for c in chosen.choices if not c.decomposition.is_original]
+    latency, speedup, low, high = predict(
+        original_s,
+        [c.saving_s for c in changed],
+        [c.saving_se_s for c in changed],
+        scale,
+        scale_se,
+    )
+    measured = runs[key][1].speedup if key else None
+    return documents.Predicted(
+        latency_s=latency,
+        speedup=speedup,
+        speedup_low=low,
+        speedup_high=high,
+        network_error=planner.sensitivity.measured(decisions_of(chosen)),
+        model_error=abs(speedup / measured - 1) if measured else None,
+    )

@@ -1,0 +1,130 @@
+"""`rankwise table`: from the store's measurements to rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .. import documents
+from ..errors import UsageError
+from ..records import Decomposition, LayerSpec, Measurement
+from .storage import DEFAULT_DB
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..db.store import Store
+    from ..search.table import FailedRow, TableRow
+    from .setting import Setting
+
+
+def table(model: str | None = None, *, db: str = DEFAULT_DB, **filters: Any) -> pd.DataFrame:
+    """The per-layer speedup table as a pandas frame; filters as in `table_document`."""
+    from ..report.formats import frame
+
+    return frame(table_document(db=db, model=model, **filters))
+
+
+def table_document(
+    *,
+    db: str = DEFAULT_DB,
+    model: str | None = None,
+    devices: Sequence[str] = (),
+    layer: str | None = None,
+    phase: str | None = None,
+) -> documents.Table:
+    """Rows of one network or of all; one row a spec, candidate, device and policy.
+
+    `model` is a source or SHA-256 as it was profiled; `devices` are backends or hardware
+    keys. Raises `UsageError` if the store does not know the network.
+    """
+    from ..db.store import Store
+
+    with Store.open(db, create=False, readonly=True) as store:
+        sha256 = _find_network(store, model)
+        found = store.measurements(network_sha=sha256, layer=layer, phase=phase)
+        return document_of(_on_devices(found, devices))
+
+
+def _find_network(store: Store, model: str | None) -> str | None:
+    if model is None:
+        return None
+    sha256 = store.find_network(model)
+    if sha256 is None:
+        known = ", ".join(sorted({source for _, source, _ in store.networks()})) or "none"
+        raise UsageError(f"no network {model!r} was profiled into this store; known are: {known}")
+    return sha256
+
+
+def _on_devices(found: list[Measurement], devices: Sequence[str]) -> list[Measurement]:
+    if not devices:
+        return found
+    return [
+        m
+        for m in found
+        if m.fingerprint.backend in devices or m.fingerprint.hardware_key in devices
+    ]
+
+
+def measured(store: Store, setting: Setting) -> list[Measurement]:
+    """All that the store has of the setting's network, device and policy."""
+    return store.measurements(
+        network_sha=setting.network.sha256,
+        fingerprint_key=setting.fingerprint.key,
+        policy_key=setting.policy.key,
+    )
+
+
+def rows_of(measurements: Sequence[Measurement]) -> list[TableRow]:
+    """Savings, speedups and verdicts; see `search.table`."""
+    from ..search.table import speedup_table
+
+    return speedup_table(measurements, costs)
+
+
+def costs(spec: LayerSpec, decomposition: Decomposition) -> tuple[int, int]:
+    """MACs and parameters of a layer once it is decomposed."""
+    from ..lowrank import lower
+
+    chain = lower(spec, decomposition)
+    return chain.macs, chain.params
+
+
+def document_of(measurements: Sequence[Measurement]) -> documents.Table:
+    """The table's document, failures included."""
+    from ..search.table import failed_rows
+
+    return documents.Table(
+        rows=[_row(row) for row in rows_of(measurements)],
+        failures=[_failure(row) for row in failed_rows(measurements)],
+    )
+
+
+_SAME_NAME = [
+    name
+    for name in documents.Row.model_fields
+    if name not in ("layers", "spec", "decomposition", "device", "policy", "verdict")
+]
+
+
+def _row(row: TableRow) -> documents.Row:
+    return documents.Row(
+        **{name: getattr(row, name) for name in _SAME_NAME},
+        layers=list(row.layers),
+        spec=row.spec.to_json(),
+        decomposition=documents.Decomposition.of(row.decomposition),
+        device=documents.RowDevice(
+            backend=row.backend, hardware_key=row.hardware_key, software_key=row.software_key
+        ),
+        policy=row.policy.to_json(),
+        verdict=row.verdict.value,
+    )
+
+
+def _failure(row: FailedRow) -> documents.Failure:
+    return documents.Failure(
+        layer=row.layer,
+        decomposition=documents.Decomposition.of(row.decomposition),
+        stage=row.stage,
+        reason=row.reason,
+    )
