@@ -85,13 +85,13 @@ class LayerSpec(_Jsonable):
         height, width = self.input_shape[1:]
         return (
             self.out_channels,
-            _conv_length(
-                height + top + bottom, self.kernel_size[0], self.stride[0], self.dilation[0]
-            ),
-            _conv_length(
-                width + left + right, self.kernel_size[1], self.stride[1], self.dilation[1]
-            ),
+            self._length(0, height + top + bottom),
+            self._length(1, width + left + right),
         )
+
+    def _length(self, axis: int, padded: int) -> int:
+        reach = self.dilation[axis] * (self.kernel_size[axis] - 1)
+        return (padded - reach - 1) // self.stride[axis] + 1
 
     @property
     def weight_shape(self) -> tuple[int, ...]:

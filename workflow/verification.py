@@ -71,9 +71,8 @@ def verify(
         comparison = compare_networks(setting, store, {key: compressed}, {key: description})[key]
         fidelity = _fidelity(setting.network, compressed, pictures)
         result = _document(document, setting, comparison, fidelity)
-        store.put_verification(
-            content_key(_decisions_json(document)), result.model_dump(mode="json")
-        )
+        plan_key = store.put_plan(document.model_dump(mode="json"))
+        store.put_verification(plan_key, result.model_dump(mode="json"))
     _note(document, plan, result)
     _require_agreement(document, result)
     return result
