@@ -248,3 +248,11 @@ DOCUMENTS: tuple[type[Document], ...] = (
     VerificationDocument,
 )
 """Every document that a command prints or writes."""
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """JSON Schemas by file name, as they are published under `docs/schemas/`."""
+    return {
+        f"{document.model_fields['kind'].default}.schema.json": document.model_json_schema()
+        for document in DOCUMENTS
+    }

@@ -152,10 +152,10 @@ class Profiling:
 
     def _sweep(self, tasks: list[LayerTask]) -> None:
         from ..profiler.bench import ChildBench
-        from ..profiler.sweep import sweep
+        from ..profiler.sweep import planned_sessions, sweep
 
         setting = self.setting
-        total = sum(self.effort.preparations - task.sessions_done for task in tasks)
+        total = planned_sessions(tasks, self.effort)
         with closing(
             ChildBench(setting.backend_text, setting.policy, self.effort.timeout_s)
         ) as bench:
