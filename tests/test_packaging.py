@@ -100,6 +100,13 @@ def test_wheel_holds_every_module_and_nothing_else(wheel: Path) -> None:
         for path in _folder(package).glob("*.py")
     }
     assert modules <= shipped, f"not in the wheel: {sorted(modules - shipped)}"
+    data = {
+        Path("rankwise", path.relative_to(ROOT)).as_posix()
+        for package in PACKAGES[1:]  # the root's other files are the repository's, not ours
+        for path in _folder(package).iterdir()
+        if path.is_file() and path.suffix not in (".py", ".pyc") and path.name[0] != "."
+    }
+    assert data <= shipped, f"add to [tool.setuptools.package-data]: {sorted(data - shipped)}"
     extra = {name for name in shipped - modules if name.endswith(".py")}
     assert not extra, f"in the wheel, but in no package: {sorted(extra)}"
     assert "rankwise/py.typed" in shipped
