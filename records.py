@@ -241,10 +241,10 @@ class Effort:
     """
 
     interval: float = 0.02
-    min_rounds: int = 8
+    min_rounds: int = 10
     max_rounds: int = 40
     preparations: int = 2
-    round_s: float = 0.02
+    round_s: float = 0.012
     timeout_s: float = 120.0
     max_time_s: float | None = None
 

@@ -197,7 +197,7 @@ def _pool(
     """Random-effects mean and half-width for each owner; see the module's text."""
 
     def total(values: Floats) -> Floats:
-        return np.bincount(owner, values)
+        return np.asarray(np.bincount(owner, values), dtype=np.float64)
 
     sessions = np.bincount(owner)
     prior = total(np.square(prior_sd)) / sessions
@@ -221,7 +221,7 @@ def _between(
     2007, eq. 6), weights from the prior; 0 where there is one session."""
 
     def total(values: Floats) -> Floats:
-        return np.bincount(owner, values)
+        return np.asarray(np.bincount(owner, values), dtype=np.float64)
 
     weights = 1 / (prior[owner] + variances)
     sums, squares = total(weights), total(weights**2)

@@ -107,7 +107,7 @@ class _Session:
         self.original = original.key
         self.rules = {candidate.key: self.make_rule(self.effort) for candidate in candidates}
         for workload in (original, *candidates):
-            if workload.key == self.original or workload.key in self.rules:
+            if self.rules:  # nothing is left once the original has failed
                 yield from self._ready(workload)
 
     def _ready(self, workload: Workload) -> Generator[WorkloadFailed, None, None]:

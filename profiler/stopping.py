@@ -22,10 +22,7 @@ import numpy as np
 from .. import stats
 from ..records import Effort, PairSummary, Verdict
 
-STALLED = 0.9
-"""Over two looks the rounds more than double, so a healthy half-width falls to 0.67; one that
-keeps more than this share of itself has stopped narrowing."""
-GROWTH = 1.5
+GROWTH = 1.4
 
 
 class StoppingRule(Protocol):
@@ -50,7 +47,7 @@ RuleFactory = Callable[[Effort], StoppingRule]
 
 
 def look_schedule(min_rounds: int, max_rounds: int) -> tuple[int, ...]:
-    """Rounds at which to look: growing by about half, the last is `max_rounds`, and never
+    """Rounds at which to look: growing by two fifths, the last is `max_rounds`, and never
     more than `stats.EARLY_LOOKS` come before it."""
     first = max(min_rounds, stats.MIN_ROUNDS)
     last = max(max_rounds, first)
@@ -92,9 +89,16 @@ class PairRule:
         self._widths.append(half_width(summary, self.effort.preparations))
         if self._widths[-1] <= self.effort.interval:
             return "interval"
-        if len(self._widths) >= 3 and self._widths[-1] > STALLED * self._widths[-3]:
-            return "not narrowing"
-        return ""
+        return "not narrowing" if self._stalled() else ""
+
+    def _stalled(self) -> bool:
+        """Are the last two half-widths together no smaller than the two before them? Over two
+        looks a healthy one falls to 0.7. (Comparing single looks would give up on every fifth
+        healthy series: a width from few rounds is rough.)"""
+        if len(self._widths) < 4:
+            return False
+        first, second, third, fourth = self._widths[-4:]
+        return third * fourth >= first * second
 
 
 def decided(summary: PairSummary) -> bool:

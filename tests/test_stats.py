@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats as scipy_stats
+
 from rankwise.records import PairSummary, Verdict
 from rankwise.stats import (
     MIN_ROUNDS,
@@ -15,7 +17,6 @@ from rankwise.stats import (
     t_quantile,
     verdict,
 )
-from scipy import stats as scipy_stats
 
 PREPARATION_SD = 0.005
 

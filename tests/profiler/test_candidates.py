@@ -1,0 +1,82 @@
+"""Candidates: on the grid, cheaper than the original, spread, in the same order every time."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rankwise.lowrank import full_ranks, lower
+from rankwise.profiler.candidates import default_candidates, dropped
+from rankwise.records import LayerSpec
+
+
+def conv(in_channels: int, out_channels: int, size: int, kernel: int, groups: int = 1) -> LayerSpec:
+    return LayerSpec(
+        "conv2d",
+        in_channels,
+        out_channels,
+        (in_channels, size, size),
+        (kernel, kernel),
+        padding=(kernel // 2,) * 4,
+        groups=groups,
+    )
+
+
+channels = st.integers(1, 300)
+specs = st.one_of(
+    st.builds(conv, channels, channels, st.integers(1, 20), st.sampled_from([1, 3, 5])),
+    st.builds(lambda i, o: LayerSpec("linear", i, o, (i,)), channels, channels),
+)
+
+
+@given(specs, st.sampled_from([1, 4, 8, 16, 64]), st.integers(1, 9))
+def test_every_candidate_is_on_the_grid_and_saves(spec: LayerSpec, quantum: int, most: int) -> None:
+    found = default_candidates(spec, None, quantum, most)
+    assert len(set(found)) == len(found)
+    assert found == default_candidates(spec, None, quantum, most)
+    for decomposition in found:
+        assert all(rank % quantum == 0 for rank in decomposition.ranks)
+        limits = full_ranks(spec, decomposition.kind)
+        assert all(1 <= r <= f for r, f in zip(decomposition.ranks, limits, strict=True))
+        assert lower(spec, decomposition).macs < spec.macs
+    kinds = [decomposition.kind for decomposition in found]
+    assert all(kinds.count(kind) <= most for kind in kinds)
+    assert not set(kinds) & set(dropped(spec, None, quantum))
+
+
+def test_ranks_span_what_can_be_gained() -> None:
+    spec = conv(1024, 256, 14, 1)
+    ranks = [d.ranks[0] for d in default_candidates(spec, None, 16)]
+    break_even = 1024 * 256 / (1024 + 256)
+    assert len(ranks) == 8
+    assert ranks == sorted(ranks)
+    assert ranks[0] < 0.25 * break_even
+    assert 0.8 * break_even < ranks[-1] < break_even
+
+
+def test_tucker_pairs_keep_the_aspect_of_the_channels() -> None:
+    found = default_candidates(conv(128, 256, 14, 3), ["tucker2"], 16)
+    assert found
+    for decomposition in found:
+        rank_in, rank_out = decomposition.ranks
+        assert rank_out == 2 * rank_in
+
+
+def test_dropped_kinds_have_reasons() -> None:
+    assert dropped(conv(3, 64, 224, 7), None, 16) == {
+        "tucker2": "full rank 3 is below the rank quantum 16"
+    }
+    assert dropped(conv(16, 16, 8, 1), None, 16) == {
+        "svd": "no multiple of 16 saves multiply-accumulates"
+    }
+
+
+@pytest.mark.parametrize("kinds", [[], ["original"], ["svd"]])
+def test_kinds_that_do_not_apply_give_none(kinds: list[str]) -> None:
+    assert default_candidates(conv(64, 64, 8, 3), kinds, 16) == []
+
+
+def test_grouped_layers_have_no_candidates() -> None:
+    assert default_candidates(conv(64, 64, 8, 3, groups=64), None, 16) == []
+    assert dropped(conv(64, 64, 8, 3, groups=64), None, 16) == {}
