@@ -1,0 +1,1 @@
+"""Networks in and out: read layers, calibrate, replace layers by chains, compare outputs."""

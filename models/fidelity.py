@@ -1,0 +1,79 @@
+"""How close outputs are to the original network's. Numbers in, numbers out.
+
+Fidelity is no accuracy: accuracy needs labels or a ground truth.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import UsageError
+
+Array = NDArray[Any]
+
+
+def relative_error(reference: Array, outputs: Array) -> float:
+    """The network error ||outputs - reference|| / ||reference||, over all pictures together.
+
+    Infinite if `outputs` holds a number that is not finite, or the reference is all zero and
+    `outputs` is not. Raises `UsageError` if the shapes differ.
+    """
+    first, second = _pair(reference, outputs)
+    difference = float(np.linalg.norm(second - first))
+    if difference == 0:
+        return 0.0
+    norm = float(np.linalg.norm(first))
+    return difference / norm if norm and math.isfinite(difference) else math.inf
+
+
+def psnr(reference: Array, outputs: Array, peak: float = 1.0) -> float:
+    """Peak signal-to-noise ratio in dB: 10 log10(peak^2 / mean squared error).
+
+    `peak` is the largest value that a signal can take. Infinite for equal arrays, minus
+    infinite where `outputs` holds a number that is not finite.
+    """
+    first, second = _pair(reference, outputs)
+    error = float(np.mean((second - first) ** 2))
+    if error == 0:
+        return math.inf
+    return 10 * math.log10(peak**2 / error) if math.isfinite(error) else -math.inf
+
+
+def top1_agreement(reference: Array, outputs: Array) -> float:
+    """Share of rows of (pictures, classes) whose largest column is the same."""
+    first, second = _pair(reference, outputs)
+    return float(np.mean(first.argmax(axis=1) == second.argmax(axis=1)))
+
+
+def fidelity(reference: Array, outputs: Array) -> dict[str, float]:
+    """All that outputs alone can say; `psnr` takes the reference's range as its peak.
+
+    `top1_agreement` only where outputs are (pictures, classes) with more than one class.
+    Equal outputs have no finite PSNR, so it is left out then (JSON knows no infinity).
+    """
+    first, second = _pair(reference, outputs)
+    result = {
+        "relative_error": relative_error(first, second),
+        "max_abs_error": float(np.abs(second - first).max(initial=0.0)),
+    }
+    peak = float(first.max() - first.min())
+    ratio = psnr(first, second, peak) if peak > 0 else math.inf
+    if math.isfinite(ratio):
+        result["psnr"] = ratio
+    if first.ndim == 2 and first.shape[1] > 1:
+        result["top1_agreement"] = top1_agreement(first, second)
+    return result
+
+
+def _pair(reference: Array, outputs: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if reference.shape != outputs.shape:
+        raise UsageError(
+            f"outputs of shape {outputs.shape} cannot be compared with {reference.shape}"
+        )
+    if not reference.size:
+        raise UsageError("there are no outputs to compare")
+    return reference.astype(np.float64), outputs.astype(np.float64)

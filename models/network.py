@@ -1,0 +1,141 @@
+"""What a network is, whatever it was written in."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BackendError, ModelError
+from ..ops.chain import Chain, LinkWeights
+from ..records import LayerUse
+
+if TYPE_CHECKING:
+    from ..lowrank import OutputMoments
+
+Replacements = Mapping[str, tuple[Chain, Sequence[LinkWeights]]]
+"""By layer name: the chain that takes the layer's place, and its weights."""
+
+
+class Network(Protocol):
+    """A network with one image-like input, read once; never changed in place."""
+
+    @property
+    def source(self) -> str:
+        """What the user asked for: a zoo name, a path, `package.module:callable`."""
+        ...
+
+    @property
+    def framework(self) -> Literal["torch", "onnx"]: ...
+
+    @property
+    def sha256(self) -> str:
+        """Of structure and weights; equal wherever the same network is read."""
+        ...
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """With the batch."""
+        ...
+
+    @property
+    def layers(self) -> tuple[LayerUse, ...]:
+        """Every convolution and linear layer once, in the network's order."""
+        ...
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """By layer name: what a reader should know (a layer used several times)."""
+        ...
+
+    def weights(self, name: str) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """Weight as `LayerSpec.weight_shape` says, and bias. Raises `ModelError`."""
+        ...
+
+    def outputs(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
+        """The compared output for inputs (n, ...): (n, ...)."""
+        ...
+
+    def output_moments(
+        self, inputs: NDArray[Any], names: Sequence[str]
+    ) -> dict[str, OutputMoments]:
+        """Moments of the named layers' outputs over all pictures and positions."""
+        ...
+
+    def replaced(self, replacements: Replacements) -> Network:
+        """A copy in which the named layers are chains; this network stays as it is."""
+        ...
+
+    def workload(self, key: str, backend_accepts: Sequence[type], folder: Path) -> Any:
+        """Itself as a workload that the backend takes; files go into `folder`."""
+        ...
+
+    def to_onnx(self, path: Path) -> Path: ...
+
+    def save(self, path: Path) -> Path:
+        """Write by suffix (`.onnx`, `.safetensors`, `.pt2`), whole or not at all."""
+        ...
+
+
+def layer_named(layers: Sequence[LayerUse], name: str) -> LayerUse:
+    """The layer of that name; `ModelError` names some that exist."""
+    for use in layers:
+        if use.name == name:
+            return use
+    known = ", ".join(use.name for use in layers[:5])
+    raise ModelError(f"the network has no layer {name!r}; it has {known or 'none'}, ...")
+
+
+def check_replacements(layers: Sequence[LayerUse], replacements: Replacements) -> None:
+    """Raise `ModelError` unless every chain has the shapes of the layer it replaces."""
+    for name, (chain, _) in replacements.items():
+        spec = layer_named(layers, name).spec
+        if spec is None:
+            raise ModelError(f"layer {name!r} cannot be replaced")
+        if (chain.input_shape, chain.output_shape) != (spec.input_shape, spec.output_shape):
+            raise ModelError(
+                f"layer {name!r} takes {spec.input_shape} to {spec.output_shape}, "
+                f"its replacement {chain.input_shape} to {chain.output_shape}"
+            )
+
+
+def linear_input_shape(shape: Sequence[int], batch: int) -> tuple[int, ...] | None:
+    """One example's input of a linear layer that was given `shape`, batch included.
+
+    Networks fold the batch into other axes ((N*T, C), (T, N, C)); what counts for the cost is
+    the number of rows per example. None if rows do not divide by the batch.
+    """
+    if len(shape) > 1 and shape[0] == batch:
+        return tuple(shape[1:])
+    rows = math.prod(shape[:-1])
+    return None if rows % batch else (rows // batch, shape[-1])
+
+
+def choose_workload(
+    backend_accepts: Sequence[type], makers: Mapping[str, Callable[[type], Any]]
+) -> Any:
+    """The first of `makers`' workload types, by name, that the backend takes.
+
+    By name, because networks do not import backends. Raises `BackendError` if none fits.
+    """
+    accepted = {kind.__name__: kind for kind in backend_accepts}
+    for name, make in makers.items():
+        if name in accepted:
+            return make(accepted[name])
+    raise BackendError("this backend cannot run whole networks of this framework")
+
+
+def file_name(key: str) -> str:
+    """A workload's key as part of a file name."""
+    return re.sub(r"[^\w.-]+", "_", key)[:80] or "network"
+
+
+def first_line(error: BaseException) -> str:
+    """An error of a library as part of one sentence."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:300].rstrip(".")

@@ -1,0 +1,198 @@
+"""A network that is an ONNX graph."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto, numpy_helper
+
+from ..errors import ModelError, UsageError
+from ..lowrank import OutputMoments
+from ..records import LayerUse
+from .batching import MomentSums, batches, by_picture
+from .files import write_whole
+from .network import Replacements, check_replacements, choose_workload, file_name, layer_named
+from .onnx_file import read_model
+from .onnx_layers import OnnxLayer, find_layers, layer_use, layer_weights
+from .onnx_rewrite import replace_layers
+from .onnx_session import TensorSession, compared_output
+
+
+class OnnxNetwork:
+    """A normalised `ModelProto` (see `onnx_file.normalised`), never changed."""
+
+    framework: Literal["onnx"] = "onnx"
+
+    def __init__(
+        self, model: ModelProto, source: str, input_shape: Sequence[int], sha256: str = ""
+    ) -> None:
+        self.model = model
+        self.source = source
+        self.input_shape = tuple(input_shape)
+        self._sha256 = sha256
+
+    @classmethod
+    def load(
+        cls, path: Path, *, input_shape: Sequence[int] | None = None, batch: int | None = None
+    ) -> OnnxNetwork:
+        """From a file. Runs it once, so that its layers' shapes are known.
+
+        Raises `ModelError` if the file cannot be read or does not run on such an input.
+        """
+        model, sha256 = read_model(path)
+        shape = _resolved_shape(model, input_shape, batch)
+        network = cls(model, str(path), shape, sha256)
+        _ = network.layers
+        return network
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the file it was read from; of itself, if it was made here."""
+        if self._sha256:
+            return self._sha256
+        return hashlib.sha256(self.model.SerializeToString(deterministic=True)).hexdigest()
+
+    @cached_property
+    def _found(self) -> dict[str, OnnxLayer]:
+        return {layer.name: layer for layer in find_layers(self.model.graph)}
+
+    @cached_property
+    def _constants(self) -> dict[str, TensorProto]:
+        return {tensor.name: tensor for tensor in self.model.graph.initializer}
+
+    @cached_property
+    def layers(self) -> tuple[LayerUse, ...]:
+        found = list(self._found.values())
+        names = [*dict.fromkeys(layer.input for layer in found if not layer.reason)]
+        session = TensorSession(self.model, [*names, self._compared])
+        tensors = session.run(np.zeros(self.input_shape, np.float32))
+        shapes = {name: tensor.shape for name, tensor in zip(names, tensors, strict=False)}
+        weights = {name: tuple(tensor.dims) for name, tensor in self._constants.items()}
+        return tuple(layer_use(layer, weights, shapes, self.input_shape[0]) for layer in found)
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """Nodes that share a weight are layers of their own, so there is nothing to note."""
+        return {}
+
+    @cached_property
+    def _compared(self) -> str:
+        return compared_output(self.model)
+
+    def weights(self, name: str) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        use = layer_named(self.layers, name)
+        if use.spec is None:
+            raise ModelError(f"layer {name!r} has no weights to read: {use.reason}")
+        return layer_weights(self._found[name], self._constants)
+
+    @cached_property
+    def _session(self) -> TensorSession:
+        return TensorSession(self.model, [self._compared])
+
+    def outputs(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
+        """The first output, or the logits if it is a Softmax, for inputs (n, ...)."""
+        return np.concatenate(
+            [
+                by_picture(self._session.run(part)[0], len(part), counted)
+                for part, counted in batches(inputs, self.input_shape[0])
+            ]
+        )
+
+    def output_moments(
+        self, inputs: NDArray[Any], names: Sequence[str]
+    ) -> dict[str, OutputMoments]:
+        """Moments of the named layers' outputs, bias included, over pictures and positions.
+
+        At most `batching.MAX_POSITIONS` positions of a picture count. Holds the named layers'
+        outputs for one batch at a time.
+        """
+        layers = [self._found[layer_named(self.layers, name).name] for name in names]
+        session = TensorSession(self.model, [layer.output for layer in layers])
+        sums = MomentSums()
+        for part, counted in batches(inputs, self.input_shape[0]):
+            sums.start_batch(len(part), counted)
+            for layer, output in zip(layers, session.run(part), strict=True):
+                sums.add(layer.name, output, channel_axis=-1 if layer.op == "linear" else 1)
+        return sums.moments
+
+    def replaced(self, replacements: Replacements) -> OnnxNetwork:
+        """A copy with chains for the named layers, between the same tensors.
+
+        Raises `ModelError` if the result is no valid ONNX model.
+        """
+        check_replacements(self.layers, replacements)
+        model = replace_layers(self.model, self._found.values(), replacements)
+        onnx.checker.check_model(model)
+        return OnnxNetwork(model, self.source, self.input_shape)
+
+    def workload(self, key: str, backend_accepts: Sequence[type], folder: Path) -> Any:
+        """As an ONNX file in `folder`. Raises `BackendError` if the backend takes none."""
+        path = Path(folder) / f"{file_name(key)}.onnx"
+        return choose_workload(
+            backend_accepts,
+            {"FileWorkload": lambda kind: kind(key, self.to_onnx(path), self.input_shape)},
+        )
+
+    def to_onnx(self, path: Path) -> Path:
+        return write_whole(Path(path), lambda target: onnx.save(self.model, target))
+
+    def save(self, path: Path) -> Path:
+        path = Path(path)
+        if path.suffix == ".onnx":
+            return self.to_onnx(path)
+        if path.suffix == ".safetensors":
+            return write_whole(path, self._write_weights)
+        raise UsageError(f"cannot write {path.name}: an ONNX network becomes .onnx or .safetensors")
+
+    def _write_weights(self, path: Path) -> None:
+        from safetensors.numpy import save_file
+
+        tensors = self.model.graph.initializer
+        save_file({t.name: np.array(numpy_helper.to_array(t)) for t in tensors}, path)
+
+
+def _resolved_shape(
+    model: ModelProto, asked: Sequence[int] | None, batch: int | None
+) -> tuple[int, ...]:
+    """The input's shape: the file's, what was asked for where the file leaves it open."""
+    if len(model.graph.input) != 1:
+        raise ModelError(f"the network has {len(model.graph.input)} inputs; one is supported")
+    value = model.graph.input[0]
+    tensor = value.type.tensor_type
+    if tensor.elem_type != TensorProto.FLOAT:
+        name = TensorProto.DataType.Name(tensor.elem_type).lower()
+        raise ModelError(f"the network's input is of type {name}; float is supported")
+    fixed = [dim.dim_value if dim.dim_value > 0 else None for dim in tensor.shape.dim]
+    shape = list(asked) if asked is not None else _defaults(fixed, tensor.HasField("shape"))
+    if batch is not None:
+        shape[0] = batch
+    _check_fits(shape, fixed, tensor.HasField("shape"))
+    return tuple(shape)
+
+
+def _defaults(fixed: list[int | None], known: bool) -> list[int]:
+    """The file's own shape, with 1 for an open batch."""
+    shape = [1 if axis == 0 and size is None else size for axis, size in enumerate(fixed)]
+    if not known or not shape or None in shape:
+        raise ModelError(
+            "the file leaves the input's size open: say it, for instance --input-shape 1,3,224,224"
+        )
+    return [size for size in shape if size is not None]
+
+
+def _check_fits(shape: Sequence[int], fixed: list[int | None], known: bool) -> None:
+    fits = len(shape) == len(fixed) and all(
+        want is None or want == size for size, want in zip(shape, fixed, strict=True)
+    )
+    if known and not fits:
+        wanted = ",".join("?" if size is None else str(size) for size in fixed)
+        raise ModelError(
+            f"the network takes an input of shape {wanted}, not {','.join(map(str, shape))}"
+        )

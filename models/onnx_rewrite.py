@@ -1,0 +1,121 @@
+"""Put chains of nodes where layers of an ONNX graph are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
+
+from .network import Replacements
+from .onnx_layers import OnnxLayer
+
+GEMM_NEEDS_BIAS_BELOW = 11
+"""Opset from which on Gemm's bias is optional."""
+
+
+def replace_layers(
+    model: ModelProto, layers: Iterable[OnnxLayer], replacements: Replacements
+) -> ModelProto:
+    """A copy of the model with chains for the named layers, between the same tensors.
+
+    Weights that no node reads any more are dropped; everything else stays.
+    """
+    by_output = {layer.output: layer for layer in layers if layer.name in replacements}
+    result = _without_graph_body(model)
+    taken = _all_names(model.graph)
+    nodes: list[NodeProto] = []
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        layer = by_output.get(node.output[0])
+        if layer is None:
+            nodes.append(node)
+            continue
+        new_nodes, new_tensors = _chain(layer, replacements, taken, _opset(model))
+        nodes += new_nodes
+        tensors |= {tensor.name: tensor for tensor in new_tensors}
+    result.graph.node.extend(nodes)
+    used = _used_names(nodes) | {output.name for output in model.graph.output}
+    result.graph.initializer.extend(t for name, t in tensors.items() if name in used)
+    return result
+
+
+def _without_graph_body(model: ModelProto) -> ModelProto:
+    """Everything of the model but nodes and initializers, which may be large."""
+    result = ModelProto()
+    for field, value in model.ListFields():
+        if field.name != "graph":
+            _copy_field(result, field.name, value)
+    for field, value in model.graph.ListFields():
+        if field.name not in ("node", "initializer"):
+            _copy_field(result.graph, field.name, value)
+    return result
+
+
+def _copy_field(target: object, name: str, value: object) -> None:
+    field = getattr(target, name)
+    if hasattr(field, "MergeFrom"):
+        field.MergeFrom(value)
+    else:
+        setattr(target, name, value)
+
+
+def _chain(
+    layer: OnnxLayer, replacements: Replacements, taken: set[str], opset: int
+) -> tuple[list[NodeProto], list[TensorProto]]:
+    from ..ops.onnx_writer import chain_nodes
+
+    chain, weights = replacements[layer.name]
+    prefix = _free_prefix(layer.name, taken)
+    nodes, tensors = chain_nodes(chain, weights, layer.input, layer.output, prefix)
+    if opset < GEMM_NEEDS_BIAS_BELOW:
+        tensors = [*tensors, *_add_biases(nodes, tensors, prefix)]
+    taken.update(tensor.name for tensor in tensors)
+    taken.update(output for node in nodes for output in node.output)
+    return nodes, tensors
+
+
+def _add_biases(
+    nodes: Iterable[NodeProto], tensors: Iterable[TensorProto], prefix: str
+) -> list[TensorProto]:
+    """Zero biases for Gemm nodes that have none (changes the nodes)."""
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in tensors}
+    zeros = []
+    for index, node in enumerate(nodes):
+        if node.op_type == "Gemm" and len(node.input) == 2:
+            transposed = any(a.name == "transB" and a.i for a in node.attribute)
+            outputs = shapes[node.input[1]][0 if transposed else 1]
+            name = f"{prefix}_zero_{index}"
+            zeros.append(numpy_helper.from_array(np.zeros(outputs, np.float32), name))
+            node.input.append(name)
+    return zeros
+
+
+def _opset(model: ModelProto) -> int:
+    return next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
+
+
+def _free_prefix(name: str, taken: set[str]) -> str:
+    """`name`, lengthened until no tensor's or node's name but the layer's own begins with it."""
+    prefix = f"{name}/lowrank"
+    while any(other.startswith(prefix) for other in taken):
+        prefix += "_"
+    return prefix
+
+
+def _all_names(graph: GraphProto) -> set[str]:
+    names = {tensor.name for tensor in graph.initializer}
+    for node in graph.node:
+        names |= {node.name, *node.output}
+    return names
+
+
+def _used_names(nodes: Iterable[NodeProto]) -> set[str]:
+    """Every tensor that nodes read, those inside loops and branches included."""
+    used: set[str] = set()
+    for node in nodes:
+        used.update(node.input)
+        for attribute in node.attribute:
+            for graph in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
+                used |= _used_names(graph.node) | {output.name for output in graph.output}
+    return used

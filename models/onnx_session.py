@@ -1,0 +1,70 @@
+"""Running an ONNX network to see its tensors (never to time it)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import ModelProto, ValueInfoProto
+
+from ..errors import ModelError
+from .network import first_line
+
+THREADS = 2
+SILENT = 4
+"""onnxruntime's severity above which it writes nothing on the terminal."""
+MAX_BYTES = 2**31 - 1
+"""What protobuf can write at once."""
+
+PASS_THROUGH = frozenset({"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
+
+
+class TensorSession:
+    """Computes chosen tensors of a network, whether or not they are its outputs."""
+
+    def __init__(self, model: ModelProto, names: Sequence[str]) -> None:
+        """Raises `ModelError` if onnxruntime cannot run the model."""
+        if model.ByteSize() > MAX_BYTES:
+            raise ModelError("networks above 2 GiB are not supported")
+        exposed = ModelProto()
+        exposed.CopyFrom(model)
+        known = {output.name for output in model.graph.output}
+        wanted = [ValueInfoProto(name=name) for name in dict.fromkeys(names) if name not in known]
+        exposed.graph.output.extend(wanted)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = THREADS
+        options.log_severity_level = SILENT
+        self._names = list(names)
+        try:
+            self._session = onnxruntime.InferenceSession(
+                exposed.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            # onnxruntime's exceptions have no common root.
+            raise ModelError(f"onnxruntime cannot run this network: {first_line(error)}") from error
+
+    def run(self, inputs: NDArray[Any]) -> list[NDArray[Any]]:
+        """The tensors, in the order asked for. Raises `ModelError` if the inputs do not fit."""
+        name = self._session.get_inputs()[0].name
+        try:
+            return list(self._session.run(self._names, {name: inputs.astype(np.float32)}))
+        except Exception as error:
+            raise ModelError(
+                f"the network does not run on an input of shape {inputs.shape}: {first_line(error)}"
+            ) from error
+
+
+def compared_output(model: ModelProto) -> str:
+    """The tensor that fidelity is judged on: the first output, or what its Softmax is given.
+
+    Probabilities hide differences of the logits, so a final Softmax is looked through.
+    """
+    makers = {output: node for node in model.graph.node for output in node.output}
+    name: str = model.graph.output[0].name
+    node = makers.get(name)
+    while node is not None and node.op_type in PASS_THROUGH:
+        node = makers.get(node.input[0])
+    return node.input[0] if node is not None and node.op_type == "Softmax" else name

@@ -1,0 +1,183 @@
+"""From what a user writes to a network."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ModelError
+from .network import Network, first_line
+
+if TYPE_CHECKING:
+    import torch
+
+    from .torch_network import TorchNetwork
+
+SEED = 0
+"""A callable that draws random weights draws these, so that its network keeps its hash."""
+
+
+def load_network(
+    source: str | Path,
+    *,
+    weights: str | Path | None = None,
+    input_shape: Sequence[int] | None = None,
+    batch: int | None = None,
+) -> Network:
+    """Read a network and its layers.
+
+    `source`: a zoo name, an `.onnx` file, or `package.module:callable` (returns an
+    `nn.Module`). `weights`: `.safetensors`, or a `.pth` of plain tensors. `input_shape` has the
+    batch first; `batch` overrides it. Raises `ModelError` with one sentence for anything that
+    cannot be read, has no known input shape, or does not run on it.
+    """
+    text = str(source)
+    _check_shape(input_shape, batch)
+    if text.lower().endswith(".onnx"):
+        return _load_onnx(text, weights, input_shape, batch)
+    module, default = _module_of(text)
+    shape = tuple(input_shape or default or ())
+    if not shape:
+        raise ModelError(f"say which input {text} takes, for instance --input-shape 1,3,224,224")
+    if weights is not None:
+        _load_weights(module, Path(weights))
+    return _torch_network(module, text, (batch or shape[0], *shape[1:]))
+
+
+def network_of_module(module: Any, example_input: Any, source: str = "") -> TorchNetwork:
+    """A network from a torch module, which is copied, and an input (or its shape).
+
+    Raises `ModelError` if it is no module, or does not run on such an input.
+    """
+    from torch import nn
+
+    if not isinstance(module, nn.Module):
+        raise ModelError(f"expected a torch.nn.Module, not a {type(module).__name__}")
+    kind = type(module)
+    return _torch_network(
+        module, source or f"{kind.__module__}:{kind.__qualname__}", _shape_of(example_input)
+    )
+
+
+def _shape_of(example_input: Any) -> tuple[int, ...]:
+    """The shape of a tensor or array, alone or in a tuple of one; or the shape itself."""
+    if isinstance(example_input, (tuple, list)) and len(example_input) == 1:
+        example_input = example_input[0]
+    if isinstance(example_input, Mapping):
+        raise ModelError("networks with named inputs are not supported: give one tensor")
+    shape = getattr(example_input, "shape", example_input)
+    try:
+        numbers = tuple(int(n) for n in shape)
+    except (TypeError, ValueError):
+        raise ModelError("the example input must be one tensor (or array, or shape)") from None
+    _check_shape(numbers, None)
+    return numbers
+
+
+def _torch_network(module: Any, source: str, shape: tuple[int, ...]) -> TorchNetwork:
+    from .torch_network import TorchNetwork
+
+    return TorchNetwork.of(module, source, shape)
+
+
+def _load_onnx(
+    text: str,
+    weights: str | Path | None,
+    input_shape: Sequence[int] | None,
+    batch: int | None,
+) -> Network:
+    from .onnx_network import OnnxNetwork
+
+    if weights is not None:
+        raise ModelError("an .onnx file brings its own weights: leave --weights out")
+    return OnnxNetwork.load(Path(text), input_shape=input_shape, batch=batch)
+
+
+def _check_shape(input_shape: Sequence[int] | None, batch: int | None) -> None:
+    numbers = [*(input_shape or ()), *([] if batch is None else [batch])]
+    if any(n < 1 for n in numbers) or (input_shape is not None and not len(input_shape)):
+        raise ModelError(
+            f"an input shape has the batch first and only positive numbers, not "
+            f"{','.join(map(str, numbers))}"
+        )
+
+
+def _module_of(text: str) -> tuple[torch.nn.Module, Sequence[int] | None]:
+    """The module that a zoo name or a callable stands for, and its default input shape."""
+    from . import zoo
+
+    if text in zoo.ZOO:
+        return zoo.build(text), zoo.INPUT_SHAPE
+    if text.endswith(".pt2"):
+        raise ModelError(
+            f"{text} is not read, because reading a .pt2 file can run code: give the network as "
+            "an .onnx file or as package.module:callable"
+        )
+    place, _, name = text.partition(":")
+    if not name or not all(part.isidentifier() for part in (*place.split("."), name)):
+        raise ModelError(
+            f"{text!r} is no network: give a zoo name ({', '.join(sorted(zoo.ZOO))}), an .onnx "
+            "file, or package.module:callable"
+        )
+    return _call(place, name)
+
+
+def _call(place: str, name: str) -> tuple[torch.nn.Module, Sequence[int] | None]:
+    import torch
+
+    with _working_directory_importable():
+        home = _import(place, name)
+        maker = getattr(home, name)
+        try:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(SEED)
+                module = maker if isinstance(maker, torch.nn.Module) else maker()
+        except Exception as error:
+            # The user's code may raise anything.
+            raise ModelError(f"{place}:{name} failed: {first_line(error)}") from error
+    if not isinstance(module, torch.nn.Module):
+        raise ModelError(
+            f"{place}:{name} returned a {type(module).__name__}, not a torch.nn.Module"
+        )
+    return module, getattr(module, "input_shape", None) or getattr(home, "input_shape", None)
+
+
+def _import(place: str, name: str) -> ModuleType:
+    """The module that has the callable: `place`, or `place.models` (as in torchvision)."""
+    home = _import_one(place)
+    package = hasattr(home, "__path__")
+    if not hasattr(home, name) and package and importlib.util.find_spec(f"{place}.models"):
+        home = _import_one(f"{place}.models")
+    if not callable(getattr(home, name, None)):
+        raise ModelError(f"{place} has no callable {name}")
+    return home
+
+
+def _import_one(place: str) -> ModuleType:
+    try:
+        return importlib.import_module(place)
+    except Exception as error:
+        # Importing runs the user's code, which may raise anything.
+        raise ModelError(f"cannot import {place}: {first_line(error)}") from error
+
+
+@contextmanager
+def _working_directory_importable() -> Iterator[None]:
+    before = list(sys.path)
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
+def _load_weights(module: torch.nn.Module, path: Path) -> None:
+    from .checkpoint import load_state, read_state
+
+    load_state(module, read_state(path), path)

@@ -1,0 +1,184 @@
+"""What a torch network's layers are: one forward pass with hooks tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ModelError
+from ..records import LayerSpec, LayerUse
+from .network import first_line, linear_input_shape
+
+OTHER_CONVOLUTIONS = (
+    nn.Conv1d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+)
+LAYERS = (nn.Conv2d, nn.Linear, *OTHER_CONVOLUTIONS)
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TorchLayers:
+    """`uses` in the order of the first call; `notes` by layer name."""
+
+    uses: tuple[LayerUse, ...]
+    notes: dict[str, str]
+
+
+def read_layers(module: nn.Module, input_shape: Shape) -> TorchLayers:
+    """Every convolution and linear layer once, under its first name.
+
+    Raises `ModelError` if the network does not run on such an input.
+    """
+    names = dict(_named_layers(module))
+    calls = _calls(module, list(names.values()), input_shape)
+    order = sorted(names, key=lambda name: _position(calls, names[name]))
+    uses = tuple(
+        _use(name, names[name], calls.get(names[name], []), input_shape[0]) for name in order
+    )
+    return TorchLayers(uses, {n: note for n in order if (note := _note(calls.get(names[n], [])))})
+
+
+def _named_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    for name, part in module.named_modules():
+        if isinstance(part, LAYERS):
+            yield name, part
+
+
+def _position(calls: dict[nn.Module, list[Shape]], part: nn.Module) -> int:
+    order = list(calls)
+    return order.index(part) if part in calls else len(order)
+
+
+def _calls(
+    module: nn.Module, parts: list[nn.Module], input_shape: Shape
+) -> dict[nn.Module, list[Shape]]:
+    """The input shapes that each layer was called with, in the order of the first calls."""
+    calls: dict[nn.Module, list[Shape]] = {}
+
+    def note(part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        given = args[0] if args else next(iter(kwargs.values()), None)
+        if isinstance(given, Tensor):
+            calls.setdefault(part, []).append(tuple(given.shape))
+
+    hooks = [part.register_forward_pre_hook(note, with_kwargs=True) for part in parts]
+    try:
+        run(module, torch.zeros(input_shape))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return calls
+
+
+def run(module: nn.Module, inputs: Tensor) -> Tensor:
+    """One forward pass in inference mode; the first tensor of the output.
+
+    Raises `ModelError` with one sentence when the network cannot take these inputs.
+    """
+    try:
+        with torch.inference_mode():
+            return first_tensor(module(inputs))
+    except ModelError:
+        raise
+    except Exception as error:
+        # A network is the user's code: it may raise anything.
+        raise ModelError(
+            f"the network does not run on an input of shape {tuple(inputs.shape)}: "
+            f"{first_line(error)}"
+        ) from error
+
+
+def first_tensor(output: Any) -> Tensor:
+    """The output itself, or the first tensor of a tuple, list or mapping."""
+    if isinstance(output, Tensor):
+        return output
+    parts = output.values() if hasattr(output, "values") else output
+    if isinstance(parts, (tuple, list)) or hasattr(output, "values"):
+        for part in parts:
+            if isinstance(part, Tensor):
+                return part
+    raise ModelError(f"the network's output is a {type(output).__name__}, not a tensor")
+
+
+def _use(name: str, part: nn.Module, shapes: list[Shape], batch: int) -> LayerUse:
+    op = "linear" if isinstance(part, nn.Linear) else type(part).__name__
+    op = "conv2d" if isinstance(part, nn.Conv2d) else op
+    reason = _unreadable(part) or _badly_called(part, shapes, batch)
+    if reason:
+        return LayerUse(name, op, None, reason)
+    spec = _conv_spec(part, shapes[0]) if isinstance(part, nn.Conv2d) else None
+    if isinstance(part, nn.Linear):
+        spec = _linear_spec(part, shapes[0], batch)
+    return LayerUse(name, op, spec)
+
+
+def _unreadable(part: nn.Module) -> str:
+    """Why the layer's kind has no spec, in one phrase; else empty."""
+    if isinstance(part, OTHER_CONVOLUTIONS):
+        return type(part).__name__
+    plain = nn.Conv2d if isinstance(part, nn.Conv2d) else nn.Linear
+    if type(part).forward is not plain.forward or (
+        isinstance(part, nn.Conv2d) and type(part)._conv_forward is not nn.Conv2d._conv_forward
+    ):
+        return f"{type(part).__name__} computes in its own way"
+    if isinstance(part, nn.Conv2d) and part.padding_mode != "zeros":
+        return f"padding mode {part.padding_mode}"
+    weight = part.weight
+    if not isinstance(weight, Tensor) or weight.dtype != torch.float32:
+        return f"weights of type {getattr(weight, 'dtype', type(weight).__name__)}"
+    return ""
+
+
+def _badly_called(part: nn.Module, shapes: list[Shape], batch: int) -> str:
+    """Why the way the layer is called has no spec, in one phrase; else empty."""
+    if not shapes:
+        return "not called in the forward pass"
+    if len(set(shapes)) > 1:
+        return f"called {len(shapes)} times with inputs of different shapes"
+    shape = shapes[0]
+    if isinstance(part, nn.Conv2d) and (len(shape) != 4 or shape[0] != batch):
+        return f"its input {shape} does not have the network's batch"
+    if isinstance(part, nn.Linear) and linear_input_shape(shape, batch) is None:
+        return f"its input {shape} does not divide by the network's batch"
+    return ""
+
+
+def _note(shapes: list[Shape]) -> str:
+    return f"shared: called {len(shapes)} times" if len(shapes) > 1 else ""
+
+
+def _conv_spec(part: nn.Conv2d, shape: Shape) -> LayerSpec:
+    # torch keeps the padding as (left, right, top, bottom), with "same" already worked out.
+    left, right, top, bottom = part._reversed_padding_repeated_twice
+    return LayerSpec(
+        "conv2d",
+        part.in_channels,
+        part.out_channels,
+        shape[1:],
+        _pair(part.kernel_size),
+        _pair(part.stride),
+        (top, left, bottom, right),
+        _pair(part.dilation),
+        part.groups,
+        part.bias is not None,
+    )
+
+
+def _pair(numbers: tuple[int, ...]) -> tuple[int, int]:
+    return (numbers[0], numbers[1])
+
+
+def _linear_spec(part: nn.Linear, shape: Shape, batch: int) -> LayerSpec:
+    example = linear_input_shape(shape, batch)
+    assert example is not None  # _badly_called has looked
+    return LayerSpec(
+        "linear", part.in_features, part.out_features, example, bias=part.bias is not None
+    )

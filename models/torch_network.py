@@ -1,0 +1,207 @@
+"""A network that is a `torch.nn.Module`."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..errors import ModelError, UsageError
+from ..lowrank import OutputMoments
+from ..records import LayerUse
+from .batching import MomentSums, batches, by_picture
+from .convert import export_onnx, export_pt2
+from .files import write_whole
+from .network import (
+    Replacements,
+    check_replacements,
+    choose_workload,
+    file_name,
+    first_line,
+    layer_named,
+)
+from .torch_layers import TorchLayers, read_layers, run
+
+
+class TorchNetwork:
+    """Owns its module: nobody else changes it. The module is in eval mode, on the CPU."""
+
+    framework: Literal["torch"] = "torch"
+
+    def __init__(self, module: nn.Module, source: str, input_shape: Sequence[int]) -> None:
+        self.module = module.eval()
+        self.source = source
+        self.input_shape = tuple(input_shape)
+
+    @classmethod
+    def of(cls, module: nn.Module, source: str, input_shape: Sequence[int]) -> TorchNetwork:
+        """Of somebody else's module, which is copied. Reads the layers at once.
+
+        Raises `ModelError` if the module cannot be copied or does not run on such an input.
+        """
+        network = cls(_copy(module).cpu(), source, input_shape)
+        _ = network.layers
+        return network
+
+    @cached_property
+    def _read(self) -> TorchLayers:
+        return read_layers(self.module, self.input_shape)
+
+    @property
+    def layers(self) -> tuple[LayerUse, ...]:
+        return self._read.uses
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        return self._read.notes
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the modules' names, types and settings, and of the state's bytes."""
+        digest = hashlib.sha256()
+        for name, part in self.module.named_modules():
+            settings = re.sub(r" at 0x[0-9a-f]+", "", part.extra_repr())
+            digest.update(f"{name}|{type(part).__name__}|{settings}\n".encode())
+        for name, tensor in self.module.state_dict().items():
+            digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}\n".encode())
+            digest.update(_bytes(tensor))
+        return digest.hexdigest()
+
+    def weights(self, name: str) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        layer_named(self.layers, name)
+        part = self.module.get_submodule(name)
+        weight, bias = part.weight, part.bias
+        assert isinstance(weight, Tensor)
+        return _array(weight), _array(bias) if isinstance(bias, Tensor) else None
+
+    def outputs(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
+        """The module's output (the first, if it has several) for inputs (n, ...)."""
+        return np.concatenate(
+            [
+                by_picture(run(self.module, torch.from_numpy(part)).numpy(), len(part), counted)
+                for part, counted in batches(inputs, self.input_shape[0])
+            ]
+        )
+
+    def output_moments(
+        self, inputs: NDArray[Any], names: Sequence[str]
+    ) -> dict[str, OutputMoments]:
+        """Moments of the named layers' outputs, bias included, over pictures and positions.
+
+        At most `batching.MAX_POSITIONS` positions of a picture count. Holds one layer's outputs
+        for one batch at a time.
+        """
+        sums = MomentSums()
+        hooks = [self._part(n).register_forward_hook(self._gather(sums, n)) for n in names]
+        try:
+            for part, counted in batches(inputs, self.input_shape[0]):
+                sums.start_batch(len(part), counted)
+                run(self.module, torch.from_numpy(part))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return sums.moments
+
+    def _gather(self, sums: MomentSums, name: str) -> Callable[..., None]:
+        linear = layer_named(self.layers, name).op == "linear"
+
+        def hook(_part: nn.Module, _args: Any, output: Tensor) -> None:
+            sums.add(name, output.numpy(), channel_axis=-1 if linear else 1)
+
+        return hook
+
+    def replaced(self, replacements: Replacements) -> TorchNetwork:
+        """A copy with chains for the named layers, wherever the network uses them."""
+        from ..ops.torch_writer import to_torch
+
+        check_replacements(self.layers, replacements)
+        # Whoever refers to a replaced layer in the copy gets the chain: deepcopy's memo says so.
+        memo: dict[int, Any] = {
+            id(self._part(name)): to_torch(chain, weights).eval()
+            for name, (chain, weights) in replacements.items()
+        }
+        module = _copy(self.module, memo)
+        for name in replacements:
+            _move_hooks(self._part(name), memo)
+        return TorchNetwork(module, self.source, self.input_shape)
+
+    def _part(self, name: str) -> nn.Module:
+        return self.module.get_submodule(name)
+
+    def workload(self, key: str, backend_accepts: Sequence[type], folder: Path) -> Any:
+        """As a module if the backend takes one, else as an ONNX file in `folder`."""
+        path = Path(folder) / f"{file_name(key)}.onnx"
+        return choose_workload(
+            backend_accepts,
+            {
+                "ModuleWorkload": lambda kind: kind(key, self.module, self.input_shape),
+                "FileWorkload": lambda kind: kind(key, self.to_onnx(path), self.input_shape),
+            },
+        )
+
+    def to_onnx(self, path: Path) -> Path:
+        """Export with a fixed batch. Node names are the exporter's, not this network's."""
+        return export_onnx(self.module, self.input_shape, Path(path))
+
+    def save(self, path: Path) -> Path:
+        path = Path(path)
+        if path.suffix == ".onnx":
+            return self.to_onnx(path)
+        if path.suffix == ".pt2":
+            return export_pt2(self.module, self.input_shape, path)
+        if path.suffix == ".safetensors":
+            return write_whole(path, self._write_state)
+        raise UsageError(f"cannot write {path.name}: use .onnx, .pt2 or .safetensors")
+
+    def _write_state(self, path: Path) -> None:
+        from safetensors.torch import save_file
+
+        # Clones, because the format refuses tensors that share memory.
+        state = {name: t.contiguous().clone() for name, t in self.module.state_dict().items()}
+        save_file(state, path, metadata={"format": "pt"})
+
+
+def _copy(module: nn.Module, memo: dict[int, Any] | None = None) -> nn.Module:
+    try:
+        return copy.deepcopy(module, memo)
+    except Exception as error:
+        raise ModelError(f"the network cannot be copied: {first_line(error)}") from error
+
+
+HOOKS = (
+    "_forward_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+    "_forward_pre_hooks",
+    "_forward_pre_hooks_with_kwargs",
+)
+
+
+def _move_hooks(layer: nn.Module, memo: dict[int, Any]) -> None:
+    """Give the layer's forward hooks to the chain that `memo` has for it.
+
+    torch's own (weight norm) are left out: they compute the weights that have gone.
+    """
+    chain = memo[id(layer)]
+    for kind in HOOKS:
+        for key, hook in getattr(layer, kind).items():
+            if not type(hook).__module__.startswith("torch.nn.utils"):
+                getattr(chain, kind)[key] = copy.deepcopy(hook, memo)
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy().tobytes()
+
+
+def _array(tensor: Tensor) -> NDArray[Any]:
+    return np.array(tensor.detach().cpu().numpy())
