@@ -20,8 +20,6 @@ OTHER = DeviceFingerprint.of("fake", {"chip": "b"}, {"runtime": "1"})
 
 
 def summary(speedup: float = 2.0, original_s: float = 1e-3) -> PairSummary:
-    import math
-
     saving = original_s - original_s / speedup
     return PairSummary(10, math.log(speedup), 1e-8, saving, 1e-16, original_s, original_s / speedup)
 
