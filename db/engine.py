@@ -53,17 +53,18 @@ def locate(text: str) -> Place:
     """Read `--db`: a URL, or a plain path, which is taken as an SQLite file."""
     if "://" not in text:
         return _sqlite_file(text)
+    shown = f"{text.split('://')[0]}://..."  # what follows may hold a password
     try:
         url = make_url(text)
         backend = url.get_backend_name()
-        url.get_dialect()
+        url.get_dialect().import_dbapi()
     except (ArgumentError, ValueError, NoSuchModuleError):
         raise StoreError(
-            f"{text!r} is not a database URL; write a file's path, sqlite:///FILE or "
+            f"{shown!r} is not a database URL; write a file's path, sqlite:///FILE or "
             "postgresql://USER@HOST/NAME"
         ) from None
     except ModuleNotFoundError as error:
-        raise StoreError(f"{text!r} needs the Python package {error.name}; install it") from None
+        raise StoreError(f"{shown!r} needs the Python package {error.name}; install it") from None
     if backend == "sqlite":
         return _sqlite_file(url.database or ":memory:")
     return Place(url, None, url.render_as_string(hide_password=True))

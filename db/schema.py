@@ -117,8 +117,9 @@ def upgrade(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> tuple[str, P
             return version, None, False
         if version not in REVISIONS:
             require_current(place, version)
-        backup = _back_up(place, version)
+        # The lock first: nothing may be written between the copy and the migration.
         with writing(engine, place) as connection:
+            backup = _back_up(place, version)
             migrate(connection)
         return REVISIONS[-1], backup, True
     finally:

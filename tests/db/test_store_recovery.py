@@ -1,0 +1,215 @@
+"""Sessions that were cut off: what was committed is kept, and counted once."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rankwise import stats
+from rankwise.db import Store
+from rankwise.db.processes import Owner, is_gone, this_process
+from rankwise.records import (
+    ORIGINAL,
+    Candidate,
+    Decomposition,
+    DeviceFingerprint,
+    Failure,
+    LayerSpec,
+    MeasurementPolicy,
+    Sample,
+)
+
+POLICY = MeasurementPolicy()
+DEVICE = DeviceFingerprint.of("fake", {"chip": "a"}, {"driver": "1"})
+SPEC = LayerSpec("linear", 8, 8, (8,))
+ORIGIN = Candidate(SPEC, ORIGINAL)
+ONE = Candidate(SPEC, Decomposition("svd", (4,)))
+TWO = Candidate(SPEC, Decomposition("svd", (2,)))
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    with Store.open("rankwise.db") as opened:
+        yield opened
+
+
+def cut_off(store: Store, rounds: dict[str, list[tuple[int, str, float]]]) -> None:
+    """A session whose process is gone: (round, clock, seconds) by workload key."""
+    session = store.begin_session(DEVICE, POLICY, ORIGIN, [ONE, TWO], {})
+    for key, timed in rounds.items():
+        store.add_round(session, [Sample(r, key, clock, s) for r, clock, s in timed])
+    store._own_sessions.clear()
+    execute("UPDATE sessions SET process_started = 1 WHERE id = ?", session)
+
+
+def execute(sql: str, *values: object) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect("rankwise.db")) as connection, connection:
+        return connection.execute(sql, values).fetchall()
+
+
+def host(*seconds: float) -> list[tuple[int, str, float]]:
+    return [(number, "host", s) for number, s in enumerate(seconds)]
+
+
+def test_a_cut_off_session_is_summarised_from_paired_rounds(store: Store) -> None:
+    cut_off(
+        store,
+        {
+            ORIGIN.key: host(1.0, 1.1, 1.2, 1.3),
+            ONE.key: host(0.5, 0.6, 0.7),  # its last round was not committed
+            TWO.key: host(0.5, 0.6),  # too few
+        },
+    )
+    assert store.check() == ["1 sessions were cut off; the next `rankwise profile` ends them"]
+    assert store.recover_sessions() == 1
+    [found] = store.measurements()
+    pairs = np.array([1.0, 1.1, 1.2]), np.array([0.5, 0.6, 0.7])
+    assert found.summaries == (stats.summarize_pairs(*pairs),)
+    assert store.sessions_done(DEVICE, POLICY, [ONE.key, TWO.key]) == {ONE.key: 1}
+    assert store.recover_sessions() == 0
+    assert store.check() == []
+
+
+def test_the_device_clock_counts_where_there_is_one(store: Store) -> None:
+    both = [(r, clock, s) for r in range(3) for clock, s in (("device", 2.0), ("host", 9.0))]
+    cut_off(store, {ORIGIN.key: both, ONE.key: [(r, c, s / 2) for r, c, s in both]})
+    store.recover_sessions()
+    [found] = store.measurements()
+    assert (found.summaries[0].original_s, found.summaries[0].candidate_s) == (2.0, 1.0)
+
+
+def test_an_empty_session_is_removed(store: Store) -> None:
+    cut_off(store, {})
+    assert store.recover_sessions() == 1
+    assert execute("SELECT count(*) FROM sessions") == [(0,)]
+
+
+def test_a_session_with_a_failure_is_kept(store: Store) -> None:
+    session = store.begin_session(DEVICE, POLICY, ORIGIN, [ONE], {})
+    store.add_failure(DEVICE, POLICY, ONE, Failure(ONE.key, "crash", "gone"), session)
+    store.close()  # ends what it began
+    assert execute("SELECT count(ended_at) FROM sessions") == [(1,)]
+
+
+def test_a_running_session_is_left_alone(store: Store) -> None:
+    session = store.begin_session(DEVICE, POLICY, ORIGIN, [ONE], {})
+    with Store.open("rankwise.db") as other:
+        assert other.recover_sessions() == 0
+    store.add_round(session, [Sample(0, ONE.key, "host", 1.0)])
+
+
+def test_closing_ends_what_was_begun(store: Store) -> None:
+    with Store.open("rankwise.db") as other:
+        session = other.begin_session(DEVICE, POLICY, ORIGIN, [ONE], {})
+        for number in range(3):
+            pair = [Sample(number, c.key, "host", 1.0 + number) for c in (ORIGIN, ONE)]
+            other.add_round(session, pair)
+    assert store.sessions_done(DEVICE, POLICY, [ONE.key]) == {ONE.key: 1}
+
+
+def test_ending_a_recovered_session_replaces_its_summaries(store: Store) -> None:
+    session = store.begin_session(DEVICE, POLICY, ORIGIN, [ONE], {})
+    execute("UPDATE sessions SET process_started = 1")
+    for number in range(3):
+        pair = [Sample(number, c.key, "host", 1.0 + number) for c in (ORIGIN, ONE)]
+        store.add_round(session, pair)
+    store.recover_sessions()
+    better = stats.summarize_pairs(np.array([1.0, 2, 3, 4]), np.array([1.0, 2, 3, 3]))
+    store.end_session(session, {ONE.key: better})
+    assert store.measurements()[0].summaries == (better,)
+
+
+def test_another_estimator_summarises_anew(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut_off(store, {ORIGIN.key: host(1, 2, 3), ONE.key: host(1, 1, 1)})
+    store.recover_sessions()
+    execute("UPDATE summaries SET log_ratio = 99")
+    assert store.resummarize() == 0
+    monkeypatch.setattr(stats, "ESTIMATOR_VERSION", stats.ESTIMATOR_VERSION + 1)
+    assert store.check() == ["1 sessions were summarised by another estimator"]
+    assert store.resummarize() == 1
+    assert store.measurements()[0].summaries[0].log_ratio != 99
+    assert store.resummarize() == 0
+
+
+def test_who_is_gone() -> None:
+    me = this_process()
+    recent, old = "2999-01-01T00:00:00.000Z", "2020-01-01T00:00:00.000Z"
+    assert not is_gone(me, old)
+    assert is_gone(Owner(me.host, me.boot, me.pid, me.started - 1), recent)  # a reused number
+    assert is_gone(Owner(me.host, "another boot", me.pid, me.started), recent)
+    assert not is_gone(Owner("elsewhere", me.boot, me.pid, me.started), recent)
+    assert is_gone(Owner("elsewhere", me.boot, me.pid, me.started), old)
+
+
+def test_a_corpse_is_gone() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as child:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # it is a zombie now
+        assert is_gone(Owner(this_process().host, this_process().boot, child.pid, 0.0), "")
+
+
+WRITER = """
+import itertools
+from test_data import *
+with Store.open("rankwise.db") as store:
+    store.recover_sessions()
+    for number in itertools.count():
+        session = store.begin_session(DEVICE, POLICY, ORIGIN, [ONE], {})
+        for r in range(6):
+            store.add_round(session, [Sample(r, c.key, "host", 1.0 + r) for c in (ORIGIN, ONE)])
+            print(session, r, flush=True)
+        pair = np.arange(1.0, 7.0)
+        store.end_session(session, {ONE.key: stats.summarize_pairs(pair, pair)})
+"""
+
+
+@pytest.mark.slow
+def test_nothing_acknowledged_is_lost_when_killed(tmp_path: Path) -> None:
+    """Twenty times `kill -9` at a random moment of a process that writes as fast as it can."""
+    rng = random.Random(20)
+    script = tmp_path / "writer.py"
+    source = Path(__file__).read_text()
+    head = source[source.index("import numpy") : source.index("@pytest.fixture")]
+    script.write_text(WRITER.replace("from test_data import *", head))
+    acknowledged: set[tuple[int, int]] = set()
+    for _ in range(20):
+        acknowledged |= killed_after(script, rng.uniform(0.0, 0.08))
+    assert len(acknowledged) > 50
+
+    stored = {(s, r) for s, r in execute("SELECT DISTINCT session_id, round FROM samples")}
+    assert acknowledged <= stored
+    assert len(stored - acknowledged) <= 20  # committed, and killed before it could say so
+    [(rows,)] = execute("SELECT count(*) FROM samples")
+    assert rows == 2 * len(stored)  # whole rounds only
+    with Store.open("rankwise.db") as store:
+        store.recover_sessions()
+        assert store.check() == []
+        done = store.sessions_done(DEVICE, POLICY, [ONE.key])[ONE.key]
+    rounds: dict[object, int] = defaultdict(int)
+    for session, _ in stored:
+        rounds[session] += 1
+    assert done == sum(count >= stats.MIN_ROUNDS for count in rounds.values())
+
+
+def killed_after(script: Path, seconds: float) -> set[tuple[int, int]]:
+    """Run the writer, kill it some time after its first round; the rounds it told of."""
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        first = run.stdout.readline()
+        time.sleep(seconds)
+        run.send_signal(signal.SIGKILL)
+        lines = (first + run.stdout.read()).splitlines(keepends=True)
+    # The last line may be cut off in the middle of a number.
+    whole = [line.split() for line in lines if line.endswith("\n")]
+    return {(int(session), int(number)) for session, number in whole}
