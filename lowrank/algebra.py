@@ -51,6 +51,12 @@ def principal_basis(matrix: Matrix, target: Matrix | None = None) -> Matrix:
     return with_fixed_signs(space @ principal_directions(gram))
 
 
+def singular_energies(matrix: Matrix) -> Matrix:
+    """Squared singular values, falling, (min(rows, cols),)."""
+    values: Matrix = np.linalg.svd(matrix, compute_uv=False).astype(np.float64)
+    return values**2
+
+
 def tail_errors(energies: NDArray[Any]) -> NDArray[np.float64]:
     """Relative errors (n + 1,) when the first 0, 1, ... n of n non-negative energies are kept.
 

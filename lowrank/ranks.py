@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import LayerError
 from ..records import Decomposition, LayerSpec
-from .algebra import tail_errors
+from .algebra import singular_energies, tail_errors
 from .factorizer import error_curve, full_ranks, lower
 from .kinds import KINDS
 from .moments import OutputMoments
@@ -94,13 +94,9 @@ def energy_ranks(
     if len(full_ranks(spec, kind)) == 1:
         return (energy_rank(error_curve(spec, kind, weight, moments), threshold),)
     return tuple(
-        energy_rank(tail_errors(_singular_values(matrix) ** 2), threshold)
+        energy_rank(tail_errors(singular_energies(matrix)), threshold)
         for matrix in _unfoldings(spec, kind, weight)
     )
-
-
-def _singular_values(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.linalg.svd(matrix, compute_uv=False)
 
 
 def _unfoldings(

@@ -19,8 +19,8 @@ from .moments import OutputMoments
 Arrays = tuple[NDArray[np.float64], ...]
 Ranks = tuple[int, ...]
 
-MAX_SWEEPS = 12
-TOLERANCE = 1e-5
+MAX_SWEEPS = 50
+TOLERANCE = 1e-4
 """Sweeps end when the kept energy grows by less than this, relative to what is lost."""
 
 

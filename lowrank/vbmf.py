@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import LayerError
+from .algebra import singular_energies
 
 Energies = NDArray[np.float64]
 
@@ -48,7 +49,7 @@ def _energies(matrix: NDArray[Any]) -> tuple[Energies, int, int]:
     if not np.isfinite(exact).all():
         raise LayerError("the matrix holds values that are not finite")
     rows, cols = sorted(exact.shape)
-    return np.linalg.svd(exact, compute_uv=False) ** 2, rows, cols
+    return singular_energies(exact), rows, cols
 
 
 def _noise_variance(energies: Energies, alpha: float, limit: float) -> float:

@@ -1,0 +1,173 @@
+"""Which kinds apply, what a layer becomes, and what is refused in which words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from rankwise.errors import LayerError
+from rankwise.lowrank import (
+    KINDS,
+    OutputMoments,
+    applicable_kinds,
+    error_curve,
+    factor,
+    factorizer,
+    full_ranks,
+    layer_error,
+    lower,
+)
+from rankwise.records import Decomposition, LayerSpec
+
+CONV = LayerSpec(
+    "conv2d",
+    16,
+    32,
+    (16, 20, 24),
+    (3, 5),
+    stride=(2, 1),
+    padding=(1, 2, 0, 3),
+    dilation=(1, 2),
+)
+POINTWISE = LayerSpec("conv2d", 16, 32, (16, 20, 24), stride=(2, 2), padding=(0, 1, 0, 0))
+LINEAR = LayerSpec("linear", 16, 32, (7, 16))
+
+
+def test_kinds_by_layer() -> None:
+    assert applicable_kinds(CONV) == (["channel_svd", "spatial_svd", "tucker2"], "")
+    assert applicable_kinds(POINTWISE) == (["svd"], "")
+    assert applicable_kinds(LINEAR) == (["svd"], "")
+    assert applicable_kinds(replace(CONV, kernel_size=(1, 5))) == (["channel_svd", "tucker2"], "")
+    assert applicable_kinds(replace(CONV, groups=4)) == ([], "grouped convolution")
+    assert applicable_kinds(replace(CONV, groups=16)) == ([], "depthwise convolution")
+
+
+def test_the_registry_knows_each_kind_by_its_name() -> None:
+    assert list(KINDS) == ["original", "svd", "channel_svd", "spatial_svd", "tucker2"]
+    assert all(name == kind.name for name, kind in KINDS.items())
+
+
+def test_full_ranks() -> None:
+    assert full_ranks(CONV, "original") == ()
+    assert full_ranks(CONV, "channel_svd") == (32,)
+    assert full_ranks(replace(CONV, in_channels=2, input_shape=(2, 20, 24)), "channel_svd") == (30,)
+    assert full_ranks(CONV, "spatial_svd") == (48,)
+    assert full_ranks(CONV, "tucker2") == (16, 32)
+    assert full_ranks(POINTWISE, "svd") == full_ranks(LINEAR, "svd") == (16,)
+
+
+def test_macs_are_those_of_the_formulas() -> None:
+    """Multiply-accumulates per output pixel, as published for stride 1."""
+    spec = LayerSpec("conv2d", 16, 32, (16, 20, 24), (3, 3), padding=(1, 1, 1, 1))
+    pixels = 20 * 24
+    r = 5
+    assert lower(spec, Decomposition("channel_svd", (r,))).macs == pixels * r * (16 * 9 + 32)
+    assert lower(spec, Decomposition("spatial_svd", (r,))).macs == pixels * r * (16 * 3 + 32 * 3)
+    tucker = lower(spec, Decomposition("tucker2", (4, 6))).macs
+    assert tucker == pixels * (16 * 4 + 4 * 6 * 9 + 6 * 32)
+    one = LayerSpec("conv2d", 16, 32, (16, 20, 24))
+    assert lower(one, Decomposition("svd", (r,))).macs == pixels * r * (16 + 32)
+    assert lower(LINEAR, Decomposition("svd", (r,))).macs == 7 * r * (16 + 32)
+
+
+def test_where_stride_padding_and_dilation_go() -> None:
+    first, second = lower(CONV, Decomposition("spatial_svd", (5,))).links
+    assert (first.kernel_size, first.stride, first.padding) == ((3, 1), (2, 1), (1, 0, 0, 0))
+    assert (second.kernel_size, second.stride, second.padding) == ((1, 5), (1, 1), (0, 2, 0, 3))
+    assert (first.dilation, second.dilation) == ((1, 1), (1, 2))
+    first, second = lower(CONV, Decomposition("channel_svd", (5,))).links
+    assert first == replace(CONV, out_channels=5, bias=False)
+    assert second == LayerSpec("conv2d", 5, 32, (5, *CONV.output_shape[1:]))
+    first, core, last = lower(CONV, Decomposition("tucker2", (4, 6))).links
+    assert first == LayerSpec("conv2d", 16, 4, (16, 20, 24), bias=False)
+    assert (core.stride, core.padding, core.dilation) == (CONV.stride, CONV.padding, CONV.dilation)
+    assert (core.in_channels, core.out_channels, last.kernel_size) == (4, 6, (1, 1))
+    first, second = lower(POINTWISE, Decomposition("svd", (5,))).links
+    assert (first.stride, second.stride) == ((2, 2), (1, 1))
+    assert (first.padding, second.padding) == ((0, 1, 0, 0), (0, 0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("spec", "decomposition", "words"),
+    [
+        (CONV, Decomposition("channel_svd", (0,)), "rank 0 of channel_svd is outside 1 to 32"),
+        (CONV, Decomposition("channel_svd", (33,)), "rank 33 of channel_svd is outside 1 to 32"),
+        (CONV, Decomposition("channel_svd", (-1,)), "rank -1 of channel_svd"),
+        (CONV, Decomposition("channel_svd", ()), r"takes 1 rank\(s\), not 0"),
+        (CONV, Decomposition("channel_svd", (2, 2)), r"takes 1 rank\(s\), not 2"),
+        (CONV, Decomposition("tucker2", (4,)), r"takes 2 rank\(s\), not 1"),
+        (CONV, Decomposition("tucker2", (17, 4)), "rank 17 of tucker2 is outside 1 to 16"),
+        (CONV, Decomposition("original", (4,)), r"takes 0 rank\(s\), not 1"),
+        (CONV, Decomposition("channel_svd", (4,), 2), "no groups, but 2"),
+        (CONV, Decomposition("magic", (4,)), "unknown kind 'magic'; known are original, svd,"),
+        (CONV, Decomposition("svd", (4,)), "svd does not apply .* kernel larger than 1x1"),
+        (POINTWISE, Decomposition("spatial_svd", (4,)), "spatial_svd does not apply .* 1x1 kernel"),
+        (POINTWISE, Decomposition("channel_svd", (4,)), "1x1 kernel"),
+        (POINTWISE, Decomposition("tucker2", (4, 4)), "1x1 kernel"),
+        (LINEAR, Decomposition("channel_svd", (4,)), "linear layer"),
+        (replace(CONV, kernel_size=(3, 1)), Decomposition("spatial_svd", (4,)), "single row or"),
+        (replace(CONV, groups=2), Decomposition("tucker2", (4, 4)), "grouped convolution"),
+        (replace(CONV, groups=16), Decomposition("channel_svd", (4,)), "depthwise convolution"),
+        (replace(POINTWISE, groups=2), Decomposition("svd", (4,)), "grouped convolution"),
+    ],
+)
+def test_refusals(spec: LayerSpec, decomposition: Decomposition, words: str) -> None:
+    weight = np.ones(spec.weight_shape, dtype=np.float32)
+    bias = np.ones(spec.out_channels, dtype=np.float32)
+    with pytest.raises(LayerError, match=words) as refusal:
+        lower(spec, decomposition)
+    assert "\n" not in str(refusal.value)
+    with pytest.raises(LayerError, match=words):
+        factor(spec, decomposition, weight, bias)
+    with pytest.raises(LayerError, match=words):
+        layer_error(spec, decomposition, weight)
+
+
+def test_full_ranks_of_a_kind_that_does_not_apply_are_refused() -> None:
+    for kind, words in (("svd", "kernel larger than 1x1"), ("magic", "unknown kind 'magic'")):
+        with pytest.raises(LayerError, match=words):
+            full_ranks(CONV, kind)
+
+
+def test_bad_numbers_are_refused() -> None:
+    weight, bias = np.ones(LINEAR.weight_shape), np.ones(32)
+    wanted = Decomposition("svd", (4,))
+    with pytest.raises(LayerError, match=r"weight has shape \(32, 15\)"):
+        factor(LINEAR, wanted, weight[:, 1:], bias)
+    with pytest.raises(LayerError, match=r"bias has shape \(31,\)"):
+        factor(LINEAR, wanted, weight, bias[1:])
+    with pytest.raises(LayerError, match="weight holds values that are not finite"):
+        factor(LINEAR, wanted, weight * np.nan, bias)
+    with pytest.raises(LayerError, match="bias holds values that are not finite"):
+        factor(LINEAR, wanted, weight, bias * np.inf)
+    with pytest.raises(LayerError, match="has a bias, but none was given"):
+        factor(LINEAR, wanted, weight, None)
+    with pytest.raises(LayerError, match="a bias was given for a layer without one"):
+        factor(replace(LINEAR, bias=False), wanted, weight, bias)
+    with pytest.raises(LayerError, match="dtype 'float9'"):
+        factor(replace(LINEAR, dtype="float9"), wanted, weight.astype(np.float32), bias)
+
+
+def test_bad_moments_are_refused() -> None:
+    weight, wanted = np.ones(LINEAR.weight_shape), Decomposition("svd", (4,))
+    moments = OutputMoments.from_outputs(np.eye(31))
+    with pytest.raises(LayerError, match="31 channels for a layer with 32"):
+        layer_error(LINEAR, wanted, weight, moments)
+    fitting = OutputMoments.from_outputs(np.eye(32))
+    for shrinkage in (-0.1, 1.1, float("nan")):
+        with pytest.raises(LayerError, match="shrinkage must be between 0 and 1"):
+            layer_error(LINEAR, wanted, weight, fitting, shrinkage)
+
+
+def test_a_curve_needs_one_rank() -> None:
+    with pytest.raises(LayerError, match="tucker2 has 2 ranks"):
+        error_curve(CONV, "tucker2", np.ones(CONV.weight_shape))
+
+
+def test_a_factorizer_checks_ranks_too() -> None:
+    made = factorizer(LINEAR, "svd", np.ones(LINEAR.weight_shape), np.ones(32))
+    for verb in (made.at, made.error, made.estimate):
+        with pytest.raises(LayerError, match="outside 1 to 16"):
+            verb((17,))
