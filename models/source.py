@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError
+from .callables import find_callable, is_callable_path, working_directory_importable
 from .network import Network, first_line
 
 if TYPE_CHECKING:
@@ -119,62 +115,28 @@ def _module_of(text: str) -> tuple[torch.nn.Module, Sequence[int] | None]:
             f"{text} is not read, because reading a .pt2 file can run code: give the network as "
             "an .onnx file or as package.module:callable"
         )
-    place, _, name = text.partition(":")
-    if not name or not all(part.isidentifier() for part in (*place.split("."), name)):
+    if not is_callable_path(text):
         raise ModelError(
             f"{text!r} is no network: give a zoo name ({', '.join(sorted(zoo.ZOO))}), an .onnx "
             "file, or package.module:callable"
         )
-    return _call(place, name)
+    return _call(text)
 
 
-def _call(place: str, name: str) -> tuple[torch.nn.Module, Sequence[int] | None]:
+def _call(text: str) -> tuple[torch.nn.Module, Sequence[int] | None]:
     import torch
 
-    with _working_directory_importable():
-        home = _import(place, name)
-        maker = getattr(home, name)
-        try:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(SEED)
-                module = maker if isinstance(maker, torch.nn.Module) else maker()
-        except Exception as error:
-            # The user's code may raise anything.
-            raise ModelError(f"{place}:{name} failed: {first_line(error)}") from error
-    if not isinstance(module, torch.nn.Module):
-        raise ModelError(
-            f"{place}:{name} returned a {type(module).__name__}, not a torch.nn.Module"
-        )
-    return module, getattr(module, "input_shape", None) or getattr(home, "input_shape", None)
-
-
-def _import(place: str, name: str) -> ModuleType:
-    """The module that has the callable: `place`, or `place.models` (as in torchvision)."""
-    home = _import_one(place)
-    package = hasattr(home, "__path__")
-    if not hasattr(home, name) and package and importlib.util.find_spec(f"{place}.models"):
-        home = _import_one(f"{place}.models")
-    if not callable(getattr(home, name, None)):
-        raise ModelError(f"{place} has no callable {name}")
-    return home
-
-
-def _import_one(place: str) -> ModuleType:
+    maker, home = find_callable(text)
     try:
-        return importlib.import_module(place)
+        with working_directory_importable(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(SEED)
+            module = maker if isinstance(maker, torch.nn.Module) else maker()
     except Exception as error:
-        # Importing runs the user's code, which may raise anything.
-        raise ModelError(f"cannot import {place}: {first_line(error)}") from error
-
-
-@contextmanager
-def _working_directory_importable() -> Iterator[None]:
-    before = list(sys.path)
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        yield
-    finally:
-        sys.path[:] = before
+        # The user's code may raise anything.
+        raise ModelError(f"{text} failed: {first_line(error)}") from error
+    if not isinstance(module, torch.nn.Module):
+        raise ModelError(f"{text} returned a {type(module).__name__}, not a torch.nn.Module")
+    return module, getattr(module, "input_shape", None) or getattr(home, "input_shape", None)
 
 
 def _load_weights(module: torch.nn.Module, path: Path) -> None:

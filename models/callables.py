@@ -1,0 +1,63 @@
+"""`package.module:callable`, looked up as `python -m` would from the working directory."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ..errors import ModelError
+from .network import first_line
+
+
+def is_callable_path(text: str) -> bool:
+    """Whether the text has the form `package.module:callable`."""
+    place, _, name = text.partition(":")
+    return all(part.isidentifier() for part in (*place.split("."), name))
+
+
+def find_callable(text: str) -> tuple[Callable[..., Any], ModuleType]:
+    """The callable and its module: in `package.module`, or in its `models` (as torchvision has).
+
+    Raises `ModelError` with one sentence.
+    """
+    if not is_callable_path(text):
+        raise ModelError(f"{text!r} is not of the form package.module:callable")
+    place, _, name = text.partition(":")
+    with working_directory_importable():
+        home = _import(place)
+        if not hasattr(home, name) and _has_models(home):
+            home = _import(f"{place}.models")
+    found = getattr(home, name, None)
+    if not callable(found):
+        raise ModelError(f"{place} has no callable {name}")
+    return found, home
+
+
+def _has_models(home: ModuleType) -> bool:
+    # Asking for a submodule of a plain module is an error.
+    return hasattr(home, "__path__") and bool(importlib.util.find_spec(f"{home.__name__}.models"))
+
+
+def _import(place: str) -> ModuleType:
+    try:
+        return importlib.import_module(place)
+    except Exception as error:
+        # Importing runs the user's code, which may raise anything.
+        raise ModelError(f"cannot import {place}: {first_line(error)}") from error
+
+
+@contextmanager
+def working_directory_importable() -> Iterator[None]:
+    """The working directory first on `sys.path`, which is as before in the end."""
+    before = list(sys.path)
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        yield
+    finally:
+        sys.path[:] = before

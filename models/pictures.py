@@ -1,0 +1,269 @@
+"""Calibration pictures: read, split by picture, made into examples.
+
+The three splits are disjoint sets of pictures, decided before any crop: *fit* for moments,
+*select* for sensitivities and search, *report* to be read once, after the plan is frozen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import CalibrationError
+from ..records import canonical_json
+from .preprocess import Image, Preprocess, Shape, channels_last, find_preprocess
+
+FloatArray = NDArray[np.float32]
+
+SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+READY = "none"
+"""Name of the preprocessing of an `.npz`: its tensors are ready."""
+ARRAY_NAMES = ("inputs", "images", "x", "arr_0")
+LEAST_PICTURES = 3
+
+FIT_EXAMPLES = 128
+SELECT_EXAMPLES = 32
+"""Examples that random crops and flips bring a small split up to. A dozen plain photos overfit:
+factors and sensitivities made from them promise half of the error that held-out photos show."""
+
+LEAST_SCALE = 0.6
+"""Shortest side of a random crop, as a share of the picture's."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """One picture as (H, W, C), and the SHA-256 of the file it came from."""
+
+    name: str
+    sha256: str
+    pixels: Image
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Indices of the pictures of each set: about a half, a quarter and a quarter."""
+
+    fit: tuple[int, ...]
+    select: tuple[int, ...]
+    report: tuple[int, ...]
+
+    @classmethod
+    def of(cls, hashes: Sequence[str]) -> Split:
+        """By the order of content hashes, which is random but the same for the same pictures.
+
+        Raises `CalibrationError` with fewer than three.
+        """
+        count = len(hashes)
+        if count < LEAST_PICTURES:
+            raise CalibrationError(
+                f"calibration needs at least {LEAST_PICTURES} different pictures, not {count}"
+            )
+        order = sorted(range(count), key=lambda index: hashes[index])
+        quarter = max(1, count // 4)
+        return cls(
+            tuple(order[2 * quarter :]), tuple(order[:quarter]), tuple(order[quarter : 2 * quarter])
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibration:
+    """Examples of each split, (n, *input_shape[1:]) in float32.
+
+    `sha256` names the pictures' content, the preprocessing and the crops; `images` counts
+    pictures, of which a split may hold several crops.
+    """
+
+    sha256: str
+    images: int
+    preprocess: str
+    split: Split
+    fit: FloatArray
+    select: FloatArray
+    report: FloatArray
+
+
+def load_calibration(
+    path: str | Path,
+    preprocess: str | None,
+    input_shape: Sequence[int],
+    *,
+    crops: int | None = None,
+    seed: int = 0,
+) -> Calibration:
+    """Pictures from a folder, or ready tensors from an `.npz`.
+
+    `input_shape` is the network's, batch included. `crops`: examples made of each picture of
+    the fit and select splits, the whole picture first, then random crops and flips; by default
+    as many as small splits need. Raises `CalibrationError` with one sentence.
+    """
+    path, shape = Path(path), tuple(input_shape[1:])
+    if path.suffix.lower() == ".npz":
+        return _from_npz(path, preprocess, shape)
+    if not preprocess or preprocess == READY:
+        raise CalibrationError(
+            "say how pictures become the network's input: --preprocess imagenet, caffe-bgr, unit, "
+            "a .toml file, or package.module:callable"
+        )
+    recipe = find_preprocess(preprocess, shape)
+    pictures = load_pictures(path, 1 if _grey(shape) else 3)
+    return _examples(pictures, recipe, shape, crops, seed)
+
+
+def _grey(shape: Shape) -> bool:
+    return (shape[-1] if channels_last(shape) else shape[0]) == 1
+
+
+def load_pictures(path: str | Path, channels: int = 3) -> list[Picture]:
+    """All pictures in a folder and below it, in natural order, each content once.
+
+    Raises `CalibrationError` if there is none, or one cannot be read.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise CalibrationError(f"there is no folder of pictures {path}")
+    files = [f for f in path.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file()]
+    files = [f for f in files if not f.name.startswith(".")]
+    if not files:
+        raise CalibrationError(f"there are no pictures in {path}")
+    pictures: dict[str, Picture] = {}
+    for file in sorted(files, key=lambda f: _natural(str(f.relative_to(path)))):
+        picture = _read(file, channels)
+        pictures.setdefault(picture.sha256, picture)
+    return list(pictures.values())
+
+
+def _natural(text: str) -> list[tuple[int, str]]:
+    """A sorting key in which 2 comes before 10."""
+    parts = re.findall(r"\d+|\D+", text)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+
+
+def _read(file: Path, channels: int) -> Picture:
+    from PIL import Image as Pillow
+    from PIL import ImageOps
+
+    try:
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        with Pillow.open(file) as picture:
+            upright = ImageOps.exif_transpose(picture).convert("L" if channels == 1 else "RGB")
+            pixels = np.asarray(upright)
+    except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
+        # Pillow's readers raise all of these for damaged files.
+        raise CalibrationError(f"{file} cannot be read as a picture") from error
+    return Picture(str(file), digest, pixels[:, :, None] if channels == 1 else pixels)
+
+
+def _examples(
+    pictures: Sequence[Picture], recipe: Preprocess, shape: Shape, crops: int | None, seed: int
+) -> Calibration:
+    split = Split.of([picture.sha256 for picture in pictures])
+    wanted = {"fit": crops, "select": crops}
+    if crops is None:
+        wanted = {
+            "fit": math.ceil(FIT_EXAMPLES / len(split.fit)),
+            "select": math.ceil(SELECT_EXAMPLES / len(split.select)),
+        }
+
+    def made(indices: Sequence[int], each: int | None) -> FloatArray:
+        chosen = [pictures[index] for index in indices]
+        return np.stack([e for p in chosen for e in _of_picture(p, recipe, shape, each or 1, seed)])
+
+    return Calibration(
+        _hash([p.sha256 for p in pictures], recipe.settings, shape, {**wanted, "seed": seed}),
+        len(pictures),
+        recipe.name,
+        split,
+        made(split.fit, wanted["fit"]),
+        made(split.select, wanted["select"]),
+        made(split.report, 1),
+    )
+
+
+def _hash(contents: Sequence[str], settings: dict[str, Any], shape: Shape, crops: Any) -> str:
+    named = [sorted(contents), settings, list(shape), crops]
+    return hashlib.sha256(canonical_json(named).encode()).hexdigest()
+
+
+def _of_picture(
+    picture: Picture, recipe: Preprocess, shape: Shape, count: int, seed: int
+) -> Iterator[FloatArray]:
+    """The whole picture, then random crops of it."""
+    rng = np.random.default_rng([seed, int(picture.sha256[:16], 16)])
+    least = _least_size(picture.pixels, recipe, shape)
+    try:
+        yield recipe(picture.pixels, shape)
+        for _ in range(count - 1):
+            yield recipe(_random_crop(picture.pixels, least, rng), shape)
+    except CalibrationError as error:
+        raise CalibrationError(f"{picture.name}: {error}") from error
+
+
+def _least_size(pixels: Image, recipe: Preprocess, shape: Shape) -> tuple[int, int]:
+    """The smallest crop: a share of the picture, or the input where nothing is resized."""
+    if not recipe.resizes:
+        height, width = shape[:2] if channels_last(shape) else shape[1:]
+        return height, width
+    return math.ceil(pixels.shape[0] * LEAST_SCALE), math.ceil(pixels.shape[1] * LEAST_SCALE)
+
+
+def _random_crop(pixels: Image, least: tuple[int, int], rng: np.random.Generator) -> Image:
+    """A window of a random size that keeps the picture's proportions, mirrored half the time."""
+    share = rng.uniform()
+    height, width = (
+        round(low + share * (full - low)) for low, full in zip(least, pixels.shape[:2], strict=True)
+    )
+    top = rng.integers(pixels.shape[0] - height + 1)
+    left = rng.integers(pixels.shape[1] - width + 1)
+    window = pixels[top : top + height, left : left + width]
+    return np.ascontiguousarray(window[:, ::-1] if rng.integers(2) else window)
+
+
+def _from_npz(path: Path, preprocess: str | None, shape: Shape) -> Calibration:
+    if preprocess not in (None, "", READY):
+        raise CalibrationError(f"{path} holds ready tensors: leave --preprocess out")
+    rows = _npz_rows(path)
+    if rows.shape[1:] != shape:
+        raise CalibrationError(
+            f"{path} holds tensors of shape {rows.shape[1:]}, but the network takes {shape}"
+        )
+    hashes = [hashlib.sha256(row.tobytes()).hexdigest() for row in rows]
+    different = list({digest: index for index, digest in reversed(list(enumerate(hashes)))}.items())
+    rows = rows[[index for _, index in different]]
+    split = Split.of([digest for digest, _ in different])
+    return Calibration(
+        _hash([digest for digest, _ in different], {}, shape, {}),
+        len(rows),
+        READY,
+        split,
+        *(rows[list(part)] for part in (split.fit, split.select, split.report)),
+    )
+
+
+def _npz_rows(path: Path) -> FloatArray:
+    """The only array of the file, or the one with a usual name, as float32."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            rows = np.asarray(arrays[_array_name(path, arrays.files)], dtype=np.float32)
+    except CalibrationError:
+        raise
+    except Exception as error:
+        # NumPy raises what zipfile, zlib and its own reader raise.
+        raise CalibrationError(f"{path} cannot be read as an .npz of plain arrays") from error
+    if rows.ndim < 1 or not np.isfinite(rows).all():
+        raise CalibrationError(f"{path} holds values that are not finite")
+    return rows
+
+
+def _array_name(path: Path, names: Sequence[str]) -> str:
+    usual = [name for name in ARRAY_NAMES if name in names] or names
+    if not usual or (len(names) > 1 and usual is names):
+        raise CalibrationError(f"{path} should hold one array, or one named {ARRAY_NAMES[0]}")
+    return usual[0]
