@@ -156,7 +156,7 @@ def factor(
     shrinkage: float | None = None,
 ) -> tuple[LinkWeights, ...]:
     """Weights for each link of `lower(spec, decomposition)`: `factorizer` for one choice."""
-    lower(spec, decomposition)
+    lower(spec, decomposition)  # refuses bad ranks before the work
     made = factorizer(spec, decomposition.kind, weight, bias, moments, shrinkage)
     return made.at(decomposition.ranks)
 

@@ -75,11 +75,13 @@ class Kind:
         if len(ranks) != len(full):
             raise LayerError(f"{self.name} takes {len(full)} rank(s), not {len(ranks)}")
         for rank, limit in zip(ranks, full, strict=True):
+            if not isinstance(rank, (int, np.integer)):
+                raise LayerError(f"rank {rank!r} of {self.name} is not a whole number")
             if not 1 <= rank <= limit:
                 raise LayerError(
                     f"rank {rank} of {self.name} is outside 1 to {limit} for this layer"
                 )
-        return ranks
+        return tuple(int(rank) for rank in ranks)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

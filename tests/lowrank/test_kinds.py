@@ -95,6 +95,8 @@ def test_where_stride_padding_and_dilation_go() -> None:
         (CONV, Decomposition("channel_svd", (0,)), "rank 0 of channel_svd is outside 1 to 32"),
         (CONV, Decomposition("channel_svd", (33,)), "rank 33 of channel_svd is outside 1 to 32"),
         (CONV, Decomposition("channel_svd", (-1,)), "rank -1 of channel_svd"),
+        (CONV, Decomposition("channel_svd", (2.5,)), "rank 2.5 .* not a whole"),  # type: ignore
+        (CONV, Decomposition("channel_svd", ("4",)), "rank '4' .* not a whole"),  # type: ignore
         (CONV, Decomposition("channel_svd", ()), r"takes 1 rank\(s\), not 0"),
         (CONV, Decomposition("channel_svd", (2, 2)), r"takes 1 rank\(s\), not 2"),
         (CONV, Decomposition("tucker2", (4,)), r"takes 2 rank\(s\), not 1"),
