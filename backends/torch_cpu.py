@@ -40,7 +40,7 @@ class TorchCpuBackend:
     def fingerprint(self) -> DeviceFingerprint:
         software = {
             "torch": torch.__version__,
-            "mkldnn": str(torch.backends.mkldnn.is_available()),
+            "mkldnn": str(torch.backends.mkldnn.enabled),
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         }
         return DeviceFingerprint.of(self.name, cpu_hardware(), software)

@@ -42,6 +42,12 @@ class Assembly:
             return 0.0
         return self._factorizer(name, decomposition.kind).error(decomposition.ranks)
 
+    def estimated_error(self, name: str, decomposition: Decomposition) -> float:
+        """As `layer_error`, but free for every further rank: for tucker2 an upper bound."""
+        if decomposition.is_original:
+            return 0.0
+        return self._factorizer(name, decomposition.kind).estimate(decomposition.ranks)
+
     def replacement(
         self, name: str, decomposition: Decomposition
     ) -> tuple[Chain, Sequence[LinkWeights]]:

@@ -31,7 +31,7 @@ from .tables import measured, rows_of
 if TYPE_CHECKING:
     from ..models.pictures import Calibration
     from ..search.space import Assignment, LayerChoices
-    from ..search.study import StudyResult
+    from ..search.study import StudyResult, TrialEvent
 
 SYNTHETIC_INPUTS = 8
 """Without calibration pictures errors are measured on this many examples of unit noise."""
@@ -299,7 +299,10 @@ class Planner:
             trials=self.options.trials,
             sampler=self.options.sampler,
             seed=self.options.seed,
-            storage=companion(self.options.db, ".optuna.db"),
+            storage=companion(self.options.db, ".optuna.journal"),
             study_name=name,
-            on_trial=lambda done, total: self.reporter.progress(done, total, "Optuna study"),
+            on_trial=self._tell_trial,
         )
+
+    def _tell_trial(self, event: TrialEvent) -> None:
+        self.reporter.progress(event.number + 1, self.options.trials, "Optuna study")

@@ -10,16 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from .. import documents
 from ..records import Comparison, Decomposition
 from ..search.exact import solve
-from ..search.prediction import fit_scale, predict
+from ..search.prediction import FLOOR, fit_scale, predict
+from ..search.space import Assignment
 from .network_runs import can_time, compare_networks
 
 if TYPE_CHECKING:
-    from ..search.space import Assignment, LayerChoices
+    from ..search.space import LayerChoices
     from .planning import Planner
 
 TRAINING_BUDGETS = (0.2, 0.5, 2.0)
@@ -49,8 +51,7 @@ def refine(
     Without refinement the finalist with the most saving wins, and the promise rests on the
     sum of isolated latencies.
     """
-    unchanged = solve(layers, max_error_sq=0.0)
-    nothing = unchanged if not decisions_of(unchanged) else _original(layers)
+    nothing = _original(layers)
     candidates = [a for a in finalists if decisions_of(a)]
     reason = can_time(planner.setting)
     if planner.options.refine and reason:
@@ -94,8 +95,6 @@ def _training_plans(
 
 
 def _original(layers: Sequence[LayerChoices]) -> Assignment:
-    from ..search.space import Assignment
-
     names = tuple(layer.name for layer in layers)
     return Assignment(names, tuple(layer.choices[0] for layer in layers))
 
@@ -107,27 +106,30 @@ def _promise(
     runs: dict[str, tuple[Assignment, Comparison]],
 ) -> documents.Predicted:
     """What the latency model says of `chosen`, fitted on the runs of all the others."""
-    others = [(a.saving_s, c) for k, (a, c) in runs.items() if k != key]
-    scale, scale_se, _ = fit_scale([(saving, c.saving_s) for saving, c in others])
-    original_s = (
-        sum(c.original_latency_s for _, c in runs.values()) / len(runs)
-        if runs
-        else planner.original_latency_s()
-    )
+    original_s = _original_latency(planner, runs)
+    others = [(a.saving_s, c.saving_s) for k, (a, c) in runs.items() if k != key]
+    fit = fit_scale(others, original_s)
     changed = [c for c in chosen.choices if not c.decomposition.is_original]
-    latency, speedup, low, high = predict(
+    found = predict(
         original_s,
-        [c.saving_s for c in changed],
-        [c.saving_se_s for c in changed],
-        scale,
-        scale_se,
+        [choice.saving_s for choice in changed],
+        [choice.saving_se_s for choice in changed],
+        fit.scale,
+        fit.se,
+        floor=max(FLOOR, fit.error or 0.0),
     )
-    measured = runs[key][1].speedup if key else None
     return documents.Predicted(
-        latency_s=latency,
-        speedup=speedup,
-        speedup_low=low,
-        speedup_high=high,
+        latency_s=found.latency_s,
+        speedup=found.speedup,
+        speedup_low=found.speedup_low,
+        speedup_high=found.speedup_high,
         network_error=planner.sensitivity.measured(decisions_of(chosen)),
-        model_error=abs(speedup / measured - 1) if measured else None,
+        model_error=fit.error,
     )
+
+
+def _original_latency(planner: Planner, runs: dict[str, tuple[Assignment, Comparison]]) -> float:
+    """Of the whole network where it was measured, else the sum of its layers alone."""
+    if runs:
+        return fmean(comparison.original_latency_s for _, comparison in runs.values())
+    return planner.original_latency_s()

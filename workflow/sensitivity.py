@@ -46,15 +46,13 @@ class Sensitivity:
 
     def probe(self, name: str, candidates: Sequence[Decomposition]) -> None:
         """Measure the factor of one layer and kind, at the middle one of its candidates."""
-        by_error = sorted(candidates, key=lambda d: self.assembly.layer_error(name, d))
+        by_error = sorted(candidates, key=lambda d: self.assembly.estimated_error(name, d))
         middle = by_error[len(by_error) // 2]
-        layer_error = self.assembly.layer_error(name, middle)
+        layer_error = self.assembly.estimated_error(name, middle)
         network_error = self.measured({name: middle})
         self._factors[name, middle.kind] = network_error / max(layer_error, LEAST_LAYER_ERROR)
 
     def modelled_sq(self, name: str, decomposition: Decomposition) -> float:
         """The layer's modelled contribution to the squared network error."""
-        contribution = self._factors[name, decomposition.kind] * self.assembly.layer_error(
-            name, decomposition
-        )
-        return contribution**2
+        layer_error = self.assembly.estimated_error(name, decomposition)
+        return (self._factors[name, decomposition.kind] * layer_error) ** 2

@@ -1,0 +1,74 @@
+"""A small real network in an ONNX file and pictures, for stories told on the fake backend."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import Result
+from PIL import Image
+from typer.testing import CliRunner
+
+
+class Small(torch.nn.Module):
+    """Wide enough for ranks on a grid of 16; low-rank enough that some are nearly free."""
+
+    input_shape = (1, 3, 16, 16)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = torch.nn.Conv2d(3, 64, 3, padding=1)
+        self.body = torch.nn.Conv2d(64, 96, 3, padding=1)
+        self.point = torch.nn.Conv2d(96, 128, 1)
+        self.head = torch.nn.Linear(128, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.stem(x))
+        x = torch.relu(self.body(x))
+        x = torch.relu(self.point(x))
+        return self.head(x.mean(dim=(2, 3)))
+
+
+def small_network(seed: int = 0) -> Small:
+    torch.manual_seed(seed)
+    net = Small().eval()
+    with torch.no_grad():
+        for layer in (net.body, net.point):  # spectra that fall, as trained ones do
+            rows = layer.weight.reshape(layer.out_channels, -1)
+            u, s, v = torch.linalg.svd(rows, full_matrices=False)
+            falling = s * torch.exp(-torch.arange(len(s)) / 8.0)
+            layer.weight.copy_((u * falling @ v).reshape(layer.weight.shape) * 4)
+    return net
+
+
+def write_onnx(net: torch.nn.Module, path: Path) -> Path:
+    torch.onnx.export(net, (torch.zeros(1, 3, 16, 16),), str(path), dynamo=True, verbose=False)
+    return path
+
+
+@pytest.fixture(scope="session")
+def network_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_onnx(small_network(), tmp_path_factory.mktemp("network") / "small.onnx")
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for number in range(8):
+        coarse = rng.integers(0, 255, (6, 6, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((48, 48)).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def rankwise(tmp_path: Path) -> Callable[..., Result]:
+    """The command line, with a store of its own."""
+    from rankwise.cli import app
+
+    def call(*words: object) -> Result:
+        runner = CliRunner(env={"RANKWISE_DB": f"sqlite:///{tmp_path}/store.db"})
+        return runner.invoke(app, [str(word) for word in words])
+
+    return call

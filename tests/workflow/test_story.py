@@ -1,0 +1,148 @@
+"""The main job on the fake backend, whose times are exact: profile, table, plan, apply, verify."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from typer.testing import Result
+
+from rankwise import documents
+
+Command = Callable[..., Result]
+FAKE = "fake:step=16"
+
+
+def run(rankwise: Command, *words: object, status: int = 0) -> Result:
+    result = rankwise(*words)
+    assert result.exit_code == status, result.output
+    return result
+
+
+@pytest.fixture
+def profiled(rankwise: Command, network_file: Path) -> dict[str, object]:
+    result = run(rankwise, "profile", network_file, "--backend", FAKE, "--json")
+    return dict(json.loads(result.stdout))
+
+
+def plan_words(network_file: Path, pictures: Path, output: Path) -> list[object]:
+    return [
+        "plan",
+        network_file,
+        "--backend",
+        FAKE,
+        "--max-error",
+        0.2,
+        "--calibration",
+        pictures,
+        "--preprocess",
+        "unit",
+        "--trials",
+        20,
+        "-o",
+        output,
+    ]
+
+
+def test_profile_measures_once(
+    rankwise: Command, network_file: Path, profiled: dict[str, object]
+) -> None:
+    documents.Profile.model_validate(profiled)
+    assert profiled["complete"]
+    assert profiled["measured"] == profiled["candidates"]
+    again = run(rankwise, "profile", network_file, "--backend", FAKE, "--json")
+    document = json.loads(again.stdout)
+    assert document["measured"] == 0
+    assert document["samples"] == 0
+    assert document["already_measured"] == document["candidates"]
+
+
+def test_table_rows_are_the_contracts(
+    rankwise: Command, network_file: Path, profiled: dict[str, object]
+) -> None:
+    table = json.loads(run(rankwise, "table", "--json").stdout)
+    documents.Table.model_validate(table)
+    assert len(table["rows"]) == profiled["candidates"]
+    assert {row["layer"] for row in table["rows"]} >= {"node_conv2d_1"} or table["rows"]
+    for row in table["rows"]:
+        assert row["speedup"] == pytest.approx(row["original_latency_s"] / row["latency_s"])
+        assert row["speedup_low"] <= row["speedup"] <= row["speedup_high"]
+
+
+@pytest.mark.parametrize("format", ["table", "csv", "markdown", "html"])
+def test_table_formats(rankwise: Command, profiled: dict[str, object], format: str) -> None:
+    output = run(rankwise, "table", "--format", format).stdout
+    assert "channel_svd" in output
+    assert "FASTER" in output
+
+
+def test_table_filters(rankwise: Command, profiled: dict[str, object]) -> None:
+    rows = json.loads(run(rankwise, "table", "--json", "--device", "fake").stdout)["rows"]
+    assert len(rows) == profiled["candidates"]
+    assert not json.loads(run(rankwise, "table", "--json", "--device", "cuda").stdout)["rows"]
+    unknown = run(rankwise, "table", "--model", "nosuch", status=2)
+    assert "nosuch" in unknown.output
+
+
+def test_plan_apply_verify(
+    rankwise: Command,
+    network_file: Path,
+    pictures: Path,
+    profiled: dict[str, object],
+    tmp_path: Path,
+) -> None:
+    path, smaller = tmp_path / "plan.json", tmp_path / "smaller.onnx"
+    run(rankwise, *plan_words(network_file, pictures, path))
+    plan = documents.Plan.model_validate_json(path.read_text())
+    replaced = [layer for layer in plan.layers if layer.decomposition.kind != "original"]
+    assert replaced
+    assert all(layer.measurement_ids for layer in replaced)
+    assert all(layer.reason for layer in plan.layers)
+    assert plan.predicted.network_error is not None
+    assert plan.predicted.network_error <= 0.2
+
+    run(rankwise, "apply", path, network_file, "-o", smaller)  # moments come from the cache
+    onnx.checker.check_model(str(smaller), full_check=True)
+    inputs = np.random.default_rng(0).random((1, 3, 16, 16), dtype=np.float32)
+    a, b = (
+        onnxruntime.InferenceSession(str(file)).run(None, {"x": inputs})[0]
+        for file in (network_file, smaller)
+    )
+    assert a.shape == b.shape
+
+    words = ["verify", path, network_file, "--data", pictures, "--json"]
+    verified = json.loads(run(rankwise, *words).stdout)
+    documents.VerificationDocument.model_validate(verified)
+    assert verified["speedup_low"] > 1
+    assert verified["fidelity"]["split"] == "report"
+    noted = documents.Plan.model_validate_json(path.read_text())
+    assert noted.verified is not None
+    assert noted.verified.speedup == verified["speedup"]
+
+
+def test_plan_is_deterministic(
+    rankwise: Command,
+    network_file: Path,
+    pictures: Path,
+    profiled: dict[str, object],
+    tmp_path: Path,
+) -> None:
+    found = []
+    for name in ("a.json", "b.json"):
+        run(rankwise, *plan_words(network_file, pictures, tmp_path / name))
+        found.append(documents.Plan.model_validate_json((tmp_path / name).read_text()))
+    assert found[0].layers == found[1].layers
+    assert found[0].predicted == found[1].predicted
+
+
+def test_target_out_of_reach_ends_with_3_and_the_best_plan(
+    rankwise: Command, network_file: Path, profiled: dict[str, object], tmp_path: Path
+) -> None:
+    path = tmp_path / "plan.json"
+    words = ["plan", network_file, "--backend", FAKE, "--target-speedup", 1000, "-o", path]
+    result = run(rankwise, *words, status=3)
+    assert "out of reach" in result.output
+    assert documents.Plan.model_validate_json(path.read_text()).layers
