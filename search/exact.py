@@ -74,8 +74,12 @@ def solve(
     Within a relative gap of 1e-4 of the optimum, and no swap of a single layer's choice makes
     it better. Raises `GoalNotReached` where no assignment keeps to the limits.
     """
-    limits = Limits(max_error_sq, max_params, min_saving_s)
-    pools = [_pool(layer, limits) for layer in layers]
+    return solve_within(layers, Limits(max_error_sq, max_params, min_saving_s))
+
+
+def solve_within(layers: Sequence[LayerChoices], limits: Limits) -> Assignment:
+    """`solve`, with its limits as one value."""
+    pools = [pool(layer, limits) for layer in layers]
     if not pools:
         return _checked(Assignment((), (), bound=0.0, gap=0.0), limits)
     problem = _problem(pools, limits)
@@ -95,7 +99,7 @@ def _checked(assignment: Assignment, limits: Limits) -> Assignment:
     return assignment
 
 
-def _pool(layer: LayerChoices, limits: Limits) -> tuple[Choice, ...]:
+def pool(layer: LayerChoices, limits: Limits) -> tuple[Choice, ...]:
     """The layer's choices that can be part of an optimum; never empty."""
     most = float("inf") if limits.max_error_sq is None else limits.max_error_sq
     original, *others = layer.choices

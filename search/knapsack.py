@@ -9,17 +9,14 @@ weights may be negative; all sums are of one item for each group.
 
 from __future__ import annotations
 
-import ctypes
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice, pairwise, product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .silence import silent_output
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -280,7 +277,7 @@ def _milp(problem: Knapsack, keep: Ints, shrink: float = 0.0) -> tuple[Ints | No
     values = problem.values[keep]
     unit = float(np.abs(values).max(initial=0.0)) or 1.0
     ones, rows, limits, _ = _matrices(problem, keep)
-    with _silent_output():
+    with silent_output():
         result: Any = milp(
             -values / unit,
             integrality=np.ones(len(keep)),
@@ -313,24 +310,3 @@ def _matrices(problem: Knapsack, keep: Ints) -> tuple[Any, Any, Floats, Floats]:
     weights, limits = problem.weights[limited][:, keep], problem.limits[limited]
     units = np.maximum(np.abs(limits), np.abs(weights).max(axis=1, initial=1e-300))
     return ones, csr_array(weights / units[:, None]), limits / units, units
-
-
-@contextmanager
-def _silent_output() -> Iterator[None]:
-    """HiGHS prints from C whatever its options say (`transformNewIntegerFeasibleSolution`),
-    which would end up in the middle of a JSON document: send standard output to nowhere."""
-    try:
-        flush = ctypes.CDLL(None).fflush
-        sys.stdout.flush()
-        saved = os.dup(1)
-    except (OSError, TypeError, AttributeError, ValueError):
-        yield  # no C library by that name, or no standard output: nothing to protect
-        return
-    try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 1)
-        yield
-    finally:
-        flush(None)  # what C still holds back would come out after the switch
-        os.dup2(saved, 1)
-        os.close(saved)

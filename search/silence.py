@@ -1,0 +1,31 @@
+"""Keep what C code prints out of our standard output."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def silent_output() -> Iterator[None]:
+    """HiGHS prints from C whatever its options say (`transformNewIntegerFeasibleSolution`),
+    which would end up in the middle of a JSON document: send standard output to nowhere."""
+    try:
+        flush = ctypes.CDLL(None).fflush
+        sys.stdout.flush()
+        saved = os.dup(1)
+    except (OSError, TypeError, AttributeError, ValueError):
+        yield  # no C library by that name, or no standard output: nothing to protect
+        return
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+        yield
+    finally:
+        flush(None)  # what C still holds back would come out after the switch
+        os.dup2(saved, 1)
+        os.close(saved)

@@ -1,0 +1,265 @@
+"""An Optuna study over the measured candidates: kinds and rank quanta for each layer.
+
+The exact solver knows only sums. The study starts from its solution and may ask for real
+measurements of whole plans, which need not add up. It works in memory; each finished trial is
+written as one record of a journal file, from which a later run goes on.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import MeasurementError, UsageError
+from ..records import content_key
+from . import exact
+from .encoding import LayerCode, code_layers, encode
+from .journal import open_study
+from .samplers import make_sampler
+from .space import Assignment, LayerChoices
+
+if TYPE_CHECKING:
+    import optuna
+
+SEED_SHARES = (1.0, 0.9, 0.75, 0.5)
+"""Shares of the error limit whose exact solutions the study tries first."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialEvent:
+    """A finished trial. `value` is None where it failed; `best_value` is over all allowed."""
+
+    number: int
+    value: float | None
+    allowed: bool
+    best_value: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StudyResult:
+    """The best allowed assignment of all trials, of earlier runs too.
+
+    `value` is what was maximised: `measured`'s, else the summed saving in seconds (or the
+    negative squared error, where that is minimised). `gap` is the relative distance of the
+    best assignment's *sums* to the exact solution's, 0 where it is as good; `sampled_value`
+    the best value among the trials that the sampler thought of itself (None: none allowed).
+    """
+
+    best: Assignment
+    value: float
+    trials: int
+    gap: float
+    exact: Assignment
+    sampled_value: float | None
+    sampler: str
+    seed: int
+    study_name: str
+
+
+def run_study(
+    layers: Sequence[LayerChoices],
+    *,
+    max_error_sq: float | None,
+    max_params: int | None = None,
+    min_saving_s: float | None = None,
+    trials: int = 100,
+    sampler: str = "tpe",
+    seed: int = 0,
+    storage: Path | None = None,
+    study_name: str = "rankwise",
+    on_trial: Callable[[TrialEvent], None] | None = None,
+    measured: Callable[[Assignment], float] | None = None,
+) -> StudyResult:
+    """Run `trials` more trials and return the best assignment so far.
+
+    `measured` gives a plan's real value, larger is better, best in seconds saved: plans that
+    break a limit are never measured, and stand with their predicted value. A plan that was
+    measured is not measured again; where it raises `MeasurementError` the trial fails and the
+    study goes on. With `storage` (a file of the study's own) a later call with the same
+    layers and limits goes on from there; other layers or limits are another study in it.
+    The same arguments give the same trials. Raises `GoalNotReached` where the limits exclude
+    every plan, `UsageError` for an unknown sampler, `StoreError` for an unusable file.
+    """
+    if trials < 0:
+        raise UsageError(f"The number of trials is {trials}: it has to be zero or more.")
+    limits = exact.Limits(max_error_sq, max_params, min_saving_s)
+    solution = exact.solve_within(layers, limits)
+    name = f"{study_name}-{_digest(layers, limits, measured is not None)}"
+    with _quiet_optuna():
+        journal = None if storage is None else open_study(storage, name)
+        earlier = journal.trials if journal is not None else []
+        study = _memory_study(sampler, _run_seed(seed, len(earlier)), name)
+        run = _Run(layers, limits, study, journal, measured)
+        run.replay(earlier)
+        if trials:
+            run.enqueue(_seeds(layers, limits, solution))
+        for _ in range(trials):
+            event = run.step()
+            if on_trial is not None:
+                on_trial(event)
+    return run.result(solution, sampler, seed, name)
+
+
+def _digest(layers: Sequence[LayerChoices], limits: exact.Limits, measured: bool) -> str:
+    """Differs wherever stored trials would mean something else."""
+    space = [
+        [layer.name, [[c.decomposition.to_json(), c.saving_s, c.error_sq] for c in layer.choices]]
+        for layer in layers
+    ]
+    bounds = [limits.max_error_sq, limits.max_params, limits.min_saving_s]
+    return content_key([space, bounds, measured])[:12]
+
+
+def _run_seed(seed: int, earlier: int) -> int:
+    """A run that goes on must not sample again what the first one did."""
+    import numpy as np
+
+    return int(np.random.SeedSequence([seed % 2**64, earlier]).generate_state(1)[0])
+
+
+def _seeds(
+    layers: Sequence[LayerChoices], limits: exact.Limits, solution: Assignment
+) -> list[Assignment]:
+    """The exact solution, then those for smaller error limits: allowed, and different."""
+    if limits.minimise_error or limits.max_params is not None or not limits.max_error_sq:
+        return [solution]
+    found = {solution.key: solution}
+    for share in SEED_SHARES[1:]:
+        other = exact.solve_within(
+            layers, replace(limits, max_error_sq=share * limits.max_error_sq)
+        )
+        found.setdefault(other.key, other)
+    return list(found.values())
+
+
+@dataclass
+class _Run:
+    """The study in memory, its journal, and the best so far."""
+
+    layers: Sequence[LayerChoices]
+    limits: exact.Limits
+    study: optuna.Study
+    journal: optuna.Study | None
+    measured: Callable[[Assignment], float] | None
+    best: tuple[float, Assignment] | None = None
+    sampled_value: float | None = None
+    known: dict[str, float] = field(default_factory=dict)
+    failed: str = ""
+
+    def __post_init__(self) -> None:
+        pools = [exact.pool(layer, self.limits) for layer in self.layers]
+        self.codes: list[LayerCode] = code_layers(self.layers, pools)
+        self.names = tuple(layer.name for layer in self.layers)
+
+    def replay(self, earlier: Sequence[optuna.trial.FrozenTrial]) -> None:
+        from optuna.trial import FixedTrial
+
+        for trial in earlier:
+            self.study.add_trial(trial)
+            assignment = self.assignment(FixedTrial(trial.params))
+            if trial.values and self.limits.allow(assignment):
+                self.note(assignment, trial.values[0], "seed" in trial.user_attrs)
+
+    def enqueue(self, seeds: Sequence[Assignment]) -> None:
+        for number, seed in enumerate(seeds):
+            if seed.key not in self.known:
+                params = encode(self.codes, seed.choices)
+                self.study.enqueue_trial(params, user_attrs={"seed": number})
+
+    def assignment(self, trial: Any) -> Assignment:
+        return Assignment(self.names, tuple(code.suggest(trial) for code in self.codes))
+
+    def step(self) -> TrialEvent:
+        """Sample, judge, tell and write down one trial."""
+        trial = self.study.ask()
+        assignment = self.assignment(trial)
+        violations = self.limits.violations(assignment)
+        for name, excess in violations.items():
+            trial.set_constraint(name, excess)
+        allowed = all(excess <= 0 for excess in violations.values())
+        value = self.value(assignment) if allowed else self.limits.value(assignment)
+        finished = self.tell(trial, value)
+        if allowed and value is not None:
+            self.note(assignment, value, "seed" in trial.user_attrs)
+        best = self.best[0] if self.best else None
+        return TrialEvent(finished.number, value, allowed, best)
+
+    def value(self, assignment: Assignment) -> float | None:
+        """Of an allowed assignment; None where it could not be measured."""
+        if self.measured is None:
+            return self.limits.value(assignment)
+        if assignment.key in self.known:
+            return self.known[assignment.key]
+        try:
+            return self.measured(assignment)
+        except MeasurementError as error:
+            self.failed = str(error)
+            return None
+
+    def tell(self, trial: optuna.Trial, value: float | None) -> optuna.trial.FrozenTrial:
+        from optuna.trial import TrialState
+
+        if value is None:
+            trial.set_user_attr("failure", self.failed)
+            finished = self.study.tell(trial, state=TrialState.FAIL)
+        else:
+            finished = self.study.tell(trial, value)
+        if self.journal is not None:
+            self.journal.add_trial(finished)
+        return finished
+
+    def note(self, assignment: Assignment, value: float, is_seed: bool) -> None:
+        self.known[assignment.key] = value
+        if self.best is None or value > self.best[0]:
+            self.best = (value, assignment)
+        if not is_seed:
+            before = self.sampled_value
+            self.sampled_value = value if before is None else max(value, before)
+
+    def result(self, solution: Assignment, sampler: str, seed: int, name: str) -> StudyResult:
+        from optuna.trial import TrialState
+
+        trials = self.study.get_trials(deepcopy=False)
+        if self.best is None and self.failed:
+            raise MeasurementError(f"No plan could be measured: {self.failed}")
+        value, best = self.best or (self.limits.value(solution), solution)
+        top = self.limits.value(solution)
+        short = max(0.0, top - self.limits.value(best))
+        return StudyResult(
+            best=best,
+            value=value,
+            trials=sum(trial.state != TrialState.WAITING for trial in trials),
+            gap=short / abs(top) if short else 0.0,
+            exact=solution,
+            sampled_value=self.sampled_value,
+            sampler=sampler,
+            seed=seed,
+            study_name=name,
+        )
+
+
+def _memory_study(sampler: str, seed: int, name: str) -> optuna.Study:
+    import optuna
+
+    return optuna.create_study(
+        study_name=name, direction="maximize", sampler=make_sampler(sampler, seed)
+    )
+
+
+@contextmanager
+def _quiet_optuna() -> Iterator[None]:
+    """No log lines, and no warnings about what Optuna calls experimental."""
+    import optuna
+
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(before)
