@@ -17,6 +17,7 @@ def silent_output() -> Iterator[None]:
     try:
         flush = ctypes.CDLL(None).fflush
         sys.stdout.flush()
+        flush(None)
         saved = os.dup(1)
     except (OSError, TypeError, AttributeError, ValueError):
         yield  # no C library by that name, or no standard output: nothing to protect
