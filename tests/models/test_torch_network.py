@@ -1,0 +1,312 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rankwise.backends.base import FileWorkload, ModuleWorkload
+from rankwise.errors import BackendError, ModelError, UsageError
+from rankwise.lowrank import OutputMoments
+from rankwise.models.fidelity import relative_error
+from rankwise.models.source import load_network, network_of_module
+from rankwise.records import LayerSpec
+from torch import nn
+
+
+def spec_of(module: nn.Module, *shape: int) -> LayerSpec | None:
+    return network_of_module(module, torch.zeros(shape)).layers[0].spec
+
+
+def reason_of(module: nn.Module, *shape: int) -> str:
+    use = network_of_module(module, torch.zeros(shape)).layers[0]
+    assert use.spec is None
+    return use.reason
+
+
+class TestLayers:
+    def test_order_names_and_specs(self, small_net):
+        network = network_of_module(small_net, torch.zeros(2, 3, 9, 7))
+        assert [use.name for use in network.layers] == ["stem", "body.0", "fc"]
+        stem, body, fc = (use.spec for use in network.layers)
+        assert stem == LayerSpec(
+            "conv2d", 3, 8, (3, 9, 7), (3, 3), padding=(1, 1, 1, 1), bias=False
+        )
+        assert body is not None and body.bias and body.weight_shape == (8, 8, 3, 3)
+        assert fc == LayerSpec("linear", 8, 5, (8,))
+
+    @settings(max_examples=30)
+    @given(
+        kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+        stride=st.integers(1, 3),
+        padding=st.one_of(st.tuples(st.integers(0, 2), st.integers(0, 2)), st.just("same")),
+        dilation=st.integers(1, 2),
+        groups=st.sampled_from([1, 2]),
+        bias=st.booleans(),
+    )
+    def test_shapes_are_what_torch_computes(self, kernel, stride, padding, dilation, groups, bias):
+        if padding == "same":
+            stride = 1
+        conv = nn.Conv2d(4, 6, kernel, stride, padding, dilation, groups, bias)
+        spec = spec_of(conv, 1, 4, 11, 9)
+        assert spec is not None
+        assert spec.output_shape == tuple(conv(torch.zeros(1, 4, 11, 9)).shape[1:])
+        assert spec.weight_shape == tuple(conv.weight.shape)
+        assert spec.params == sum(p.numel() for p in conv.parameters())
+
+    def test_other_convolutions_are_named_with_the_reason(self):
+        assert reason_of(nn.Conv1d(3, 4, 3), 1, 3, 9) == "Conv1d"
+        assert reason_of(nn.ConvTranspose2d(3, 4, 3), 1, 3, 9, 9) == "ConvTranspose2d"
+        assert "reflect" in reason_of(nn.Conv2d(3, 4, 3, padding_mode="reflect"), 1, 3, 9, 9)
+
+    def test_own_forward(self):
+        class Scaled(nn.Conv2d):
+            def forward(self, x):
+                return 2 * super().forward(x)
+
+        assert "Scaled" in reason_of(Scaled(3, 4, 3), 1, 3, 9, 9)
+
+    def test_layer_that_is_never_called(self, small_net):
+        small_net.spare = nn.Linear(3, 3)
+        use = network_of_module(small_net, torch.zeros(1, 3, 8, 8)).layers[-1]
+        assert (use.name, use.spec) == ("spare", None)
+        assert "not called" in use.reason
+
+    def test_shared_layer_appears_once(self):
+        conv = nn.Conv2d(3, 3, 3, padding=1)
+        network = network_of_module(nn.Sequential(conv, nn.ReLU(), conv), torch.zeros(1, 3, 8, 8))
+        assert [use.name for use in network.layers] == ["0"]
+        assert network.layers[0].spec is not None
+        assert "2 times" in network.notes["0"]
+
+    def test_layer_called_with_different_shapes_has_no_spec(self):
+        conv = nn.Conv2d(3, 3, 3)
+        assert "different shapes" in reason_of(nn.Sequential(conv, conv), 1, 3, 8, 8)
+
+    @pytest.mark.parametrize("shape", [(2, 7, 4), (7, 2, 4), (14, 4)])
+    def test_rows_of_a_linear_layer_count_wherever_the_batch_is(self, shape):
+        class Rows(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.fc = nn.Linear(4, 3)
+
+            def forward(self, x):
+                return self.fc(x.reshape(shape)).reshape(2, 7, 3)
+
+        spec = spec_of(Rows(), 2, 28)
+        assert spec is not None and spec.input_shape == (7, 4)
+
+    def test_the_given_module_stays_as_it_is(self, small_net):
+        small_net.train()
+        before = {k: v.clone() for k, v in small_net.state_dict().items()}
+        network = network_of_module(small_net, torch.zeros(1, 3, 8, 8))
+        network.output_moments(np.ones((1, 3, 8, 8)), ["stem"])
+        assert small_net.training and small_net.body.training
+        assert not small_net.stem._forward_hooks and not small_net.stem._forward_pre_hooks
+        assert all(torch.equal(before[k], v) for k, v in small_net.state_dict().items())
+
+
+class TestReplaced:
+    @pytest.mark.parametrize("bias", [True, False])
+    @pytest.mark.parametrize(
+        "settings_",
+        [
+            {"padding": 1},
+            {"padding": 1, "stride": 2},
+            {"padding": 2, "dilation": 2},
+            {"padding": "same", "kernel_size": (2, 4)},
+            {"kernel_size": 1},
+        ],
+    )
+    def test_full_rank_reproduces_the_output(self, settings_, bias, full_rank, noise):
+        options = {"kernel_size": 3, **settings_}
+        module = nn.Sequential(nn.Conv2d(5, 7, bias=bias, **options), nn.ReLU(inplace=True))
+        network = network_of_module(module, (2, 5, 9, 8))
+        inputs = noise(2, 5, 9, 8)
+        replacements = full_rank(network)
+        assert replacements
+        for chosen in replacements:
+            error = relative_error(
+                network.outputs(inputs), network.replaced(chosen).outputs(inputs)
+            )
+            assert error < 1e-4
+
+    def test_residuals_batchnorm_and_linear(self, small_net, full_rank, noise):
+        network = network_of_module(small_net, (1, 3, 9, 8))
+        inputs = noise(3, 3, 9, 8)
+        before, sha256 = network.outputs(inputs), network.sha256
+        for chosen in full_rank(network):
+            compressed = network.replaced(chosen)
+            assert relative_error(before, compressed.outputs(inputs)) < 1e-4
+            assert compressed.sha256 != sha256
+        assert network.sha256 == sha256
+        assert np.array_equal(network.outputs(inputs), before)
+
+    def test_shared_layer_is_replaced_everywhere(self, full_rank, noise):
+        conv = nn.Conv2d(4, 4, 3, padding=1)
+        network = network_of_module(nn.Sequential(conv, nn.ReLU(), conv), (1, 4, 8, 8))
+        inputs = noise(1, 4, 8, 8)
+        compressed = network.replaced(full_rank(network)[0])
+        parts = dict(compressed.module.named_modules(remove_duplicate=False))
+        assert parts["0"] is parts["2"] and isinstance(parts["0"], nn.Sequential)
+        assert relative_error(network.outputs(inputs), compressed.outputs(inputs)) < 1e-4
+
+    def test_hooks_survive(self, small_net, full_rank):
+        seen = []
+        small_net.stem.register_forward_hook(lambda m, a, o: seen.append("stem"))
+        small_net.register_forward_hook(lambda m, a, o: seen.append("net"))
+        network = network_of_module(small_net, (1, 3, 8, 8))
+        compressed = network.replaced(full_rank(network)[0])
+        seen.clear()
+        compressed.outputs(np.zeros((1, 3, 8, 8)))
+        assert seen == ["stem", "net"]
+
+    def test_layers_of_the_result_are_the_links(self, small_net, full_rank):
+        network = network_of_module(small_net, (1, 3, 8, 8))
+        chosen = {"body.0": full_rank(network)[0]["body.0"]}
+        names = [use.name for use in network.replaced(chosen).layers]
+        assert names[:3] == ["stem", "body.0.0", "body.0.1"]
+
+    def test_a_chain_of_another_shape_is_refused(self, small_net, full_rank):
+        network = network_of_module(small_net, (1, 3, 8, 8))
+        chain = full_rank(network)[0]["stem"]
+        with pytest.raises(ModelError, match=r"body\.0"):
+            network.replaced({"body.0": chain})
+        with pytest.raises(ModelError, match="no layer 'nowhere'"):
+            network.replaced({"nowhere": chain})
+
+
+class TestOutputs:
+    def test_more_pictures_than_the_batch(self, small_net, noise):
+        inputs = noise(5, 3, 8, 8)
+        network = network_of_module(small_net, (2, 3, 8, 8))
+        with torch.no_grad():
+            expected = small_net(torch.from_numpy(inputs)).numpy()
+        np.testing.assert_allclose(network.outputs(inputs), expected, rtol=1e-5, atol=1e-6)
+
+    def test_first_tensor_of_a_tuple_or_mapping(self, small_net):
+        class Several(nn.Module):
+            def __init__(self, wrap):
+                super().__init__()
+                self.net, self.wrap = small_net, wrap
+
+            def forward(self, x):
+                return self.wrap(self.net(x))
+
+        for wrap in (lambda y: (y, y), lambda y: {"out": y}):
+            network = network_of_module(Several(wrap), (1, 3, 8, 8))
+            assert network.outputs(np.zeros((3, 3, 8, 8))).shape == (3, 5)
+
+    def test_moments_are_numpys(self, small_net, noise):
+        inputs = noise(5, 3, 8, 8)
+        network = network_of_module(small_net, (2, 3, 8, 8))
+        found = network.output_moments(inputs, ["stem", "fc"])
+        with torch.no_grad():
+            stem = small_net.stem(torch.from_numpy(inputs)).numpy()
+        expected = OutputMoments.from_outputs(np.moveaxis(stem, 1, -1).reshape(-1, 8))
+        assert found["stem"].count == 5 * 64 and found["fc"].count == 5
+        np.testing.assert_allclose(found["stem"].mean, expected.mean, atol=1e-6)
+        np.testing.assert_allclose(found["stem"].second, expected.second, atol=1e-6)
+
+
+class TestFiles:
+    def test_onnx_computes_the_same_without_a_word(
+        self, small_net, noise, tmp_path, capfd, recwarn
+    ):
+        network = network_of_module(small_net, (2, 3, 8, 8))
+        capfd.readouterr()
+        path = network.to_onnx(tmp_path / "net.onnx")
+        assert capfd.readouterr() == ("", "")
+        assert not [w for w in recwarn if "onnx" in str(w.message).lower()]
+        assert [p.name for p in tmp_path.iterdir()] == ["net.onnx"]
+        inputs = noise(3, 3, 8, 8)
+        again = load_network(str(path))
+        assert again.input_shape == (2, 3, 8, 8)
+        assert relative_error(network.outputs(inputs), again.outputs(inputs)) < 1e-4
+
+    def test_compressed_network_exports(self, small_net, full_rank, noise, tmp_path):
+        network = network_of_module(small_net, (1, 3, 8, 8))
+        inputs = noise(2, 3, 8, 8)
+        path = network.replaced(full_rank(network)[0]).save(tmp_path / "net.onnx")
+        assert (
+            relative_error(network.outputs(inputs), load_network(str(path)).outputs(inputs)) < 1e-4
+        )
+
+    def test_safetensors_loads_into_the_same_architecture(self, small_net, tmp_path):
+        from safetensors.torch import load_file
+
+        path = network_of_module(small_net, (1, 3, 8, 8)).save(tmp_path / "net.safetensors")
+        state = load_file(path)
+        assert state.keys() == small_net.state_dict().keys()
+        assert all(torch.equal(state[k], v) for k, v in small_net.state_dict().items())
+
+    def test_pt2(self, small_net, noise, tmp_path):
+        path = network_of_module(small_net, (1, 3, 8, 8)).save(tmp_path / "net.pt2")
+        program = torch.export.load(path)  # the test wrote it a line ago
+        inputs = torch.from_numpy(noise(1, 3, 8, 8))
+        assert torch.allclose(program.module()(inputs), small_net(inputs), atol=1e-6)
+
+    def test_other_suffix_or_folder(self, small_net, tmp_path):
+        network = network_of_module(small_net, (1, 3, 8, 8))
+        with pytest.raises(UsageError, match="safetensors"):
+            network.save(tmp_path / "net.pkl")
+        with pytest.raises(ModelError, match="cannot write"):
+            network.save(tmp_path / "nowhere" / "net.safetensors")
+
+    def test_a_write_that_fails_leaves_the_old_file(self, small_net, tmp_path, monkeypatch):
+        target = tmp_path / "net.safetensors"
+        target.write_text("old")
+
+        def full_disk(*_: object, **__: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("safetensors.torch.save_file", full_disk)
+        with pytest.raises(ModelError, match="No space left"):
+            network_of_module(small_net, (1, 3, 8, 8)).save(target)
+        assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [(target.name, "old")]
+
+    def test_workload_is_what_the_backend_takes(self, small_net, tmp_path):
+        network = network_of_module(small_net, (1, 3, 8, 8))
+        module = network.workload("k", (FileWorkload, ModuleWorkload), tmp_path)
+        assert isinstance(module, ModuleWorkload) and module.input_shape == (1, 3, 8, 8)
+        assert not list(tmp_path.iterdir())
+        file = network.workload("a/b", (FileWorkload,), tmp_path)
+        assert isinstance(file, FileWorkload) and file.key == "a/b"
+        assert file.path.parent == tmp_path and file.path.is_file()
+        with pytest.raises(BackendError):
+            network.workload("k", (), tmp_path)
+
+
+def test_hash_depends_on_weights_and_structure(small_net):
+    def sha(module: nn.Module) -> str:
+        return network_of_module(module, (1, 3, 8, 8)).sha256
+
+    first = sha(small_net)
+    assert sha(small_net) == first
+    small_net.stem.padding_mode = "zeros"
+    with torch.no_grad():
+        small_net.fc.bias[0] += 1
+    second = sha(small_net)
+    assert second != first
+    small_net.body[1] = nn.ReLU6()
+    assert sha(small_net) != second
+
+
+def test_network_that_does_not_run(small_net):
+    with pytest.raises(ModelError, match=r"does not run on an input of shape \(1, 4, 8, 8\)"):
+        network_of_module(small_net, (1, 4, 8, 8))
+
+
+@pytest.mark.parametrize(
+    "example", [object(), {"x": torch.zeros(1)}, (torch.zeros(1), "x"), (0, 3)]
+)
+def test_example_inputs_that_say_nothing(small_net, example):
+    with pytest.raises(ModelError):
+        network_of_module(small_net, example)
+
+
+def test_not_a_module(tmp_path: Path):
+    with pytest.raises(ModelError, match="int"):
+        network_of_module(3, (1, 3, 8, 8))
