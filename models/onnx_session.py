@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,9 @@ SILENT = 4
 """onnxruntime's severity above which it writes nothing on the terminal."""
 MAX_BYTES = 2**31 - 1
 """What protobuf can write at once."""
+
+CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
+"""What onnxruntime puts before what it says."""
 
 PASS_THROUGH = frozenset({"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 
@@ -44,7 +48,7 @@ class TensorSession:
             )
         except Exception as error:
             # onnxruntime's exceptions have no common root.
-            raise ModelError(f"onnxruntime cannot run this network: {first_line(error)}") from error
+            raise ModelError(f"onnxruntime cannot run this network: {_said(error)}") from error
 
     def run(self, inputs: NDArray[Any]) -> list[NDArray[Any]]:
         """The tensors, in the order asked for. Raises `ModelError` if the inputs do not fit."""
@@ -55,6 +59,10 @@ class TensorSession:
             raise ModelError(
                 f"the network does not run on an input of shape {inputs.shape}: {first_line(error)}"
             ) from error
+
+
+def _said(error: Exception) -> str:
+    return CODE.sub("", first_line(error))
 
 
 def compared_output(model: ModelProto) -> str:

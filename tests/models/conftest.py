@@ -11,11 +11,12 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
 from rankwise.lowrank import applicable_kinds, factor, full_ranks, lower
 from rankwise.models.network import Network
 from rankwise.ops.chain import Chain, LinkWeights
 from rankwise.records import Decomposition
-from torch import Tensor, nn
 
 
 class SmallNet(nn.Module):

@@ -7,13 +7,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
+
 from rankwise.backends.base import FileWorkload, ModuleWorkload
 from rankwise.errors import BackendError, ModelError, UsageError
 from rankwise.lowrank import OutputMoments
 from rankwise.models.fidelity import relative_error
 from rankwise.models.source import load_network, network_of_module
 from rankwise.records import LayerSpec
-from torch import nn
 
 
 def spec_of(module: nn.Module, *shape: int) -> LayerSpec | None:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+
 from rankwise.models import zoo
 from rankwise.models.source import load_network
 

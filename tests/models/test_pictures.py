@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from rankwise.errors import CalibrationError
+from rankwise.models.pictures import (
+    FIT_EXAMPLES,
+    SELECT_EXAMPLES,
+    Split,
+    load_calibration,
+    load_pictures,
+)
+from rankwise.models.preprocess import Recipe, find_preprocess
+
+SHAPE = (1, 3, 16, 16)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Ten different pictures of 20x24 and more."""
+    path = tmp_path / "photos"
+    path.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(10):
+        pixels = rng.integers(0, 256, (20 + number, 24, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path / f"photo{number + 1}.png")
+    return path
+
+
+class TestSplit:
+    @given(st.lists(st.text("0123456789abcdef", min_size=4), min_size=3, max_size=50, unique=True))
+    def test_three_disjoint_sets_of_everything(self, hashes):
+        split = Split.of(hashes)
+        together = [*split.fit, *split.select, *split.report]
+        assert sorted(together) == list(range(len(hashes)))
+        assert min(map(len, (split.fit, split.select, split.report))) >= 1
+        assert len(split.select) == len(split.report) == max(1, len(hashes) // 4)
+
+    @given(st.permutations(range(12)))
+    def test_order_of_reading_does_not_matter(self, order):
+        hashes = [f"{(7 * n) % 12:02d}" for n in range(12)]
+        shuffled = [hashes[n] for n in order]
+        for part in ("fit", "select", "report"):
+            first = {hashes[n] for n in getattr(Split.of(hashes), part)}
+            assert {shuffled[n] for n in getattr(Split.of(shuffled), part)} == first
+
+    def test_too_few(self):
+        with pytest.raises(CalibrationError, match="at least 3"):
+            Split.of(["a", "b"])
+
+
+class TestFolder:
+    def test_natural_order_and_content_once(self, folder):
+        shutil.copy(folder / "photo1.png", folder / "copy_of_1.png")
+        (folder / "notes.txt").write_text("no picture")
+        (folder / ".hidden.png").write_text("no picture")
+        names = [Path(picture.name).stem for picture in load_pictures(folder)]
+        assert names == ["copy_of_1", *(f"photo{n}" for n in range(2, 11))]
+
+    def test_calibration(self, folder):
+        found = load_calibration(folder, "imagenet", SHAPE)
+        assert found.images == 10 and found.preprocess == "imagenet"
+        assert [len(found.split.fit), len(found.split.select), len(found.split.report)] == [6, 2, 2]
+        assert found.fit.shape[0] >= FIT_EXAMPLES and found.select.shape[0] >= SELECT_EXAMPLES
+        assert found.report.shape == (2, 3, 16, 16)
+        assert {a.dtype for a in (found.fit, found.select, found.report)} == {np.dtype(np.float32)}
+
+    def test_same_pictures_same_hash_and_examples(self, folder, tmp_path):
+        first = load_calibration(folder, "unit", SHAPE)
+        moved = tmp_path / "elsewhere" / "below"
+        shutil.copytree(folder, moved)
+        again = load_calibration(moved.parent, "unit", SHAPE)
+        assert again.sha256 == first.sha256
+        assert np.array_equal(np.sort(again.report.ravel()), np.sort(first.report.ravel()))
+
+    def test_hash_knows_pictures_preprocessing_and_crops(self, folder):
+        hashes = [
+            load_calibration(folder, "unit", SHAPE).sha256,
+            load_calibration(folder, "imagenet", SHAPE).sha256,
+            load_calibration(folder, "unit", (1, 3, 12, 12)).sha256,
+            load_calibration(folder, "unit", SHAPE, crops=1).sha256,
+            load_calibration(folder, "unit", SHAPE, seed=1).sha256,
+        ]
+        assert load_calibration(folder, "unit", (8, 3, 16, 16), crops=1).sha256 == hashes[3]
+        (folder / "photo3.png").unlink()
+        hashes.append(load_calibration(folder, "unit", SHAPE).sha256)
+        assert len(set(hashes)) == len(hashes)
+
+    def test_no_example_of_a_picture_is_in_two_splits(self, tmp_path):
+        folder = tmp_path / "flat"
+        folder.mkdir()
+        for level in range(8):
+            Image.new("RGB", (30, 30), (10 * level, 0, 0)).save(folder / f"{level}.png")
+        found = load_calibration(folder, "unit", SHAPE, crops=5)
+        levels = [set(np.unique(part[:, 0])) for part in (found.fit, found.select, found.report)]
+        assert [len(found.fit), len(found.select), len(found.report)] == [20, 10, 2]
+        assert sum(map(len, levels)) == len(set.union(*levels)) == 8
+
+    def test_crops_come_from_the_picture(self, folder):
+        found = load_calibration(folder, "unit", SHAPE, crops=3)
+        first = load_pictures(folder)[found.split.fit[0]].pixels / np.float32(255)
+        windows = np.lib.stride_tricks.sliding_window_view(first, (16, 16, 3)).reshape(
+            -1, 16, 16, 3
+        )
+        for example in found.fit[:3].transpose(0, 2, 3, 1):
+            distances = [
+                np.abs(windows - e).max(axis=(1, 2, 3)).min() for e in (example, example[:, ::-1])
+            ]
+            assert min(distances) < 1e-6
+        assert not np.array_equal(found.fit[0], found.fit[1])
+
+    def test_problems(self, folder, tmp_path):
+        with pytest.raises(CalibrationError, match="no folder"):
+            load_calibration(tmp_path / "none", "unit", SHAPE)
+        (tmp_path / "empty").mkdir()
+        with pytest.raises(CalibrationError, match="no pictures"):
+            load_calibration(tmp_path / "empty", "unit", SHAPE)
+        with pytest.raises(CalibrationError, match="--preprocess"):
+            load_calibration(folder, None, SHAPE)
+        with pytest.raises(CalibrationError, match="smaller than"):
+            load_calibration(folder, "unit", (1, 3, 64, 64))
+        with pytest.raises(CalibrationError, match="do not fit"):
+            load_calibration(folder, "imagenet", (1, 10))
+        data = (folder / "photo2.png").read_bytes()
+        (folder / "photo2.png").write_bytes(data[: len(data) // 2])
+        with pytest.raises(CalibrationError, match=r"photo2\.png"):
+            load_calibration(folder, "unit", SHAPE)
+
+    def test_two_pictures_are_too_few(self, folder):
+        for file in sorted(folder.iterdir())[2:]:
+            file.unlink()
+        with pytest.raises(CalibrationError, match="at least 3"):
+            load_calibration(folder, "unit", SHAPE)
+
+    def test_grey_networks_get_grey_pictures(self, folder):
+        found = load_calibration(folder, "unit", (1, 1, 16, 16), crops=1)
+        assert found.fit.shape == (6, 1, 16, 16)
+
+
+class TestPreprocess:
+    def test_imagenet_by_hand(self):
+        image = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
+        example = find_preprocess("imagenet", (3, 224, 224))(image, (3, 224, 224))
+        resized = Image.fromarray(image).resize((341, 256), Image.Resampling.BILINEAR)
+        pixels = np.asarray(resized)[16:240, 58:282] / 255
+        expected = (pixels - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+        np.testing.assert_allclose(example, expected.transpose(2, 0, 1), atol=1e-5)
+
+    def test_caffe_bgr_with_channels_last(self):
+        image = np.zeros((256, 256, 3), np.uint8)
+        image[:] = (10, 20, 30)
+        example = find_preprocess("caffe-bgr", (224, 224, 3))(image, (224, 224, 3))
+        assert example.shape == (224, 224, 3)
+        np.testing.assert_allclose(example[0, 0], [30 - 104, 20 - 117, 10 - 123])
+
+    @given(st.integers(16, 60), st.integers(16, 60))
+    def test_any_size_becomes_the_networks(self, height, width):
+        image = np.zeros((height, width, 3), np.uint8)
+        for name in ("imagenet", "caffe-bgr", "unit"):
+            assert find_preprocess(name, SHAPE[1:])(image, SHAPE[1:]).shape == SHAPE[1:]
+
+    def test_toml(self, tmp_path):
+        path = tmp_path / "mine.toml"
+        path.write_text(
+            'resize = [18, 20]\ncrop = 16\nlayout = "NHWC"\nchannel_order = "BGR"\n'
+            "scale = 1\nmean = [1, 2, 3]\nstd = [2, 2, 2]\n"
+        )
+        recipe = find_preprocess(str(path), (16, 16, 3))
+        image = np.zeros((50, 40, 3), np.uint8)
+        image[:] = (3, 2, 1)
+        example = recipe(image, (16, 16, 3))
+        assert example.shape == (16, 16, 3)
+        assert (example == np.array([0, 0, 0], np.float32)).all()
+        with pytest.raises(CalibrationError, match="16"):
+            recipe(image, (12, 12, 3))
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("size = 3", "unknown setting size"),
+            ("resize = -1", "resize cannot be -1"),
+            ("crop = true", "crop cannot be True"),
+            ('layout = "CHW"', "layout"),
+            ("std = [0, 1, 1]", "std"),
+            ("mean = 3", "mean"),
+            ("resize = ", "no TOML"),
+        ],
+    )
+    def test_toml_that_is_wrong(self, tmp_path, text, message):
+        (tmp_path / "bad.toml").write_text(text)
+        with pytest.raises(CalibrationError, match=message):
+            find_preprocess(str(tmp_path / "bad.toml"), SHAPE[1:])
+
+    def test_callable(self, folder, tmp_path, monkeypatch):
+        monkeypatch.delitem(sys.modules, "users_pictures", raising=False)
+        (tmp_path / "users_pictures.py").write_text(
+            "import numpy as np\n"
+            "def half(image):\n    return np.full((3, 16, 16), image.mean() / 2)\n"
+            "def wrong(image):\n    return image\n"
+            "def broken(image):\n    raise ValueError('no')\n"
+        )
+        found = load_calibration(folder, "users_pictures:half", SHAPE, crops=2)
+        assert found.fit.shape == (12, 3, 16, 16) and 50 < found.fit.mean() < 80
+        for name in ("wrong", "broken", "none"):
+            with pytest.raises(CalibrationError, match=name):
+                load_calibration(folder, f"users_pictures:{name}", SHAPE)
+
+    def test_unknown(self):
+        with pytest.raises(CalibrationError, match="imagenet, caffe-bgr, unit"):
+            find_preprocess("resnet", SHAPE[1:])
+        with pytest.raises(CalibrationError, match="cannot read"):
+            find_preprocess("none.toml", SHAPE[1:])
+
+    def test_recipe_that_does_not_resize_says_so(self):
+        assert Recipe("a", resize=8).resizes and not Recipe("a").resizes
+
+
+class TestNpz:
+    def save(self, path: Path, **arrays: np.ndarray) -> Path:
+        np.savez(path, **arrays)
+        return path
+
+    def test_rows_are_split(self, tmp_path, noise):
+        rows = noise(9, *SHAPE[1:])
+        found = load_calibration(self.save(tmp_path / "a.npz", inputs=rows), None, SHAPE)
+        assert (found.images, found.preprocess) == (9, "none")
+        together = np.concatenate([found.fit, found.select, found.report])
+        assert np.array_equal(np.sort(together.ravel()), np.sort(rows.ravel()))
+        again = load_calibration(self.save(tmp_path / "b.npz", other=rows[::-1]), "none", SHAPE)
+        assert again.sha256 == found.sha256
+        assert np.array_equal(again.report, found.report)
+
+    def test_equal_rows_count_once(self, tmp_path, noise):
+        rows = noise(4, *SHAPE[1:])
+        path = self.save(tmp_path / "a.npz", inputs=np.concatenate([rows, rows]))
+        assert load_calibration(path, None, SHAPE).images == 4
+
+    def test_problems(self, tmp_path, noise):
+        rows = noise(4, *SHAPE[1:])
+        good = self.save(tmp_path / "a.npz", inputs=rows)
+        with pytest.raises(CalibrationError, match="leave --preprocess out"):
+            load_calibration(good, "imagenet", SHAPE)
+        with pytest.raises(CalibrationError, match=r"\(3, 16, 16\)"):
+            load_calibration(good, None, (1, 3, 8, 8))
+        with pytest.raises(CalibrationError, match="at least 3"):
+            load_calibration(self.save(tmp_path / "b.npz", x=rows[:2]), None, SHAPE)
+        with pytest.raises(CalibrationError, match="one array"):
+            load_calibration(self.save(tmp_path / "c.npz", p=rows, q=rows), None, SHAPE)
+        with pytest.raises(CalibrationError, match="not finite"):
+            load_calibration(self.save(tmp_path / "d.npz", x=rows * np.nan), None, SHAPE)
+        objects = np.array([{"a": 1}] * 4, dtype=object)
+        for name, data in (("e.npz", b"hello"), ("f.npz", good.read_bytes()[:500])):
+            (tmp_path / name).write_bytes(data)
+            with pytest.raises(CalibrationError, match="cannot be read"):
+                load_calibration(tmp_path / name, None, SHAPE)
+        with pytest.raises(CalibrationError, match="cannot be read"):
+            load_calibration(self.save(tmp_path / "g.npz", x=objects), None, SHAPE)
+        with pytest.raises(CalibrationError, match="cannot be read"):
+            load_calibration(tmp_path / "none.npz", None, SHAPE)
