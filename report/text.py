@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table as RichTable
 
 from .. import documents
+from .columns import aligned
 
 COLUMNS = ("layer", "x", "decomposition", "device", "latency", "speedup", "interval", "verdict")
 _STYLE = {"FASTER": "green", "SLOWER": "red", "SAME": "dim", "UNDECIDED": "yellow"}
@@ -60,21 +59,22 @@ def cells(row: documents.Row) -> list[str]:
 
 def speedup_table_text(table: documents.Table) -> str:
     """The table, its failures, and how many rows were decided which way."""
-    stream = io.StringIO()
-    console = Console(
-        file=stream, highlight=False, width=_width(), force_terminal=sys.stdout.isatty()
-    )
-    _rows(
-        console,
-        COLUMNS,
-        (cells(row) for row in table.rows),
-        right=("x", "latency", "speedup", "interval"),
-        style=lambda line: _STYLE.get(line[-1], ""),
-    )
-    _failures(console, table.failures)
     counts = {v: sum(row.verdict == v for row in table.rows) for v in _STYLE}
-    console.print(f"{len(table.rows)} rows: " + ", ".join(f"{n} {v}" for v, n in counts.items()))
-    return stream.getvalue()
+    lines = [
+        *aligned(
+            COLUMNS,
+            map(cells, table.rows),
+            right=("x", "latency", "speedup", "interval"),
+            style=_by_verdict if sys.stdout.isatty() else None,
+        ),
+        *map(_failed, table.failures),
+        f"{len(table.rows)} rows: " + ", ".join(f"{n} {v}" for v, n in counts.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _by_verdict(line: Sequence[str]) -> str:
+    return _STYLE.get(line[-1], "")
 
 
 def _rows(
@@ -84,24 +84,19 @@ def _rows(
     right: Sequence[str] = (),
     style: Callable[[Sequence[str]], str] = lambda line: "",
 ) -> None:
-    shown = RichTable(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        shown.add_column(
-            column, justify="right" if column in right else "left", no_wrap=column != "reason"
-        )
-    for line in lines:
-        shown.add_row(*line, style=style(line))
-    console.print(shown)
+    chosen = style if console.is_terminal else None
+    for line in aligned(columns, lines, right=right, style=chosen):
+        console.file.write(line + "\n")
+
+
+def _failed(failure: documents.Failure) -> str:
+    what = f"{failure.layer} {decomposition(failure.decomposition)}"
+    return f"failed: {what}: {failure.stage}: {failure.reason}"
 
 
 def _failures(console: Console, failures: Sequence[documents.Failure]) -> None:
     for failure in failures:
-        console.print(
-            f"failed: {failure.layer} {decomposition(failure.decomposition)}: "
-            f"{failure.stage}: {failure.reason}",
-            style="red",
-            markup=False,
-        )
+        console.print(_failed(failure), style="red", markup=False)
 
 
 def _devices(document: documents.Devices, console: Console) -> None:

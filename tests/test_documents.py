@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from rankwise.documents import DOCUMENTS, schemas
 
 PUBLISHED = Path(__file__).parents[1] / "docs" / "schemas"

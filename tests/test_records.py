@@ -6,6 +6,7 @@ import hypothesis.strategies as st
 import pytest
 import torch
 from hypothesis import given
+
 from rankwise.records import (
     ORIGINAL,
     Candidate,

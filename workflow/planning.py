@@ -50,12 +50,12 @@ class Objective:
     max_params: int | None = None
 
     def check(self) -> None:
-        if self.max_error is None and self.target_speedup is None:
-            raise UsageError("say what the plan must keep: --max-error E, or --target-speedup S")
         for name, value in asdict(self).items():
             if value is not None and not value > 0:
                 option = name.replace("_", "-")
                 raise UsageError(f"--{option} must be more than 0, not {value}")
+        if self.max_error is None and self.target_speedup is None:
+            raise UsageError("say what the plan must keep: --max-error E, or --target-speedup S")
 
 
 def plan(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from .. import documents
 from ..errors import UsageError
-from ..records import Decomposition, LayerSpec, Measurement
+from ..records import Decomposition, LayerSpec, Measurement, MeasurementPolicy
 from .storage import DEFAULT_DB
 
 if TYPE_CHECKING:
@@ -94,8 +95,12 @@ def document_of(measurements: Sequence[Measurement]) -> documents.Table:
     """The table's document, failures included."""
     from ..search.table import failed_rows
 
+    spec_json = cache(LayerSpec.to_json)
+    policy_json = cache(MeasurementPolicy.to_json)
     return documents.Table(
-        rows=[_row(row) for row in rows_of(measurements)],
+        rows=[
+            _row(row, spec_json(row.spec), policy_json(row.policy)) for row in rows_of(measurements)
+        ],
         failures=[_failure(row) for row in failed_rows(measurements)],
     )
 
@@ -107,16 +112,16 @@ _SAME_NAME = [
 ]
 
 
-def _row(row: TableRow) -> documents.Row:
+def _row(row: TableRow, spec: dict[str, Any], policy: dict[str, Any]) -> documents.Row:
     return documents.Row(
         **{name: getattr(row, name) for name in _SAME_NAME},
         layers=list(row.layers),
-        spec=row.spec.to_json(),
+        spec=spec,
         decomposition=documents.Decomposition.of(row.decomposition),
         device=documents.RowDevice(
             backend=row.backend, hardware_key=row.hardware_key, software_key=row.software_key
         ),
-        policy=row.policy.to_json(),
+        policy=policy,
         verdict=row.verdict.value,
     )
 

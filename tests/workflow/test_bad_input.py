@@ -176,7 +176,9 @@ class TestPlans:
         change(layer)
         path.write_text(json.dumps(document))
 
-    def test_another_network(self, rankwise: Command, plan: Path, tmp_path: Path) -> None:
+    def test_another_network(
+        self, rankwise: Command, plan: Path, network_file: Path, tmp_path: Path
+    ) -> None:
         other = tmp_path / "other.onnx"
         model = onnx.load(network_file)
         values = onnx.numpy_helper.to_array(model.graph.initializer[0]) + 1
