@@ -13,7 +13,7 @@ from rankwise.backends.base import ChainWorkload, Workload
 from rankwise.backends.registry import open_backend
 from rankwise.errors import MeasurementError
 from rankwise.lowrank import lower
-from rankwise.profiler.bench import LocalBench
+from rankwise.profiler.bench import ChildBench, LocalBench
 from rankwise.profiler.candidates import default_candidates
 from rankwise.profiler.sweep import (
     MOST_AT_ONCE,
@@ -203,3 +203,20 @@ def test_same_seed_same_events_and_other_seed_other_order() -> None:
 def test_the_original_is_no_candidate() -> None:
     layer = LayerTask(LINEAR, (ORIGINAL, Decomposition("svd", (32,))))
     assert len(gathered(list(sweep([layer], Watched(), EFFORT)))) == 1
+
+
+@pytest.mark.parametrize(
+    ("mishap", "stage"), [("crash_at=60", "crash"), ("hang_at=60", "timeout"), ("garbage=1", "")]
+)
+def test_a_child_that_dies_again_and_again_costs_only_failures(mishap: str, stage: str) -> None:
+    events = list(sweep(TASKS, ChildBench(f"fake:{mishap}", POLICY, 1.5), EFFORT))
+    failures = [event.failure for event in events if isinstance(event, WorkloadFailed)]
+    assert {failure.stage for failure in failures} == ({stage} if stage else set())
+    failed = {failure.workload_key for failure in failures}
+    assert len(failed) == len(failures)
+    assert failed | set(gathered(events)) == keys(TASKS[0]) | keys(TASKS[1])
+    starts = [event for event in events if isinstance(event, SessionStarted)]
+    ends = [event for event in events if isinstance(event, SessionEnded)]
+    assert len(starts) == len(ends)
+    complete = {key for key, found in gathered(events).items() if len(found) == 2}
+    assert complete | failed == keys(TASKS[0]) | keys(TASKS[1])
