@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,13 @@ from numpy.typing import NDArray
 from ..errors import ModelError
 from ..lowrank import OutputMoments
 
-MAX_POSITIONS = 4096
+MAX_POSITIONS = 1024
 """Output positions of one picture that moments are taken from. More add little: neighbours
 are alike. They are drawn at random, because a grid would see one phase of a Bayer pattern."""
+
+PENDING_PER_CHANNEL = 2
+"""Rows for each channel that wait before they are summed up: then adding a matrix to the sums
+costs little against making it, and what waits is no larger than the sums."""
 
 
 def batches(inputs: NDArray[Any], size: int) -> Iterator[tuple[NDArray[np.float32], int]]:
@@ -43,10 +48,11 @@ def by_picture(output: NDArray[Any], batch: int, counted: int) -> NDArray[np.flo
 
 
 class MomentSums:
-    """Moments of layers' outputs, batch by batch; no output is kept."""
+    """Moments of layers' outputs, batch by batch, in bounded memory."""
 
     def __init__(self) -> None:
-        self.moments: dict[str, OutputMoments] = {}
+        self._sums: dict[str, OutputMoments] = {}
+        self._pending: dict[str, list[NDArray[Any]]] = {}
         self._batch = self._counted = 0
 
     def start_batch(self, batch: int, counted: int) -> None:
@@ -58,17 +64,41 @@ class MomentSums:
         layer sees the batch folded into another axis."""
         if output.shape[0] == self._batch:
             output = output[: self._counted]
-        new = OutputMoments.from_outputs(_rows(output, channel_axis))
-        known = self.moments.get(name)
-        self.moments[name] = new if known is None else known.merge(new)
+        rows = _rows(output, channel_axis)
+        pending = self._pending.setdefault(name, [])
+        pending.append(rows)
+        if sum(map(len, pending)) >= PENDING_PER_CHANNEL * rows.shape[1]:
+            self._sum_up(name)
+
+    def _sum_up(self, name: str) -> None:
+        new = OutputMoments.from_outputs(np.concatenate(self._pending.pop(name)))
+        known = self._sums.get(name)
+        self._sums[name] = new if known is None else known.merge(new)
+
+    def moments(self) -> dict[str, OutputMoments]:
+        """By layer name, over all that was added."""
+        for name in list(self._pending):
+            self._sum_up(name)
+        return dict(self._sums)
 
 
 def _rows(output: NDArray[Any], channel_axis: int) -> NDArray[Any]:
-    """As (positions, channels), at most `MAX_POSITIONS` per picture, always the same ones."""
-    moved = np.moveaxis(output, channel_axis, -1)
-    pictures = moved.reshape(len(moved), -1, moved.shape[-1])
-    positions = pictures.shape[1]
-    if positions > MAX_POSITIONS:
-        chosen = np.random.default_rng(0).permutation(positions)[:MAX_POSITIONS]
-        pictures = pictures[:, np.sort(chosen)]
-    return pictures.reshape(-1, pictures.shape[-1])
+    """A copy as (positions, channels), at most `MAX_POSITIONS` per picture.
+
+    `channel_axis` is 1 (pictures, channels, ...) or -1 (..., channels).
+    """
+    # Few positions are taken before the axes are turned: turning all of them costs more.
+    if channel_axis == 1:
+        pictures = output.reshape(*output.shape[:2], -1)
+        taken = pictures[:, :, _positions(pictures.shape[2])].transpose(0, 2, 1)
+    else:
+        pictures = output.reshape(len(output), -1, output.shape[-1])
+        taken = pictures[:, _positions(pictures.shape[1])]
+    return taken.reshape(-1, taken.shape[-1]).copy()
+
+
+@cache
+def _positions(count: int) -> NDArray[np.intp]:
+    """Which of a picture's positions count: always the same ones."""
+    chosen = np.random.default_rng(0).permutation(count)[:MAX_POSITIONS]
+    return np.sort(chosen)

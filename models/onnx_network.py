@@ -120,7 +120,7 @@ class OnnxNetwork:
             sums.start_batch(len(part), counted)
             for layer, output in zip(layers, session.run(part), strict=True):
                 sums.add(layer.name, output, channel_axis=-1 if layer.op == "linear" else 1)
-        return sums.moments
+        return sums.moments()
 
     def replaced(self, replacements: Replacements) -> OnnxNetwork:
         """A copy with chains for the named layers, between the same tensors.

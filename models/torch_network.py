@@ -109,7 +109,7 @@ class TorchNetwork:
         finally:
             for hook in hooks:
                 hook.remove()
-        return sums.moments
+        return sums.moments()
 
     def _gather(self, sums: MomentSums, name: str) -> Callable[..., None]:
         linear = layer_named(self.layers, name).op == "linear"
