@@ -1,8 +1,9 @@
 """A device whose times are arithmetic: for tests, and for trying rankwise without a device.
 
-The time of one execution is a launch cost for each link and its multiply-accumulates at a
-fixed rate, after all channel counts are rounded up to the next multiple of `step`: a planted
-staircase, with treads of `step` ranks. Nothing sleeps; with `jitter=0` times are exact.
+The time of one execution is a launch cost for each link (convolution, linear layer, matrix
+product) and its multiply-accumulates at a fixed rate, after all channel counts are rounded up
+to the next multiple of `step`: a planted staircase, with treads of `step` ranks. Nothing
+sleeps; with `jitter=0` times are exact, and a network's is the sum over its links.
 """
 
 from __future__ import annotations
@@ -11,21 +12,43 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError, MeasurementError
 from ..ops.chain import Chain, random_weights
-from ..records import DeviceFingerprint, LayerSpec, MeasurementPolicy
-from .base import Arrays, ChainWorkload, FileWorkload, Workload
-from .limits import require_supported
+from ..records import DeviceFingerprint, MeasurementPolicy
+from .base import Arrays, ChainWorkload, FileWorkload, ModuleWorkload, Workload
+from .limits import one_line, require_supported
 
 VERSION = "1"
-ALLOWED = {"phase": ("inference",), "dtype": ("float32",), "execution": ("eager",)}
+ALLOWED = {
+    "phase": ("inference",),
+    # Times add up and there is no cache, so contexts and cache states do not differ.
+    "context": ("isolated", "marginal", "in_network"),
+    "cache": ("hot", "cold"),
+    "dtype": ("float32",),
+    "numeric_mode": ("default",),
+    "execution": ("eager",),
+}
+
+Compute = Callable[[Sequence[NDArray[Any]]], Arrays]
+
+
+class Link(Protocol):
+    """What time depends on; a `LayerSpec` has it, for a batch of one."""
+
+    @property
+    def in_channels(self) -> int: ...
+    @property
+    def out_channels(self) -> int: ...
+    @property
+    def macs(self) -> int: ...
 
 
 class FakeBackend:
@@ -38,7 +61,7 @@ class FakeBackend:
     """
 
     name = "fake"
-    accepts: tuple[type, ...] = (ChainWorkload, FileWorkload)
+    accepts: tuple[type, ...] = (ChainWorkload, FileWorkload, ModuleWorkload)
 
     def __init__(
         self,
@@ -51,10 +74,9 @@ class FakeBackend:
         hang_at: str = "0",
         garbage: str = "0",
     ) -> None:
-        self.step, self.launch_s = int(step), float(launch_us) * 1e-6
-        self.macs_per_s, self.jitter = float(gmacs) * 1e9, float(jitter)
-        if self.step < 1 or self.launch_s <= 0 or self.macs_per_s <= 0 or self.jitter < 0:
-            raise ValueError("step, launch_us and gmacs must be more than 0, jitter not below it")
+        self.step, self.launch_s = _whole("step", step), _real("launch_us", launch_us) * 1e-6
+        self.macs_per_s, self.jitter = _real("gmacs", gmacs) * 1e9, _real("jitter", jitter)
+        _require_sound(self.step, self.launch_s, self.macs_per_s, self.jitter)
         self.hardware = {
             "chip": "fake",
             "step": self.step,
@@ -62,8 +84,9 @@ class FakeBackend:
             "gmacs": float(gmacs),
             "jitter": self.jitter,
         }
-        self.rng = np.random.default_rng(int(seed))
-        self.crash_at, self.hang_at, self.garbage = int(crash_at), int(hang_at), garbage != "0"
+        self.rng = np.random.default_rng(_whole("seed", seed))
+        self.crash_at, self.hang_at = _whole("crash_at", crash_at), _whole("hang_at", hang_at)
+        self.garbage = garbage != "0"
         self.timings = 0
 
     def probe(self) -> str:
@@ -83,28 +106,30 @@ class FakeBackend:
         return self.step
 
     def prepare(self, workload: Workload, policy: MeasurementPolicy) -> _Runner:
-        if isinstance(workload, ChainWorkload):
-            links: Iterable[LayerSpec] = workload.chain.links
-            seconds = policy.batch * self.seconds(links)
-            return _Runner(self, seconds, workload.chain)
-        if isinstance(workload, FileWorkload):
-            from .onnx_links import links_of_file
+        from .counted import counted_in_file, counted_in_module
 
-            return _Runner(self, self.seconds(links_of_file(workload.path, workload.input_shape)))
-        raise BackendError("the fake device runs chains and ONNX files")
+        match workload:
+            case ChainWorkload(_, chain):
+                seconds = self.seconds(chain.links, policy.batch)
+                return _Runner(self, seconds, lambda inputs: _compute_chain(chain, inputs))
+            case FileWorkload(_, path, shape):
+                seconds = self.seconds(counted_in_file(path, shape))
+                return _Runner(self, seconds, lambda inputs: _compute_file(path, inputs))
+            case ModuleWorkload(_, module, shape):
+                seconds = self.seconds(counted_in_module(module, shape))
+                return _Runner(self, seconds, lambda inputs: _compute_module(module, inputs))
+        raise BackendError(f"the fake device does not run a {type(workload).__name__}")
 
-    def seconds(self, links: Iterable[LayerSpec]) -> float:
-        """Exact time of one execution for a batch of one."""
-        return sum(self.launch_s + self._macs(link) / self.macs_per_s for link in links)
-
-    def _macs(self, link: LayerSpec) -> int:
-        """Multiply-accumulates as if channels came in blocks of `step` only."""
-        return (
-            link.macs
-            * self._blocks(link.in_channels)
-            * self._blocks(link.out_channels)
-            // (link.in_channels * link.out_channels)
+    def seconds(self, links: Iterable[Link], batch: int = 1) -> float:
+        """Exact time of one execution: every link is launched once for the whole batch."""
+        return math.fsum(
+            self.launch_s + batch * self._macs(link) / self.macs_per_s for link in links
         )
+
+    def _macs(self, link: Link) -> float:
+        """Multiply-accumulates as if channels came in blocks of `step` only."""
+        full = self._blocks(link.in_channels) * self._blocks(link.out_channels)
+        return link.macs * full / (link.in_channels * link.out_channels)
 
     def _blocks(self, channels: int) -> int:
         return math.ceil(channels / self.step) * self.step
@@ -122,27 +147,70 @@ class FakeBackend:
         return seconds * math.exp(self.jitter * float(self.rng.standard_normal()))
 
 
+def _whole(option: str, text: str) -> int:
+    if not text.isdecimal():
+        raise ValueError(f"{option} must be a whole number, not {text!r}")
+    return int(text)
+
+
+def _real(option: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{option} must be a number, not {text!r}") from None
+
+
+def _require_sound(step: int, launch_s: float, macs_per_s: float, jitter: float) -> None:
+    if not (step >= 1 and 0 < launch_s < math.inf and 0 < macs_per_s < math.inf):
+        raise ValueError("step, launch_us and gmacs must be more than 0")
+    if not 0 <= jitter < math.inf:
+        raise ValueError("jitter must not be below 0")
+
+
 class _Runner:
-    def __init__(self, backend: FakeBackend, seconds: float, chain: Chain | None = None) -> None:
+    def __init__(self, backend: FakeBackend, seconds: float, compute: Compute) -> None:
         self._backend: FakeBackend | None = backend
-        self._seconds, self._chain = seconds, chain
+        self._seconds, self._compute = seconds, compute
 
     def run(self, loops: int) -> Mapping[str, float]:
-        if self._backend is None:
-            raise MeasurementError("the runner is closed", "run")
-        return {"host": self._backend.timing(self._seconds)}
+        return {"host": self._open().timing(self._seconds)}
 
     def compute(self, inputs: Sequence[NDArray[Any]]) -> Arrays:
-        """By the reference implementation that comes with ONNX."""
-        from onnx.reference import ReferenceEvaluator
-
-        from ..ops.onnx_writer import INPUT, chain_model
-
-        if self._chain is None:
-            raise MeasurementError("only chains can be computed", "run")
-        model = chain_model(self._chain, random_weights(self._chain), len(inputs[0]))
-        found = ReferenceEvaluator(model).run(None, {INPUT: inputs[0]})
-        return [np.asarray(output) for output in found]
+        self._open()
+        return self._compute(inputs)
 
     def close(self) -> None:
         self._backend = None
+
+    def _open(self) -> FakeBackend:
+        if self._backend is None:
+            raise MeasurementError("the runner is closed", "run")
+        return self._backend
+
+
+def _compute_chain(chain: Chain, inputs: Sequence[NDArray[Any]]) -> Arrays:
+    from ..ops.onnx_writer import chain_model
+
+    return _reference(chain_model(chain, random_weights(chain), len(inputs[0])), inputs)
+
+
+def _compute_file(path: Path, inputs: Sequence[NDArray[Any]]) -> Arrays:
+    return _reference(str(path), inputs)
+
+
+def _reference(model: Any, inputs: Sequence[NDArray[Any]]) -> Arrays:
+    """By the reference implementation that comes with ONNX: slow, and shared with nobody."""
+    from onnx.reference import ReferenceEvaluator
+
+    try:
+        evaluator = ReferenceEvaluator(model)
+        found = evaluator.run(None, dict(zip(evaluator.input_names, inputs, strict=False)))
+    except Exception as error:  # NumPy's, as the operator happens to be written
+        raise MeasurementError(f"ONNX's reference failed: {one_line(error)}", "run") from error
+    return [np.asarray(output) for output in found]
+
+
+def _compute_module(module: Any, inputs: Sequence[NDArray[Any]]) -> Arrays:
+    from .modules import compute
+
+    return compute(module, inputs)

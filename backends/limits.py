@@ -16,7 +16,13 @@ def require_supported(
         asked = getattr(policy, field)
         if asked not in values:
             raise BackendError(
-                f"{backend} does not do {field} {asked!r}, only {', '.join(sorted(values))}"
+                f"{backend} does not do {field} {asked!r} yet, only {', '.join(sorted(values))}"
             )
-    if policy.threads < 1:
-        raise BackendError(f"threads must be at least 1, not {policy.threads}")
+    for field in ("threads", "batch"):
+        if (count := getattr(policy, field)) < 1:
+            raise BackendError(f"{field} must be at least 1, not {count}")
+
+
+def one_line(error: Exception, length: int = 300) -> str:
+    """A library's message as part of one of ours: no line breaks, not too long, not empty."""
+    return " ".join(str(error).split())[:length] or type(error).__name__

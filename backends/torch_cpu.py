@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -17,13 +16,15 @@ from ..ops.torch_writer import to_torch
 from ..records import DeviceFingerprint, MeasurementPolicy
 from .base import Arrays, ChainWorkload, ModuleWorkload, Workload, random_input
 from .host import cpu_hardware, host_circumstances
-from .limits import require_supported
+from .limits import one_line, require_supported
+from .modules import compute, evaluating
 
 ALLOWED = {
     "phase": ("inference",),
     "context": ("isolated", "in_network"),
     "cache": ("hot",),
     "dtype": ("float32",),
+    "numeric_mode": ("default",),
     "execution": ("eager",),
 }
 
@@ -68,30 +69,30 @@ class TorchCpuBackend:
 
 
 class _Runner:
+    """A module and its input. Nothing runs before the first `run`."""
+
     def __init__(self, module: torch.nn.Module, shape: Sequence[int], threads: int) -> None:
-        self._module: torch.nn.Module | None = module.eval()
-        self._input = torch.from_numpy(random_input(shape))
+        self._module: torch.nn.Module | None = module
+        self._input: torch.Tensor | None = torch.from_numpy(random_input(shape))
         self._threads = threads
 
     def run(self, loops: int) -> Mapping[str, float]:
         module, image = self._open(), self._input
         try:
-            with _threads(self._threads), torch.inference_mode():
+            with _threads(self._threads), evaluating(module), torch.inference_mode():
                 start = time.perf_counter_ns()
                 for _ in range(loops):
                     module(image)
                 elapsed = time.perf_counter_ns() - start
-        except RuntimeError as error:
-            raise MeasurementError(f"torch failed: {_line(error)}", "run") from error
+        except Exception as error:  # a user's module may raise anything
+            raise MeasurementError(f"torch failed: {one_line(error)}", "run") from error
         return {"host": elapsed * 1e-9 / loops}
 
     def compute(self, inputs: Sequence[NDArray[Any]]) -> Arrays:
-        with torch.inference_mode():
-            output = self._open()(torch.from_numpy(np.ascontiguousarray(inputs[0])))
-        return [output.numpy()]
+        return compute(self._open(), inputs)
 
     def close(self) -> None:
-        self._module = None
+        self._module = self._input = None
 
     def _open(self) -> torch.nn.Module:
         if self._module is None:
@@ -108,7 +109,3 @@ def _threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper
 
-from ..errors import LayerError
 from ..records import LayerSpec
 from .chain import Chain, LinkWeights
+from .checks import require_weights
 
 IR_VERSION = 10
 """Read by every ONNX Runtime since 1.18; a newer one would shut out older runtimes."""
@@ -27,10 +28,10 @@ def chain_nodes(
 ) -> tuple[list[NodeProto], list[TensorProto]]:
     """Nodes from `input_name` to `output_name`, and the initializers they need.
 
-    Names of nodes, inner tensors and initializers begin with `prefix`.
+    Names of nodes, inner tensors and initializers begin with `prefix`. Initializers have the
+    links' dtype. Raises `LayerError` for weights that are not the chain's.
     """
-    if len(weights) != len(chain.links):
-        raise LayerError(f"{len(chain.links)} links need as many weights, not {len(weights)}")
+    require_weights(chain, weights)
     nodes: list[NodeProto] = []
     initializers: list[TensorProto] = []
     last = len(chain.links) - 1
@@ -48,17 +49,20 @@ def chain_nodes(
 class _Made:
     """Nodes of one link, not yet connected: each takes the result of the one before it."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, dtype: str) -> None:
+        self.name, self.dtype = name, dtype
         self.steps: list[tuple[str, list[str], dict[str, Any]]] = []
         self.initializers: list[TensorProto] = []
 
-    def step(self, op: str, operands: dict[str, Any], **attributes: Any) -> None:
+    def step(self, op: str, operands: dict[str, NDArray[Any]], **attributes: Any) -> None:
         names = []
         for suffix, array in operands.items():
             names.append(f"{self.name}.{suffix}")
-            self.initializers.append(numpy_helper.from_array(_array(array), names[-1]))
+            self.initializers.append(numpy_helper.from_array(self._array(array), names[-1]))
         self.steps.append((op, names, attributes))
+
+    def _array(self, array: NDArray[Any]) -> NDArray[Any]:
+        return np.ascontiguousarray(array, dtype=self.dtype)
 
     def between(self, source: str, target: str) -> tuple[list[NodeProto], list[TensorProto]]:
         nodes = []
@@ -71,12 +75,8 @@ class _Made:
         return nodes, self.initializers
 
 
-def _array(array: Any) -> Any:
-    return np.ascontiguousarray(array)
-
-
 def _conv(link: LayerSpec, weights: LinkWeights, name: str) -> _Made:
-    made = _Made(name)
+    made = _Made(name, link.dtype)
     operands = {"weight": weights.weight}
     if weights.bias is not None:
         operands["bias"] = weights.bias
@@ -94,7 +94,7 @@ def _conv(link: LayerSpec, weights: LinkWeights, name: str) -> _Made:
 
 def _linear(link: LayerSpec, weights: LinkWeights, name: str) -> _Made:
     """Gemm for vectors; MatMul and Add where there are axes between batch and channels."""
-    made = _Made(name)
+    made = _Made(name, link.dtype)
     if len(link.input_shape) == 1:
         operands = {"weight": weights.weight}
         if weights.bias is not None:

@@ -5,26 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-from ..errors import LayerError
 from ..records import LayerSpec
 from .chain import Chain, LinkWeights
+from .checks import require_weights
 
 
 def to_torch(chain: Chain, weights: Sequence[LinkWeights]) -> nn.Sequential:
     """The chain as `nn.Conv2d` / `nn.Linear` modules in a row, in eval mode.
 
-    One weight for each link, with its `weight_shape`. Padding that differs between opposite
-    sides becomes an `nn.ZeroPad2d` of its own, because `nn.Conv2d` knows only equal ones.
+    One weight for each link, with its `weight_shape`; else `LayerError`. Padding that differs
+    between opposite sides becomes an `nn.ZeroPad2d` of its own, because `nn.Conv2d` knows only
+    equal ones.
     """
-    if len(weights) != len(chain.links):
-        raise LayerError(f"{len(chain.links)} links need as many weights, not {len(weights)}")
+    require_weights(chain, weights)
     modules: list[nn.Module] = []
     for link, one in zip(chain.links, weights, strict=True):
         modules += _padding(link)
-        modules.append(_filled(_layer(link), link, one))
+        modules.append(_filled(_layer(link), one))
     return nn.Sequential(*modules).eval()
 
 
@@ -57,14 +59,14 @@ def _layer(link: LayerSpec) -> nn.Conv2d | nn.Linear:
     )
 
 
-def _filled(layer: Any, link: LayerSpec, weights: LinkWeights) -> nn.Module:
-    """`layer` with these weights; `LayerError` if they do not have the link's shape."""
-    if tuple(weights.weight.shape) != link.weight_shape:
-        raise LayerError(f"a link needs a weight {link.weight_shape}, not {weights.weight.shape}")
-    if (weights.bias is not None) != link.bias:
-        raise LayerError("a link's bias and its weights' bias must both be there, or neither")
+def _filled(layer: Any, weights: LinkWeights) -> nn.Module:
     with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(weights.weight))
+        layer.weight.copy_(_tensor(weights.weight))
         if weights.bias is not None:
-            layer.bias.copy_(torch.from_numpy(weights.bias))
+            layer.bias.copy_(_tensor(weights.bias))
     return layer  # type: ignore[no-any-return]
+
+
+def _tensor(array: NDArray[Any]) -> torch.Tensor:
+    """Of an array that may be a reversed view, which torch does not take."""
+    return torch.from_numpy(np.ascontiguousarray(array))
