@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
+from onnx import ModelProto, NodeProto, OperatorSetIdProto, TensorProto, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from ..errors import ModelError
 from .network import first_line
 
+DOMAINS = ("", "ai.onnx")
 MIN_IR = 4
 """From this version on, initializers need not be inputs, so that runtimes fold them."""
 
@@ -79,13 +81,17 @@ def normalised(model: ModelProto) -> ModelProto:
     constants = {tensor.name: tensor for tensor in graph.initializer}
     nodes = []
     for node in graph.node:
-        tensor = _constant(node, constants)
-        if tensor is None or node.output[0] in kept_as_nodes:
+        tensor = None
+        if not kept_as_nodes.intersection(node.output):
+            tensor = _constant(node) or _folded(node, constants, model.opset_import)
+        if tensor is None:
             nodes.append(node)
         else:
+            tensor.name = node.output[0]
             constants[tensor.name] = tensor
     _replace(graph.node, nodes)
-    _replace(graph.initializer, list(constants.values()))
+    used = used_names(nodes) | kept_as_nodes
+    _replace(graph.initializer, [tensor for name, tensor in constants.items() if name in used])
     _replace(graph.input, [value for value in graph.input if value.name not in constants])
     model.ir_version = max(model.ir_version, MIN_IR)
     return model
@@ -106,20 +112,51 @@ VALUES: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def _constant(node: NodeProto, known: dict[str, TensorProto]) -> TensorProto | None:
-    """The tensor that a `Constant`, or an `Identity` of a constant, stands for."""
-    if node.domain not in ("", "ai.onnx"):
+def _constant(node: NodeProto) -> TensorProto | None:
+    """What a `Constant` node holds; None of other nodes."""
+    if node.op_type != "Constant" or node.domain not in DOMAINS:
         return None
-    tensor = None
-    if node.op_type == "Constant":
-        attribute = node.attribute[0]
-        if attribute.name in VALUES:
-            tensor = VALUES[attribute.name](onnx.helper.get_attribute_value(attribute))
-    elif node.op_type == "Identity":
-        tensor = known.get(node.input[0])
-    if tensor is None:
+    attribute = node.attribute[0]
+    if attribute.name not in VALUES:
         return None
-    copy = TensorProto()
-    copy.CopyFrom(tensor)
-    copy.name = node.output[0]
-    return copy
+    tensor = TensorProto()
+    tensor.CopyFrom(VALUES[attribute.name](onnx.helper.get_attribute_value(attribute)))
+    return tensor
+
+
+FOLDED = frozenset(
+    {"Cast", "ConstantOfShape", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
+)
+"""Operators that only rearrange constants. Weights are found through these."""
+
+
+def _folded(
+    node: NodeProto, constants: Mapping[str, TensorProto], opsets: Iterable[OperatorSetIdProto]
+) -> TensorProto | None:
+    """What the node makes of constants; None if it takes anything else, or does more."""
+    if node.op_type not in FOLDED or node.domain not in DOMAINS:
+        return None
+    if not all(name in constants for name in node.input if name):
+        return None
+    try:
+        operands = {name: numpy_helper.to_array(constants[name]) for name in node.input if name}
+        values = [onnx.ValueInfoProto(name=name) for name in operands]
+        outputs = [onnx.ValueInfoProto(name=node.output[0])]
+        graph = onnx.helper.make_graph([node], "one", values, outputs)
+        model = onnx.helper.make_model(graph, opset_imports=list(opsets))
+        (value,) = ReferenceEvaluator(model).run(None, operands)
+        return numpy_helper.from_array(np.ascontiguousarray(value))
+    except Exception:
+        # The reference does not know every version of every operator: the node stays as it is.
+        return None
+
+
+def used_names(nodes: Iterable[NodeProto]) -> set[str]:
+    """Every tensor that nodes read, those inside loops and branches included."""
+    used: set[str] = set()
+    for node in nodes:
+        used.update(node.input)
+        for attribute in node.attribute:
+            for graph in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
+                used |= used_names(graph.node) | {output.name for output in graph.output}
+    return used

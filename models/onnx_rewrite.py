@@ -8,6 +8,7 @@ import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
 from .network import Replacements
+from .onnx_file import used_names
 from .onnx_layers import OnnxLayer
 
 GEMM_NEEDS_BIAS_BELOW = 11
@@ -35,7 +36,7 @@ def replace_layers(
         nodes += new_nodes
         tensors |= {tensor.name: tensor for tensor in new_tensors}
     result.graph.node.extend(nodes)
-    used = _used_names(nodes) | {output.name for output in model.graph.output}
+    used = used_names(nodes) | {output.name for output in model.graph.output}
     result.graph.initializer.extend(t for name, t in tensors.items() if name in used)
     return result
 
@@ -108,14 +109,3 @@ def _all_names(graph: GraphProto) -> set[str]:
     for node in graph.node:
         names |= {node.name, *node.output}
     return names
-
-
-def _used_names(nodes: Iterable[NodeProto]) -> set[str]:
-    """Every tensor that nodes read, those inside loops and branches included."""
-    used: set[str] = set()
-    for node in nodes:
-        used.update(node.input)
-        for attribute in node.attribute:
-            for graph in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
-                used |= _used_names(graph.node) | {output.name for output in graph.output}
-    return used

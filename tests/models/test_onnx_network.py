@@ -12,7 +12,7 @@ from rankwise.errors import BackendError, ModelError, UsageError
 from rankwise.lowrank import OutputMoments
 from rankwise.models.fidelity import relative_error
 from rankwise.models.onnx_network import OnnxNetwork
-from rankwise.models.onnx_session import TensorSession
+from rankwise.models.onnx_session import TensorSession, compared_output
 from rankwise.models.source import load_network
 from rankwise.records import LayerSpec
 
@@ -141,6 +141,33 @@ class TestNormalised:
         for chosen in full_rank(other):
             error = relative_error(plain.outputs(inputs), other.replaced(chosen).outputs(inputs))
             assert error < 1e-4
+
+    def test_weights_that_are_rearranged_constants(self, make_onnx, tmp_path):
+        model = onnx.load(make_onnx(head="gemm"))
+        weight = next(t for t in model.graph.initializer if t.name == "w3")
+        values = numpy_helper.to_array(weight)
+        weight.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(values.T), "w3_turned"))
+        model.graph.node.insert(0, helper.make_node("Transpose", ["w3_turned"], ["w3"]))
+        shape = numpy_helper.from_array(np.array([8, 8, 3, 3]), "size")
+        filling = numpy_helper.from_array(np.array([0.5], np.float32))
+        model.graph.initializer.append(shape)
+        model.graph.node.insert(
+            0, helper.make_node("ConstantOfShape", ["size"], ["halves"], value=filling)
+        )
+        next(n for n in model.graph.node if n.name == "second").input[1] = "halves"
+        onnx.save(model, tmp_path / "turned.onnx")
+        network = load(tmp_path / "turned.onnx")
+        assert np.array_equal(network.weights("head")[0], values.T)
+        assert (network.weights("second")[0] == 0.5).all()
+        assert {t.name for t in network.model.graph.initializer} == {
+            "w1",
+            "b1",
+            "halves",
+            "w3",
+            "b3",
+        }
+        (before,) = TensorSession(model, ["logits"]).run(np.ones(network.input_shape))
+        assert np.array_equal(network.outputs(np.ones(network.input_shape)), before)
 
     def test_initializers_are_no_inputs(self, make_onnx):
         network = load(make_onnx(ir_version=3, opset=9))
@@ -408,3 +435,23 @@ class TestBadFiles:
     def test_weights_are_the_files_own(self, make_onnx, tmp_path):
         with pytest.raises(ModelError, match="--weights"):
             load(make_onnx(), weights=tmp_path / "w.pth")
+
+
+LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"
+
+
+@pytest.mark.parametrize(
+    ("name", "convolutions", "linear"),
+    [("squeezenet", 26, 0), ("shufflenet", 49, 1), ("inception_v1", 57, 1)],
+)
+def test_public_topologies(name, convolutions, linear, noise):
+    """Networks that the onnx package ships, with made-up weights."""
+    path = LIGHT / f"light_{name}.onnx"
+    if not path.exists():
+        pytest.skip("this onnx package ships no test networks")
+    network = load(path)
+    ops = [use.op for use in network.layers if use.spec is not None]
+    assert (ops.count("conv2d"), ops.count("linear")) == (convolutions, linear)
+    inputs = noise(*network.input_shape)
+    (before,) = TensorSession(onnx.load(path), [compared_output(network.model)]).run(inputs)
+    assert relative_error(before, network.outputs(inputs)) < 1e-4
