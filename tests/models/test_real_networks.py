@@ -37,7 +37,6 @@ def test_resnet50_thin_at_full_rank_computes_the_same_logits(full_rank):
     assert kernels == {(1, 1): 36, (3, 3): 16, (7, 7): 1}
     assert network.input_shape == (1, 224, 224, 3)
     pictures = load_calibration(fetch("photos"), "caffe-bgr", network.input_shape, crops=1)
-    # Grey as bright as the mean gives zeros: photos do not.
     assert pictures.report.shape[1:] == (224, 224, 3) and np.ptp(pictures.report) > 200
     logits = network.outputs(pictures.report)
     assert logits.shape == (len(pictures.split.report), 2)
