@@ -4,7 +4,8 @@ It looks at the data only at scheduled rounds, `stats.EARLY_LOOKS` times before 
 because every look costs confidence. It stops
 
 - on a verdict, if the session alone decides it at `stats.LOOK_CONFIDENCE` (the share of the
-  error rate that this spends is what `stats.combine` takes off the published interval);
+  error rate that this spends is what `stats.combine` takes off the published interval) and
+  the interval is not far from the one wanted: a plan needs the saving, not only its sign;
 - on the interval wanted, if as many such sessions as there will be preparations would give
   it. This and the next reason look at the width only, which says nothing about the side on
   which the truth lies;
@@ -23,6 +24,8 @@ from .. import stats
 from ..records import Effort, PairSummary, Verdict
 
 GROWTH = 1.4
+DECIDED_WIDTH = 2.5
+"""A verdict stops the rounds once the half-width is below this many times the one wanted."""
 
 
 class StoppingRule(Protocol):
@@ -84,11 +87,12 @@ class PairRule:
     def _look(self, summary: PairSummary) -> str:
         if summary.rounds == self._looks[-1]:
             return "last round"
-        if decided(summary):
-            return "decided"
-        self._widths.append(half_width(summary, self.effort.preparations))
-        if self._widths[-1] <= self.effort.interval:
+        width = half_width(summary, self.effort.preparations)
+        self._widths.append(width)
+        if width <= self.effort.interval:
             return "interval"
+        if width <= DECIDED_WIDTH * self.effort.interval and decided(summary):
+            return "decided"
         return "not narrowing" if self._stalled() else ""
 
     def _stalled(self) -> bool:

@@ -130,7 +130,7 @@ def test_a_decided_candidate_leaves_the_rounds() -> None:
             return {"host": super().run(key, loops)["host"] * factor}
 
     bench = Noisy({"o": 4e-3, "clear": 1e-3, "noisy": 4e-3})
-    effort = Effort(min_rounds=6, max_rounds=20, interval=0.001)
+    effort = Effort(min_rounds=6, max_rounds=20, interval=0.015)
     events = events_of(bench, effort)
     found = summaries_of(events)
     assert found["clear"].rounds == 6

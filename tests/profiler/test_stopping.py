@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankwise import stats
-from rankwise.profiler.stopping import PairRule, look_schedule
+from rankwise.profiler.stopping import DECIDED_WIDTH, PairRule, half_width, look_schedule
 from rankwise.records import Effort, PairSummary, Verdict
 
 EFFORT = Effort(interval=0.02, min_rounds=10, max_rounds=40, preparations=2)
@@ -32,12 +32,20 @@ def test_few_looks_and_one_at_the_end(first: int, last: int) -> None:
     assert list(looks) == sorted(set(looks))
 
 
-def test_quiet_and_clear_is_decided_at_the_first_look() -> None:
+def test_clear_is_decided_before_the_interval_is_reached() -> None:
+    wobble = np.tile([0.95, 1.0, 1.05, 1.02, 0.98], 8)
     rule = PairRule(EFFORT)
-    assert play(rule, np.full(40, 2.0), np.full(40, 1.0)) == 10
+    assert play(rule, 2 * wobble, np.ones(40)) == 10
     assert rule.stopped == "decided"
     assert rule.summary is not None
     assert rule.summary.rounds == 10
+    assert EFFORT.interval < half_width(rule.summary, 2) < DECIDED_WIDTH * EFFORT.interval
+
+
+def test_clear_but_rough_goes_on() -> None:
+    wobble = np.tile([0.8, 1.0, 1.2, 0.9, 1.1], 8)
+    rule = PairRule(EFFORT)
+    assert play(rule, 9 * wobble, np.ones(40)) > 10
 
 
 def test_quiet_and_alike_stops_at_the_interval() -> None:
