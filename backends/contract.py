@@ -1,0 +1,302 @@
+"""What every backend has to hold, as tests that a backend's own tests inherit:
+
+    pytest.register_assert_rewrite("rankwise.backends.contract")  # in conftest.py
+    from rankwise.backends.contract import BackendContract
+
+    class TestMine(BackendContract):
+        @pytest.fixture
+        def backend(self):
+            return MyBackend()
+
+A backend whose `probe` gives a reason is skipped with it, save for what needs no device. No
+test looks at how long anything takes.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ..errors import BackendError, MeasurementError, RankwiseError
+from ..ops.chain import Chain, random_weights
+from ..ops.reference import reference
+from ..records import DeviceFingerprint, LayerSpec, MeasurementPolicy, canonical_json
+from .base import (
+    Backend,
+    ChainWorkload,
+    FileWorkload,
+    ModuleWorkload,
+    Runner,
+    random_input,
+)
+
+CHAINS: dict[str, Chain] = {
+    "convolution": Chain((LayerSpec("conv2d", 6, 8, (6, 9, 7), (3, 3), padding=(1, 1, 1, 1)),)),
+    "three links": Chain(
+        (
+            LayerSpec("conv2d", 6, 4, (6, 9, 8), bias=False),
+            LayerSpec("conv2d", 4, 5, (4, 9, 8), (3, 3), (2, 2), (1, 1, 1, 1), bias=False),
+            LayerSpec("conv2d", 5, 7, (5, 5, 4)),
+        )
+    ),
+    "asymmetric padding": Chain(
+        (LayerSpec("conv2d", 3, 4, (3, 8, 9), (3, 2), (2, 1), (0, 1, 2, 0)),)
+    ),
+    "dilation": Chain(
+        (LayerSpec("conv2d", 3, 4, (3, 11, 12), (3, 3), dilation=(2, 3), bias=False),)
+    ),
+    "groups": Chain((LayerSpec("conv2d", 6, 4, (6, 7, 7), (3, 3), groups=2),)),
+    "depthwise": Chain((LayerSpec("conv2d", 6, 6, (6, 7, 7), (3, 3), groups=6),)),
+    "linear": Chain((LayerSpec("linear", 9, 4, (9,), bias=False), LayerSpec("linear", 4, 6, (4,)))),
+    "linear of a sequence": Chain((LayerSpec("linear", 8, 5, (3, 8)),)),
+}
+"""Small, and every one with a trait that some writer or runtime could get wrong."""
+
+NONSENSE = [
+    {"phase": "nonsense"},
+    {"context": "nonsense"},
+    {"cache": "nonsense"},
+    {"dtype": "nonsense"},
+    {"numeric_mode": "nonsense"},
+    {"execution": "nonsense"},
+    {"threads": -1},
+    {"batch": 0},
+]
+
+
+class BackendContract:
+    """Inherit it, give the fixture `backend`; `policy` and `tolerance` may be given, too."""
+
+    tolerance = 1e-4
+    """Largest error of a computed output, relative to the output's largest value."""
+
+    @pytest.fixture
+    def backend(self) -> Backend:
+        raise NotImplementedError("give the backend that is to be tested")
+
+    @pytest.fixture
+    def policy(self, backend: Backend) -> MeasurementPolicy:
+        return backend.resolve_policy(MeasurementPolicy())
+
+    @pytest.fixture
+    def usable(self, backend: Backend) -> Backend:
+        """The backend, if this machine has such a device."""
+        if reason := backend.probe():
+            pytest.skip(f"{backend.name}: {reason}")
+        return backend
+
+    # What a backend says of itself
+
+    def test_is_a_backend(self, backend: Backend) -> None:
+        assert isinstance(backend, Backend)
+        assert backend.name
+        assert set(backend.accepts) <= {ChainWorkload, FileWorkload, ModuleWorkload}
+        assert ChainWorkload in backend.accepts, "without chains nothing can be profiled"
+
+    def test_probe_gives_a_phrase_or_nothing(self, backend: Backend) -> None:
+        reason = backend.probe()
+        assert isinstance(reason, str) and "\n" not in reason
+
+    def test_fingerprint_is_the_same_twice(self, usable: Backend) -> None:
+        first, second = usable.fingerprint(), usable.fingerprint()
+        assert first == second and first.key == second.key
+        assert first.backend == usable.name
+        assert all(value for _, value in (*first.hardware, *first.software))
+
+    def test_fingerprint_survives_json(self, usable: Backend) -> None:
+        found = usable.fingerprint()
+        again = DeviceFingerprint.from_json(found.to_json())
+        assert again == found and again.key == found.key
+
+    def test_circumstances_are_text(self, usable: Backend) -> None:
+        for name, value in usable.circumstances().items():
+            assert isinstance(name, str) and isinstance(value, str)
+
+    # Policies
+
+    def test_policy_is_resolved_once(self, backend: Backend, policy: MeasurementPolicy) -> None:
+        assert backend.resolve_policy(policy) == policy
+
+    def test_policy_keeps_what_was_asked(self, backend: Backend, policy: MeasurementPolicy) -> None:
+        asked = replace(policy, batch=3)
+        found = backend.resolve_policy(asked)
+        for field in ("phase", "context", "cache", "batch", "dtype"):
+            assert getattr(found, field) == getattr(asked, field), field
+
+    @pytest.mark.parametrize("change", NONSENSE, ids=canonical_json)
+    def test_nonsense_is_refused(
+        self, backend: Backend, policy: MeasurementPolicy, change: dict[str, Any]
+    ) -> None:
+        with pytest.raises(BackendError) as caught:
+            backend.resolve_policy(replace(policy, **change))
+        require_sentence(caught.value)
+
+    def test_rank_quantum_is_a_multiple(self, backend: Backend, policy: MeasurementPolicy) -> None:
+        assert backend.rank_quantum(policy) >= 1
+
+    # Runners
+
+    @pytest.mark.parametrize("chain", CHAINS.values(), ids=CHAINS)
+    @pytest.mark.parametrize("batch", [1, 3])
+    def test_computes_the_chain(
+        self, usable: Backend, policy: MeasurementPolicy, chain: Chain, batch: int
+    ) -> None:
+        images = random_input((batch, *chain.input_shape), seed=1)
+        policy = usable.resolve_policy(replace(policy, batch=batch))
+        with closing(usable.prepare(ChainWorkload("chain", chain), policy)) as runner:
+            (found,) = runner.compute([images])
+        wanted = reference(chain, random_weights(chain), images)
+        assert found.shape == wanted.shape
+        assert np.abs(found - wanted).max() <= self.tolerance * np.abs(wanted).max()
+
+    @pytest.mark.parametrize("chain", CHAINS.values(), ids=CHAINS)
+    def test_times_the_chain(
+        self, usable: Backend, policy: MeasurementPolicy, chain: Chain
+    ) -> None:
+        with closing(usable.prepare(ChainWorkload("chain", chain), policy)) as runner:
+            require_timings(runner)
+
+    def test_times_a_network(
+        self, usable: Backend, policy: MeasurementPolicy, tmp_path: Path
+    ) -> None:
+        for workload in networks(usable, CHAINS["three links"], tmp_path):
+            with closing(usable.prepare(workload, policy)) as runner:
+                require_timings(runner)
+
+    def test_computing_does_not_change_timing(
+        self, usable: Backend, policy: MeasurementPolicy
+    ) -> None:
+        chain = CHAINS["convolution"]
+        images = random_input((1, *chain.input_shape), seed=2)
+        with closing(usable.prepare(ChainWorkload("chain", chain), policy)) as runner:
+            (before,) = runner.compute([images])
+            require_timings(runner)
+            (after,) = runner.compute([images])
+        assert np.array_equal(before, after)
+
+    def test_runners_live_side_by_side(self, usable: Backend, policy: MeasurementPolicy) -> None:
+        """A round times several in turn; what one is closed by must not close another."""
+        runners = [
+            usable.prepare(ChainWorkload(name, CHAINS[name]), policy)
+            for name in ("convolution", "linear")
+        ]
+        for runner in (*runners, *reversed(runners)):
+            require_timings(runner)
+        runners[0].close()
+        require_timings(runners[1])
+        runners[1].close()
+
+    def test_closes_twice_and_is_closed(self, usable: Backend, policy: MeasurementPolicy) -> None:
+        runner = usable.prepare(ChainWorkload("chain", CHAINS["convolution"]), policy)
+        runner.close()
+        runner.close()
+        with pytest.raises(MeasurementError) as caught:
+            runner.run(1)
+        require_sentence(caught.value)
+
+    # Refusals
+
+    def test_refuses_what_it_does_not_accept(
+        self, usable: Backend, policy: MeasurementPolicy, tmp_path: Path
+    ) -> None:
+        strangers: list[Any] = [
+            FileWorkload("file", tmp_path / "network.onnx", (1, 3, 8, 8)),
+            ModuleWorkload("module", object(), (1, 3, 8, 8)),
+            "not a workload",
+        ]
+        for stranger in strangers:
+            if not isinstance(stranger, usable.accepts):
+                require_refusal(usable, stranger, policy)
+
+    def test_refuses_files_that_are_no_networks(
+        self, usable: Backend, policy: MeasurementPolicy, tmp_path: Path
+    ) -> None:
+        if FileWorkload not in usable.accepts:
+            pytest.skip("takes no files")
+        text = tmp_path / "text.onnx"
+        text.write_text("not a network\nat all\n", encoding="utf-8")
+        for path in (text, tmp_path / "missing.onnx"):
+            require_refusal(usable, FileWorkload("file", path, (1, 3, 8, 8)), policy)
+
+    def test_refuses_input_that_does_not_fit(
+        self, usable: Backend, policy: MeasurementPolicy, tmp_path: Path
+    ) -> None:
+        for workload in networks(usable, CHAINS["convolution"], tmp_path):
+            require_refusal(usable, replace(workload, input_shape=(1, 5, 9, 7)), policy)
+
+    # The process around it
+
+    def test_leaves_the_process_as_it_was(
+        self, usable: Backend, policy: MeasurementPolicy, tmp_path: Path
+    ) -> None:
+        asked = usable.resolve_policy(replace(policy, threads=2)) if policy.threads else policy
+        chain = CHAINS["three links"]
+        before = surroundings()
+        workloads = [ChainWorkload("chain", chain), *networks(usable, chain, tmp_path)]
+        for workload in workloads:
+            with closing(usable.prepare(workload, asked)) as runner:
+                require_timings(runner)
+        assert surroundings() == before
+
+
+def require_timings(runner: Runner) -> None:
+    """Positive seconds on every clock, and the same clocks whatever the number of loops."""
+    found = [runner.run(loops) for loops in (1, 3, 1)]
+    assert all(found), "there is no clock"
+    assert len({frozenset(one) for one in found}) == 1, f"clocks come and go: {found}"
+    for seconds in (value for one in found for value in one.values()):
+        assert isinstance(seconds, float) and math.isfinite(seconds) and seconds > 0
+
+
+def require_sentence(error: RankwiseError) -> None:
+    text = str(error)
+    assert text.strip() and "\n" not in text, f"not one sentence: {text!r}"
+
+
+def require_refusal(backend: Backend, workload: Any, policy: MeasurementPolicy) -> None:
+    """By `prepare`, or at the latest by the first `run`; in one sentence."""
+    refusals = BackendError, MeasurementError
+    with pytest.raises(refusals) as caught, closing(backend.prepare(workload, policy)) as runner:
+        runner.run(1)
+    require_sentence(caught.value)
+
+
+def networks(
+    backend: Backend, chain: Chain, folder: Path
+) -> Sequence[FileWorkload | ModuleWorkload]:
+    """The chain as a network in each form that the backend takes."""
+    weights, shape = random_weights(chain), (1, *chain.input_shape)
+    found: list[FileWorkload | ModuleWorkload] = []
+    if FileWorkload in backend.accepts:
+        from ..ops.onnx_writer import chain_model
+
+        path = folder / "network.onnx"
+        path.write_bytes(chain_model(chain, weights, 1).SerializeToString())
+        found.append(FileWorkload("file", path, shape))
+    if ModuleWorkload in backend.accepts:
+        from ..ops.torch_writer import to_torch
+
+        found.append(ModuleWorkload("module", to_torch(chain, weights), shape))
+    return found
+
+
+def surroundings() -> Mapping[str, Any]:
+    """What a backend may change while it runs, and has to put back."""
+    torch: Any = sys.modules.get("torch")
+    return {
+        "environment": dict(os.environ),
+        "folder": str(Path.cwd()),
+        "affinity": os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None,
+        "random": np.random.get_state()[1].tobytes(),  # type: ignore[index]
+        "threads": torch.get_num_threads() if torch else None,
+        "gradients": torch.is_grad_enabled() if torch else None,
+    }
