@@ -1,5 +1,6 @@
 """ONNX Runtime on the processor: the contract, its session options, its refusals."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -104,3 +105,13 @@ def test_an_unknown_operator_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MeasurementError, match="NoSuchThing") as caught:
         OnnxRuntimeCpuBackend().prepare(FileWorkload("n", path, (1, 4)), POLICY)
     assert caught.value.stage == "prepare"
+
+
+def test_seconds_are_for_one_execution(monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = OnnxRuntimeCpuBackend().prepare(ChainWorkload("c", CHAINS["linear"]), POLICY)
+    calls: list[object] = []
+    monkeypatch.setattr(runner._session, "run_with_iobinding", calls.append)
+    readings = iter([1_000, 7_000])
+    monkeypatch.setattr(time, "perf_counter_ns", lambda: next(readings))
+    assert runner.run(3) == pytest.approx({"host": 2e-6})
+    assert len(calls) == 3

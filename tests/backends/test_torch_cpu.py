@@ -1,5 +1,6 @@
 """PyTorch on the processor: the contract, and modules that belong to somebody else."""
 
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -125,3 +126,10 @@ def test_the_batch_of_the_policy_is_run() -> None:
     runner._open().register_forward_hook(lambda _m, _i, output: shapes.append(output.shape))
     runner.run(1)
     assert shapes == [(5, *chain.output_shape)]
+
+
+def test_seconds_are_for_one_execution(monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = prepared(Telltale().eval())
+    readings = iter([1_000, 7_000])
+    monkeypatch.setattr(time, "perf_counter_ns", lambda: next(readings))
+    assert runner.run(3) == pytest.approx({"host": 2e-6})
