@@ -42,7 +42,7 @@ endif
 	@touch $@
 
 demo: venv
-	@$(RUN) examples/demo.py
+	@PYTHONPATH=examples $(RUN) examples/demo.py
 
 test: venv
 	@$(RUN) -m pytest -q $(PYTEST_ARGS)

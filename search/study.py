@@ -74,7 +74,7 @@ def run_study(
     on_trial: Callable[[TrialEvent], None] | None = None,
     measured: Callable[[Assignment], float] | None = None,
 ) -> StudyResult:
-    """Run `trials` more trials and return the best assignment so far.
+    """Go on until the study has `trials` trials, and return the best assignment so far.
 
     `measured` gives a plan's real value, larger is better, best in seconds saved: plans that
     break a limit are never measured, and stand with their predicted value. A plan that was
@@ -95,9 +95,10 @@ def run_study(
         study = _memory_study(sampler, _run_seed(seed, len(earlier)), name)
         run = _Run(layers, limits, study, journal, measured)
         run.replay(earlier)
-        if trials:
+        left = max(0, trials - len(earlier))
+        if left:
             run.enqueue(_seeds(layers, limits, solution))
-        for _ in range(trials):
+        for _ in range(left):
             event = run.step()
             if on_trial is not None:
                 on_trial(event)

@@ -127,6 +127,15 @@ class PlanningOptions:
     seed: int
 
 
+def next_budget(budget: float, factor: float, allowed: float, broken: float) -> float:
+    """The next squared error budget to try: scaled by how far the measured error was off, or
+    the geometric middle once one budget was allowed and one broke the limit, because the
+    measured error does not follow the modelled one in proportion."""
+    if allowed > 0 and broken < float("inf"):
+        return float((allowed * broken) ** 0.5)
+    return budget * min(4.0, max(0.25, CLOSE_ENOUGH * factor))
+
+
 class Planner:
     """One run of `plan`."""
 
@@ -239,18 +248,21 @@ class Planner:
         limit = self.objective.max_error
         if limit is None:
             return self._least_error(layers)
-        budget, best = limit**2, self._solve(layers, 0.0)
-        best_budget = 0.0
+        best, best_budget = self._solve(layers, 0.0), 0.0
+        allowed, broken, budget = 0.0, float("inf"), limit**2
         for step in range(REPAIR_STEPS):
             found = self._solve(layers, budget)
             error = self.sensitivity.measured(decisions_of(found))
             self.reporter.progress(step, REPAIR_STEPS, f"repair: network error {error:.4f}")
-            if error <= limit and found.saving_s >= best.saving_s:
-                best, best_budget = found, budget
+            if error <= limit:
+                allowed = budget
+                if found.saving_s >= best.saving_s:
+                    best, best_budget = found, budget
+            else:
+                broken = budget
             if error == 0 or CLOSE_ENOUGH * limit <= error <= limit:
                 break
-            aim = (1 + CLOSE_ENOUGH) / 2 * limit
-            budget *= min(4.0, max(0.25, (aim / error) ** 2))
+            budget = next_budget(budget, (limit / error) ** 2, allowed, broken)
         return best, best_budget
 
     def _solve(self, layers: Sequence[LayerChoices], budget: float) -> Assignment:

@@ -92,8 +92,10 @@ def test_the_same_seed_gives_the_same_trials() -> None:
 def test_two_runs_add_up_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "rankwise.db.optuna.log"
     first = study(trials=20, storage=path)
-    second = study(trials=20, storage=path)
+    second = study(trials=40, storage=path)
     assert (first.trials, second.trials) == (20, 40)
+    again = study(trials=40, storage=path)  # nothing is left to try: the same answer
+    assert (again.trials, again.best, again.value) == (40, second.best, second.value)
     assert second.value >= first.value
     storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
     (summary,) = optuna.get_all_study_summaries(storage)
@@ -116,8 +118,8 @@ def test_a_run_that_was_killed_while_writing_can_be_resumed(tmp_path: Path) -> N
     study(trials=5, storage=path)
     with path.open("ab") as file:
         file.write(b'{"op_code":4,"worker_id":"x","study')
-    assert study(trials=5, storage=path).trials == 10
-    assert study(trials=1, storage=path).trials == 11
+    assert study(trials=10, storage=path).trials == 10
+    assert study(trials=11, storage=path).trials == 11
 
 
 def test_a_file_cut_in_its_first_line_starts_afresh(tmp_path: Path) -> None:
@@ -157,7 +159,7 @@ def test_measured_values_decide_and_nothing_is_measured_twice(tmp_path: Path) ->
     assert result.best.saving_s < result.exact.saving_s
     assert result.gap > 0
     before = len(calls)
-    study(layers, trials=1, sampler="random", measured=measured, storage=tmp_path / "s")
+    study(layers, trials=31, sampler="random", measured=measured, storage=tmp_path / "s")
     assert result.exact.key in calls[:before]
     assert result.exact.key not in calls[before:]
 
