@@ -172,7 +172,7 @@ class Planner:
         return [
             assignment
             for assignment in different.values()
-            if limit is None or self.sensitivity.measured(decisions_of(assignment)) <= limit
+            if limit is None or self.sensitivity.measured(decisions_of(assignment)).upper <= limit
         ]
 
     def _shortfall(self, document: documents.Plan) -> str:
@@ -215,9 +215,11 @@ class Planner:
 
     def _sensitivity(self) -> Sensitivity:
         if self.calibration is not None:
-            return Sensitivity(self.assembly, self.calibration.select)
+            pictures = len(self.calibration.split.select)
+            return Sensitivity(self.assembly, self.calibration.select, pictures)
         shape = (SYNTHETIC_INPUTS, *self.setting.network.input_shape[1:])
-        return Sensitivity(self.assembly, random_input(shape, seed=self.options.seed))
+        inputs = random_input(shape, seed=self.options.seed)
+        return Sensitivity(self.assembly, inputs, SYNTHETIC_INPUTS)
 
     def _layers(self) -> list[LayerChoices]:
         """Choices of every layer, errors measured in the network."""
@@ -243,7 +245,8 @@ class Planner:
             self.sensitivity.probe(name, candidates)
 
     def _exact(self, layers: Sequence[LayerChoices]) -> tuple[Assignment, float]:
-        """The best additive plan whose *measured* network error keeps the limit, and the
+        """The best additive plan whose *measured* network error keeps the limit (on other
+        pictures, too: it is the upper bound that is held against the limit), and the
         budget of modelled squared error that led to it."""
         limit = self.objective.max_error
         if limit is None:
@@ -252,7 +255,7 @@ class Planner:
         allowed, broken, budget = 0.0, float("inf"), limit**2
         for step in range(REPAIR_STEPS):
             found = self._solve(layers, budget)
-            error = self.sensitivity.measured(decisions_of(found))
+            error = self.sensitivity.measured(decisions_of(found)).upper
             self.reporter.progress(step, REPAIR_STEPS, f"repair: network error {error:.4f}")
             if error <= limit:
                 allowed = budget

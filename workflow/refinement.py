@@ -123,7 +123,7 @@ def _promise(
         speedup=found.speedup,
         speedup_low=found.speedup_low,
         speedup_high=found.speedup_high,
-        network_error=planner.sensitivity.measured(decisions_of(chosen)),
+        network_error=planner.sensitivity.measured(decisions_of(chosen)).value,
         model_error=fit.error,
     )
 

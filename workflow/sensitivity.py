@@ -10,6 +10,7 @@ that is kept is measured.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,38 +20,64 @@ from ..records import Decomposition
 from .assembly import Assembly
 
 FloatArray = NDArray[np.float32]
+CONFIDENCE = 0.9
+"""Of the bound that a plan's limit is held against: few pictures say little about others."""
+BOOTSTRAP_DRAWS = 1000
+TINY = 1e-30
 LEAST_LAYER_ERROR = 1e-6
 """Below this a layer error is rounding, and no factor can be made from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkError:
+    """Relative error of the compared output: over all examples, and what it may well be on
+    other pictures (the upper end of a one-sided bootstrap interval over pictures)."""
+
+    value: float
+    upper: float
+
+
+def network_error(reference: FloatArray, outputs: FloatArray, pictures: int) -> NetworkError:
+    """Both arrays are (examples, ...), the examples of one picture standing together, equally
+    many of each. Crops of one picture are alike, so whole pictures are drawn (cluster
+    bootstrap; Efron and Tibshirani 1993, chapter 8)."""
+    rows = reference.reshape(pictures, -1).astype(np.float64)
+    lost = np.square(outputs.reshape(pictures, -1) - rows).sum(axis=1)
+    whole = np.square(rows).sum(axis=1)
+    drawn = np.random.default_rng(0).integers(pictures, size=(BOOTSTRAP_DRAWS, pictures))
+    errors = np.sqrt(lost[drawn].sum(axis=1) / np.maximum(whole[drawn].sum(axis=1), TINY))
+    value = relative_error(reference, outputs)
+    return NetworkError(value, max(value, float(np.quantile(errors, CONFIDENCE))))
 
 
 class Sensitivity:
     """Network errors on one set of inputs (the select split), measured and modelled."""
 
-    def __init__(self, assembly: Assembly, inputs: FloatArray) -> None:
-        self.assembly, self.inputs = assembly, inputs
+    def __init__(self, assembly: Assembly, inputs: FloatArray, pictures: int) -> None:
+        self.assembly, self.inputs, self.pictures = assembly, inputs, pictures
         self.reference = assembly.network.outputs(inputs)
         self._factors: dict[tuple[str, str], float] = {}
-        self._measured: dict[tuple[tuple[str, Decomposition], ...], float] = {}
+        self._measured: dict[tuple[tuple[str, Decomposition], ...], NetworkError] = {}
 
-    def measured(self, decisions: Mapping[str, Decomposition]) -> float:
-        """Relative error of the network's output with these layers replaced."""
+    def measured(self, decisions: Mapping[str, Decomposition]) -> NetworkError:
+        """Error of the network's output with these layers replaced."""
         changed = {n: d for n, d in decisions.items() if not d.is_original}
         key = tuple(sorted(changed.items(), key=lambda item: item[0]))
         if key not in self._measured:
-            self._measured[key] = self._run(changed) if changed else 0.0
+            self._measured[key] = self._run(changed) if changed else NetworkError(0.0, 0.0)
         return self._measured[key]
 
-    def _run(self, changed: Mapping[str, Decomposition]) -> float:
+    def _run(self, changed: Mapping[str, Decomposition]) -> NetworkError:
         outputs = self.assembly.network_with(changed).outputs(self.inputs)
-        return relative_error(self.reference, outputs)
+        return network_error(self.reference, outputs, self.pictures)
 
     def probe(self, name: str, candidates: Sequence[Decomposition]) -> None:
         """Measure the factor of one layer and kind, at the middle one of its candidates."""
         by_error = sorted(candidates, key=lambda d: self.assembly.estimated_error(name, d))
         middle = by_error[len(by_error) // 2]
         layer_error = self.assembly.estimated_error(name, middle)
-        network_error = self.measured({name: middle})
-        self._factors[name, middle.kind] = network_error / max(layer_error, LEAST_LAYER_ERROR)
+        found = self.measured({name: middle}).value
+        self._factors[name, middle.kind] = found / max(layer_error, LEAST_LAYER_ERROR)
 
     def modelled_sq(self, name: str, decomposition: Decomposition) -> float:
         """The layer's modelled contribution to the squared network error."""

@@ -1,0 +1,72 @@
+"""`kill -9` in the middle of a profile: nothing committed is lost, nothing is double."""
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+KILLS = 20
+
+
+def command(network_file: Path, *words: str) -> list[str]:
+    start = [sys.executable, "-m", "rankwise", "profile", str(network_file)]
+    return [*start, "--backend", "onnxruntime-cpu", "--rank-quantum", "4", *words]
+
+
+def samples(path: Path) -> set[tuple[object, ...]]:
+    """Every committed sample, by session, workload, round and clock, with its seconds."""
+    if not path.exists():
+        return set()
+    with sqlite3.connect(path) as connection:
+        if not connection.execute("select 1 from sqlite_master where name = 'samples'").fetchall():
+            return set()
+        rows = connection.execute(
+            "select session_id, workload_id, round, clock, seconds from samples"
+        ).fetchall()
+    assert len({row[:4] for row in rows}) == len(rows)
+    return set(rows)
+
+
+@pytest.mark.slow
+def test_killed_twenty_times(network_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "rankwise.db"
+    rng = random.Random(0)
+    kept: set[tuple[object, ...]] = set()
+    landed = 0
+    for _ in range(KILLS):
+        child = subprocess.Popen(
+            command(network_file),
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        time.sleep(rng.uniform(1.5, 3.5))
+        if child.poll() is None:
+            landed += 1
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        found = samples(path)
+        assert kept <= found, "a committed sample is gone"
+        kept = found
+    assert landed >= KILLS // 2, "most kills came too late: the test has tested little"
+
+    done = subprocess.run(
+        command(network_file, "--json"), cwd=tmp_path, capture_output=True, check=True
+    )
+    document = json.loads(done.stdout)
+    assert document["complete"]
+    assert kept <= samples(path)
+    again = subprocess.run(
+        command(network_file, "--json"), cwd=tmp_path, capture_output=True, check=True
+    )
+    assert json.loads(again.stdout)["samples"] == 0
+    checked = [sys.executable, "-m", "rankwise", "db", "check"]
+    subprocess.run(checked, cwd=tmp_path, check=True)
