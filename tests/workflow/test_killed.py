@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 KILLS = 20
+MOST_NEW_SAMPLES = 60
+"""Before a kill. Not a number of seconds: on a fast machine most kills would come too late."""
 
 
 def command(network_file: Path, *words: str) -> list[str]:
     start = [sys.executable, "-m", "rankwise", "profile", str(network_file)]
-    return [*start, "--backend", "onnxruntime-cpu", "--rank-quantum", "4", *words]
+    return [*start, "--backend", "onnxruntime-cpu", "--rank-quantum", "1", *words]
 
 
 def samples(path: Path) -> set[tuple[object, ...]]:
@@ -48,7 +50,10 @@ def test_killed_twenty_times(network_file: Path, tmp_path: Path) -> None:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        time.sleep(rng.uniform(1.5, 3.5))
+        enough = len(kept) + rng.randrange(MOST_NEW_SAMPLES)
+        while child.poll() is None and len(samples(path)) < enough:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.1))
         if child.poll() is None:
             landed += 1
             os.killpg(child.pid, signal.SIGKILL)
