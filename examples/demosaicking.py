@@ -103,6 +103,9 @@ def mosaic(image: ByteImage) -> FloatArray:
     return bayer(truth(image[top : top + SIZE, left : left + SIZE]))
 
 
+mosaic.resizes = False  # type: ignore[attr-defined]  # so windows are taken all over a photo
+
+
 def truth(image: ByteImage) -> FloatArray:
     """A photo (H, W, 3) as what demosaicking should give back: (3, H, W) in [0, 1]."""
     return np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32) / np.float32(255)

@@ -34,6 +34,10 @@ SELECT_EXAMPLES = 32
 """Examples that random crops and flips bring a small split up to. A dozen plain photos overfit:
 factors and sensitivities made from them promise half of the error that held-out photos show."""
 
+REPORT_EXAMPLES = 32
+"""The same for the report split, but only where pictures are not resized: one window in the
+middle says little about a large photo, while one that is resized is seen whole."""
+
 LEAST_SCALE = 0.6
 """Shortest side of a random crop, as a share of the picture's."""
 
@@ -102,7 +106,8 @@ def load_calibration(
 
     `input_shape` is the network's, batch included. `crops`: examples made of each picture of
     the fit and select splits, the whole picture first, then random crops and flips; by default
-    as many as small splits need. Raises `CalibrationError` with one sentence.
+    as many as small splits need. The report split is plain pictures, or windows of them where
+    the preprocessing does not resize. Raises `CalibrationError` with one sentence.
     """
     path, shape = Path(path), tuple(input_shape[1:])
     if path.suffix.lower() == ".npz":
@@ -165,16 +170,15 @@ def _examples(
     pictures: Sequence[Picture], recipe: Preprocess, shape: Shape, crops: int | None, seed: int
 ) -> Calibration:
     split = Split.of([picture.sha256 for picture in pictures])
-    wanted = {"fit": crops, "select": crops}
-    if crops is None:
-        wanted = {
-            "fit": math.ceil(FIT_EXAMPLES / len(split.fit)),
-            "select": math.ceil(SELECT_EXAMPLES / len(split.select)),
-        }
+    wanted = {
+        "fit": crops or math.ceil(FIT_EXAMPLES / len(split.fit)),
+        "select": crops or math.ceil(SELECT_EXAMPLES / len(split.select)),
+        "report": 1 if recipe.resizes else math.ceil(REPORT_EXAMPLES / len(split.report)),
+    }
 
-    def made(indices: Sequence[int], each: int | None) -> FloatArray:
+    def made(indices: Sequence[int], each: int) -> FloatArray:
         chosen = [pictures[index] for index in indices]
-        return np.stack([e for p in chosen for e in _of_picture(p, recipe, shape, each or 1, seed)])
+        return np.stack([e for p in chosen for e in _of_picture(p, recipe, shape, each, seed)])
 
     return Calibration(
         _hash([p.sha256 for p in pictures], recipe.settings, shape, {**wanted, "seed": seed}),
@@ -183,7 +187,7 @@ def _examples(
         split,
         made(split.fit, wanted["fit"]),
         made(split.select, wanted["select"]),
-        made(split.report, 1),
+        made(split.report, wanted["report"]),
     )
 
 

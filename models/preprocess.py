@@ -131,7 +131,11 @@ def _centre(image: Image, height: int, width: int) -> Image:
 
 @dataclass(frozen=True, slots=True)
 class Custom:
-    """The user's own function: one image (H, W, 3) in uint8 to one example in float32."""
+    """The user's own function: one image (H, W, 3) in uint8 to one example in float32.
+
+    A function that cuts its example out of the image, instead of shrinking the image to it,
+    says so by an attribute `resizes = False`; windows are then taken all over large images.
+    """
 
     name: str
     function: Callable[[Image], Any]
@@ -191,7 +195,7 @@ def find_preprocess(text: str, shape: Shape) -> Preprocess:
             function, _ = find_callable(text)
         except ModelError as error:
             raise CalibrationError(str(error)) from error
-        return Custom(text, function)
+        return Custom(text, function, bool(getattr(function, "resizes", True)))
     raise CalibrationError(
         f"there is no preprocessing {text!r}: give {', '.join(BUILT_IN)}, a .toml file, or "
         "package.module:callable"

@@ -13,6 +13,7 @@ from PIL import Image
 from rankwise.errors import CalibrationError
 from rankwise.models.pictures import (
     FIT_EXAMPLES,
+    REPORT_EXAMPLES,
     SELECT_EXAMPLES,
     Split,
     load_calibration,
@@ -81,6 +82,12 @@ class TestFolder:
         assert again.sha256 == first.sha256
         assert np.array_equal(np.sort(again.report.ravel()), np.sort(first.report.ravel()))
 
+    def test_large_pictures_are_reported_on_by_windows(self, folder):
+        found = load_calibration(folder, "unit", SHAPE)
+        assert found.report.shape[0] == REPORT_EXAMPLES
+        whole = found.report.reshape(2, -1, 3, 16, 16)
+        assert len(np.unique(whole[0], axis=0)) > 1
+
     def test_hash_knows_pictures_preprocessing_and_crops(self, folder):
         hashes = [
             load_calibration(folder, "unit", SHAPE).sha256,
@@ -101,7 +108,7 @@ class TestFolder:
             Image.new("RGB", (30, 30), (10 * level, 0, 0)).save(folder / f"{level}.png")
         found = load_calibration(folder, "unit", SHAPE, crops=5)
         levels = [set(np.unique(part[:, 0])) for part in (found.fit, found.select, found.report)]
-        assert [len(found.fit), len(found.select), len(found.report)] == [20, 10, 2]
+        assert [len(found.fit), len(found.select), len(found.report)] == [20, 10, REPORT_EXAMPLES]
         assert sum(map(len, levels)) == len(set.union(*levels)) == 8
 
     def test_crops_come_from_the_picture(self, folder):
@@ -204,11 +211,16 @@ class TestPreprocess:
         (tmp_path / "users_pictures.py").write_text(
             "import numpy as np\n"
             "def half(image):\n    return np.full((3, 16, 16), image.mean() / 2)\n"
+            "def corner(image):\n    return image[:16, :16].transpose(2, 0, 1)\n"
+            "corner.resizes = False\n"
             "def wrong(image):\n    return image\n"
             "def broken(image):\n    raise ValueError('no')\n"
         )
         found = load_calibration(folder, "users_pictures:half", SHAPE, crops=2)
         assert found.fit.shape == (12, 3, 16, 16) and 50 < found.fit.mean() < 80
+        assert found.report.shape[0] == 2
+        found = load_calibration(folder, "users_pictures:corner", SHAPE)
+        assert found.report.shape[0] == REPORT_EXAMPLES
         for name in ("wrong", "broken", "none"):
             with pytest.raises(CalibrationError, match=name):
                 load_calibration(folder, f"users_pictures:{name}", SHAPE)
