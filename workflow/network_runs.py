@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..profiler.bench import Bench
 
 NETWORK_EFFORT = Effort(
-    interval=0.01, min_rounds=8, max_rounds=24, preparations=3, round_s=0.05, timeout_s=300.0
+    interval=0.01, min_rounds=10, max_rounds=24, preparations=3, round_s=0.05, timeout_s=300.0
 )
 
 
