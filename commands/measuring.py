@@ -1,0 +1,122 @@
+"""What is there, and how fast it is: devices, layers, profile, table."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..workflow.storage import DEFAULT_DB
+from .options import (
+    Backend,
+    Batch,
+    Db,
+    Debug,
+    InputShape,
+    Json,
+    ModelArgument,
+    Threads,
+    Weights,
+    parse_duration,
+    parse_shape,
+)
+from .running import command, reporter, show
+
+
+def devices(json: Json = False, debug: Debug = False) -> None:
+    """Try every backend with a tiny computation: PASS, or the reason why not."""
+    with command(debug):
+        from ..workflow.listing import devices as run
+
+        show(run(), json)
+
+
+def layers(
+    model: ModelArgument,
+    weights: Weights = None,
+    input_shape: InputShape = None,
+    batch: Batch = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """List a network's layers, and which kinds of decomposition apply to each, or why none."""
+    with command(debug):
+        from ..workflow.listing import layers as run
+
+        show(run(model, weights=weights, input_shape=parse_shape(input_shape), batch=batch), json)
+
+
+def profile(
+    model: ModelArgument,
+    backend: Backend,
+    db: Db = DEFAULT_DB,
+    weights: Weights = None,
+    input_shape: InputShape = None,
+    batch: Batch = None,
+    threads: Threads = 1,
+    kinds: Annotated[str | None, typer.Option(help="Comma-separated; default: all.")] = None,
+    rank_quantum: Annotated[int | None, typer.Option(help="Multiple that ranks keep to.")] = None,
+    interval: Annotated[
+        float | None, typer.Option(help="Half-width of the speedup's interval that is enough.")
+    ] = None,
+    max_time: Annotated[str | None, typer.Option(metavar="10m", help="Stop after this.")] = None,
+    refresh: Annotated[bool, typer.Option(help="Measure again what is there.")] = False,
+    retry_failed: Annotated[bool, typer.Option(help="Try failed candidates again.")] = False,
+    phase: Annotated[str, typer.Option(help="inference; training is to come.")] = "inference",
+    dtype: Annotated[str, typer.Option(help="float32.")] = "float32",
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Measure what is missing: each distinct layer, original against decomposed. Resumable."""
+    with command(debug):
+        from ..workflow.profiling import profile as run
+
+        document = run(
+            model,
+            backend=backend,
+            db=db,
+            weights=weights,
+            input_shape=parse_shape(input_shape),
+            batch=batch,
+            threads=threads,
+            kinds=kinds.split(",") if kinds else None,
+            rank_quantum=rank_quantum,
+            interval=interval,
+            max_time_s=parse_duration(max_time),
+            refresh=refresh,
+            retry_failed=retry_failed,
+            phase=phase,
+            dtype=dtype,
+            reporter=reporter(),
+        )
+        show(document, json)
+        if not document.complete:
+            raise typer.Exit(1)
+
+
+def table(
+    db: Db = DEFAULT_DB,
+    model: Annotated[str | None, typer.Option(help="Source or SHA-256 of a network.")] = None,
+    device: Annotated[
+        list[str] | None, typer.Option(help="Backend or hardware key; repeat to compare.")
+    ] = None,
+    layer: Annotated[str | None, typer.Option(help="Only this layer.")] = None,
+    phase: Annotated[str | None, typer.Option(help="inference or training.")] = None,
+    format: Annotated[
+        str, typer.Option(help="table, csv, json, parquet, html or markdown.")
+    ] = "table",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write here.")] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show the per-layer speedup table."""
+    with command(debug):
+        from ..report.formats import write_table
+        from ..workflow.tables import table_document
+
+        document = table_document(
+            db=db, model=model, devices=device or [], layer=layer, phase=phase
+        )
+        write_table(document, "json" if json else format, output, sys.stdout)

@@ -1,0 +1,59 @@
+"""Arguments and options that several commands share, and how their text is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from ..errors import UsageError
+
+_T = TypeVar("_T")
+
+ModelArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="Zoo name, .onnx file, or package.module:callable.",
+        show_default=False,
+    ),
+]
+PlanArgument = Annotated[Path, typer.Argument(metavar="PLAN", help="A plan's JSON file.")]
+Backend = Annotated[str, typer.Option(help="Device family; `rankwise devices` lists them.")]
+Db = Annotated[
+    str, typer.Option(envvar="RANKWISE_DB", metavar="URL", help="Where measurements are kept.")
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Weights = Annotated[Path | None, typer.Option(help=".safetensors, or .pth with plain tensors.")]
+InputShape = Annotated[str | None, typer.Option(metavar="N,C,H,W", help="N is the batch.")]
+Batch = Annotated[int | None, typer.Option(help="Overrides the batch of --input-shape.")]
+Threads = Annotated[int, typer.Option(help="Threads that compute one layer.")]
+Calibration = Annotated[
+    Path | None, typer.Option(help="Folder of images, or an .npz of ready tensors.")
+]
+Preprocess = Annotated[
+    str | None, typer.Option(help="Name, .toml file, or package.module:callable.")
+]
+
+
+def parse_shape(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    return _parsed(text, "--input-shape", "1,3,224,224", lambda t: tuple(map(int, t.split(","))))
+
+
+def parse_duration(text: str | None) -> float | None:
+    if text is None:
+        return None
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    return _parsed(text, "--max-time", "90s, 10m or 1h", lambda t: float(t[:-1]) * units[t[-1]])
+
+
+def _parsed(text: str, option: str, example: str, parse: Callable[[str], _T]) -> _T:
+    try:
+        return parse(text)
+    except (ValueError, KeyError, IndexError):
+        raise UsageError(f"{option} {text!r} cannot be read; write it like {example}") from None

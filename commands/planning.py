@@ -1,0 +1,138 @@
+"""From measurements to a smaller network: plan, apply, verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..workflow.storage import DEFAULT_DB
+from .options import (
+    Backend,
+    Batch,
+    Calibration,
+    Db,
+    Debug,
+    InputShape,
+    Json,
+    ModelArgument,
+    PlanArgument,
+    Preprocess,
+    Threads,
+    Weights,
+    parse_shape,
+)
+from .running import command, reporter, show
+
+
+def plan(
+    model: ModelArgument,
+    backend: Backend,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The plan's file.")],
+    max_error: Annotated[
+        float | None, typer.Option(help="Limit on the network error (relative output error).")
+    ] = None,
+    target_speedup: Annotated[
+        float | None, typer.Option(help="Least error at this speedup.")
+    ] = None,
+    max_params: Annotated[int | None, typer.Option(help="Limit on parameters.")] = None,
+    db: Db = DEFAULT_DB,
+    weights: Weights = None,
+    input_shape: InputShape = None,
+    batch: Batch = None,
+    threads: Threads = 1,
+    calibration: Calibration = None,
+    preprocess: Preprocess = None,
+    trials: Annotated[int, typer.Option(help="Optuna trials.")] = 200,
+    sampler: Annotated[str, typer.Option(help="Optuna sampler by name.")] = "tpe",
+    refine: Annotated[
+        bool, typer.Option("--refine/--no-refine", help="Time the whole network, too.")
+    ] = True,
+    seed: Annotated[int, typer.Option(help="Seed of search and split.")] = 0,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Choose kind and rank for each layer from what was measured, and write the plan."""
+    with command(debug):
+        from ..workflow.planning import plan as run
+
+        document = run(
+            model,
+            backend=backend,
+            output=output,
+            max_error=max_error,
+            target_speedup=target_speedup,
+            max_params=max_params,
+            db=db,
+            weights=weights,
+            input_shape=parse_shape(input_shape),
+            batch=batch,
+            threads=threads,
+            calibration=calibration,
+            preprocess=preprocess,
+            trials=trials,
+            sampler=sampler,
+            refine=refine,
+            seed=seed,
+            reporter=reporter(),
+        )
+        show(document, json)
+
+
+def apply(
+    plan: PlanArgument,
+    model: ModelArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", help=".onnx, .pt2 or .safetensors.")],
+    db: Db = DEFAULT_DB,
+    weights: Weights = None,
+    calibration: Calibration = None,
+    preprocess: Preprocess = None,
+    debug: Debug = False,
+) -> None:
+    """Write the compressed network."""
+    with command(debug):
+        from ..workflow.application import apply as run
+
+        run(
+            plan,
+            model,
+            output=output,
+            db=db,
+            weights=weights,
+            calibration=calibration,
+            preprocess=preprocess,
+        )
+        typer.echo(f"wrote {output}", err=True)
+
+
+def verify(
+    plan: PlanArgument,
+    model: ModelArgument,
+    backend: Annotated[str | None, typer.Option(help="Default: the plan's.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Default: the plan's.")] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", "--calibration", help="The plan's pictures.")
+    ] = None,
+    preprocess: Preprocess = None,
+    db: Db = DEFAULT_DB,
+    weights: Weights = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Time the whole network against the original, compare outputs, and note both in the plan."""
+    with command(debug):
+        from ..workflow.verification import verify as run
+
+        document = run(
+            plan,
+            model,
+            backend=backend,
+            threads=threads,
+            data=data,
+            preprocess=preprocess,
+            db=db,
+            weights=weights,
+            reporter=reporter(),
+        )
+        show(document, json)
