@@ -239,6 +239,113 @@ class Plan(Document):
     search: Search
 
 
+class LayerCost(_Strict):
+    """What one way of computing a layer takes, for a whole batch. `moved_bytes` is the least
+    traffic: every operator reads its input and weights and writes its output once."""
+
+    macs: int
+    moved_bytes: int
+    launches: int
+    latency_s: float
+    macs_per_byte: float
+    macs_per_s: float
+
+
+class ExplainedCandidate(_Strict):
+    decomposition: Decomposition
+    verdict: str
+    speedup: float
+    speedup_low: float
+    speedup_high: float
+    chain: LayerCost
+    reasons: list[str]
+    measurement_id: str
+
+
+class ExplainedLayer(_Strict):
+    """`reason` is the plan's (empty without a plan). `candidates` are the plan's choice, or
+    else the fastest; every measured one where a single layer was asked for."""
+
+    name: str
+    count: int
+    reason: str
+    original: LayerCost | None
+    candidates: list[ExplainedCandidate]
+
+
+class Explanation(Document):
+    """`ridge_macs_per_byte` separates, on this device and among what was measured, layers
+    limited by traffic (below) from layers limited by arithmetic."""
+
+    kind: Literal["rankwise.explanation"] = "rankwise.explanation"
+    device: RowDevice
+    policy: dict[str, Any]
+    ridge_macs_per_byte: float
+    layers: list[ExplainedLayer]
+
+
+class WhatIfLayer(_Strict):
+    name: str
+    decomposition: Decomposition
+    original_latency_s: float | None
+    latency_s: float | None
+    speedup: float | None
+    verdict: str | None
+    macs: int
+    params: int
+    layer_error: float | None
+    note: str
+
+
+class WhatIf(Document):
+    """A plan's cost without timing it. Latencies are null where a chosen candidate was never
+    measured; `network_error` where no calibration pictures were given."""
+
+    kind: Literal["rankwise.what_if"] = "rankwise.what_if"
+    model: Model
+    device: Fingerprint
+    original_latency_s: float | None
+    latency_s: float | None
+    speedup: float | None
+    speedup_low: float | None
+    speedup_high: float | None
+    macs: int
+    original_macs: int
+    params: int
+    original_params: int
+    network_error: float | None
+    layers: list[WhatIfLayer]
+
+
+class FrontPoint(_Strict):
+    """One plan on the front. `network_error` was measured on the select split, and stays below
+    `network_error_upper` on as many other pictures in nine cases of ten. `measured` says
+    whether the speedup was timed on the whole network, or follows from its layers."""
+
+    speedup: float
+    speedup_low: float
+    speedup_high: float
+    latency_s: float
+    measured: bool
+    network_error: float
+    network_error_upper: float
+    macs: int
+    params: int
+    replaced: int
+    decisions: dict[str, Decomposition]
+
+
+class Pareto(Document):
+    """The front of speedup against network error, by rising error; the original comes first."""
+
+    kind: Literal["rankwise.pareto"] = "rankwise.pareto"
+    model: Model
+    device: Fingerprint
+    policy: dict[str, Any]
+    calibration: CalibrationNote | None
+    points: list[FrontPoint]
+
+
 DOCUMENTS: tuple[type[Document], ...] = (
     Devices,
     Layers,
@@ -246,6 +353,9 @@ DOCUMENTS: tuple[type[Document], ...] = (
     Table,
     Plan,
     VerificationDocument,
+    Explanation,
+    WhatIf,
+    Pareto,
 )
 """Every document that a command prints or writes."""
 

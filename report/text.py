@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 
@@ -196,7 +196,16 @@ def _planned_cells(layer: documents.PlannedLayer) -> list[str]:
     ]
 
 
-def _interval(value: documents.Predicted | documents.Verification) -> str:
+class _Speedup(Protocol):
+    @property
+    def speedup(self) -> float | None: ...
+    @property
+    def speedup_low(self) -> float | None: ...
+    @property
+    def speedup_high(self) -> float | None: ...
+
+
+def _interval(value: _Speedup) -> str:
     return f"{value.speedup:.3f} [{value.speedup_low:.3f}, {value.speedup_high:.3f}]"
 
 
@@ -213,10 +222,94 @@ def _verification(document: documents.VerificationDocument, console: Console) ->
         console.print(f"{name.replace('_', ' ')}: {shown}", markup=False)
 
 
+def _explanation(document: documents.Explanation, console: Console) -> None:
+    for layer in document.layers:
+        title = layer.name + (f" (one of {layer.count} alike)" if layer.count > 1 else "")
+        console.print(title + (f": {layer.reason}" if layer.reason else ""), markup=False)
+        for found in layer.candidates:
+            _explained(found, console)
+    console.print(
+        f"below {document.ridge_macs_per_byte:.1f} MACs a byte this device, as far as it was "
+        "measured, is limited by traffic"
+    )
+
+
+def _explained(found: documents.ExplainedCandidate, console: Console) -> None:
+    style = _STYLE.get(found.verdict, "") if console.is_terminal else None
+    console.print(
+        f"  {decomposition(found.decomposition)}: {found.verdict} {_interval(found)}",
+        style=style,
+        markup=False,
+    )
+    for reason in found.reasons:
+        console.print(f"    - {reason}", markup=False)
+
+
+def _what_if(document: documents.WhatIf, console: Console) -> None:
+    _rows(
+        console,
+        ("layer", "decision", "latency", "original", "speedup", "layer error", "note"),
+        (_what_if_cells(layer) for layer in document.layers),
+        right=("latency", "original", "speedup", "layer error"),
+        style=lambda line: "dim" if line[1] == "original" else "",
+    )
+    macs, params = (
+        f"{after / 1e6:.1f} of {before / 1e6:.1f} M{unit}"
+        for after, before, unit in (
+            (document.macs, document.original_macs, "MACs"),
+            (document.params, document.original_params, " parameters"),
+        )
+    )
+    console.print(f"{macs}, {params}")
+    if document.speedup is None:
+        console.print("speedup not known: a chosen candidate was not measured", style="yellow")
+    else:
+        console.print(f"predicted speedup {_interval(document)}")
+    if document.network_error is not None:
+        console.print(f"network error on the select split {document.network_error:.4f}")
+
+
+def _what_if_cells(layer: documents.WhatIfLayer) -> list[str]:
+    return [
+        layer.name,
+        decomposition(layer.decomposition),
+        "" if layer.latency_s is None else duration(layer.latency_s),
+        "" if layer.original_latency_s is None else duration(layer.original_latency_s),
+        number(layer.speedup, 2),
+        number(layer.layer_error),
+        layer.note,
+    ]
+
+
+def _pareto(document: documents.Pareto, console: Console) -> None:
+    _rows(
+        console,
+        ("network error", "at most", "speedup", "interval", "", "latency", "Mparams", "replaced"),
+        (_front_cells(point) for point in document.points),
+        right=("network error", "at most", "speedup", "interval", "latency", "Mparams", "replaced"),
+    )
+
+
+def _front_cells(point: documents.FrontPoint) -> list[str]:
+    return [
+        f"{point.network_error:.4f}",
+        f"{point.network_error_upper:.4f}",
+        f"{point.speedup:.3f}",
+        f"{point.speedup_low:.3f}-{point.speedup_high:.3f}",
+        "measured" if point.measured else "predicted",
+        duration(point.latency_s),
+        f"{point.params / 1e6:.3f}",
+        str(point.replaced),
+    ]
+
+
 _PRINTERS: dict[type[documents.Document], Callable[[Any, Console], None]] = {
     documents.Devices: _devices,
     documents.Layers: _layers,
     documents.Profile: _profile,
     documents.Plan: _plan,
     documents.VerificationDocument: _verification,
+    documents.Explanation: _explanation,
+    documents.WhatIf: _what_if,
+    documents.Pareto: _pareto,
 }

@@ -70,7 +70,7 @@ class Neighbour:
     latency_s: float
 
 
-def explain(
+def reasons(
     original: Cost,
     chain: Cost,
     ranks: tuple[int, ...],

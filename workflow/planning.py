@@ -156,7 +156,7 @@ class Planner:
 
     def run(self) -> tuple[documents.Plan, str]:
         """The plan, and what it is short of (empty if it keeps every limit)."""
-        layers = self._layers()
+        layers = self.layers()
         exact, budget = self._exact(layers)
         study = self._study(layers, budget)
         finalists = self._finalists(exact, study.best)
@@ -221,7 +221,7 @@ class Planner:
         inputs = random_input(shape, seed=self.options.seed)
         return Sensitivity(self.assembly, inputs, SYNTHETIC_INPUTS)
 
-    def _layers(self) -> list[LayerChoices]:
+    def layers(self) -> list[LayerChoices]:
         """Choices of every layer, errors measured in the network."""
         uses = self._uses()
         self._probe(uses)

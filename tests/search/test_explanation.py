@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rankwise.records import Verdict
-from rankwise.search.explanation import Cost, Neighbour, Roofs, explain
+from rankwise.search.explanation import Cost, Neighbour, Roofs, reasons
 
 ORIGINAL = Cost(macs=1000, moved_bytes=100, launches=1, latency_s=1.0)
 HALF = Cost(macs=500, moved_bytes=100, launches=2, latency_s=0.5)
@@ -14,7 +14,7 @@ ROOFS = Roofs(macs_per_s=1000.0, bytes_per_s=1000.0)
 
 def said(chain: Cost = HALF, ranks: tuple[int, ...] = (8,), **more: object) -> str:
     options: dict[str, object] = {"verdict": Verdict.FASTER, "roofs": ROOFS, **more}
-    return "; ".join(explain(ORIGINAL, chain, ranks, **options))  # type: ignore[arg-type]
+    return "; ".join(reasons(ORIGINAL, chain, ranks, **options))  # type: ignore[arg-type]
 
 
 def test_roofs_are_the_most_that_was_seen() -> None:
