@@ -59,7 +59,7 @@ def _branched(branches: int) -> Kind:
     )
 
 
-_ALL = (
+BUILT_IN = (
     Kind(
         "original",
         shapes.original_applies,
@@ -124,7 +124,7 @@ _ALL = (
     ),
 )
 
-KINDS = Registry(_ALL)
+KINDS = Registry(BUILT_IN)
 """By name, built-in kinds first; those of other packages are looked for when they are needed."""
 
 

@@ -11,6 +11,7 @@ Nothing is looked for before somebody asks for more than a built-in kind.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
@@ -62,18 +63,22 @@ class Registry(Mapping[str, Kind]):
     def _loaded(self) -> tuple[dict[str, Kind], dict[str, str]]:
         kinds: dict[str, Kind] = {}
         failures: dict[str, str] = {}
-        for entry in sorted(entry_points(group=GROUP), key=lambda e: (e.name, e.value)):
+        found = list(entry_points(group=GROUP))
+        counts = Counter(entry.name for entry in found)
+        for entry in found:
+            if entry.name in failures:
+                continue
             try:
-                kinds[entry.name] = self._load(entry, kinds)
+                kinds[entry.name] = self._load(entry, counts[entry.name])
             except Exception as error:  # whatever the import of a foreign package may raise
                 failures[entry.name] = _sentence(entry, error)
                 _log.warning(failures[entry.name])
         return kinds, failures
 
-    def _load(self, entry: EntryPoint, others: Mapping[str, Kind]) -> Kind:
+    def _load(self, entry: EntryPoint, count: int) -> Kind:
         if entry.name in self._built_in:
             raise LayerError("a built-in kind has that name")
-        if entry.name in others:
+        if count > 1:
             raise LayerError("another package has a kind of that name")
         kind = entry.load()
         if not isinstance(kind, Kind):
