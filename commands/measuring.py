@@ -56,7 +56,10 @@ def profile(
     input_shape: InputShape = None,
     batch: Batch = None,
     threads: Threads = 1,
-    kinds: Annotated[str | None, typer.Option(help="Comma-separated; default: all.")] = None,
+    kinds: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated; default: all but branched_tucker and cp."),
+    ] = None,
     rank_quantum: Annotated[int | None, typer.Option(help="Multiple that ranks keep to.")] = None,
     interval: Annotated[
         float | None, typer.Option(help="Half-width of the speedup's interval that is enough.")

@@ -88,12 +88,11 @@ def _quantum(setting: Setting, asked: int | None) -> int:
 def _candidates(
     setting: Setting, kinds: Sequence[str] | None, quantum: int
 ) -> dict[LayerSpec, tuple[Candidate, ...]]:
-    from ..lowrank import KINDS
+    from ..lowrank import find_kind
     from ..profiler.candidates import default_candidates
 
-    unknown = [kind for kind in kinds or () if kind not in KINDS]
-    if unknown:
-        raise UsageError(f"unknown kind {unknown[0]!r}; known are {', '.join(sorted(KINDS))}")
+    for kind in kinds or ():
+        find_kind(kind)
     return {
         spec: tuple(Candidate(spec, d) for d in default_candidates(spec, kinds, quantum))
         for spec in distinct_specs(setting.network.layers)
