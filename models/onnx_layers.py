@@ -187,13 +187,15 @@ def _padding(
         top, left, bottom, right = given.get("pads", (0, 0, 0, 0))
         return (int(top), int(left), int(bottom), int(right))
     (top, bottom), (left, right) = (
-        _same(size[axis], kernel[axis], stride[axis], dilation[axis], mode == "SAME_UPPER")
+        same_padding(size[axis], kernel[axis], stride[axis], dilation[axis], mode == "SAME_UPPER")
         for axis in (0, 1)
     )
     return (top, left, bottom, right)
 
 
-def _same(size: int, kernel: int, stride: int, dilation: int, upper: bool) -> tuple[int, int]:
+def same_padding(
+    size: int, kernel: int, stride: int, dilation: int, upper: bool
+) -> tuple[int, int]:
     """Padding before and after so that the output has ceil(size / stride) positions."""
     outputs = -(-size // stride)
     total = max((outputs - 1) * stride + dilation * (kernel - 1) + 1 - size, 0)

@@ -33,6 +33,31 @@ class TorchLayers:
     notes: dict[str, str]
 
 
+class PaddedConv2d(nn.Conv2d):
+    """A convolution whose padding (top, left, bottom, right) may differ between opposite sides.
+
+    Its attributes say so in torch's own way, so that its spec is read like any other's.
+    """
+
+    def __init__(self, *sizes: Any, padding: tuple[int, int, int, int], **settings: Any) -> None:
+        super().__init__(*sizes, **settings)
+        top, left, bottom, right = padding
+        self._reversed_padding_repeated_twice = [left, right, top, bottom]
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        padded = nn.functional.pad(input, self._reversed_padding_repeated_twice)
+        outputs: Tensor = super()._conv_forward(padded, weight, bias)
+        return outputs
+
+    def extra_repr(self) -> str:
+        plain = super().extra_repr()  # type: ignore[no-untyped-call]
+        return f"{plain}, padded={self._reversed_padding_repeated_twice}"
+
+
+PLAIN_CONVOLUTIONS = (nn.Conv2d._conv_forward, PaddedConv2d._conv_forward)
+"""What computes nothing else than a `LayerSpec` says."""
+
+
 def read_layers(module: nn.Module, input_shape: Shape) -> TorchLayers:
     """Every convolution and linear layer once, under its first name.
 
@@ -126,7 +151,7 @@ def _unreadable(part: nn.Module) -> str:
         return type(part).__name__
     plain = nn.Conv2d if isinstance(part, nn.Conv2d) else nn.Linear
     if type(part).forward is not plain.forward or (
-        isinstance(part, nn.Conv2d) and type(part)._conv_forward is not nn.Conv2d._conv_forward
+        isinstance(part, nn.Conv2d) and type(part)._conv_forward not in PLAIN_CONVOLUTIONS
     ):
         return f"{type(part).__name__} computes in its own way"
     if isinstance(part, nn.Conv2d) and part.padding_mode != "zeros":
