@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from ..errors import StoreError
 from ..records import LayerSpec, LayerUse
@@ -24,7 +24,8 @@ def put(
 ) -> None:
     """Store a network's inventory; one that was there is replaced (same network, perhaps
     with another input shape)."""
-    row = {"source": source, "input_shape": list(input_shape), "put_at": now()}
+    latest = connection.scalar(select(func.max(networks.c.put_at)))
+    row = {"source": source, "input_shape": list(input_shape), "put_at": now(after=latest)}
     network_id = _id(connection, sha256)
     if network_id is None:
         connection.execute(networks.insert().values(sha256=sha256, **row))
