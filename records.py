@@ -33,6 +33,14 @@ def content_key(value: object) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:KEY_DIGITS]
 
 
+def element_bytes(dtype: str) -> int:
+    """Bytes of one number: `float32` 4, `bfloat16` 2, `int8` 1. `ValueError` for no number."""
+    bits = dtype.lstrip("abcdefghijklmnopqrstuvwxyz")
+    if not bits.isdigit() or int(bits) % 8:
+        raise ValueError(f"{dtype!r} is no type of whole bytes")
+    return int(bits) // 8
+
+
 def _frozen(value: Any) -> Any:
     return tuple(_frozen(v) for v in value) if isinstance(value, list) else value
 

@@ -37,6 +37,13 @@ def plan(
         float | None, typer.Option(help="Least error at this speedup.")
     ] = None,
     max_params: Annotated[int | None, typer.Option(help="Limit on parameters.")] = None,
+    max_weight_bytes: Annotated[
+        int | None, typer.Option(help="Limit on the weights' bytes.")
+    ] = None,
+    evaluate: Annotated[
+        str | None, typer.Option(metavar="package.module:callable", help="Your own score.")
+    ] = None,
+    floor: Annotated[float | None, typer.Option(help="Least score of --evaluate.")] = None,
     db: Db = DEFAULT_DB,
     weights: Weights = None,
     input_shape: InputShape = None,
@@ -64,6 +71,9 @@ def plan(
             max_error=max_error,
             target_speedup=target_speedup,
             max_params=max_params,
+            max_weight_bytes=max_weight_bytes,
+            evaluate=evaluate,
+            floor=floor,
             db=db,
             weights=weights,
             input_shape=parse_shape(input_shape),

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 from .. import documents
 from ..errors import UsageError
-from ..records import ORIGINAL, Decomposition, LayerSpec, MeasurementPolicy
+from ..records import (
+    ORIGINAL,
+    Decomposition,
+    LayerSpec,
+    MeasurementPolicy,
+    element_bytes,
+)
 from ..search.explanation import Cost, Neighbour, Roofs, reasons
 from .plan_file import read_plan
 from .storage import DEFAULT_DB
@@ -148,16 +154,13 @@ def _shape(decomposition: Decomposition) -> tuple[str, int]:
 
 def cost(spec: LayerSpec, decomposition: Decomposition, row: TableRow) -> Cost:
     """Counted costs of a layer computed one way, with the latency of its row."""
-    import numpy as np
-
     from ..lowrank import lower
 
     chain = lower(spec, decomposition)
     batch = row.policy.batch
-    bytes_each = 2 if row.policy.dtype == "bfloat16" else np.dtype(row.policy.dtype).itemsize
     return Cost(
         macs=chain.macs * batch,
-        moved_bytes=chain.bytes_moved(batch, bytes_each),
+        moved_bytes=chain.bytes_moved(batch, element_bytes(row.policy.dtype)),
         launches=len(chain.links),
         latency_s=row.original_latency_s if decomposition.is_original else row.latency_s,
     )
