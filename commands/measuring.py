@@ -14,12 +14,18 @@ from .options import (
     Batch,
     Db,
     Debug,
+    FinalDenseRatio,
     InputShape,
     Json,
+    Mode,
     ModelArgument,
+    Ratio,
     Threads,
+    Threshold,
+    Weakening,
     Weights,
     parse_duration,
+    parse_kinds,
     parse_shape,
 )
 from .running import command, reporter, show
@@ -38,6 +44,26 @@ def layers(
     weights: Weights = None,
     input_shape: InputShape = None,
     batch: Batch = None,
+    ranks: Annotated[
+        str | None, typer.Option(help="Ranks by this rule: vbmf, pr, energy or fixed.")
+    ] = None,
+    mode: Mode = None,
+    kinds: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated, the first that applies; default: svd,tucker2."),
+    ] = None,
+    ratio: Ratio = None,
+    weakening: Weakening = None,
+    threshold: Threshold = None,
+    rank: Annotated[int | None, typer.Option(help="fixed: the rank.")] = None,
+    rank_quantum: Annotated[int | None, typer.Option(help="Multiple that ranks keep to.")] = None,
+    rounding: Annotated[
+        str | None, typer.Option(help="To that multiple: nearest, down or up.")
+    ] = None,
+    final_dense_ratio: FinalDenseRatio = None,
+    spectra: Annotated[
+        Path | None, typer.Option(help="Write a picture of singular values: .svg or .png.")
+    ] = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -45,7 +71,24 @@ def layers(
     with command(debug):
         from ..workflow.listing import layers as run
 
-        show(run(model, weights=weights, input_shape=parse_shape(input_shape), batch=batch), json)
+        document = run(
+            model,
+            weights=weights,
+            input_shape=parse_shape(input_shape),
+            batch=batch,
+            ranks=ranks,
+            mode=mode,
+            spectra=spectra,
+            kinds=parse_kinds(kinds),
+            ratio=ratio,
+            weakening=weakening,
+            threshold=threshold,
+            rank=rank,
+            rank_quantum=rank_quantum,
+            rounding=rounding,
+            final_dense_ratio=final_dense_ratio,
+        )
+        show(document, json)
 
 
 def profile(
@@ -84,7 +127,7 @@ def profile(
             input_shape=parse_shape(input_shape),
             batch=batch,
             threads=threads,
-            kinds=kinds.split(",") if kinds else None,
+            kinds=parse_kinds(kinds),
             rank_quantum=rank_quantum,
             interval=interval,
             max_time_s=parse_duration(max_time),

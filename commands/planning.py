@@ -14,12 +14,17 @@ from .options import (
     Calibration,
     Db,
     Debug,
+    FinalDenseRatio,
     InputShape,
     Json,
+    Mode,
     ModelArgument,
     PlanArgument,
     Preprocess,
+    Ratio,
     Threads,
+    Threshold,
+    Weakening,
     Weights,
     parse_shape,
 )
@@ -57,6 +62,15 @@ def plan(
         bool, typer.Option("--refine/--no-refine", help="Time the whole network, too.")
     ] = True,
     seed: Annotated[int, typer.Option(help="Seed of search and split.")] = 0,
+    mode: Mode = None,
+    rank_selection: Annotated[
+        str,
+        typer.Option(help="search, or one rank a kind, by rule: pr, vbmf or energy."),
+    ] = "search",
+    ratio: Ratio = None,
+    weakening: Weakening = None,
+    threshold: Threshold = None,
+    final_dense_ratio: FinalDenseRatio = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -85,6 +99,12 @@ def plan(
             sampler=sampler,
             refine=refine,
             seed=seed,
+            mode=mode or "vanilla",
+            rank_selection=rank_selection,
+            ratio=ratio,
+            weakening=weakening,
+            threshold=threshold,
+            final_dense_ratio=final_dense_ratio,
             reporter=reporter(),
         )
         show(document, json)

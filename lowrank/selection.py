@@ -69,8 +69,10 @@ def choose(
     rule: RankRule,
     kinds: Sequence[str] = USUAL_KINDS,
     moments: OutputMoments | None = None,
+    groups: int | None = None,
 ) -> RankChoice:
-    """The rule's ranks for the first of `kinds` that applies to the layer.
+    """The rule's ranks for the first of `kinds` that applies to the layer, in `groups` branches
+    (the fewest that are worth it, unless told).
 
     The layer stays as it is where none applies, where full rank is below the quantum or the
     fixed rank, and where the chain would compute as much as the layer. Raises `LayerError` for
@@ -80,7 +82,8 @@ def choose(
     fitting = next((name for name, reason in reasons.items() if not reason), None)
     if fitting is None:
         return RankChoice(reason="; ".join(dict.fromkeys(reasons.values())))
-    groups = find_kind(fitting).branchings[0]
+    if groups is None:
+        groups = find_kind(fitting).branchings[0]
     wanted = _wanted(spec, fitting, weight, rule, moments, groups)
     return _checked(spec, Decomposition(fitting, wanted, groups), rule)
 

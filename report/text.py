@@ -123,6 +123,9 @@ def _chip(fingerprint: documents.Fingerprint | None) -> str:
 
 
 def _layers(document: documents.Layers, console: Console) -> None:
+    if document.ranking is not None:
+        _ranked_layers(document, document.ranking, console)
+        return
     _rows(
         console,
         ("layer", "x", "op", "shape", "MMACs", "params", "kinds or reason"),
@@ -134,6 +137,44 @@ def _layers(document: documents.Layers, console: Console) -> None:
     console.print(
         f"{len(document.layers)} layers, {distinct} distinct specs, {total / 1e6:.1f} MMACs"
     )
+
+
+def _ranked_layers(
+    document: documents.Layers, ranking: documents.Ranking, console: Console
+) -> None:
+    _rows(
+        console,
+        ("layer", "op", "shape", "decision", "MMACs", "of", "params", "of", "error", "reason"),
+        (_ranked_cells(layer) for layer in document.layers),
+        right=("MMACs", "of", "params", "error"),
+    )
+    layers = document.layers
+    macs, params = (sum(getattr(layer, name) for layer in layers) for name in ("macs", "params"))
+    left = [layer.ranked or layer for layer in layers]
+    now_macs, now_params = sum(one.macs for one in left), sum(one.params for one in left)
+    settings = ", ".join(f"{name} {value:g}" for name, value in ranking.parameters.items())
+    console.print(
+        f"{ranking.rule} ({settings}), mode {ranking.mode}: {now_macs / 1e6:.1f} of "
+        f"{macs / 1e6:.1f} MMACs, {now_params} of {params} parameters"
+    )
+
+
+def _ranked_cells(layer: documents.Layer) -> list[str]:
+    start = [layer.name, layer.op, _shape(layer.spec)]
+    ranked = layer.ranked
+    if ranked is None:
+        return [*start, "", "", f"{layer.macs / 1e6:.1f}", "", str(layer.params), "", layer.reason]
+    changed = ranked.decomposition.kind != "original"
+    return [
+        *start,
+        decomposition(ranked.decomposition),
+        f"{ranked.macs / 1e6:.1f}" if changed else "",
+        f"{layer.macs / 1e6:.1f}",
+        str(ranked.params) if changed else "",
+        str(layer.params),
+        number(ranked.layer_error) if changed else "",
+        ranked.reason,
+    ]
 
 
 def _layer_cells(layer: documents.Layer) -> list[str]:

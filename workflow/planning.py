@@ -19,6 +19,7 @@ from ..search.space import layer_choices
 from ..search.study import run_study
 from ..search.table import SpeedupTable
 from .assembly import Assembly, gather_moments
+from .choosable import Choosable, choosable
 from .plan_document import plan_document
 from .plan_file import write_plan
 from .quality import Quality, find_score
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from ..models.pictures import Calibration
     from ..search.space import Assignment, LayerChoices
     from ..search.study import StudyResult, TrialEvent
+    from ..search.table import TableRow
 
 SYNTHETIC_INPUTS = 8
 """Without calibration pictures errors are measured on this many examples of unit noise."""
@@ -94,16 +96,32 @@ def plan(
     sampler: str = "tpe",
     refine: bool = True,
     seed: int = 0,
+    mode: str = "vanilla",
+    rank_selection: str = "search",
+    ratio: float | None = None,
+    weakening: float | None = None,
+    threshold: float | None = None,
+    final_dense_ratio: float | None = None,
     reporter: Reporter | None = None,
 ) -> documents.Plan:
     """Choose a kind and rank for each layer; write the plan to `output` if it is given.
 
-    Only candidates whose measured verdict is FASTER are used. Raises `UsageError` if nothing
+    Only candidates whose measured verdict is FASTER are used, and only for layers of the
+    compression mode. With a `rank_selection` other than search each kind offers one candidate,
+    the measured one nearest to what that rule chooses. Raises `UsageError` if nothing
     was measured for this network, device and policy, `GoalNotReached` (after writing the
     best plan there is) if the limits cannot be met.
     """
     objective = Objective(max_error, target_speedup, max_params, max_weight_bytes, evaluate, floor)
     objective.check()
+    layers = choosable(
+        mode,
+        rank_selection,
+        ratio=ratio,
+        weakening=weakening,
+        threshold=threshold,
+        final_dense_ratio=final_dense_ratio,
+    )
     setting = make_setting(
         model,
         backend=backend,
@@ -114,7 +132,7 @@ def plan(
         threads=threads,
     )
     with Store.open(db, create=False) as store:
-        options = PlanningOptions(db, trials, sampler, refine, seed)
+        options = PlanningOptions(db, trials, sampler, refine, seed, layers)
         pictures = load_pictures(setting, calibration, preprocess, seed)
         planner = Planner(setting, store, objective, options, pictures, reporter or Silent())
         document, shortfall = planner.run()
@@ -141,6 +159,7 @@ class PlanningOptions:
     sampler: str
     refine: bool
     seed: int
+    choosable: Choosable
 
 
 class Planner:
@@ -158,6 +177,7 @@ class Planner:
         self.setting, self.store, self.objective = setting, store, objective
         self.options, self.calibration, self.reporter = options, calibration, reporter
         self.table = self._table()
+        self.allowed = options.choosable.allowed(setting.network, self.table)
         self.assembly = self._assembly()
         self.sensitivity = self._sensitivity()
         self.limits = objective.limits(setting.policy.dtype)
@@ -201,13 +221,16 @@ class Planner:
     def _uses(self) -> list[tuple[LayerUse, list[Decomposition]]]:
         """Each layer with its candidates that are measurably faster."""
         return [
-            (use, self._faster(use.spec.key) if use.spec else [])
+            (use, [row.decomposition for row in self._rows(use) if row.verdict is Verdict.FASTER])
             for use in self.setting.network.layers
         ]
 
-    def _faster(self, spec_key: str) -> list[Decomposition]:
-        rows = self.table.rows(spec_key)
-        return [row.decomposition for row in rows if row.verdict is Verdict.FASTER]
+    def _rows(self, use: LayerUse) -> list[TableRow]:
+        """The rows of what may be chosen for the layer."""
+        allowed = self.allowed.get(use.name)
+        if use.spec is None or allowed is None:
+            return []
+        return [row for row in self.table.rows(use.spec.key) if row.decomposition in allowed]
 
     def _assembly(self) -> Assembly:
         network, moments = self.setting.network, {}
@@ -233,8 +256,9 @@ class Planner:
         return [
             layer_choices(
                 use,
-                self.table.rows(use.spec.key) if use.spec else (),
+                self._rows(use),
                 partial(self.sensitivity.modelled_sq, use.name),
+                excluded=use.name not in self.allowed,
             )
             for use, _ in uses
         ]
@@ -288,6 +312,7 @@ class Planner:
                 self.options.sampler,
                 self.options.seed,
                 round(budget, 12),
+                {name: sorted(map(str, chosen)) for name, chosen in self.allowed.items()},
             ]
         )
         return run_study(
