@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -20,6 +21,9 @@ BUSY_TIMEOUT_S = 30.0
 IDLE_TIMEOUT_S = 60
 """PostgreSQL ends a transaction of ours that stands still for so long: a machine that fell
 asleep must not keep all others waiting."""
+BREATH_S = 0.05
+"""Between the transactions of long work, so that waiting writers get their turn: SQLite has no
+queue."""
 WRITER_LOCK = 0x72616E6B
 """Of `pg_advisory_xact_lock`: who holds it is the one writer, as on SQLite."""
 
@@ -72,6 +76,21 @@ class Database:
                     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
                 yield connection
         self._remember_file()
+
+    def compact(self) -> None:
+        """Give the room of deleted rows back to the disk; other programs wait meanwhile."""
+        self._require_same_file()
+        path = self.place.path
+        if path is not None and shutil.disk_usage(path.parent).free < 2 * path.stat().st_size:
+            raise StoreError(f"the disk that holds {path} is too full to rewrite it")
+        with translating(self.place), self.engine.connect() as connection:
+            if self.place.is_sqlite:
+                dbapi: Any = connection.connection.dbapi_connection
+                dbapi.execute("VACUUM")
+                dbapi.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            else:
+                connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+                connection.exec_driver_sql("VACUUM (FULL) samples")
 
     # An SQLite file that is deleted while it is open lives on, without a name, until it is
     # closed: what is committed to it then would vanish without a word.

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from time import sleep
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from ..records import Decomposition, Job, JobState
-from . import checks, curves, documents, jobs
+from . import checks, curves, documents, jobs, prune
 from .curves import Arrays
+from .database import BREATH_S
 from .opened import Opened
+from .prune import Pruned
+from .workloads import chunks
+
+if TYPE_CHECKING:
+    from .importing import Merged
 
 RELATIVE_ERROR = "relative_error"
 
@@ -166,6 +173,49 @@ class Keeping(Opened):
         """One sentence for each thing that is wrong with the database or its cache."""
         with self._reading() as connection:
             return checks.check(connection, self._cache)
+
+    def export_archive(self, target: Path) -> dict[str, int]:
+        """Write everything but jobs into one portable file; how many of each kind there were.
+        Sessions that still run are left out, and counted as `open_sessions`."""
+        from . import archive, exporting
+
+        with archive.writing(target) as writer, self._reading() as connection:
+            return exporting.export(connection, self._cache, writer)
+
+    def import_archive(self, source: Path) -> Merged:
+        """Merge such a file. Importing it again changes nothing.
+
+        Raises `StoreError`, with nothing imported, for a file that is damaged or contradicts
+        itself or this store.
+        """
+        from . import archive, importing
+
+        with archive.reading(source) as reader:
+            return importing.merge(reader, self._cache, self._reading, self._writing)
+
+    def prune(self, before: str, *, dry_run: bool = False, compact: bool = False) -> Pruned:
+        """Drop the raw samples of sessions that ended before a time (UTC, ISO 8601), and files
+        of the cache that are damaged or belong to nothing. Summaries stay.
+
+        `compact` gives the room back to the disk, which needs as much again while it runs.
+        """
+        with self._reading() as connection:
+            old = prune.old_sessions(connection, before)
+            files = prune.useless_files(connection, self._cache)
+            if dry_run:
+                counts = [prune.count(connection, ids) for ids in chunks(old)]
+                found = sum(sum(count.values()) for count in counts)
+                return Pruned(len(old), found, len(files))
+        dropped = 0
+        for ids in chunks(old, prune.SESSIONS_AT_ONCE):
+            with self._writing() as connection:
+                dropped += prune.drop(connection, ids)
+            sleep(BREATH_S)
+        for sha256 in files:
+            self._cache.path(sha256).unlink(missing_ok=True)
+        if compact:
+            self._database.compact()
+        return Pruned(len(old), dropped, len(files))
 
     @property
     def cache_folder(self) -> Path:

@@ -250,7 +250,8 @@ def _summary_query(known: Known) -> Select[Any]:
 def _failure_query(known: Known) -> Select[Any]:
     table = failures.c
     columns = (table.workload_id, table.device_id, table.policy_id, table.at)
-    query = select(*columns, table.stage, table.reason).order_by(table.id)
+    # by time, not by id: the same in every store, whatever was imported first
+    query = select(*columns, table.stage, table.reason).order_by(table.at, table.id)
     return query.where(table.resolved.is_(False), _of_specs(table.workload_id, known))
 
 

@@ -26,10 +26,10 @@ def put(
     with another input shape)."""
     latest = connection.scalar(select(func.max(networks.c.put_at)))
     row = {"source": source, "input_shape": list(input_shape), "put_at": now(after=latest)}
-    network_id = _id(connection, sha256)
+    network_id = id_of(connection, sha256)
     if network_id is None:
         connection.execute(networks.insert().values(sha256=sha256, **row))
-        network_id = _id(connection, sha256)
+        network_id = id_of(connection, sha256)
     else:
         connection.execute(update(networks).where(networks.c.id == network_id).values(**row))
     connection.execute(delete(network_layers).where(network_layers.c.network_id == network_id))
@@ -49,7 +49,7 @@ def put(
         connection.execute(network_layers.insert(), layers)
 
 
-def _id(connection: Connection, sha256: str) -> int | None:
+def id_of(connection: Connection, sha256: str) -> int | None:
     return connection.scalar(select(networks.c.id).where(networks.c.sha256 == sha256))
 
 
@@ -62,7 +62,7 @@ def listed(connection: Connection) -> list[tuple[str, str, tuple[int, ...]]]:
 
 def layer_uses(connection: Connection, sha256: str) -> tuple[LayerUse, ...]:
     """The inventory in the network's order. Raises `StoreError` for an unknown network."""
-    network_id = _id(connection, sha256)
+    network_id = id_of(connection, sha256)
     if network_id is None:
         raise StoreError(f"network {sha256[:12]} is not in the store; profile it first")
     layers = network_layers.c

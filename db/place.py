@@ -10,6 +10,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from ..errors import StoreError
+from ..records import content_key
 
 SQLITE_HEADER = b"SQLite format 3\x00"
 POSTGRES_DRIVER = "postgresql+psycopg"
@@ -41,8 +42,13 @@ class Place:
 
     def companion(self, suffix: str) -> Path:
         """A file or folder that belongs to the database and lies beside it, as `.cache`; in
-        the working directory where the database is no file."""
-        return (self.path or Path("rankwise")).with_suffix(suffix)
+        the working directory where the database is no file, with a name of its own for each."""
+        if self.path is not None:
+            return self.path.with_suffix(suffix)
+        if self.is_sqlite:
+            return Path("rankwise").with_suffix(suffix)
+        url = self.url.set(password=None).render_as_string()
+        return Path(f"rankwise-{content_key(url)[:8]}").with_suffix(suffix)
 
 
 def _may_write(path: Path) -> bool:

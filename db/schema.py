@@ -73,7 +73,7 @@ def _create(database: Database) -> None:
     with database.writing() as connection:
         # Another process may have created it since we looked; the write lock is ours now.
         if read_version(connection) is None:
-            tables.metadata.create_all(connection, checkfirst=True)
+            tables.metadata.create_all(connection, checkfirst=False)
             tables.version.create(connection)
             connection.execute(tables.version.insert().values(version_num=REVISIONS[-1]))
             views.create(connection)

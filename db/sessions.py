@@ -141,7 +141,7 @@ def failed(
             .select_from(joined)
             .where(workloads.c.key.in_(chunk), failures.c.resolved.is_(False))
             .where(devices.c.key == fingerprint.key, policies.c.key == policy.key)
-            .order_by(failures.c.id)
+            .order_by(failures.c.at, failures.c.id)
         )
         rows = connection.execute(query)
         found.update((key, Failure(key, stage, reason)) for key, stage, reason in rows)

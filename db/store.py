@@ -106,7 +106,7 @@ class Store(Keeping):
         circumstances: Mapping[str, Any],
     ) -> int:
         """Open a session of an original and its candidates; its id is for `add_round`."""
-        with self._writing() as connection:
+        with self._writing(durable=False) as connection:
             session_id = sessions.begin(
                 connection, fingerprint, policy, original, candidates, circumstances
             )
