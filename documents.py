@@ -129,6 +129,20 @@ class Failure(_Strict):
     reason: str
 
 
+class Staircase(_Strict):
+    """What `--rank-quantum auto` found: ranks of this axis that are multiples of `quantum` are
+    good (1: there is no staircase). `measured` counts the ranks or pairs that were timed."""
+
+    layer: str
+    spec_key: str
+    kind: str
+    axis: int
+    quantum: int
+    alignment: int
+    measured: int
+    text: str
+
+
 class Profile(Document):
     kind: Literal["rankwise.profile"] = "rankwise.profile"
     model: Model
@@ -141,6 +155,7 @@ class Profile(Document):
     samples: int
     verdicts: dict[str, int]
     failures: list[Failure]
+    staircases: list[Staircase] = []
     elapsed_s: float
     complete: bool
 

@@ -26,6 +26,7 @@ from .options import (
     Weights,
     parse_duration,
     parse_kinds,
+    parse_quantum,
     parse_shape,
 )
 from .running import command, reporter, show
@@ -103,7 +104,10 @@ def profile(
         str | None,
         typer.Option(help="Comma-separated; default: all but branched_tucker and cp."),
     ] = None,
-    rank_quantum: Annotated[int | None, typer.Option(help="Multiple that ranks keep to.")] = None,
+    rank_quantum: Annotated[
+        str | None,
+        typer.Option(metavar="N|auto", help="Multiple that ranks keep to; auto finds it."),
+    ] = None,
     interval: Annotated[
         float | None, typer.Option(help="Half-width of the speedup's interval that is enough.")
     ] = None,
@@ -128,7 +132,7 @@ def profile(
             batch=batch,
             threads=threads,
             kinds=parse_kinds(kinds),
-            rank_quantum=rank_quantum,
+            rank_quantum=parse_quantum(rank_quantum),
             interval=interval,
             max_time_s=parse_duration(max_time),
             refresh=refresh,
@@ -154,15 +158,21 @@ def table(
         str, typer.Option(help="table, csv, json, parquet, html or markdown.")
     ] = "table",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write here.")] = None,
+    draw: Annotated[
+        bool, typer.Option("--draw", help="Draw latency over rank; SVG with -o FILE.svg.")
+    ] = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Show the per-layer speedup table."""
     with command(debug):
-        from ..report.formats import write_table
+        from ..report.formats import draw_table, write_table
         from ..workflow.tables import table_document
 
         document = table_document(
             db=db, model=model, devices=device or [], layer=layer, phase=phase
         )
+        if draw:
+            draw_table(document, output, sys.stdout)
+            return
         write_table(document, "json" if json else format, output, sys.stdout)

@@ -72,6 +72,12 @@ def parse_duration(text: str | None) -> float | None:
     return _parsed(text, "--max-time", "90s, 10m or 1h", lambda t: float(t[:-1]) * units[t[-1]])
 
 
+def parse_quantum(text: str | None) -> int | str | None:
+    if text is None or text == "auto":
+        return text
+    return _parsed(text, "--rank-quantum", "16 or auto", int)
+
+
 def _parsed(text: str, option: str, example: str, parse: Callable[[str], _T]) -> _T:
     try:
         return parse(text)

@@ -59,6 +59,11 @@ class KindSearch:
             elif len(high) == 2:
                 self._pair = PairSearch((high[0], high[1]))
 
+    @property
+    def measured(self) -> int:
+        """How many ranks or pairs were told."""
+        return len(self._told)
+
     def tell(self, latencies: Mapping[Ranks, float], failed: Collection[Ranks] = ()) -> None:
         """Latencies by ranks, in any unit, as long as it is the same."""
         self._told.update(latencies)

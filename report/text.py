@@ -204,6 +204,9 @@ def _profile(document: documents.Profile, console: Console) -> None:
         f"{document.already_measured}, {document.samples} samples in {document.elapsed_s:.1f} s"
     )
     console.print(f"verdicts: {verdicts or 'none'}")
+    for found in document.staircases:
+        where = f"{found.layer} {found.kind} rank {found.axis + 1}"
+        console.print(f"{where}: {found.text} ({found.measured} measured)", markup=False)
     _failures(console, document.failures)
     if not document.complete:
         console.print("not complete: time ran out; run again to go on", style="yellow")
