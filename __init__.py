@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from .workflow.listing import devices, layers
     from .workflow.planning import plan
     from .workflow.profiling import profile
+    from .workflow.recovery import recover
     from .workflow.tables import table
     from .workflow.verification import verify
 
 __version__ = "0.1.0"
-__all__ = ["apply", "devices", "layers", "plan", "profile", "table", "verify"]
+__all__ = ["apply", "devices", "layers", "plan", "profile", "recover", "table", "verify"]
 
 _HOME = {
     "apply": "application",
@@ -34,6 +35,7 @@ _HOME = {
     "layers": "listing",
     "plan": "planning",
     "profile": "profiling",
+    "recover": "recovery",
     "table": "tables",
     "verify": "verification",
 }
