@@ -26,7 +26,7 @@ Factors = tuple[Matrix, Matrix, Matrix, Matrix]
 
 MAX_SWEEPS = 100
 TOLERANCE = 1e-7
-"""Sweeps end when the relative error falls by less than this."""
+"""Sweeps end when the error falls by less than this share of itself."""
 RANDOM_STARTS = 2
 RANDOM_UP_TO = 64
 """Above this rank random starts were never the best, and cost as much as the first."""
@@ -138,7 +138,7 @@ class Canonical:
             else:
                 pace = max(pace / 2, 0.5)
             current = swept
-            if before - error < TOLERANCE:
+            if before - error <= TOLERANCE * error:
                 break
         return current
 
