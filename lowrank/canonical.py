@@ -92,6 +92,11 @@ class Canonical:
         """Error of the orthogonal terms before any sweep: an upper bound, free for every rank."""
         return float(self._start_errors[ranks[0]])
 
+    def table(self) -> tuple[list[NDArray[np.int64]], NDArray[np.float64]]:
+        """All ranks from 1 on, and the estimates there."""
+        errors = self._start_errors[1:]
+        return [np.arange(1, len(errors) + 1)], errors
+
     @cached_property
     def _slices(self) -> _Slices:
         return _Slices.of(self._tensor)
