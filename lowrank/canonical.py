@@ -26,7 +26,7 @@ Factors = tuple[Matrix, Matrix, Matrix, Matrix]
 
 MAX_SWEEPS = 100
 TOLERANCE = 1e-7
-"""Sweeps end when the relative error falls by less than this."""
+"""Sweeps end when the error falls by less than this share of itself."""
 RANDOM_STARTS = 2
 RANDOM_UP_TO = 64
 """Above this rank random starts were never the best, and cost as much as the first."""
@@ -92,6 +92,11 @@ class Canonical:
         """Error of the orthogonal terms before any sweep: an upper bound, free for every rank."""
         return float(self._start_errors[ranks[0]])
 
+    def table(self) -> tuple[list[NDArray[np.int64]], NDArray[np.float64]]:
+        """All ranks from 1 on, and the estimates there."""
+        errors = self._start_errors[1:]
+        return [np.arange(1, len(errors) + 1)], errors
+
     @cached_property
     def _slices(self) -> _Slices:
         return _Slices.of(self._tensor)
@@ -138,7 +143,7 @@ class Canonical:
             else:
                 pace = max(pace / 2, 0.5)
             current = swept
-            if before - error < TOLERANCE:
+            if before - error <= TOLERANCE * error:
                 break
         return current
 

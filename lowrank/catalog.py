@@ -55,7 +55,6 @@ def _branched(branches: int) -> Kind:
         groups=branches,
         branchings=(2, 4),
         by_default=False,
-        exact_curve=False,
     )
 
 
@@ -109,7 +108,6 @@ BUILT_IN = (
         shapes.tucker2_links,
         each_group(tucker.channel_unfoldings),
         by_group(tucker.tucker2),
-        exact_curve=False,
     ),
     _branched(1),
     Kind(
@@ -120,7 +118,6 @@ BUILT_IN = (
         each_group(canonical.larger_unfolding),
         by_group(canonical.cp),
         by_default=False,
-        exact_curve=False,
     ),
 )
 

@@ -91,8 +91,7 @@ class Factorizer:
         full = self.kind.full_ranks(self.spec)
         if len(full) != 1:
             raise LayerError(f"{self.kind.name} has {len(full)} ranks: no curve over one rank")
-        known = self.factorization.error if self.kind.exact_curve else self.factorization.estimate
-        return np.array([known((r,)) for r in range(full[0] + 1)])
+        return np.array([self.factorization.estimate((r,)) for r in range(full[0] + 1)])
 
     def _checked(self, ranks: tuple[int, ...]) -> tuple[int, ...]:
         wanted = Decomposition(self.kind.name, tuple(ranks), self.kind.groups)

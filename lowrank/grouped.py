@@ -56,7 +56,7 @@ class ByGroup:
 
 
 def by_group(factorize: Factorize) -> Factorize:
-    """`factorize`, for grouped convolutions too."""
+    """`factorize`, for grouped convolutions too: these from the weights alone."""
 
     def grouped(
         spec: LayerSpec,
@@ -66,31 +66,13 @@ def by_group(factorize: Factorize) -> Factorize:
     ) -> Factorization:
         if spec.groups == 1:
             return factorize(spec, weight, moments, shrinkage)
-        one = of_group(spec)
-        seen = [_moments_of(moments, group, spec.groups) for group in range(spec.groups)]
-        pieces = np.split(weight, spec.groups)
+        pieces, one = np.split(weight, spec.groups), of_group(spec)
         return ByGroup(
-            tuple(factorize(one, w, m, shrinkage) for w, m in zip(pieces, seen, strict=True)),
-            tuple(_energy(spec, w, m) for w, m in zip(pieces, seen, strict=True)),
+            tuple(factorize(one, piece, None, None) for piece in pieces),
+            tuple(float(np.vdot(piece, piece)) for piece in pieces),
         )
 
     return grouped
-
-
-def _moments_of(moments: OutputMoments | None, group: int, groups: int) -> OutputMoments | None:
-    """Those of one group's outputs."""
-    if moments is None:
-        return None
-    size = moments.channels // groups
-    own = slice(group * size, (group + 1) * size)
-    return OutputMoments(moments.mean[own], moments.second[own, own], moments.count)
-
-
-def _energy(spec: LayerSpec, weight: NDArray[np.float64], moments: OutputMoments | None) -> float:
-    """What the group's error is relative to: its weight's energy, or its output's."""
-    if moments is None or not moments.count:
-        return float(np.vdot(weight, weight))
-    return float(np.trace(moments.covariance if spec.bias else moments.second))
 
 
 def each_group(unfold: Unfold) -> Unfold:

@@ -64,8 +64,6 @@ class Kind:
     """Whether output moments change the factors."""
     rank_step: Callable[[LayerSpec], int] = layer_groups
     """What every rank is a multiple of."""
-    exact_curve: bool = True
-    """Whether one factorization knows the error at every rank; else `estimate` bounds it."""
     by_default: bool = True
     """Whether candidates are made where nobody has named kinds."""
     groups: int = 1

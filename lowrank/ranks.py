@@ -2,7 +2,7 @@
 
 Each rule exists for single numbers and for a layer (one rank for each unfolding of its kind).
 Ranks of a grouped layer, and of a branched kind, are multiples of its groups: all groups get
-the rank of the one that needs most. `selection` makes one decision out of a rule.
+the rank of the one that needs most. `rank_rule` makes one decision out of a rule.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def evbmf(matrix: NDArray[Any]) -> tuple[int, float]:
     noise; a single row or column tells nothing apart from noise and has rank 0. Raises
     `LayerError` for an empty matrix or values that are not finite.
     """
-    energies, rows, cols = _energies(matrix)
+    energies, rows, cols, unit = _energies(matrix)
     total = float(energies.sum())
     if not total:
         return 0, 0.0
@@ -38,18 +38,23 @@ def evbmf(matrix: NDArray[Any]) -> tuple[int, float]:
     scale = total / (rows * cols)
     energies = energies / (scale * cols)
     noise = _noise_variance(energies, alpha, limit)
-    return int((energies > noise * limit).sum()), noise * scale
+    return int((energies > noise * limit).sum()), noise * scale * unit**2
 
 
-def _energies(matrix: NDArray[Any]) -> tuple[Energies, int, int]:
-    """Squared singular values, falling, and the sizes with rows <= columns."""
-    exact = np.asarray(matrix, dtype=np.float64)
+def _energies(matrix: NDArray[Any]) -> tuple[Energies, int, int, float]:
+    """Squared singular values, falling, the sizes with rows <= columns, and the largest entry,
+    which they are relative to, so that no square leaves the range of numbers."""
+    given = np.asarray(matrix)
+    if given.dtype.kind not in "biuf":
+        raise LayerError(f"a rank needs a matrix of real numbers, not of {given.dtype}")
+    exact = given.astype(np.float64)
     if exact.ndim != 2 or not exact.size:
         raise LayerError(f"a rank needs a matrix that is not empty, not shape {exact.shape}")
     if not np.isfinite(exact).all():
         raise LayerError("the matrix holds values that are not finite")
     rows, cols = sorted(exact.shape)
-    return singular_energies(exact), rows, cols
+    unit = float(np.abs(exact).max()) or 1.0
+    return singular_energies(exact / unit), rows, cols, unit
 
 
 def _noise_variance(energies: Energies, alpha: float, limit: float) -> float:

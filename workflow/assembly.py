@@ -34,7 +34,7 @@ class Assembly:
 
     def from_data(self, name: str, kind: str) -> bool:
         """Whether this layer's factors of this kind are made from calibration data."""
-        return name in self.moments and KINDS[kind].uses_moments
+        return name in self.moments and KINDS[kind].uses_moments and self.spec(name).groups == 1
 
     def layer_error(self, name: str, decomposition: Decomposition) -> float:
         """Relative error of the layer's output (from data) or weight (without), in [0, 1]."""

@@ -11,8 +11,8 @@ from .. import documents
 from ..errors import UsageError
 from ..lowrank import factorizer, find_kind, lower
 from ..lowrank.modes import Mode, final_dense, find_mode
+from ..lowrank.rank_rule import USUAL_KINDS, RankChoice, RankRule, choose
 from ..lowrank.ranks import Rounding, spectra
-from ..lowrank.selection import USUAL_KINDS, RankChoice, RankRule, choose
 from ..records import Decomposition, LayerSpec, LayerUse
 
 if TYPE_CHECKING:

@@ -76,6 +76,8 @@ def test_the_estimate_bounds_the_error_and_falls_to_nothing(seed: int, data: st.
     curve = made.curve()
     assert curve[0] == 1 and curve[-1] <= 1e-12
     assert (np.diff(curve) <= 0).all()
+    (ranks,), estimates = made.factorization.table()  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(curve[ranks], estimates)
 
 
 def test_a_sum_of_few_terms_is_recovered() -> None:

@@ -195,6 +195,38 @@ def test_factors_have_the_shapes_of_the_chain(spec: LayerSpec, data: st.DataObje
     )
 
 
+def relative(got: NDArray[Any], want: NDArray[Any]) -> float:
+    return float(np.linalg.norm(got - want) / max(np.linalg.norm(want), 1e-30))
+
+
+@given(specs, st.integers(0, 99), st.data())
+@settings(max_examples=60)
+def test_torch_and_onnx_agree_with_the_layer_and_with_each_other(
+    spec: LayerSpec, seed: int, data: st.DataObject
+) -> None:
+    """In float32, as they ship: at full rank the layer, at any rank the same thing."""
+    import torch
+
+    from rankwise.models.onnx_session import TensorSession
+    from rankwise.ops.onnx_writer import OUTPUT, chain_model
+    from rankwise.ops.torch_writer import to_torch
+
+    weight, bias, inputs = random_layer(spec, seed)
+    expected, given_inputs = original_output(spec, seed), inputs.astype(np.float32)
+    exact = data.draw(st.sampled_from(every_full_rank(spec)))
+    step = rank_step(spec, exact.kind, exact.groups)
+    fewer = tuple(step * data.draw(st.integers(1, full // step)) for full in exact.ranks)
+    for wanted in (exact, replace(exact, ranks=fewer)):
+        chain = lower(spec, wanted)
+        made = factor(spec, wanted, weight.astype(np.float32), bias)
+        with torch.inference_mode():
+            by_torch = to_torch(chain, made)(torch.from_numpy(given_inputs)).numpy()
+        (by_onnx,) = TensorSession(chain_model(chain, made, 2), [OUTPUT]).run(given_inputs)
+        assert relative(by_torch, by_onnx) < 1e-4, wanted
+        if wanted == exact:
+            assert relative(by_torch, expected) < 1e-4, wanted
+
+
 def test_the_result_has_the_spec_s_dtype_or_float64_if_the_weight_has() -> None:
     spec = LayerSpec("linear", 6, 5, (6,), dtype="float16")
     weight, bias, _ = random_layer(spec)

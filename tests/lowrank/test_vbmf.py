@@ -34,7 +34,7 @@ def test_the_unit_does_not_matter() -> None:
     matrix = rng.standard_normal((40, 6)) @ rng.standard_normal((6, 90))
     matrix += rng.standard_normal(matrix.shape)
     rank, noise = evbmf(matrix)
-    for unit in (1e-6, 1e6):
+    for unit in (1e-150, 1e-6, 1e6, 1e150):
         assert evbmf(unit * matrix) == (rank, pytest.approx(unit**2 * noise, rel=1e-6))
 
 
@@ -50,6 +50,20 @@ def test_nothing_to_find() -> None:
     assert evbmf(np.arange(1.0, 9.0)[None, :])[0] == 0
     assert evbmf(np.arange(1.0, 9.0)[:, None])[0] == 0
     assert evbmf(np.eye(6))[0] == 0
+    assert evbmf(np.array([[3]])) == (0, pytest.approx(9.0))
+
+
+@pytest.mark.parametrize("sizes", [(1, 9), (1, 1), (9, 1)])
+def test_a_single_row_is_all_noise(sizes: tuple[int, int]) -> None:
+    matrix = np.random.default_rng(0).standard_normal(sizes)
+    assert evbmf(matrix) == (0, pytest.approx(float((matrix**2).mean())))
+    assert evbmf(np.zeros(sizes)) == (0, 0.0)
+
+
+@pytest.mark.parametrize("matrix", [np.array([["a", "b"]]), np.ones((2, 2)) * 1j, [[None]]])
+def test_no_real_numbers(matrix: Any) -> None:
+    with pytest.raises(LayerError, match="real numbers"):
+        evbmf(matrix)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -211,6 +211,8 @@ class TestReplaced:
             {"dilations": [2, 2], "pads": [2, 2, 2, 2]},
             {"pads": [0, 1, 2, 3]},
             {"auto_pad": "SAME_UPPER", "strides": [2, 2]},
+            {"auto_pad": "SAME_LOWER", "strides": [2, 1]},
+            {"auto_pad": "VALID", "strides": [1, 2]},
         ],
     )
     def test_full_rank_reproduces_the_output(self, make_onnx, full_rank, noise, conv, bias, opset):

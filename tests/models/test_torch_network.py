@@ -119,13 +119,17 @@ class TestReplaced:
             {"padding": 2, "dilation": 2},
             {"padding": "same", "kernel_size": (2, 4)},
             {"kernel_size": 1},
+            {"kernel_size": (1, 5), "padding": (0, 2)},
+            {"kernel_size": (4, 1), "stride": (1, 2)},
+            {"in_channels": 6, "out_channels": 8, "groups": 2, "padding": 1},
+            {"in_channels": 6, "out_channels": 8, "groups": 2, "kernel_size": 1},
         ],
     )
     def test_full_rank_reproduces_the_output(self, settings_, bias, full_rank, noise):
-        options = {"kernel_size": 3, **settings_}
-        module = nn.Sequential(nn.Conv2d(5, 7, bias=bias, **options), nn.ReLU(inplace=True))
-        network = network_of_module(module, (2, 5, 9, 8))
-        inputs = noise(2, 5, 9, 8)
+        options = {"in_channels": 5, "out_channels": 7, "kernel_size": 3, **settings_}
+        module = nn.Sequential(nn.Conv2d(bias=bias, **options), nn.ReLU(inplace=True))
+        shape = (2, options["in_channels"], 9, 8)
+        network, inputs = network_of_module(module, shape), noise(*shape)
         replacements = full_rank(network)
         assert replacements
         for chosen in replacements:

@@ -180,3 +180,21 @@ def test_plans_that_make_no_sense(
     result = run(rankwise, "plan", network_file, *common, *words, status=2)
     assert sentence in result.stderr
     assert not (tmp_path / "plan.json").exists()
+
+
+@pytest.mark.parametrize("kind", ["cp", "branched_tucker", "input_svd"])
+def test_a_kind_that_is_named_goes_the_whole_way(
+    rankwise: Command, network_file: Path, tmp_path: Path, kind: str
+) -> None:
+    """Profiled, chosen, and applied: the exported network has the error that its plan says."""
+    run(rankwise, "profile", network_file, "--backend", FAKE, "--kinds", kind, "--json")
+    path, smaller = tmp_path / "plan.json", tmp_path / "smaller.onnx"
+    plan = planned(rankwise, network_file, path)
+    chosen = [layer for layer in plan.layers if layer.decomposition.kind == kind]
+    assert chosen and all(0 < (layer.layer_error or 0) < 1 for layer in chosen)
+    branches = {layer.decomposition.groups for layer in chosen}
+    assert branches <= ({2, 4} if kind == "branched_tucker" else {1})
+    run(rankwise, "apply", path, network_file, "-o", smaller)
+    again = documents.Layers.model_validate_json(run(rankwise, "layers", smaller, "--json").stdout)
+    macs = sum(layer.macs for layer in again.layers)
+    assert macs < sum(LayerSpec.from_json(layer.spec or {}).macs for layer in plan.layers)

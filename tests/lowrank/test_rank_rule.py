@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from rankwise.errors import LayerError
 from rankwise.lowrank import KINDS, applicable_kinds, full_ranks, lower, rank_step
+from rankwise.lowrank.rank_rule import RankChoice, RankRule, choose
 from rankwise.lowrank.ranks import energy_ranks, pr_rank, vbmf_ranks
-from rankwise.lowrank.selection import RankChoice, RankRule, choose
 from rankwise.records import ORIGINAL, Decomposition, LayerSpec
 
 CONV = LayerSpec("conv2d", 24, 32, (24, 9, 9), (3, 3))
