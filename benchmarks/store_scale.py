@@ -9,8 +9,9 @@ a network, the last shared), on 50 devices, with the default candidates, two ses
 are random numbers. Ten times the samples are ten times the networks. A store that is
 there already is used again; delete the folder in the end.
 
-Query times are medians of alternating runs, each in a process of its own: `warm` is the second
-query of a process, `whole command` is `rankwise table`, from starting Python to the last row.
+Query times are medians of alternating runs, each in a process of its own: `first` is its first
+query, `warm` the median of those after it, `whole command` is `rankwise table`, from starting
+Python to the last row.
 """
 
 from __future__ import annotations
@@ -196,21 +197,26 @@ def make(path: Path, rows: int, devices: int) -> None:
 
 ASK = """
 import sys, time
+from statistics import median
 from rankwise.db import Store
 with Store.open(sys.argv[1], readonly=True) as store:
-    for _ in range(2):
-        began = time.perf_counter()
+    taken, cpu = [], []
+    for _ in range(int(sys.argv[4])):
+        began, used = time.perf_counter(), time.process_time()
         found = store.measurements(network_sha=sys.argv[2], hardware_key=sys.argv[3] or None)
-        print(time.perf_counter() - began, len(found))
+        taken.append(time.perf_counter() - began)
+        cpu.append(time.process_time() - used)
+print(taken[0], median(taken[1:]), median(cpu[1:]), len(found))
 """
 
 
-def ask(path: Path, hardware_key: str) -> tuple[float, float, int]:
-    """First and second query's seconds, and how many measurements came."""
-    words = [sys.executable, "-P", "-c", ASK, str(path), f"{SMALLEST:064x}", hardware_key]
+def ask(path: Path, hardware_key: str, times: int) -> list[float]:
+    """In a process of its own: seconds of the first query, median of the others, median of
+    their CPU time; and how many measurements came."""
+    network = f"{SMALLEST:064x}"
+    words = [sys.executable, "-P", "-c", ASK, str(path), network, hardware_key, str(times)]
     text = subprocess.run(words, check=True, capture_output=True, text=True).stdout
-    (first, count), (second, _) = (line.split() for line in text.splitlines())
-    return float(first), float(second), int(count)
+    return [float(word) for word in text.split()]
 
 
 def command(path: Path, hardware_key: str) -> float:
@@ -223,26 +229,29 @@ def command(path: Path, hardware_key: str) -> float:
 
 def query(paths: list[Path]) -> None:
     one = device(0).hardware_key
-    asked: dict[Path, list[tuple[float, float, int]]] = {path: [] for path in paths}
+    asked: dict[Path, list[list[float]]] = {path: [] for path in paths}
     all_devices: dict[Path, list[float]] = {path: [] for path in paths}
     commands: dict[Path, list[float]] = {path: [] for path in paths}
     for _ in range(REPEATS):
         for path in paths:
-            asked[path].append(ask(path, one))
-            all_devices[path].append(ask(path, "")[1])
+            asked[path].append(ask(path, one, 20))
+            all_devices[path].append(ask(path, "", 3)[1])
             commands[path].append(command(path, one))
-    medians = {}
+    warm, cpu = {}, {}
     for path in paths:
-        first, second = (median(row[i] for row in asked[path]) for i in (0, 1))
-        medians[path] = second
+        first, warm[path], cpu[path], count = (median(c) for c in zip(*asked[path], strict=True))
         print(
-            f"{path.name}: one network, one device: {asked[path][0][2]} measurements, first "
-            f"{first * 1e3:.0f} ms, warm {second * 1e3:.0f} ms, whole command "
-            f"{median(commands[path]):.2f} s; on all devices warm "
+            f"{path.name}: one network, one device: {count:.0f} measurements, first "
+            f"{first * 1e3:.0f} ms, warm {warm[path] * 1e3:.0f} ms ({cpu[path] * 1e3:.1f} ms of "
+            f"CPU), whole command {median(commands[path]):.2f} s; on all devices warm "
             f"{median(all_devices[path]):.2f} s"
         )
     if len(paths) > 1:
-        print(f"growth of the warm query: {medians[paths[-1]] / medians[paths[0]]:.2f}x")
+        small, large = paths[0], paths[-1]
+        print(
+            f"growth of the warm query: {warm[large] / warm[small]:.2f}x by the clock on the "
+            f"wall, {cpu[large] / cpu[small]:.2f}x of CPU"
+        )
 
 
 def merge(path: Path, *, again: bool) -> None:
