@@ -9,8 +9,9 @@ a network, the last shared), on 50 devices, with the default candidates, two ses
 are random numbers. Ten times the samples are ten times the networks. A store that is
 there already is used again; delete the folder in the end.
 
-Query times are medians of alternating runs, each in a process of its own: `warm` is the second
-query of a process, `whole command` is `rankwise table`, from starting Python to the last row.
+Query times are medians of alternating runs, each in a process of its own: `first` is its first
+query, `warm` the median of those after it, `whole command` is `rankwise table`, from starting
+Python to the last row.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ QUANTUM = 16
 PREPARATIONS = 2
 SESSIONS_A_COMMIT = 50
 REPEATS = 7
+COMPARED_NETWORKS = 2
 POLICY = MeasurementPolicy()
 
 
@@ -195,21 +197,26 @@ def make(path: Path, rows: int, devices: int) -> None:
 
 ASK = """
 import sys, time
+from statistics import median
 from rankwise.db import Store
 with Store.open(sys.argv[1], readonly=True) as store:
-    for _ in range(2):
-        began = time.perf_counter()
+    taken, cpu = [], []
+    for _ in range(int(sys.argv[4])):
+        began, used = time.perf_counter(), time.process_time()
         found = store.measurements(network_sha=sys.argv[2], hardware_key=sys.argv[3] or None)
-        print(time.perf_counter() - began, len(found))
+        taken.append(time.perf_counter() - began)
+        cpu.append(time.process_time() - used)
+print(taken[0], median(taken[1:]), median(cpu[1:]), len(found))
 """
 
 
-def ask(path: Path, hardware_key: str) -> tuple[float, float, int]:
-    """First and second query's seconds, and how many measurements came."""
-    words = [sys.executable, "-P", "-c", ASK, str(path), f"{SMALLEST:064x}", hardware_key]
+def ask(path: Path, hardware_key: str, times: int) -> list[float]:
+    """In a process of its own: seconds of the first query, median of the others, median of
+    their CPU time; and how many measurements came."""
+    network = f"{SMALLEST:064x}"
+    words = [sys.executable, "-P", "-c", ASK, str(path), network, hardware_key, str(times)]
     text = subprocess.run(words, check=True, capture_output=True, text=True).stdout
-    (first, count), (second, _) = (line.split() for line in text.splitlines())
-    return float(first), float(second), int(count)
+    return [float(word) for word in text.split()]
 
 
 def command(path: Path, hardware_key: str) -> float:
@@ -222,30 +229,33 @@ def command(path: Path, hardware_key: str) -> float:
 
 def query(paths: list[Path]) -> None:
     one = device(0).hardware_key
-    asked: dict[Path, list[tuple[float, float, int]]] = {path: [] for path in paths}
+    asked: dict[Path, list[list[float]]] = {path: [] for path in paths}
     all_devices: dict[Path, list[float]] = {path: [] for path in paths}
     commands: dict[Path, list[float]] = {path: [] for path in paths}
     for _ in range(REPEATS):
         for path in paths:
-            asked[path].append(ask(path, one))
-            all_devices[path].append(ask(path, "")[1])
+            asked[path].append(ask(path, one, 20))
+            all_devices[path].append(ask(path, "", 3)[1])
             commands[path].append(command(path, one))
-    medians = {}
+    warm, cpu = {}, {}
     for path in paths:
-        first, second = (median(row[i] for row in asked[path]) for i in (0, 1))
-        medians[path] = second
+        first, warm[path], cpu[path], count = (median(c) for c in zip(*asked[path], strict=True))
         print(
-            f"{path.name}: one network, one device: {asked[path][0][2]} measurements, first "
-            f"{first * 1e3:.0f} ms, warm {second * 1e3:.0f} ms, whole command "
-            f"{median(commands[path]):.2f} s; on all devices warm "
+            f"{path.name}: one network, one device: {count:.0f} measurements, first "
+            f"{first * 1e3:.0f} ms, warm {warm[path] * 1e3:.0f} ms ({cpu[path] * 1e3:.1f} ms of "
+            f"CPU), whole command {median(commands[path]):.2f} s; on all devices warm "
             f"{median(all_devices[path]):.2f} s"
         )
     if len(paths) > 1:
-        print(f"growth of the warm query: {medians[paths[-1]] / medians[paths[0]]:.2f}x")
+        small, large = paths[0], paths[-1]
+        print(
+            f"growth of the warm query: {warm[large] / warm[small]:.2f}x by the clock on the "
+            f"wall, {cpu[large] / cpu[small]:.2f}x of CPU"
+        )
 
 
-def merge(path: Path) -> None:
-    """Export, import into an empty store, and compare all of both; import again."""
+def merge(path: Path, *, again: bool) -> None:
+    """Export, import into an empty store, and compare both; with `again`, import once more."""
     archive, other = path.with_suffix(".zip"), path.with_suffix(".copy")
     for old in (archive, other):
         old.unlink(missing_ok=True)
@@ -253,37 +263,47 @@ def merge(path: Path) -> None:
     with Store.open(str(path), readonly=True) as store:
         store.export_archive(archive)
     exported = time.perf_counter()
+    print(f"export {exported - began:.1f} s, {archive.stat().st_size / 2**20:.0f} MiB", flush=True)
     with Store.open(str(other)) as copy:
         merged = copy.import_archive(archive)
         imported = time.perf_counter()
-        again = copy.import_archive(archive)
-        repeated = time.perf_counter()
-    print(f"export {exported - began:.1f} s, {archive.stat().st_size / 2**20:.0f} MiB")
-    print(f"import {imported - exported:.1f} s: {merged}")
-    print(f"import again {repeated - imported:.1f} s: {again}")
-    print(f"tables: {compare(path, other)}")
+        print(f"import {imported - exported:.1f} s: {merged}", flush=True)
+        if again:
+            merged = copy.import_archive(archive)
+            print(f"import again {time.perf_counter() - imported:.1f} s: {merged}", flush=True)
+    print(f"tables: {compare(path, other, COMPARED_NETWORKS)}; CPU {time.process_time():.0f} s")
 
 
-SAMPLES = """
-    SELECT e.uuid, w.key, x.clock, x.round, x.seconds, x.loops FROM samples x
-    JOIN sessions e ON e.id = x.session_id JOIN workloads w ON w.id = x.workload_id
-    ORDER BY e.id, w.key, x.clock, x.round
-"""
+SAME = (
+    "SELECT id, uuid, device_id, policy_id, started_at, ended_at FROM sessions ORDER BY id",
+    "SELECT id, key FROM workloads ORDER BY id",
+    "SELECT id, key FROM devices ORDER BY id",
+    "SELECT * FROM summaries ORDER BY workload_id, device_id, policy_id, session_id",
+    "SELECT * FROM samples ORDER BY session_id, workload_id, round, clock",
+)
+"""An import into an empty store gives the same ids, so rows can be compared as they stand."""
 
 
-def compare(path: Path, other: Path) -> str:
+def compare(path: Path, other: Path, networks: int) -> str:
+    with closing(sqlite3.connect(path)) as mine, closing(sqlite3.connect(other)) as theirs:
+        for query in SAME:
+            count = 0
+            pairs = zip_longest(mine.execute(query), theirs.execute(query))
+            for count, (a, b) in enumerate(pairs, start=1):
+                if a != b:
+                    return f"ROW {count} OF {query!r} DIFFERS: {a} {b}"
+    found = 0
     with Store.open(str(path), readonly=True) as a, Store.open(str(other), readonly=True) as b:
-        here, there = a.measurements(), b.measurements()
-        if here != there:
-            return "MEASUREMENTS DIFFER"
+        for size in sizes(networks):
+            here = a.measurements(network_sha=f"{size:064x}")
+            if here != b.measurements(network_sha=f"{size:064x}"):
+                return f"THE TABLE OF resnet50-{size} DIFFERS"
+            found += len(here)
         problems = b.check()
-    with closing(sqlite3.connect(path)) as a_raw, closing(sqlite3.connect(other)) as b_raw:
-        count = 0
-        pairs = zip_longest(a_raw.execute(SAMPLES), b_raw.execute(SAMPLES))
-        for count, (mine, theirs) in enumerate(pairs, start=1):
-            if mine != theirs:
-                return f"SAMPLE {count} DIFFERS: {mine} {theirs}"
-    return f"identical: {len(here)} measurements, {count} samples; db check: {problems or 'clean'}"
+    return (
+        f"identical: {count} samples, {found} measurements of {networks} networks; "
+        f"db check: {problems or 'clean'}"
+    )
 
 
 def main() -> None:
@@ -292,6 +312,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 10_000_000])
     parser.add_argument("--devices", type=int, default=50)
     parser.add_argument("--merge", action="store_true", help="export and import the largest")
+    parser.add_argument("--again", action="store_true", help="and import it once more")
     options = parser.parse_args()
     options.folder.mkdir(exist_ok=True)
     paths = [options.folder / f"{rows}.db" for rows in options.rows]
@@ -300,7 +321,7 @@ def main() -> None:
         make(path, rows, options.devices)
     query(paths)
     if options.merge:
-        merge(paths[-1])
+        merge(paths[-1], again=options.again)
 
 
 if __name__ == "__main__":

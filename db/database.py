@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -24,6 +26,7 @@ asleep must not keep all others waiting."""
 BREATH_S = 0.05
 """Between the transactions of long work, so that waiting writers get their turn: SQLite has no
 queue."""
+LOOK_AGAIN_S = (0.001, 0.006)
 WRITER_LOCK = 0x72616E6B
 """Of `pg_advisory_xact_lock`: who holds it is the one writer, as on SQLite."""
 
@@ -35,6 +38,7 @@ class Database:
         self, place: Place, *, create: bool, readonly: bool, busy_timeout_s: float = BUSY_TIMEOUT_S
     ) -> None:
         self.place = place
+        self._busy_timeout_s = busy_timeout_s
         self._identity: tuple[int, int] | None = None
         if place.is_sqlite:
             self.engine = _sqlite(place, create, readonly, busy_timeout_s)
@@ -68,7 +72,9 @@ class Database:
         """
         self._require_same_file()
         with translating(self.place), self.engine.connect() as connection:
-            connection = connection.execution_options(rankwise_writes=True)
+            connection = connection.execution_options(
+                rankwise_writes=True, rankwise_timeout_s=self._busy_timeout_s
+            )
             if self.place.is_sqlite:
                 _set_durable(connection, durable)
             with connection.begin():
@@ -200,5 +206,32 @@ def _set_durable(connection: Connection, durable: bool) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("rankwise_writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    options = connection.get_execution_options()
+    if options.get("rankwise_writes", False):
+        dbapi: Any = connection.connection.dbapi_connection
+        _begin_writing(dbapi, options["rankwise_timeout_s"])
+    else:
+        connection.exec_driver_sql("BEGIN")
+
+
+def _begin_writing(connection: sqlite3.Connection, timeout_s: float) -> None:
+    """Take the write lock. SQLite's own waiting sleeps longer and longer, up to a tenth of a
+    second, so that whoever came last is served first; among many writers some would wait for
+    ten seconds and more. Here everybody looks equally often."""
+    deadline = time.monotonic() + timeout_s
+    connection.execute("PRAGMA busy_timeout=0")
+    try:
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if not _is_busy(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(random.uniform(*LOOK_AGAIN_S))
+    finally:
+        connection.execute(f"PRAGMA busy_timeout={int(timeout_s * 1000)}")
+
+
+def _is_busy(error: sqlite3.OperationalError) -> bool:
+    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)

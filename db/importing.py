@@ -85,11 +85,13 @@ def _sessions(reader: Reader) -> Iterator[SessionLine]:
 
 def _groups(found: Iterable[SessionLine]) -> Iterator[list[SessionLine]]:
     group: list[SessionLine] = []
+    samples = 0
     for session in found:
         group.append(session)
-        if len(group) >= SESSIONS_AT_ONCE or sum(s.samples for s in group) >= SAMPLES_AT_ONCE:
+        samples += session.samples
+        if len(group) >= SESSIONS_AT_ONCE or samples >= SAMPLES_AT_ONCE:
             yield group
-            group = []
+            group, samples = [], 0
     if group:
         yield group
 

@@ -113,12 +113,14 @@ def change(connection: Connection, uuid: str, changes: Mapping[str, Any]) -> Job
 
 
 def abandoned(connection: Connection) -> list[str]:
-    """Running jobs whose process is gone."""
+    """Running jobs of this host whose process is gone. Another host's processes cannot be seen
+    from here, and a job may well take days."""
     c = jobs.c
     query = select(c.uuid, c.started_at, c.host, c.boot, c.pid, c.process_started)
+    here = query.where(c.state == "running", c.host == processes.this_process().host)
     return [
         uuid
-        for uuid, started_at, *owner in connection.execute(query.where(c.state == "running"))
+        for uuid, started_at, *owner in connection.execute(here)
         if processes.is_gone(processes.Owner(*owner), started_at)
     ]
 

@@ -144,7 +144,7 @@ class Keeping(Opened):
             return jobs.change(connection, uuid, changes)
 
     def requeue_jobs(self) -> int:
-        """Queue running jobs again whose process is gone; returns how many."""
+        """Queue this host's running jobs again whose process is gone; returns how many."""
         with self._writing() as connection:
             gone = jobs.abandoned(connection)
             for uuid in gone:

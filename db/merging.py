@@ -14,6 +14,8 @@ from .lines import SessionLine
 from .tables import imports, samples, session_imports, sessions, summaries
 from .workloads import chunks, now
 
+Timed = dict[tuple[str, str, int], tuple[float, int]]
+"""(seconds, loops) by workload's key, clock and round."""
 _SAME = ("started_at", "host", "boot", "pid", "process_started")
 
 
@@ -46,30 +48,34 @@ def compare_sessions(
     `grown`. Raises `StoreError` where it has something else under the same name."""
     there = session_ids(connection, (session.uuid for session in group))
     known.update(there)
+    ids = list(there.values())
+    identities, dropped = _identities(connection, ids), _pruned(connection, ids)
+    stored = _samples(connection, ids)
     for session in group:
-        if session.uuid not in there:
+        session_id = there.get(session.uuid)
+        if session_id is None:
             continue
-        session_id = there[session.uuid]
-        if _identity(connection, session_id) != _said(session):
+        if identities[session_id] != _said(session):
             raise reader.refused(
                 f"session {session.uuid} was measured on another device or otherwise in this store"
             )
-        if _is_pruned(connection, session_id):
+        if session_id in dropped:
             continue
-        missing = _missing(connection, session_id, session)
-        if missing is None:
+        ours, theirs = stored.get(session_id, {}), _samples_of(session)
+        if any(theirs[place] != ours[place] for place in theirs.keys() & ours.keys()):
             raise reader.refused(f"session {session.uuid} has other samples in this store")
-        if missing:
+        if theirs.keys() - ours.keys():
             grown.add(session.uuid)
 
 
-def _identity(connection: Connection, session_id: int) -> tuple[Any, ...]:
+def _identities(connection: Connection, ids: Sequence[int]) -> dict[int, tuple[Any, ...]]:
     of = sessions.c
     joined = sessions.join(tables.devices).join(tables.policies)
     joined = joined.join(tables.workloads, of.original_workload_id == tables.workloads.c.id)
     columns = (tables.devices.c.key, tables.policies.c.key, tables.workloads.c.key)
-    query = select(*columns, *(of[name] for name in _SAME)).select_from(joined)
-    return tuple(connection.execute(query.where(of.id == session_id)).one())
+    query = select(of.id, *columns, *(of[name] for name in _SAME)).select_from(joined)
+    rows = connection.execute(query.where(of.id.in_(ids)))
+    return {row[0]: tuple(row[1:]) for row in rows}
 
 
 def _said(session: SessionLine) -> tuple[Any, ...]:
@@ -77,28 +83,28 @@ def _said(session: SessionLine) -> tuple[Any, ...]:
     return (*keys, *(getattr(session, name) for name in _SAME))
 
 
-def _is_pruned(connection: Connection, session_id: int) -> bool:
+def _pruned(connection: Connection, ids: Sequence[int]) -> set[int]:
     table = tables.pruned.c.session_id
-    return connection.scalar(select(table).where(table == session_id)) is not None
+    return set(connection.scalars(select(table).where(table.in_(ids))))
 
 
-def _missing(
-    connection: Connection, session_id: int, session: SessionLine
-) -> set[tuple[str, str, int]] | None:
-    """Which samples the store lacks (workload's key, clock, round); None where it has others."""
+def _samples(connection: Connection, ids: Sequence[int]) -> dict[int, Timed]:
     of = samples.c
     joined = samples.join(tables.workloads, of.workload_id == tables.workloads.c.id)
-    query = select(tables.workloads.c.key, of.clock, of.round, of.seconds, of.loops)
-    query = query.select_from(joined).where(of.session_id == session_id)
-    ours = {(key, clock, r): (s, n) for key, clock, r, s, n in connection.execute(query)}
-    theirs = {
+    query = select(of.session_id, tables.workloads.c.key, of.clock, of.round, of.seconds, of.loops)
+    query = query.select_from(joined).where(of.session_id.in_(ids))
+    found: dict[int, Timed] = {}
+    for session_id, key, clock, r, s, n in connection.execute(query):
+        found.setdefault(session_id, {})[key, clock, r] = (s, n)
+    return found
+
+
+def _samples_of(session: SessionLine) -> Timed:
+    return {
         (series.workload, series.clock, r): (s, n)
         for series in session.series
         for r, s, n in zip(series.rounds, series.seconds, series.loops, strict=True)
     }
-    if any(theirs[place] != ours[place] for place in theirs.keys() & ours.keys()):
-        return None
-    return theirs.keys() - ours.keys()
 
 
 def note_import(connection: Connection, reader: Reader, found: Sequence[int]) -> None:
@@ -125,13 +131,13 @@ def add_samples(
     """Of each (session's id, session, whether it is new), the samples that are not there."""
     rows: list[tuple[Any, ...]] = []
     for session_id, session, fresh in found:
-        missing = None if fresh else _missing(connection, session_id, session) or set()
+        there = {} if fresh else _samples(connection, [session_id]).get(session_id, {})
         for series in session.series:
             workload_id = ids.workloads[series.workload]
             rows.extend(
                 (session_id, workload_id, r, series.clock, s, n)
                 for r, s, n in zip(series.rounds, series.seconds, series.loops, strict=True)
-                if missing is None or (series.workload, series.clock, r) in missing
+                if not there or (series.workload, series.clock, r) not in there
             )
     if rows:
         _insert_samples(connection, rows)

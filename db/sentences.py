@@ -55,18 +55,18 @@ _ADVICE = {
     ("permission denied",): (
         "{name} does not let this user do that; ask for the right to create and change tables"
     ),
-    ("authentication failed", "no password supplied", "no pg_hba.conf entry"): (
+    ("authentication failed", "no password supplied", "no pg_hba.conf entry", 'role "'): (
         "{name} refused the user or password; check the URL, or set PGPASSWORD"
     ),
     ("too many clients", "connection slots"): (
         "{name} has no free connection; raise max_connections or run fewer programs"
     ),
-    # these two look alike: the second is a server that answers, but lacks the database
-    ("connection refused", "could not translate", "failed to resolve", "is the server running"): (
-        "{name} does not answer; check host and port, and that the server runs"
-    ),
+    (
+        *("connection refused", "could not translate", "failed to resolve", "timeout expired"),
+        *("is the server running", "no such file or directory", "no route to host"),
+    ): "{name} does not answer; check host and port, and that the server runs",
     ('database "',): "{name} has no such database; create it first, as with createdb",
-    ("server closed", "terminating connection", "connection is lost", "connection failed"): (
+    ("server closed", "terminating connection", "connection is lost", "connection is closed"): (
         "the connection to {name} was lost; repeat the command (what was committed is kept)"
     ),
 }

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import NullPool, create_engine, text
 
 from rankwise.db import Store
 from rankwise.db.place import locate
@@ -32,7 +32,7 @@ class Server:
     def __init__(self, folder: Path, process: subprocess.Popen[bytes], user: str) -> None:
         self.folder, self.process, self.user = folder, process, user
         self._numbers = count()
-        self._admin = create_engine(self._url("public"))
+        self._admin = create_engine(self._url("public"), poolclass=NullPool)
 
     def _url(self, schema: str) -> str:
         options = f"options=-csearch_path%3D{schema}"
@@ -58,7 +58,6 @@ class Server:
                 time.sleep(0.05)
 
     def stop(self) -> None:
-        self._admin.dispose()
         self.process.send_signal(signal.SIGQUIT)  # at once: nothing of it is kept
         self.process.wait()
 

@@ -94,7 +94,9 @@ def test_a_job_whose_process_is_gone_is_queued_again(
     job, _ = store.put_job("profile", REQUEST)
     first = store.claim_job()
     assert store.requeue_jobs() == 0  # this process is alive
-    execute("UPDATE jobs SET process_started = -1")
+    execute("UPDATE jobs SET process_started = -1, host = 'x' || host")
+    assert store.requeue_jobs() == 0  # nobody here can know
+    execute("UPDATE jobs SET host = substr(host, 2)")
     assert store.requeue_jobs() == 1
     again = store.claim_job()
     assert first is not None
