@@ -88,6 +88,7 @@ def test_new_calls_of_new_versions(fake_cann: Any) -> None:
     acl = fake_cann.acl
     version, code = acl.get_cann_version(0)
     assert (version["version"], version["minor_version"], code) == ("8.5.1", 5, 0)
+    assert acl.get_cann_version(1) == ({}, 100000)
     assert acl.init() == 0
     assert acl.init() == 100002
     assert acl.finalize_reference() == (1, 0)

@@ -60,6 +60,7 @@ def test_behaviour_15_out_of_memory(fake_cann: Any) -> None:
 
 def test_behaviour_15_a_negative_size_is_a_huge_one(device: Any) -> None:
     assert device.rt.malloc(-1, 0) == (0, 207001)
+    assert device.rt.malloc_host(-1) == (0, 207001)
 
 
 def test_blocks_are_aligned_and_not_cleared(device: Any, pointers: dict[str, int]) -> None:
@@ -168,7 +169,8 @@ def test_a_result_may_be_written_into_bytes(device: Any, pointers: dict[str, int
     pointer = device.util.bytes_to_ptr(target)
     assert device.rt.memcpy(pointer, SIZE, pointers["d0"], SIZE, D2H) == 0
     assert target == b"\x07" * SIZE
-    assert device.rt.memcpy(pointer, 2 * SIZE, pointers["d0"], SIZE + 1, D2H) == 107000
+    larger = ok(device.rt.malloc(2 * SIZE, 0))
+    assert device.rt.memcpy(pointer, 2 * SIZE, larger, SIZE + 1, D2H) == 107000
 
 
 def test_other_host_memory_is_reached_but_never_blindly(

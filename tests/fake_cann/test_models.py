@@ -66,6 +66,10 @@ def test_loading_from_memory(device: Any, om: Path) -> None:
     pointer = device.util.bytes_to_ptr(data)
     model = ok(device.mdl.load_from_mem(pointer, len(data)))
     assert device.mdl.load_from_mem(pointer, len(data) - 1) == (0, 145006)
+    assert device.mdl.load_from_mem(0, len(data)) == (0, 100000)
+    on_device = ok(device.rt.malloc(len(data), 0))
+    assert device.rt.memcpy(on_device, len(data), pointer, len(data), 1) == 0
+    assert device.mdl.load_from_mem(on_device, len(data)) == (0, 145006)
     assert device.mdl.unload(model) == 0
 
 
@@ -271,6 +275,20 @@ def test_an_empty_output_is_allocated_for_the_caller(fake_cann: Any, rig: Rig) -
     assert acl.get_data_buffer_size_v2(buffer) == rig.out_size
     assert f"0x{pointer:x}" in "\n".join(fake_cann.leaks())
     assert acl.rt.free(pointer) == 0
+
+
+def test_no_memory_for_an_empty_output(fake_cann: Any, rig: Rig) -> None:
+    dataset = rig.acl.mdl.create_dataset()
+    rig.acl.mdl.add_dataset_buffer(dataset, rig.acl.create_data_buffer(0, 0))
+    fake_cann.configure(memory_bytes=100)
+    assert rig.acl.mdl.execute(rig.model, rig.inputs, dataset) == 245000
+
+
+def test_a_description_after_its_end(fake_cann: Any, rig: Rig) -> None:
+    assert rig.acl.mdl.destroy_desc(rig.desc) == 0
+    assert rig.acl.mdl.get_num_inputs(rig.desc) == 0
+    assert rig.acl.mdl.get_desc(rig.desc, rig.model) == 100000
+    assert "model description" in fake_cann.violations()[0]
 
 
 def test_a_skipped_input_is_told(fake_cann: Any, rig: Rig) -> None:

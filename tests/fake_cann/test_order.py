@@ -210,6 +210,19 @@ def test_streams_go_before_their_context(fake_cann: Any, device: Any) -> None:
     assert "before its 1 streams" in fake_cann.violations()[0]
 
 
+def test_contexts_go_before_their_device(fake_cann: Any, device: Any) -> None:
+    own = ok(device.rt.create_context(0))
+    assert device.rt.reset_device(0) == 0
+    assert "before 1 of its contexts" in fake_cann.violations()[0]
+    assert f"context 0x{own:x}" in fake_cann.leaks()[0]
+
+
+def test_priorities_of_streams(device: Any) -> None:
+    assert device.rt.create_stream_with_config(8, 0) == (0, 107000)
+    stream = ok(device.rt.create_stream_with_config(7, 1))
+    assert device.rt.destroy_stream(stream) == 0
+
+
 def test_streams_are_synchronised_before_they_go(fake_cann: Any, rig: Rig) -> None:
     rig.launch()
     assert rig.acl.rt.destroy_stream(rig.stream) == 0

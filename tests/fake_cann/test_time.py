@@ -95,6 +95,13 @@ def test_behaviour_34_work_that_never_ends(fake_cann: Any, rig: Rig) -> None:
     assert set(rig.release()) == {0}
 
 
+def test_behaviour_34_synchronous_work_that_never_ends(fake_cann: Any, rig: Rig) -> None:
+    fake_cann.configure(faults="acl.mdl.execute:1=stuck")
+    assert rig.acl.mdl.execute(rig.model, rig.inputs, rig.outputs) == 507014
+    assert rig.acl.mdl.execute(rig.model, rig.inputs, rig.outputs) == 507014, "until a reset"
+    assert set(rig.release()) == {0}
+
+
 def test_behaviour_39_launching_returns_before_the_work_ends(fake_cann: Any, rig: Rig) -> None:
     """Half a second of work; that launching it takes less is asserted by its not being done."""
     fake_cann.configure(first_s=0.5)

@@ -78,8 +78,8 @@ def write_report(settings: Settings, event: str, **record: Any) -> None:
 
 
 def next_number(settings: Settings, name: str) -> int:
-    """1, 2, 3 ...: counted over all processes that share the state folder."""
-    if not settings.state:
+    """1, 2, 3 ...: counted over all processes that share the state folder, if it still is there."""
+    if not settings.state or not Path(settings.state).is_dir():
         return 1
     path = Path(settings.state) / name
     with path.open("a+") as file:

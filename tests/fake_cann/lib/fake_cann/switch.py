@@ -10,7 +10,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -71,7 +71,8 @@ class FakeCann:
         if live.RUNTIME is not None:
             live.RUNTIME.process_ends()
         _forget_acl()
-        sys.path.remove(str(LIB))
+        with suppress(ValueError):
+            sys.path.remove(str(LIB))
         for name in {*self._variables, *self._saved}:
             before = self._saved.get(name)
             if before is None:
@@ -106,7 +107,9 @@ class FakeCann:
         if live.RUNTIME is not None and self._saved is not None:
             live.RUNTIME.settings = read
             if "faults" in settings:
+                fired = live.RUNTIME.faults.fired
                 live.RUNTIME.faults = Faults.parse(read.faults, live.RUNTIME.ordinal)
+                live.RUNTIME.faults.fired = fired
 
     @property
     def acl(self) -> ModuleType:
