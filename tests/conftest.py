@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -39,6 +43,19 @@ def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The default store is a file in the working directory: let it be the test's own."""
     monkeypatch.delenv("RANKWISE_DB", raising=False)
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def fake_cann(tmp_path: Path) -> Iterator[Any]:
+    """A strict `acl` and `atc`, switched on while the test runs: tests/fake_cann/README.md."""
+    lib = str(Path(__file__).parent / "fake_cann" / "lib")
+    sys.path.insert(0, lib)
+    try:
+        switch = importlib.import_module("fake_cann.switch")
+    finally:
+        sys.path.remove(lib)
+    with switch.FakeCann(tmp_path / "fake_cann").on() as fake:
+        yield fake
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
