@@ -122,18 +122,21 @@ def _perform(runtime: Runtime, one: Call, values: tuple[Any, ...]) -> Any:
         runtime.next_is_stuck, fault = True, None
     if fault is not None:
         return _fail_by_fault(runtime, one, values, int(fault))
+    known = len(runtime.violations)
     try:
         _require(runtime, one)
         return one.shape.ok(one.body(runtime, *values))
     except Failed as error:
         if (one.name, values) in runtime.forgiven:
+            del runtime.violations[known:]
             return one.shape.ok(0)
         runtime.remember_error(one.name, error.code, str(error))
         return one.shape.failed(error.code)
 
 
 def _fail_by_fault(runtime: Runtime, one: Call, values: tuple[Any, ...], code: int) -> Any:
-    """A release is carried out all the same, so that it is not the caller's leak."""
+    """A release is carried out all the same, so that it is not the caller's leak; work that
+    could not be waited for is lost, so that the caller may go on releasing."""
     if one.name in RELEASES:
         try:
             one.body(runtime, *values)
@@ -143,6 +146,8 @@ def _fail_by_fault(runtime: Runtime, one: Call, values: tuple[Any, ...], code: i
             runtime.forgiven.add((one.name, values))
     elif code in UNUSABLE:
         runtime.break_device(code)
+    if "synchronize" in one.name:
+        runtime.lose_work()
     runtime.remember_error(one.name, code, "a planned fault")
     return one.shape.failed(code)
 

@@ -33,8 +33,9 @@ def load_from_mem(runtime: Runtime, pointer: int, size: int) -> int:
 def unload(runtime: Runtime, model_id: int) -> None:
     """Behaviours 21 and 22; no work of it may be left."""
     model = known_model(runtime, model_id)
-    streams = runtime.context().all_streams()
-    if any(task.model_id == model_id for stream in streams for task in stream.tasks):
+    context = runtime.context()
+    tasks = [task for stream in context.all_streams() for task in stream.tasks]
+    if not context.device.broken and any(task.model_id == model_id for task in tasks):
         runtime.violation(f"model {model_id} was unloaded with work of it on a stream")
     runtime.outputs.settle()
     del runtime.models[model_id]

@@ -81,6 +81,12 @@ class Runtime:
         if context is not None and code in UNUSABLE:
             context.device.broken = code
 
+    def lose_work(self) -> None:
+        """Of this thread's context: it never ends, and nobody is to blame for it."""
+        context = self.current.get(threading.get_ident())
+        for stream in context.all_streams() if context is not None else []:
+            stream.abandon()
+
     def duration_factor(self) -> float:
         jitter = self.settings.jitter
         return self._jitter.lognormvariate(0.0, jitter) if jitter else 1.0
@@ -90,7 +96,7 @@ class Runtime:
         if self.settings.host_wait:
             self.unlocked(sleep_until, real_ns)
 
-    def unlocked(self, do: Callable[..., None], *args: Any) -> None:
+    def unlocked(self, do: Callable[..., object], *args: Any) -> None:
         self.lock.release()
         try:
             do(*args)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 PREFIX = "FAKE_CANN_"
+_READERS = {"str": str, "int": int, "float": float}
 NO_CHIP = "none"
 
 
@@ -39,11 +40,11 @@ class Settings:
     def read(cls, environ: Mapping[str, str] | None = None) -> Settings:
         """Raises `ValueError` for a variable that is no number where one is needed."""
         environ = os.environ if environ is None else environ
-        found = {}
+        found: dict[str, Any] = {}
         for field in fields(cls):
             text = environ.get(PREFIX + field.name.upper())
             if text is not None:
-                found[field.name] = type(field.default)(text)
+                found[field.name] = _READERS[str(field.type)](text)
         return cls(**found)
 
     @property

@@ -52,7 +52,8 @@ def ptr_to_numpy(runtime: Runtime, pointer: int, shape: Any, dtype: int) -> Any:
     kind = np.dtype(DTYPES[dtype])
     size = int(np.prod(shape)) * kind.itemsize
     _require_host(runtime, pointer, size, "ptr_to_numpy")
-    return np.frombuffer((ctypes.c_char * size).from_address(pointer), kind).reshape(shape)
+    memory = memoryview((ctypes.c_char * size).from_address(pointer))
+    return np.frombuffer(memory, kind).reshape(shape)
 
 
 def _require_host(runtime: Runtime, pointer: int, size: int, call_name: str) -> None:
