@@ -96,6 +96,11 @@ def is_fatal(code: int) -> bool:
     return 507000 <= code <= 507999
 
 
+def is_bad_model(code: int) -> bool:
+    """Codes of a file that is not, or no longer, a model that this CANN can load."""
+    return code in (145002, 145006, 545001) or 100012 <= code <= 100016
+
+
 class Acl:
     """pyACL with its codes checked. `stage` is what errors are said to belong to."""
 
@@ -119,11 +124,15 @@ class Acl:
         self.check(name, code)
         return values[0] if len(values) == 1 else tuple(values)
 
-    def handle(self, name: str, *arguments: object) -> int:
+    def found(self, name: str, *arguments: object) -> Any:
+        """A bare result that is empty (0, None) if the call failed."""
         found = self.call(name, *arguments)
         if not found:
             raise AclError(name, 0, self._said(), self.stage)
-        return int(found)
+        return found
+
+    def handle(self, name: str, *arguments: object) -> int:
+        return int(self.found(name, *arguments))
 
     def check(self, name: str, code: int) -> None:
         """`AclError` unless the code is success; stage `crash` if the device is lost."""

@@ -15,6 +15,7 @@ from .acl_calls import REPEAT_INITIALIZE, SUCCESS, Acl, AclError
 
 LOG = logging.getLogger(__name__)
 
+DESTROY_STREAM = "rt.destroy_stream"
 RELEASES = {
     "mdl.unload": 0,
     "mdl.destroy_desc": 1,
@@ -23,7 +24,7 @@ RELEASES = {
     "rt.free": 4,
     "rt.free_host": 4,
     "rt.destroy_event": 5,
-    "rt.destroy_stream": 6,
+    DESTROY_STREAM: 6,
 }
 """The call that gives a handle back -> when."""
 
@@ -78,7 +79,7 @@ class AclDevice:
 
     def __init__(self, process: AclProcess, number: int) -> None:
         self.process, self.acl, self.number = process, process.acl, number
-        self._context = 0
+        self.context = 0
         self._holders: set[Handles] = set()
 
     def hold(self, handles: Handles) -> None:
@@ -92,7 +93,7 @@ class AclDevice:
             raise
 
     def use(self) -> None:
-        self.acl.done("rt.set_context", self._context)
+        self.acl.done("rt.set_context", self.context)
 
     def leave(self, handles: Handles) -> None:
         """The last one to leave destroys the context and resets the device."""
@@ -109,13 +110,13 @@ class AclDevice:
         self.process.start()
         self.acl.done("rt.set_device", self.number)
         try:
-            self._context = self.acl.value("rt.create_context", self.number)
+            self.context = self.acl.value("rt.create_context", self.number)
         except AclError:
             _attempt(self.acl, "rt.reset_device", self.number)
             raise
 
     def _close(self) -> None:
-        context, self._context = self._context, 0
+        context, self.context = self.context, 0
         _attempt(self.acl, "rt.destroy_context", context)
         _attempt(self.acl, "rt.reset_device", self.number)
 
@@ -129,7 +130,6 @@ class Handles:
     def __init__(self, device: AclDevice) -> None:
         self.device, self.acl = device, device.acl
         self._held: list[tuple[str, int]] = []
-        self._streams: list[int] = []
 
     def __enter__(self) -> Handles:
         self.device.hold(self)
@@ -142,25 +142,32 @@ class Handles:
         """Remember how the handle is given back; the handle."""
         assert release in RELEASES, release
         self._held.append((release, handle))
-        if release == "rt.destroy_stream":
-            self._streams.append(handle)
         return handle
 
     def release(self) -> None:
-        """Wait for what was enqueued, then give back in the order of `RELEASES`."""
+        """Wait for what was enqueued, then give back in the order of `RELEASES`.
+
+        A stream that cannot be waited for (its device is lost) goes first, and what was
+        enqueued goes with it: nothing else may be freed under work that is not done.
+        """
         held, self._held = self._held, []
-        streams, self._streams = self._streams, []
         if held:
-            _attempt(self.acl, "rt.set_context", self.device._context)
-        for stream in streams:
-            _attempt(self.acl, "rt.synchronize_stream", stream)
-        for name, handle in sorted(held, key=lambda one: RELEASES[one[0]]):
+            _attempt(self.acl, "rt.set_context", self.device.context)
+        lost = [one for one in held if one[0] == DESTROY_STREAM and not self._waited(one[1])]
+        rest = sorted((one for one in held if one not in lost), key=lambda one: RELEASES[one[0]])
+        for name, handle in (*lost, *rest):
             _attempt(self.acl, name, handle)
         self.device.leave(self)
 
+    def _waited(self, stream: int) -> bool:
+        return _attempt(self.acl, "rt.synchronize_stream", stream)
 
-def _attempt(acl: Acl, name: str, *arguments: object) -> None:
+
+def _attempt(acl: Acl, name: str, *arguments: object) -> bool:
+    """Did it succeed? If not, the reason goes into the log: the rest has to be given back."""
     try:
         acl.done(name, *arguments)
     except AclError as error:
         LOG.warning("while giving back: %s", error)
+        return False
+    return True

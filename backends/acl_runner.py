@@ -159,7 +159,7 @@ class AclRunner:
 
     def _copy_in(self, data: bytes) -> None:
         """`data` stays referenced until the copy, which is synchronous, is done."""
-        pointer = self._acl.call("util.bytes_to_ptr", data)
+        pointer = self._acl.handle("util.bytes_to_ptr", data)
         target = self._inputs[0]
         self._acl.done("rt.memcpy", target.pointer, target.size, pointer, len(data), HOST_TO_DEVICE)
 
@@ -168,7 +168,7 @@ class AclRunner:
         host = acl.value("rt.malloc_host", size)
         try:
             acl.done("rt.memcpy", host, size, tensor.pointer, size, DEVICE_TO_HOST)
-            return bytes(acl.call("util.ptr_to_bytes", host, size))
+            return acl.found("util.ptr_to_bytes", host, size)  # type: ignore[no-any-return]
         finally:
             acl.done("rt.free_host", host)
 

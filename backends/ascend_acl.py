@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..errors import BackendError, MeasurementError
 from ..records import DeviceFingerprint, MeasurementPolicy
-from .acl_calls import INFO_AI_CORES, MEMORY_HBM, RUN_MODE_HOST
+from .acl_calls import INFO_AI_CORES, MEMORY_HBM, RUN_MODE_HOST, AclError, is_bad_model
 from .acl_device import AclProcess, Handles, process_of
 from .acl_runner import AclRunner
 from .atc import Compiler, Order, default_cache, find_atc
@@ -167,7 +167,12 @@ class AscendAclBackend:
         order = self._order(workload, policy)
         path = self._compiler().compiled(order)
         shape = self._input_shape(workload, policy)
-        return AclRunner(self._process.device(self.number), path, shape)
+        try:
+            return AclRunner(self._process.device(self.number), path, shape)
+        except AclError as error:
+            if is_bad_model(error.code):
+                path.unlink(missing_ok=True)  # or it would be refused for ever
+            raise
 
     def compile_ahead(
         self, workloads: Sequence[Workload], policy: MeasurementPolicy, budget_s: float | None

@@ -156,6 +156,8 @@ class Compiler:
         finally:
             with self._lock:
                 self._running.discard(process)
+            if process.stdout is not None:
+                process.stdout.close()
 
     def _environment(self) -> dict[str, str]:
         """atc starts eight compilers of its own unless told otherwise: share the processor."""

@@ -159,6 +159,8 @@ class ChildBench:
         except BaseException:  # Ctrl-C, too: the answer would be taken for the next request's
             self._drop()
             raise
+        if answer.get("error", {}).get("stage") == "crash":  # the device is lost to this child
+            self._drop(kind=True)
         return _unwrapped(answer)
 
     def _started(self) -> _Child:
