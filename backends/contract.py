@@ -316,7 +316,7 @@ class BackendContract:
     def test_leaves_the_process_as_it_was(
         self, usable: Backend, policy: MeasurementPolicy, tmp_path: Path
     ) -> None:
-        asked = usable.resolve_policy(replace(policy, threads=2)) if policy.threads else policy
+        asked = with_two_threads(usable, policy)
         chain = CHAINS["three links"]
         workloads = [ChainWorkload("chain", chain), *networks(usable, chain, tmp_path)]
         before = surroundings()
@@ -325,6 +325,14 @@ class BackendContract:
                 require_timings(runner)
                 runner.compute([random_input((1, *chain.input_shape))])
         assert surroundings() == before
+
+
+def with_two_threads(backend: Backend, policy: MeasurementPolicy) -> MeasurementPolicy:
+    """Another number of threads than the process has, where the backend can do that."""
+    try:
+        return backend.resolve_policy(replace(policy, threads=2)) if policy.threads else policy
+    except BackendError:
+        return policy
 
 
 def require_timings(runner: Runner) -> None:

@@ -23,7 +23,7 @@ def require_supported(
     for field, values in allowed.items():
         asked = getattr(policy, field)
         if asked not in values:
-            only = ", ".join(sorted(values)) or "nothing else than the default"
+            only = ", ".join(sorted(map(str, values))) or "nothing else than the default"
             raise BackendError(f"{backend} does not do {field} {asked!r} yet, only {only}")
     require_counts(policy, least_threads=1)
 
