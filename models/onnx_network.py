@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import onnx
@@ -23,6 +23,9 @@ from .onnx_file import read_model
 from .onnx_layers import OnnxLayer, find_layers, layer_use, layer_weights
 from .onnx_rewrite import replace_layers
 from .onnx_session import TensorSession, compared_output
+
+if TYPE_CHECKING:
+    from .onnx_to_torch import Converted
 
 
 class OnnxNetwork:
@@ -133,12 +136,34 @@ class OnnxNetwork:
         return OnnxNetwork(model, self.source, self.input_shape)
 
     def workload(self, key: str, backend_accepts: Sequence[type], folder: Path) -> Any:
-        """As an ONNX file in `folder`. Raises `BackendError` if the backend takes none."""
+        """As an ONNX file in `folder`, or as a module where the backend takes no file.
+
+        Raises `BackendError` if it takes neither, `ModelError` if torch has no counterpart of
+        an operator.
+        """
         path = Path(folder) / f"{file_name(key)}.onnx"
         return choose_workload(
             backend_accepts,
-            {"FileWorkload": lambda kind: kind(key, self.to_onnx(path), self.input_shape)},
+            {
+                "FileWorkload": lambda kind: kind(key, self.to_onnx(path), self.input_shape),
+                "ModuleWorkload": lambda kind: kind(key, self.to_torch().module, self.input_shape),
+            },
         )
+
+    def to_torch(self, *, compared: bool = False) -> Converted:
+        """As a new torch module; with `compared` it gives what fidelity is judged on, instead
+        of the graph's outputs. Raises `ModelError` that names an operator."""
+        from .onnx_to_torch import to_torch_module
+
+        outputs = [self._compared] if compared else []
+        return to_torch_module(self.model, self.input_shape, outputs)
+
+    def with_state(self, converted: Converted, state: Mapping[str, Any]) -> OnnxNetwork:
+        """A copy with the weights that the module `converted` from this network has by now."""
+        from .onnx_to_torch import with_state
+
+        model = with_state(self.model, converted.origins, state)
+        return OnnxNetwork(model, self.source, self.input_shape)
 
     def to_onnx(self, path: Path) -> Path:
         return write_whole(Path(path), lambda target: onnx.save(self.model, target))
@@ -149,7 +174,14 @@ class OnnxNetwork:
             return self.to_onnx(path)
         if path.suffix == ".safetensors":
             return write_whole(path, self._write_weights)
-        raise UsageError(f"cannot write {path.name}: an ONNX network becomes .onnx or .safetensors")
+        if path.suffix == ".pt2":
+            return self._export_pt2(path)
+        raise UsageError(f"cannot write {path.name}: use .onnx, .pt2 or .safetensors")
+
+    def _export_pt2(self, path: Path) -> Path:
+        from .convert import export_pt2
+
+        return export_pt2(self.to_torch().module, self.input_shape, path)
 
     def _write_weights(self, path: Path) -> None:
         from safetensors.numpy import save_file

@@ -20,7 +20,15 @@ OTHER_CONVOLUTIONS = (
     nn.ConvTranspose2d,
     nn.ConvTranspose3d,
 )
-LAYERS = (nn.Conv2d, nn.Linear, *OTHER_CONVOLUTIONS)
+OTHER_LAYERS: tuple[tuple[type[nn.Module], str], ...] = (
+    (nn.Bilinear, "several inputs (Bilinear)"),
+    (nn.MultiheadAttention, "several inputs (MultiheadAttention)"),
+    (nn.RNNBase, "recurrent layer"),
+    (nn.RNNCellBase, "recurrent layer"),
+)
+LAYERS = (nn.Conv2d, nn.Linear, *OTHER_CONVOLUTIONS, *(kind for kind, _ in OTHER_LAYERS))
+QUANTIZED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized")
+"""Where torch keeps its int8 modules, which are children of none of these."""
 
 Shape = tuple[int, ...]
 
@@ -31,6 +39,31 @@ class TorchLayers:
 
     uses: tuple[LayerUse, ...]
     notes: dict[str, str]
+
+
+class PaddedConv2d(nn.Conv2d):
+    """A convolution whose padding (top, left, bottom, right) may differ between opposite sides.
+
+    Its attributes say so in torch's own way, so that its spec is read like any other's.
+    """
+
+    def __init__(self, *sizes: Any, padding: tuple[int, int, int, int], **settings: Any) -> None:
+        super().__init__(*sizes, **settings)
+        top, left, bottom, right = padding
+        self._reversed_padding_repeated_twice = [left, right, top, bottom]
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        padded = nn.functional.pad(input, self._reversed_padding_repeated_twice)
+        outputs: Tensor = super()._conv_forward(padded, weight, bias)
+        return outputs
+
+    def extra_repr(self) -> str:
+        plain = super().extra_repr()  # type: ignore[no-untyped-call]
+        return f"{plain}, padded={self._reversed_padding_repeated_twice}"
+
+
+PLAIN_CONVOLUTIONS = (nn.Conv2d._conv_forward, PaddedConv2d._conv_forward)
+"""What computes nothing else than a `LayerSpec` says."""
 
 
 def read_layers(module: nn.Module, input_shape: Shape) -> TorchLayers:
@@ -49,8 +82,15 @@ def read_layers(module: nn.Module, input_shape: Shape) -> TorchLayers:
 
 def _named_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     for name, part in module.named_modules():
-        if isinstance(part, LAYERS):
+        if isinstance(part, LAYERS) or _is_quantized(part):
             yield name, part
+
+
+def _is_quantized(part: nn.Module) -> bool:
+    """An int8 convolution or linear layer of torch's."""
+    name, module = type(part).__name__, type(part).__module__
+    is_layer = "Packed" not in name and any(word in name for word in ("Conv", "Linear"))
+    return is_layer and module.startswith(QUANTIZED)
 
 
 def _position(calls: dict[nn.Module, list[Shape]], part: nn.Module) -> int:
@@ -124,9 +164,14 @@ def _unreadable(part: nn.Module) -> str:
     """Why the layer's kind has no spec, in one phrase; else empty."""
     if isinstance(part, OTHER_CONVOLUTIONS):
         return type(part).__name__
+    if _is_quantized(part):
+        return f"int8 weights ({type(part).__name__})"
+    for kind, why in OTHER_LAYERS:
+        if isinstance(part, kind):
+            return why
     plain = nn.Conv2d if isinstance(part, nn.Conv2d) else nn.Linear
     if type(part).forward is not plain.forward or (
-        isinstance(part, nn.Conv2d) and type(part)._conv_forward is not nn.Conv2d._conv_forward
+        isinstance(part, nn.Conv2d) and type(part)._conv_forward not in PLAIN_CONVOLUTIONS
     ):
         return f"{type(part).__name__} computes in its own way"
     if isinstance(part, nn.Conv2d) and part.padding_mode != "zeros":

@@ -6,9 +6,9 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import settings
@@ -36,6 +36,21 @@ class _TheRootHoldsNoTests:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(_TheRootHoldsNoTests())
+
+
+def need(name: str, reason: str) -> NoReturn:
+    """Skip a test that lacks something of this machine; fail instead where RANKWISE_REQUIRE,
+    a list with commas, names it: CI must not pass for want of a database or a browser."""
+    required = os.environ.get("RANKWISE_REQUIRE", "").split(",")
+    if name in (word.strip() for word in required):
+        pytest.fail(f"RANKWISE_REQUIRE asks for {name}, but: {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session", name="need")
+def _need() -> Callable[[str, str], NoReturn]:
+    """`need`, for tests and fixtures: nobody can import a conftest.py."""
+    return need
 
 
 @pytest.fixture(autouse=True)

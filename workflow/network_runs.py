@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import stats
-from ..errors import MeasurementError
+from ..errors import MeasurementError, ModelError
 from ..records import Comparison, Effort, PairSummary
 from .setting import Setting
 
@@ -28,10 +28,17 @@ NETWORK_EFFORT = Effort(
 
 def can_time(setting: Setting) -> str:
     """Empty if this backend can run this network whole; else why not, in one phrase."""
-    from ..backends.base import FileWorkload
+    from ..backends.base import FileWorkload, ModuleWorkload
 
-    if setting.network.framework == "onnx" and FileWorkload not in setting.backend.accepts:
+    accepts, network = setting.backend.accepts, setting.network
+    if network.framework == "torch" or FileWorkload in accepts:
+        return ""
+    if ModuleWorkload not in accepts:
         return f"{setting.backend.name} cannot run an ONNX network whole"
+    try:
+        network.workload("probe", accepts, Path())
+    except ModelError as error:
+        return str(error)
     return ""
 
 
@@ -56,7 +63,9 @@ def compare_networks(
             found = _session(setting, store, workloads, descriptions, effort, preparation)
             for key, summary in found.items():
                 summaries[key].append(summary)
-    return {key: stats.combine(found) for key, found in summaries.items()}
+    return {
+        key: stats.combine(found, planned=effort.preparations) for key, found in summaries.items()
+    }
 
 
 def _workloads(

@@ -8,7 +8,7 @@ one that is promised, in the same sessions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -38,6 +38,11 @@ def decisions_of(assignment: Assignment) -> dict[str, Decomposition]:
     """The layers that an assignment replaces, and by what."""
     pairs = zip(assignment.names, assignment.choices, strict=True)
     return {n: c.decomposition for n, c in pairs if not c.decomposition.is_original}
+
+
+def descriptions_of(assignments: Iterable[Assignment]) -> dict[str, dict[str, object]]:
+    """What the store notes of whole-network runs, by the assignments' keys."""
+    return {a.key: {n: d.to_json() for n, d in decisions_of(a).items()} for a in assignments}
 
 
 def refine(
@@ -76,10 +81,9 @@ def _measured(
     training = _training_plans(layers, budget, finalists)
     everyone = {**finalists, **training}
     networks = {key: planner.assembly.network_with(decisions_of(a)) for key, a in everyone.items()}
-    descriptions: dict[str, dict[str, object]] = {
-        key: {n: d.to_json() for n, d in decisions_of(a).items()} for key, a in everyone.items()
-    }
-    found = compare_networks(planner.setting, planner.store, networks, descriptions)
+    found = compare_networks(
+        planner.setting, planner.store, networks, descriptions_of(everyone.values())
+    )
     winner = max(finalists, key=lambda key: found[key].speedup)
     runs = {key: (everyone[key], found[key]) for key in everyone}
     if found[winner].speedup_low <= 1:
