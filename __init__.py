@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .workflow.pareto import pareto
     from .workflow.planning import plan
     from .workflow.profiling import profile
+    from .workflow.recovery import recover
     from .workflow.tables import table
     from .workflow.verification import verify
     from .workflow.what_if import what_if
@@ -37,6 +38,7 @@ __all__ = [
     "pareto",
     "plan",
     "profile",
+    "recover",
     "table",
     "verify",
     "what_if",
@@ -50,6 +52,7 @@ _HOME = {
     "pareto": "pareto",
     "plan": "planning",
     "profile": "profiling",
+    "recover": "recovery",
     "table": "tables",
     "verify": "verification",
     "what_if": "what_if",

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from .commands import exploring, measuring, planning, store
+from .commands import exploring, measuring, planning, store, training
 
 app = typer.Typer(
     help="Which layers does low-rank decomposition really make faster on this device, and at "
@@ -29,6 +29,7 @@ for function in (
     exploring.what_if,
     planning.apply,
     planning.verify,
+    training.recover,
 ):
     app.command(function.__name__.replace("_", "-"))(function)
 app.add_typer(store.db_app, name="db")

@@ -65,11 +65,11 @@ def parse_shape(text: str | None) -> tuple[int, ...] | None:
     return _parsed(text, "--input-shape", "1,3,224,224", lambda t: tuple(map(int, t.split(","))))
 
 
-def parse_duration(text: str | None) -> float | None:
+def parse_duration(text: str | None, option: str = "--max-time") -> float | None:
     if text is None:
         return None
     units = {"s": 1.0, "m": 60.0, "h": 3600.0}
-    return _parsed(text, "--max-time", "90s, 10m or 1h", lambda t: float(t[:-1]) * units[t[-1]])
+    return _parsed(text, option, "90s, 10m or 1h", lambda t: float(t[:-1]) * units[t[-1]])
 
 
 def parse_quantum(text: str | None) -> int | str | None:

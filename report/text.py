@@ -347,6 +347,26 @@ def _front_cells(point: documents.FrontPoint) -> list[str]:
     ]
 
 
+def _recovery(document: documents.Recovery, console: Console) -> None:
+    console.print(
+        f"{document.method}: {document.steps} steps in {document.elapsed_s:.1f} s, stopped: "
+        f"{document.stopped.replace('_', ' ')}",
+        markup=False,
+    )
+    if document.select is not None:
+        change = f"{document.select.before:.4f} -> {document.select.after:.4f}"
+        console.print(f"network error on the select split {change}")
+    if document.report is not None:
+        found = document.report
+        console.print(
+            f"network error on the report split {found.before:.4f} -> {found.after:.4f}: "
+            f"{found.ratio:.3f} of what it was [{found.ratio_low:.3f}, {found.ratio_high:.3f}], "
+            f"{found.pictures} pictures",
+            markup=False,
+        )
+    console.print(f"wrote {document.output}", markup=False)
+
+
 _PRINTERS: dict[type[documents.Document], Callable[[Any, Console], None]] = {
     documents.Devices: _devices,
     documents.Layers: _layers,
@@ -356,4 +376,5 @@ _PRINTERS: dict[type[documents.Document], Callable[[Any, Console], None]] = {
     documents.Explanation: _explanation,
     documents.WhatIf: _what_if,
     documents.Pareto: _pareto,
+    documents.Recovery: _recovery,
 }

@@ -1,0 +1,99 @@
+"""Examples to train on: random crops and flips of the fit split's pictures.
+
+Select and report split are out of reach here; which picture is in which split is decided as in
+`pictures`, before any crop.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import CalibrationError
+from .pictures import READY, Calibration, Split, load_pictures
+from .preprocess import Image, Preprocess, channels_last, find_preprocess
+
+FloatArray = NDArray[np.float32]
+
+LEAST_SCALE = 0.5
+"""Shortest side of a random crop, as a share of the picture's, where pictures are resized."""
+MOST_GAIN = 1.3
+"""Brightness and contrast of a crop are changed by up to this factor: the original network
+answers for any picture, so that variety costs nothing but time."""
+
+
+class TrainingExamples(Protocol):
+    def batch(self, size: int, rng: np.random.Generator) -> FloatArray:
+        """`size` examples (size, *input_shape[1:]), drawn by `rng` alone."""
+        ...
+
+
+class Rows:
+    """Ready tensors, drawn as they are: what a flip would mean is not known."""
+
+    def __init__(self, rows: FloatArray) -> None:
+        self._rows = rows
+
+    def batch(self, size: int, rng: np.random.Generator) -> FloatArray:
+        return self._rows[rng.integers(len(self._rows), size=size)]
+
+
+class Crops:
+    """Random windows of pictures, mirrored half the time, brighter or darker."""
+
+    def __init__(self, pictures: Sequence[Image], recipe: Preprocess, shape: Sequence[int]) -> None:
+        self._pictures, self._recipe, self._shape = pictures, recipe, tuple(shape)
+
+    def batch(self, size: int, rng: np.random.Generator) -> FloatArray:
+        chosen = rng.integers(len(self._pictures), size=size)
+        return np.stack([self._example(self._pictures[index], rng) for index in chosen])
+
+    def _example(self, pixels: Image, rng: np.random.Generator) -> FloatArray:
+        height, width = self._size(pixels, rng)
+        top = rng.integers(pixels.shape[0] - height + 1)
+        left = rng.integers(pixels.shape[1] - width + 1)
+        window = pixels[top : top + height, left : left + width]
+        window = window[:, ::-1] if rng.integers(2) else window
+        return self._recipe(_relit(window, rng), self._shape)
+
+    def _size(self, pixels: Image, rng: np.random.Generator) -> tuple[int, int]:
+        if not self._recipe.resizes:
+            last = channels_last(self._shape)
+            height, width = self._shape[:2] if last else self._shape[1:]
+            return height, width
+        share = rng.uniform(LEAST_SCALE, 1)
+        return math.ceil(pixels.shape[0] * share), math.ceil(pixels.shape[1] * share)
+
+
+def _relit(window: Image, rng: np.random.Generator) -> Image:
+    """The window with another brightness and contrast."""
+    gain = np.exp(rng.uniform(-1, 1) * np.log(MOST_GAIN))
+    shift = rng.uniform(-1, 1) * 255 * (MOST_GAIN - 1) / 4
+    middle = window.mean(dtype=np.float64)
+    values = (window.astype(np.float32) - middle) * gain + middle + shift
+    relit: Image = np.clip(values, 0, 255).astype(np.uint8)
+    return relit
+
+
+def training_examples(
+    path: Path, calibration: Calibration, input_shape: Sequence[int]
+) -> TrainingExamples:
+    """What may be trained on of the pictures that `calibration` was loaded from.
+
+    Raises `CalibrationError` if the folder holds other pictures by now.
+    """
+    if calibration.preprocess == READY:
+        return Rows(calibration.fit)
+    shape = tuple(input_shape[1:])
+    grey = (shape[-1] if channels_last(shape) else shape[0]) == 1
+    pictures = load_pictures(path, 1 if grey else 3)
+    split = Split.of([picture.sha256 for picture in pictures])
+    if split != calibration.split:
+        raise CalibrationError(f"the pictures in {path} have changed meanwhile: start again")
+    recipe = find_preprocess(calibration.preprocess, shape)
+    return Crops([pictures[index].pixels for index in split.fit], recipe, shape)

@@ -1,0 +1,113 @@
+"""`rankwise recover` from the command line: files in, files out, one sentence when it is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from rankwise import documents
+from rankwise.cli import app
+from rankwise.models.fidelity import relative_error
+from rankwise.models.source import load_network
+from rankwise.workflow.plan_file import write_plan
+
+SOURCE = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    input_shape = (1, 3, 12, 12)
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.body = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(inplace=True))
+        self.fc = nn.Linear(8, 5)
+    def forward(self, x):
+        return self.fc(self.body(torch.relu(self.stem(x))).mean((2, 3)))
+"""
+MODEL = "nets_to_recover:Net"
+
+
+@pytest.fixture
+def plan(tmp_path: Path, make_plan, ranks) -> Path:
+    (tmp_path / "nets_to_recover.py").write_text(SOURCE)
+    document = make_plan(load_network(MODEL), ranks)
+    write_plan(document, tmp_path / "plan.json")
+    return tmp_path / "plan.json"
+
+
+@pytest.fixture
+def recover(plan: Path, pictures: Path):
+    def call(*words: object, status: int = 0, **options: object):
+        given = {"data": pictures, "preprocess": "unit", "steps": 60, "rate": 2e-3, **options}
+        flat = [w for n, v in given.items() if v is not None for w in (f"--{n}", str(v))]
+        result = CliRunner().invoke(
+            app, ["recover", str(plan), MODEL, *flat, *map(str, words)], catch_exceptions=False
+        )
+        assert result.exit_code == status, result.output
+        return result
+
+    return call
+
+
+def test_the_network_and_the_document_are_written(recover, tmp_path):
+    result = recover("-o", "small.safetensors", "--json")
+    document = documents.Recovery.model_validate_json(result.stdout)
+    beside = (tmp_path / "small.recovery.json").read_text()
+    assert documents.Recovery.model_validate_json(beside) == document
+    assert document.select.after < document.select.before
+    report = document.report
+    assert report.ratio == pytest.approx(report.after / report.before)
+    assert report.ratio_low <= report.ratio <= report.ratio_high
+    assert document.stopped in ("budget", "early") and 0 < document.steps <= 60
+    assert not list(tmp_path.glob("*.checkpoint*"))
+
+
+@pytest.mark.slow
+def test_every_format_holds_the_recovered_network(recover, tmp_path):
+    for name in ("b.onnx", "c.pt2"):
+        recover("-o", name)
+    rows = np.random.default_rng(0).random((1, 3, 12, 12), dtype=np.float32)
+    from_onnx = load_network(tmp_path / "b.onnx").outputs(rows)
+    program = torch.export.load(tmp_path / "c.pt2").module()
+    np.testing.assert_allclose(program(torch.from_numpy(rows)).numpy(force=True), from_onnx, 1e-3)
+    assert 0 < relative_error(load_network(MODEL).outputs(rows), from_onnx) < 0.5
+
+
+def test_a_person_reads_what_changed(recover):
+    words = recover("-o", "small.safetensors").stdout
+    assert "distillation: " in words and "report split" in words and "->" in words
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("words", "options", "sentence"),
+        [
+            (["-o", "x.pth"], {}, "use .onnx"),
+            (["-o", "nowhere/x.onnx"], {}, "no such folder"),
+            (["-o", "x.onnx"], {"steps": None}, "--budget 5m"),
+            (["-o", "x.onnx"], {"steps": 0}, "more than nothing"),
+            (["-o", "x.onnx"], {"budget": "soon"}, "--budget 'soon'"),
+            (["-o", "x.onnx"], {"freeze": "winter"}, "--freeze"),
+            (["-o", "x.onnx"], {"threads": 0}, "--threads"),
+            (["-o", "x.onnx"], {"data": "nothing"}, "no folder of pictures"),
+            (["-o", "x.onnx", "--resume"], {}, "leave --resume out"),
+        ],
+    )
+    def test_one_sentence_and_status_2(self, recover, words, options, sentence, tmp_path):
+        result = recover(*words, status=2, **options)
+        assert sentence in result.output and "Traceback" not in result.output
+        assert not list(tmp_path.glob("x.*"))
+
+    def test_nothing_better_is_status_3_and_written_all_the_same(self, recover, tmp_path):
+        result = recover("-o", "x.safetensors", status=3, rate=1e4)
+        assert "no state was better" in result.output
+        assert (tmp_path / "x.safetensors").exists()
+
+    def test_nothing_replaced(self, recover, plan, make_plan):
+        write_plan(make_plan(load_network(MODEL), {}), plan)
+        assert "replaces no layer" in recover("-o", "x.onnx", status=3).output

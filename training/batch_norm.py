@@ -1,0 +1,39 @@
+"""Statistics of batch normalisation, estimated again for a network whose layers have changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+def batch_norms(model: nn.Module) -> list[_BatchNorm]:
+    """Those that keep statistics."""
+    found = [part for part in model.modules() if isinstance(part, _BatchNorm)]
+    return [part for part in found if part.track_running_stats and part.running_mean is not None]
+
+
+def reestimate(model: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Set the statistics to their plain averages over the batches; weights stay.
+
+    The model is in eval mode before and afterwards. Without batches nothing changes.
+    """
+    norms = batch_norms(model)
+    inputs = list(batches)
+    if not norms or not inputs:
+        return
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # torch's word for a cumulative average
+        norm.train()
+    try:
+        with torch.no_grad():
+            for one in inputs:
+                model(one)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            norm.eval()

@@ -1,0 +1,120 @@
+"""The original network and its decomposed copy, both as torch modules that can be trained."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..models.network import Network, Replacements
+from ..models.torch_network import TorchNetwork
+from ..ops.chain import LinkWeights
+
+if TYPE_CHECKING:
+    from ..models.onnx_to_torch import Converted
+
+
+class Home(Protocol):
+    """Where a student's weights go back to."""
+
+    def __call__(self, student: nn.Module) -> Network: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pair:
+    """`original` teaches, `student` learns. `chains`: path of each replaced layer, in both.
+
+    `home` makes a network of the student as it is by then: of the same framework as the
+    network that the pair was made of, with the student's weights in place.
+    """
+
+    original: nn.Module
+    student: nn.Module
+    chains: tuple[str, ...]
+    home: Home
+
+    def network(self) -> Network:
+        return self.home(self.student)
+
+
+def pair_of(network: Network, replacements: Replacements) -> Pair:
+    """Raises `ModelError` that names an ONNX operator torch has no counterpart for."""
+    if isinstance(network, TorchNetwork):
+        return _torch_pair(network, replacements)
+    return _onnx_pair(network, replacements)
+
+
+def _torch_pair(network: TorchNetwork, replacements: Replacements) -> Pair:
+    def home(student: nn.Module) -> Network:
+        return TorchNetwork(copy.deepcopy(student), network.source, network.input_shape)
+
+    student = network.replaced(replacements).module
+    return Pair(copy.deepcopy(network.module), student, tuple(replacements), home)
+
+
+def _onnx_pair(network: Any, replacements: Replacements) -> Pair:
+    converted = network.to_torch(compared=True)
+    as_torch = TorchNetwork(converted.module, network.source, network.input_shape)
+    by_path = {converted.names[name]: value for name, value in replacements.items()}
+    student = as_torch.replaced(by_path).module
+    home = _OnnxHome(network, converted, replacements)
+    return Pair(converted.module, student, tuple(by_path), home)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _OnnxHome:
+    """Weights go back into the file's own graph; nothing is exported through torch."""
+
+    network: Any
+    converted: Converted
+    replacements: Replacements
+
+    def __call__(self, student: nn.Module) -> Network:
+        paths = {self.converted.names[name]: name for name in self.replacements}
+        replacements = {
+            name: (self.replacements[name][0], link_weights(student.get_submodule(path)))
+            for path, name in paths.items()
+        }
+        state = {
+            name: tensor
+            for name, tensor in student.state_dict().items()
+            if not any(name.startswith(f"{path}.") for path in paths)
+        }
+        changed: Network = self.network.with_state(self.converted, state).replaced(replacements)
+        return changed
+
+
+def links(chain: nn.Module) -> list[nn.Module]:
+    """The chain's convolutions or linear layers, without what only pads."""
+    return [part for part in chain.modules() if isinstance(getattr(part, "weight", None), Tensor)]
+
+
+def link_weights(chain: nn.Module) -> tuple[LinkWeights, ...]:
+    return tuple(LinkWeights(_array(part.weight), _bias(part)) for part in links(chain))
+
+
+def _array(tensor: Any) -> NDArray[np.float32]:
+    return np.array(tensor.detach().cpu().numpy())
+
+
+def _bias(part: nn.Module) -> NDArray[np.float32] | None:
+    return _array(part.bias) if isinstance(part.bias, Tensor) else None
+
+
+def parameter_groups(model: nn.Module, chains: Sequence[str]) -> list[dict[str, Any]]:
+    """Parameter groups for a torch optimiser: `factors` of the chains, and all the `rest`.
+
+    Only parameters that are trained (`requires_grad`) appear, each once. A group that would be
+    empty is left out.
+    """
+    factors = {id(p): p for path in chains for p in model.get_submodule(path).parameters()}
+    groups: Mapping[str, list[nn.Parameter]] = {"factors": [], "rest": []}
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            groups["factors" if id(parameter) in factors else "rest"].append(parameter)
+    return [{"name": name, "params": params} for name, params in groups.items() if params]

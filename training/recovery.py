@@ -1,0 +1,280 @@
+"""Label-free recovery: the decomposed network learns what the original says.
+
+Each step draws examples of the fit split by (seed, step) alone, and everything else that a step
+depends on is in the checkpoint, so that a run with a step budget that was interrupted ends, on
+the CPU, with the same weights as one that was not. The select split decides which state is kept
+and when to stop; the report split is not seen here.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..errors import ModelError, UsageError
+from ..models.batching import batches
+from ..models.fidelity import relative_error
+from ..models.torch_layers import run
+from ..models.training_pictures import TrainingExamples
+from . import checkpoint
+from .batch_norm import batch_norms, reestimate
+from .distillation import Distillation
+from .freezing import Freezing
+from .pair import Pair, parameter_groups
+from .schedule import Budget, cosine
+
+FloatArray = NDArray[np.float32]
+
+EVALUATIONS = 20
+"""How often the select split is looked at over the whole budget."""
+CHECKPOINT_S = 30.0
+BN_BATCHES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`rate` is the highest one, of factors and of all other weights; `features` weighs the
+    outputs of replaced layers against the network's; `patience` counts evaluations."""
+
+    budget: Budget
+    batch: int = 8
+    rate: float = 1e-3
+    features: float = 1.0
+    freezing: Freezing = field(default_factory=Freezing)
+    patience: int = 10
+    seed: int = 0
+
+    def check(self) -> None:
+        self.budget.check()
+        for name in ("batch", "rate", "patience"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"--{name} must be more than 0, not {getattr(self, name)}")
+        if self.features < 0:
+            raise UsageError(f"--features must be at least 0, not {self.features}")
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """`loss` is the mean since the evaluation before, `select_error` relative, of the outputs."""
+
+    step: int
+    elapsed_s: float
+    loss: float | None
+    select_error: float
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """`stopped`: `budget`, `early` (no better for a while) or `not_finite`."""
+
+    steps: int
+    elapsed_s: float
+    stopped: str
+    error_before: float
+    error_after: float
+    history: tuple[Evaluation, ...]
+
+
+Tell = Callable[[float, str], None]
+"""Told of progress: the share of the budget that is used up, and what is going on."""
+
+
+class Recovery:
+    """One run. The pair's student holds the best state when `run` returns."""
+
+    def __init__(
+        self,
+        pair: Pair,
+        examples: TrainingExamples,
+        select: FloatArray,
+        options: Options,
+        *,
+        place: Path | None = None,
+        key: str = "",
+        tell: Tell = lambda _share, _text: None,
+    ) -> None:
+        """`place`: the checkpoint's file. `key` says what is trained on what: a checkpoint with
+        another one is refused."""
+        self.pair, self.examples, self.options = pair, examples, options
+        self._select, self._place, self._key, self._tell = select, place, key, tell
+        self._wanted = outputs(pair.original, select, options.batch)
+        pair.original.requires_grad_(False)
+        pair.student.requires_grad_(True)
+        self._optimizer = torch.optim.Adam(
+            parameter_groups(pair.student, pair.chains), lr=options.rate
+        )
+        self._step, self._elapsed_s, self._stale = 0, 0.0, 0
+        self._losses: list[float] = []
+        self._history: list[Evaluation] = []
+        self._best: dict[str, Tensor] = {}
+        self._error_before = self._best_error = math.inf
+
+    def run(self, resume: bool = False) -> Result:
+        """Raises `UsageError` if there is nothing to resume from, or it is another run's."""
+        if resume:
+            self._load()
+        else:
+            self._begin()
+        stopped = self._train()
+        self._finish()
+        return Result(
+            self._step,
+            self._elapsed_s,
+            stopped,
+            self._error_before,
+            self._best_error,
+            tuple(self._history),
+        )
+
+    def _begin(self) -> None:
+        self._error_before = self._error()
+        self._evaluated(self._error_before)
+        if batch_norms(self.pair.student):
+            reestimate(self.pair.student, self._statistics())
+            self._evaluated(self._error())
+            self.pair.student.load_state_dict(self._best)
+
+    def _train(self) -> str:
+        """Until the budget is used up or there is a reason to stop, which is returned."""
+        started, saved = time.monotonic() - self._elapsed_s, time.monotonic()
+        with Distillation(self.pair, self.options.features) as distillation:
+            while (share := self._share()) < 1:
+                if self._stale >= self.options.patience:
+                    return "early"
+                loss = self._train_step(distillation, share)
+                if not math.isfinite(loss):
+                    return "not_finite"
+                self._losses.append(loss)
+                self._step += 1
+                self._elapsed_s = time.monotonic() - started
+                if int(self._share() * EVALUATIONS) > int(share * EVALUATIONS):
+                    self._look()
+                if time.monotonic() - saved > CHECKPOINT_S:
+                    self.save()
+                    saved = time.monotonic()
+        return "budget"
+
+    def _share(self) -> float:
+        return self.options.budget.progress(self._step, self._elapsed_s)
+
+    def _train_step(self, distillation: Distillation, share: float) -> float:
+        """One step of the optimiser; nothing changes if the loss is not finite."""
+        rate = self.options.rate * cosine(share)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self.options.freezing.apply(self.pair.student, self.pair.chains, self._step)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss = distillation.loss(self._inputs(self._step))
+        value = loss.item()
+        if math.isfinite(value):
+            loss.backward()  # type: ignore[no-untyped-call]
+            self._optimizer.step()
+        return value
+
+    def _inputs(self, number: int) -> Tensor:
+        rng = np.random.default_rng([self.options.seed, number])
+        return torch.from_numpy(self.examples.batch(self.options.batch, rng))
+
+    def _statistics(self) -> Iterator[Tensor]:
+        """Batches that no step draws: the generator's first word is another."""
+        for number in range(BN_BATCHES):
+            rng = np.random.default_rng([self.options.seed, number, 1])
+            yield torch.from_numpy(self.examples.batch(self.options.batch, rng))
+
+    def _error(self) -> float:
+        found = outputs(self.pair.student, self._select, self.options.batch)
+        return relative_error(self._wanted, found)
+
+    def _look(self) -> None:
+        error = self._error()
+        self._evaluated(error)
+        before = self._error_before
+        self._tell(self._share(), f"network error {before:.4f} -> {self._best_error:.4f}")
+        self._losses.clear()
+
+    def _evaluated(self, error: float) -> None:
+        loss = float(np.mean(self._losses)) if self._losses else None
+        self._history.append(Evaluation(self._step, self._elapsed_s, loss, error))
+        if error < self._best_error or not self._best:
+            self._best_error, self._stale = error, 0
+            state = self.pair.student.state_dict()
+            self._best = {name: tensor.clone() for name, tensor in state.items()}
+        else:
+            self._stale += 1
+
+    def _finish(self) -> None:
+        """The best state, with statistics estimated anew if that is better still."""
+        student = self.pair.student
+        student.load_state_dict(self._best)
+        if batch_norms(student):
+            reestimate(student, self._statistics())
+            self._evaluated(self._error())
+            student.load_state_dict(self._best)
+        student.requires_grad_(False)
+
+    def save(self) -> None:
+        """Everything that the next step depends on, into the checkpoint's file."""
+        if self._place is None:
+            return
+        tensors = {
+            **checkpoint.pack("student", self.pair.student.state_dict()),
+            **checkpoint.pack("best", self._best),
+            **checkpoint.pack("optimizer", checkpoint.optimizer_tensors(self._optimizer)),
+            "random": checkpoint.random_state(),
+        }
+        notes: dict[str, Any] = {
+            "key": self._key,
+            "step": self._step,
+            "elapsed_s": self._elapsed_s,
+            "stale": self._stale,
+            "losses": self._losses,
+            "error_before": self._error_before,
+            "best_error": self._best_error,
+            "history": [asdict(one) for one in self._history],
+        }
+        checkpoint.write(self._place, tensors, notes)
+
+    def _load(self) -> None:
+        if self._place is None:
+            raise UsageError("there is no checkpoint to resume from")
+        tensors, notes = checkpoint.read(self._place)
+        if notes["key"] != self._key:
+            raise UsageError(
+                f"{self._place} belongs to a run with another plan, other pictures or other "
+                "options: leave --resume out to start again"
+            )
+        self.pair.student.load_state_dict(checkpoint.unpack("student", tensors))
+        self._best = checkpoint.unpack("best", tensors)
+        checkpoint.restore_optimizer(self._optimizer, checkpoint.unpack("optimizer", tensors))
+        checkpoint.restore_random_state(tensors["random"])
+        self._step, self._elapsed_s = notes["step"], notes["elapsed_s"]
+        self._stale, self._losses = notes["stale"], notes["losses"]
+        self._error_before, self._best_error = notes["error_before"], notes["best_error"]
+        self._history = [Evaluation(**one) for one in notes["history"]]
+
+
+def outputs(module: nn.Module, inputs: FloatArray, batch: int) -> FloatArray:
+    """The module's first output for all inputs, (n, ...)."""
+    found = [
+        run(module, torch.from_numpy(part)).numpy()[:counted]
+        for part, counted in batches(inputs, batch)
+    ]
+    return np.concatenate(found)
+
+
+def fitting_batch(module: nn.Module, input_shape: tuple[int, ...], wanted: int) -> int:
+    """`wanted`, or the network's own batch where it takes no other."""
+    try:
+        outputs = run(module, torch.zeros(wanted, *input_shape[1:]))
+    except ModelError:
+        return input_shape[0]
+    return wanted if outputs.shape[:1] == (wanted,) else input_shape[0]

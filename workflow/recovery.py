@@ -1,0 +1,267 @@
+"""`rankwise recover`: label-free training that brings quality back after decomposition."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import __version__, documents
+from ..errors import GoalNotReached, UsageError
+from ..records import content_key
+from .application import assembly_for, plan_pictures
+from .plan_document import calibration_note
+from .plan_file import decisions_of, read_plan
+from .reporter import Reporter, Silent
+from .setting import load, model_note
+from .storage import DEFAULT_DB
+
+if TYPE_CHECKING:
+    from ..models.network import Network, Replacements
+    from ..models.pictures import Calibration
+    from ..training.pair import Pair
+    from ..training.recovery import Options, Result
+
+SUFFIXES = (".onnx", ".safetensors", ".pt2")
+
+
+def recover(
+    plan: documents.Plan | Path | str,
+    model: Any,
+    example_input: Any = None,
+    *,
+    data: Path,
+    output: Path,
+    preprocess: str | None = None,
+    budget_s: float | None = None,
+    steps: int | None = None,
+    batch: int = 8,
+    rate: float = 3e-4,
+    features: float = 1.0,
+    freeze: str = "none",
+    seed: int = 0,
+    threads: int | None = None,
+    resume: bool = False,
+    db: str = DEFAULT_DB,
+    weights: Path | None = None,
+    reporter: Reporter | None = None,
+) -> documents.Recovery:
+    """Train the plan's network to answer as the original does; write the best state to `output`.
+
+    The fit split is trained on, the select split decides what is kept and when to stop, the
+    report split is read once at the end. A checkpoint beside `output` lets `resume` go on. The
+    document is written beside `output`, too. Raises `GoalNotReached` (after writing) where no
+    state was better than the plan's own, `UsageError` and its children before any work.
+    """
+    from ..training.freezing import Freezing
+    from ..training.recovery import Options
+    from ..training.schedule import Budget
+
+    options = Options(
+        Budget(steps, budget_s), batch, rate, features, Freezing.parse(freeze), seed=seed
+    )
+    options.check()
+    check_output(output)
+    document = read_plan(plan)
+    network = load(
+        model,
+        example_input=example_input,
+        weights=weights,
+        input_shape=document.model.input_shape,
+    )
+    pictures = training_pictures(document, network, Path(data), preprocess)
+    with torch_threads(threads):
+        work = _Work(document, network, pictures, Path(data), options, output, db)
+        return work.run(resume, reporter or Silent())
+
+
+def check_output(output: Path) -> None:
+    """Before hours of work rather than after them."""
+    if output.suffix not in SUFFIXES:
+        raise UsageError(f"cannot write {output.name}: use {', '.join(SUFFIXES)}")
+    if not output.resolve().parent.is_dir() or not os.access(output.resolve().parent, os.W_OK):
+        raise UsageError(f"cannot write {output}: there is no such folder, or it is protected")
+
+
+def training_pictures(
+    document: documents.Plan, network: Network, data: Path, preprocess: str | None
+) -> Calibration:
+    """The plan's own pictures where it was made from some: a report split of others could hold
+    pictures that the plan has seen."""
+    from ..models.pictures import load_calibration
+
+    found = plan_pictures(document, data, preprocess) if document.calibration else None
+    return found or load_calibration(
+        data, preprocess, network.input_shape, seed=document.search.seed
+    )
+
+
+@contextmanager
+def torch_threads(count: int | None) -> Iterator[None]:
+    """Torch's threads belong to the process: set for the training, then as they were."""
+    import torch
+
+    before = torch.get_num_threads()
+    if count is not None and count < 1:
+        raise UsageError(f"--threads must be at least 1, not {count}")
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def replacements_of(
+    document: documents.Plan, network: Network, pictures: Calibration | None, db: str
+) -> Replacements:
+    """The plan's chains with their factors, by layer name."""
+    own = pictures if document.calibration else None
+    assembly = assembly_for(document, network, own, db)
+    return {name: assembly.replacement(name, d) for name, d in decisions_of(document).items()}
+
+
+def checkpoint_place(output: Path) -> Path:
+    return output.with_name(f"{output.name}.checkpoint.safetensors")
+
+
+def document_place(output: Path) -> Path:
+    return output.with_name(f"{output.stem}.recovery.json")
+
+
+def write_document(document: documents.Recovery, output: Path) -> None:
+    from ..models.files import write_whole
+
+    text = document.model_dump_json(indent=2) + "\n"
+    write_whole(document_place(output), lambda place: place.write_text(text, encoding="utf-8"))
+
+
+class _Work:
+    """One run of `recover`."""
+
+    def __init__(
+        self,
+        document: documents.Plan,
+        network: Network,
+        pictures: Calibration,
+        data: Path,
+        options: Options,
+        output: Path,
+        db: str,
+    ) -> None:
+        from ..training.pair import pair_of
+        from ..training.recovery import fitting_batch
+
+        self.document, self.network, self.pictures = document, network, pictures
+        self.options, self.output, self.data = options, output, data
+        replacements = replacements_of(document, network, pictures, db)
+        if not replacements:
+            raise GoalNotReached("the plan replaces no layer, so there is nothing to recover")
+        self.before = network.replaced(replacements)
+        self.pair: Pair = pair_of(network, replacements)
+        self.batch = fitting_batch(self.pair.original, network.input_shape, options.batch)
+
+    def run(self, resume: bool, reporter: Reporter) -> documents.Recovery:
+        from dataclasses import replace
+
+        from ..models.training_pictures import training_examples
+        from ..training.recovery import Recovery
+
+        place = checkpoint_place(self.output)
+        if place.exists() and not resume:
+            reporter.message(f"starting again; --resume would go on from {place}")
+        work = Recovery(
+            self.pair,
+            training_examples(self.data, self.pictures, self.network.input_shape),
+            self.pictures.select,
+            replace(self.options, batch=self.batch),
+            place=place,
+            key=self._key(),
+            tell=lambda share, text: reporter.progress(100 * share, 100, text),
+        )
+        result = work.run(resume)
+        if result.stopped == "not_finite":
+            reporter.message(
+                f"the loss was not finite any more after step {result.steps}: stopped, and the "
+                "best state before it is kept; a lower --rate may help"
+            )
+        recovered = self.pair.network()
+        recovered.save(self.output)
+        document = self._document(result, recovered)
+        write_document(document, self.output)
+        place.unlink(missing_ok=True)
+        if result.error_after >= result.error_before:
+            raise GoalNotReached(
+                f"no state was better than the plan's own (network error "
+                f"{result.error_before:.4f} on the select split), which is what {self.output} "
+                "holds: give more time or more pictures, or a lower --rate"
+            )
+        return document
+
+    def _key(self) -> str:
+        """Of all that a step depends on but the step."""
+        return content_key(
+            [
+                self.network.sha256,
+                {name: d.to_json() for name, d in decisions_of(self.document).items()},
+                self.pictures.sha256,
+                json.loads(json.dumps(asdict(self.options))),
+                self.batch,
+            ]
+        )
+
+    def _document(self, result: Result, recovered: Network) -> documents.Recovery:
+        options = asdict(self.options)
+        budget = options.pop("budget")
+        return documents.Recovery(
+            rankwise_version=__version__,
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            model=model_note(self.network),
+            plan_created_at=self.document.created_at,
+            method="distillation",
+            data=calibration_note(self.pictures),
+            options={
+                **options,
+                "steps": budget["steps"],
+                "budget_s": budget["seconds"],
+                "freezing": str(self.options.freezing),
+                "batch": self.batch,
+            },
+            steps=result.steps,
+            elapsed_s=result.elapsed_s,
+            stopped=result.stopped,
+            select=documents.ErrorChange(before=result.error_before, after=result.error_after),
+            report=self._report(recovered),
+            history=[
+                documents.TrainingPoint(
+                    step=one.step, elapsed_s=one.elapsed_s, loss=one.loss, score=one.select_error
+                )
+                for one in result.history
+            ],
+            output=str(self.output),
+        )
+
+    def _report(self, recovered: Network) -> documents.ReportChange:
+        """The report split is read here, once, after everything is decided."""
+        from ..models.fidelity import fidelity
+        from ..training.comparison import error_ratio
+
+        inputs, pictures = self.pictures.report, len(self.pictures.split.report)
+        wanted = self.network.outputs(inputs)
+        before, after = self.before.outputs(inputs), recovered.outputs(inputs)
+        found = error_ratio(wanted, before, after, pictures)
+        return documents.ReportChange(
+            before=found.before,
+            after=found.after,
+            pictures=pictures,
+            examples=len(inputs),
+            ratio=found.ratio,
+            ratio_low=found.low,
+            ratio_high=found.high,
+            fidelity_before=fidelity(wanted, before),
+            fidelity_after=fidelity(wanted, after),
+        )
