@@ -91,7 +91,8 @@ class Server:
 def workload_from_json(document: Mapping[str, Any]) -> Workload:
     """The inverse of `bench.workload_to_json`."""
     if "chain" in document:
-        return ChainWorkload(document["key"], Chain.from_json(document["chain"]))
+        chain = Chain.from_json(document["chain"])
+        return ChainWorkload(document["key"], chain, document["input_gradient"])
     return FileWorkload(document["key"], Path(document["path"]), tuple(document["input_shape"]))
 
 
