@@ -16,6 +16,7 @@ from .options import (
     Debug,
     InputShape,
     Json,
+    Mode,
     ModelArgument,
     PlanArgument,
     Preprocess,
@@ -46,6 +47,7 @@ def pareto(
     threads: Threads = 1,
     calibration: Calibration = None,
     preprocess: Preprocess = None,
+    mode: Mode = None,
     seed: Annotated[int, typer.Option(help="Seed of search and split.")] = 0,
     json: Json = False,
     debug: Debug = False,
@@ -69,6 +71,7 @@ def pareto(
             threads=threads,
             calibration=calibration,
             preprocess=preprocess,
+            mode=mode or "vanilla",
             seed=seed,
             reporter=reporter(),
         )

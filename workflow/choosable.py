@@ -58,13 +58,13 @@ def _best_is_faster(use: LayerUse, table: SpeedupTable) -> bool:
 
 
 def choosable(
-    mode: str,
-    rank_selection: str,
+    mode: str = "vanilla",
+    rank_selection: str = "search",
     *,
-    ratio: float | None,
-    weakening: float | None,
-    threshold: float | None,
-    final_dense_ratio: float | None,
+    ratio: float | None = None,
+    weakening: float | None = None,
+    threshold: float | None = None,
+    final_dense_ratio: float | None = None,
 ) -> Choosable:
     """Checks what the user said. Raises `UsageError` and its children."""
     if rank_selection not in SELECTIONS:

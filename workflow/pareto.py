@@ -11,6 +11,7 @@ from ..db.store import Store
 from ..errors import BackendError
 from ..search.front import exact_front, sampled_front
 from ..search.prediction import fit_scale, predict
+from .choosable import choosable
 from .network_runs import can_time, compare_networks
 from .plan_document import calibration_note
 from .planning import Objective, Planner, PlanningOptions, load_pictures
@@ -46,6 +47,7 @@ def pareto(
     calibration: Path | None = None,
     preprocess: str | None = None,
     seed: int = 0,
+    mode: str = "vanilla",
     reporter: Reporter | None = None,
 ) -> documents.Pareto:
     """Plans for `points` error limits up to `max_error`, and what `trials` of a study with two
@@ -56,6 +58,7 @@ def pareto(
     """
     objective = Objective(max_error=max_error)
     objective.check()
+    layers = choosable(mode)
     setting = make_setting(
         model,
         backend=backend,
@@ -69,7 +72,7 @@ def pareto(
     if reason:
         raise BackendError(reason)
     with Store.open(db, create=False) as store:
-        options = PlanningOptions(db, trials, sampler, refine, seed)
+        options = PlanningOptions(db, trials, sampler, refine, seed, layers)
         pictures = load_pictures(setting, calibration, preprocess, seed)
         planner = Planner(setting, store, objective, options, pictures, reporter or Silent())
         return _document(planner, _assignments(planner, max_error, points))
