@@ -23,6 +23,7 @@ from rankwise.errors import BackendError, MeasurementError
 from rankwise.ops.chain import random_weights
 from rankwise.ops.reference import reference
 from rankwise.profiler.bench import ChildBench
+from rankwise.profiler.roll_call import _family
 from rankwise.records import MeasurementPolicy
 
 CHAIN = CHAINS["three links"]
@@ -404,3 +405,10 @@ def test_in_a_child_process(cann: Any, kept: str) -> None:
     cann.configure(faults=None)
     assert set(bench.run("dilation", 2)) == {"device", "host"}
     bench.close()
+
+
+def test_is_listed_as_usable(cann: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANKWISE_CACHE", str(tmp_path / "cache"))
+    (found,) = _family("ascend", ["ascend-acl"], 60.0)
+    assert found.reason == "" and found.fingerprint is not None
+    assert dict(found.fingerprint.hardware)["chip"] == "Ascend910B4"
