@@ -39,8 +39,8 @@ def compute(
     `forward` is what is called instead of the module itself, `placed` brings an input to its
     device, dtype and layout. Raises `MeasurementError` (stage `run`).
     """
-    tensors = [placed(torch.from_numpy(np.ascontiguousarray(one))) for one in inputs]
     try:
+        tensors = [placed(torch.from_numpy(np.ascontiguousarray(one))) for one in inputs]
         with evaluating(module), torch.inference_mode():
             output = (forward or module)(*tensors)
             outputs = tensors_of(output)

@@ -156,6 +156,7 @@ class TorchBackend:
     def _chain(self, chain: Chain, input_gradient: bool, policy: MeasurementPolicy) -> TorchRunner:
         with torch.random.fork_rng(devices=[]):  # modules draw their first weights from it
             module = to_torch(chain, random_weights(chain))
+        module = self._placed(module, policy)
         trained = freeze_links(module, policy.frozen) if policy.phase == "training" else []
         shape = (policy.batch, *chain.input_shape)
         return TorchRunner(self.device, policy, module, shape, trained, input_gradient, whole=True)
@@ -164,10 +165,19 @@ class TorchBackend:
         """A user's module stays as it is: whatever has to change it works on a copy."""
         module, trained = workload.module, []
         if self._changes(policy):
-            module = _copied(module)
+            module = self._placed(_copied(module), policy)
         if policy.phase == "training":
             trained = freeze_named(module, policy.frozen)
         return TorchRunner(self.device, policy, module, workload.input_shape, trained, False)
+
+    def _placed(self, module: Any, policy: MeasurementPolicy) -> Any:
+        """On the device, in the policy's dtype and layout. Changes the module, which is ours."""
+        if policy.phase == "training":
+            module.train()
+        layout = Execution.of(policy.execution).memory_format
+        with _failing("prepare"):
+            moved = module.to(self.device.place(), getattr(torch, policy.dtype))
+            return moved.to(memory_format=layout)
 
     def _changes(self, policy: MeasurementPolicy) -> bool:
         plain = policy.dtype == "float32" and self.device.place().type == "cpu"
@@ -184,7 +194,7 @@ def _copied(module: Any) -> Any:
 
 
 class TorchRunner:
-    """A module, its input and its step, on a device.
+    """A module that is on its device, its input and its step.
 
     Eager on the processor, nothing runs before the first `run`; elsewhere, and when compiled
     or captured, warm-ups belong to preparing.
@@ -202,23 +212,14 @@ class TorchRunner:
     ) -> None:
         self._device, self._policy = device, policy
         self._way = Execution.of(policy.execution)
-        self._module: torch.nn.Module | None = None
-        with _failing("prepare"), ExitStack() as stack:
-            stack.enter_context(device.surroundings(policy))
-            self._module = self._placed_module(module)
+        self._module: torch.nn.Module | None = module
+        with _failing("prepare"), device.surroundings(policy):
             image = self._placed(torch.from_numpy(random_input(shape)))
             self._forward: Callable[..., Any] = (
                 compiled(module, whole) if self._way.way == "compiled" else module
             )
             self._make_step(image, trained, input_gradient)
             self._warm_up()
-
-    def _placed_module(self, module: torch.nn.Module) -> torch.nn.Module:
-        """In place, for it is ours to change wherever this changes anything."""
-        if self._policy.phase == "training":
-            module.train()
-        format, dtype = self._way.memory_format, getattr(torch, self._policy.dtype)
-        return module.to(self._device.place(), dtype).to(memory_format=format)  # type: ignore[call-overload, no-any-return]
 
     def _placed(self, tensor: torch.Tensor) -> torch.Tensor:
         moved = tensor.to(self._device.place(), getattr(torch, self._policy.dtype))
@@ -231,6 +232,7 @@ class TorchRunner:
         if self._policy.phase == "training":
             step = TrainingStep(self._forward, image, trained, input_gradient)
         self._step: Step | None = step
+        self._captured_from: Step | None = None
         self._between = step.between
 
     def _warm_up(self) -> None:
@@ -239,7 +241,9 @@ class TorchRunner:
             for _ in range(max(self._device.warm_ups, least)):
                 self._once()
             if self._way.way == "graph":
-                self._step = self._device.captured(self._open_step(), self._between)
+                # a replayed graph reads and writes the tensors of the step that it came from
+                self._captured_from = self._open_step()
+                self._step = self._device.captured(self._captured_from, self._between)
                 self._between = None  # a replayed graph writes gradients afresh
         if self._policy.cache == "cold":
             self._between = _both(self._between, self._device.clear_cache())
@@ -272,7 +276,7 @@ class TorchRunner:
             return compute(self._open(), inputs, self._forward, self._placed)
 
     def close(self) -> None:
-        self._module = self._step = self._between = None
+        self._module = self._step = self._captured_from = self._between = None
         self._forward = _closed
 
     def _open(self) -> torch.nn.Module:

@@ -87,6 +87,18 @@ def test_a_module_keeps_its_mode() -> None:
     assert [part.training for part in module.modules()] == [True, True, False]
 
 
+def test_a_module_keeps_its_dtype_and_layout() -> None:
+    """What the policy does not ask to change is timed as its owner made it."""
+    module = nn.Conv2d(3, 4, 3).to(torch.float64).to(memory_format=torch.channels_last)
+    layout = module.weight.stride()
+    workload = ModuleWorkload("m", module, (2, 3, 8, 8))
+    with pytest.raises(MeasurementError):  # the input is float32
+        TorchCpuBackend().prepare(workload, MeasurementPolicy()).run(1)
+    half = MeasurementPolicy(execution="eager+channels_last")
+    assert TorchCpuBackend().prepare(workload, half).run(1)["host"] > 0
+    assert module.weight.dtype == torch.float64 and module.weight.stride() == layout
+
+
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(
     "error", [RuntimeError("out\nof\nmemory"), TypeError("no"), AssertionError()], ids=repr
