@@ -152,6 +152,7 @@ class Profile(Document):
     candidates: int
     measured: int
     already_measured: int
+    stale: int = 0
     samples: int
     verdicts: dict[str, int]
     failures: list[Failure]

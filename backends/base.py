@@ -2,13 +2,36 @@
 
 A backend is a device family: one short class. It promises:
 
-- it is imported only when it is chosen; `probe` says why it cannot be used here;
-- `fingerprint` runs no network;
-- `prepare` may be slow and may refuse (`MeasurementError`, stage `prepare` or `convert`);
-- `Runner.run` times on the device's own clock, after a synchronisation;
-- nothing is retried, averaged or dropped: every number asked for is a number measured;
-- the process's environment (threads, affinity) is as it was once a runner is closed;
-- it never hears of decompositions: a workload is a chain of plain operators, or a network.
+- **Imported only when chosen.** Naming a backend loads no other. A backend can be constructed
+  without its device and, but for the libraries that every rankwise has, without its library:
+  `probe` says in one phrase why it cannot be used here, and what to do. `probe` raises nothing.
+- **A device says what it is.** `fingerprint` runs no network, and is the same each time and in
+  every process: `hardware` names the chip, its cores or SMs, memory, instruction set;
+  `software` the driver, the runtime and its version. What varies (load, clocks, temperature)
+  is in `circumstances` and in neither.
+- **Policies are resolved, not bent.** `resolve_policy` fills in what was left open (execution,
+  numeric mode) and refuses, in one sentence, what the backend cannot do. It does not change
+  what was asked: never another dtype, phase or batch. A resolved policy resolves to itself.
+- **`prepare` may be slow and may refuse** (`MeasurementError`, stage `prepare` or `convert`).
+  Compiling, loading, warming up belong there, never into a timing. A refusal leaves nothing
+  behind, and other runners as they were.
+- **`Runner.run` executes exactly as often as asked** and times on the device's own clock, after
+  a synchronisation: a launch is not an execution. With several clocks each has its own number
+  (`device` for the device's events, `host` for the processor's), always the same ones.
+- **Nothing is retried, averaged or dropped**: every number asked for is a number measured.
+- **Nothing runs elsewhere.** Where a runtime would quietly hand work to another device or
+  compute in another dtype, the backend finds out and refuses.
+- **Everything is released.** `close` gives back every handle, on every path, also after an
+  error, and may be called twice. A closed runner refuses to run.
+- **The process is as it was**: threads, affinity, random state, modes of a user's module and
+  switches of a library are restored after each call. Idle runners use no processor (their
+  threads do not spin), because another one is being timed.
+- **It never hears of decompositions**: a workload is a chain of plain operators, or a network.
+
+Optional: a backend whose `prepare` compiles for seconds or minutes has `compile_ahead`
+(`CompilesAhead`), which callers use before anything is timed.
+
+`backends.contract` holds the same as tests that a backend's own tests inherit.
 """
 
 from __future__ import annotations
@@ -29,10 +52,15 @@ Arrays = list[NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class ChainWorkload:
-    """A chain with random weights on random input; `key` names its samples."""
+    """A chain with random weights on random input; `key` names its samples.
+
+    `input_gradient`: in the training phase, is the gradient of the input wanted? A network's
+    first layer needs none.
+    """
 
     key: str
     chain: Chain
+    input_gradient: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +90,18 @@ class Runner(Protocol):
     def run(self, loops: int) -> Mapping[str, float]:
         """Execute `loops` times; seconds for *one* execution, by clock (`host`, `device`).
 
-        Raises `MeasurementError` (stage `run`) when the device fails.
+        Raises `MeasurementError`: stage `run` when this workload failed, stage `crash` when
+        the device is lost to this process, so that everything has to be prepared anew.
         """
         ...
 
     def compute(self, inputs: Sequence[NDArray[Any]]) -> Arrays:
-        """One untimed execution on the given inputs: lets a contract check the function."""
+        """One untimed execution on the given float32 inputs, in the policy's dtype: lets a
+        contract check the function. In the training phase, too, it is the forward pass."""
         ...
 
     def close(self) -> None:
-        """Release every handle. Safe to call twice."""
+        """Release every handle. Safe to call twice; raises nothing."""
         ...
 
 
@@ -96,7 +126,8 @@ class Backend(Protocol):
     def resolve_policy(self, policy: MeasurementPolicy) -> MeasurementPolicy:
         """The policy as this backend will carry it out (execution, numeric mode filled in).
 
-        Raises `BackendError` for what it cannot do (a phase, a dtype, a cache mode).
+        Works without the device. Raises `BackendError` for what it cannot do (a phase, a
+        dtype, a cache mode).
         """
         ...
 
@@ -105,6 +136,22 @@ class Backend(Protocol):
         ...
 
     def prepare(self, workload: Workload, policy: MeasurementPolicy) -> Runner: ...
+
+
+@runtime_checkable
+class CompilesAhead(Protocol):
+    """A backend that can compile before the measuring begins, several workloads at once."""
+
+    def compile_ahead(
+        self, workloads: Sequence[Workload], policy: MeasurementPolicy, budget_s: float | None
+    ) -> Mapping[str, str]:
+        """Workload key -> empty if it is compiled now (also if it was before), else the reason
+        why it cannot be. A key that is missing was not reached within `budget_s`.
+
+        Workloads are taken in the order given, so the most wanted ones stand first. Nothing
+        is timed, and no device is needed. None as a budget means until all are done.
+        """
+        ...
 
 
 def random_input(shape: Sequence[int], dtype: str = "float32", seed: int = 0) -> NDArray[Any]:

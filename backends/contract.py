@@ -8,14 +8,17 @@
         def backend(self):
             return MyBackend()
 
-A backend whose `probe` gives a reason is skipped with it, save for what needs no device. No
-test looks at how long anything takes.
+A backend whose `probe` gives a reason is skipped with it, save for what needs no device; what
+a backend may refuse (a dtype, training ...) is skipped with its refusal. No test looks at how
+long anything takes. The promises are in words in `backends.base`; those that no test can see
+from outside (nothing is retried, idle threads do not spin) are the author's to keep.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import random
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -33,6 +36,7 @@ from ..records import DeviceFingerprint, LayerSpec, MeasurementPolicy, canonical
 from .base import (
     Backend,
     ChainWorkload,
+    CompilesAhead,
     FileWorkload,
     ModuleWorkload,
     Runner,
@@ -70,7 +74,22 @@ NONSENSE = [
     {"execution": "nonsense"},
     {"threads": -1},
     {"batch": 0},
+    {"frozen": "nonsense"},
+    {"phase": "training", "frozen": "nonsense"},
 ]
+
+OPTIONAL = [
+    {"phase": "training"},
+    {"phase": "training", "frozen": "first"},
+    {"cache": "cold"},
+    {"dtype": "float16"},
+    {"dtype": "bfloat16"},
+    {"execution": "graph"},
+    {"context": "in_network"},
+]
+"""What a backend may do or refuse, but not half."""
+
+HALF_TOLERANCES = {"float16": 1e-2, "bfloat16": 4e-2}
 
 
 class BackendContract:
@@ -140,6 +159,34 @@ class BackendContract:
             backend.resolve_policy(replace(policy, **change))
         require_sentence(caught.value)
 
+    @pytest.mark.parametrize("change", OPTIONAL, ids=canonical_json)
+    def test_does_a_policy_or_refuses_it(
+        self, usable: Backend, policy: MeasurementPolicy, change: dict[str, Any]
+    ) -> None:
+        asked = self.resolved_or_skipped(usable, replace(policy, **change))
+        for field in set(change) - {"execution"}:  # that one may be filled in further
+            assert getattr(asked, field) == change[field], field
+        assert usable.resolve_policy(asked) == asked
+        for input_gradient in (True, False):
+            workload = ChainWorkload("chain", CHAINS["three links"], input_gradient)
+            with closing(usable.prepare(workload, asked)) as runner:
+                require_timings(runner)
+
+    @pytest.mark.parametrize("dtype", HALF_TOLERANCES)
+    def test_computes_in_halves(
+        self, usable: Backend, policy: MeasurementPolicy, dtype: str
+    ) -> None:
+        asked = self.resolved_or_skipped(usable, replace(policy, dtype=dtype))
+        self.require_function(usable, asked, CHAINS["three links"], HALF_TOLERANCES[dtype])
+
+    def resolved_or_skipped(self, backend: Backend, asked: MeasurementPolicy) -> MeasurementPolicy:
+        """The policy; a refusal in one sentence is right, too, and skips with it."""
+        try:
+            return backend.resolve_policy(asked)
+        except BackendError as error:
+            require_sentence(error)
+            pytest.skip(f"refused: {error}")
+
     def test_rank_quantum_is_a_multiple(self, backend: Backend, policy: MeasurementPolicy) -> None:
         assert backend.rank_quantum(policy) >= 1
 
@@ -150,13 +197,19 @@ class BackendContract:
     def test_computes_the_chain(
         self, usable: Backend, policy: MeasurementPolicy, chain: Chain, batch: int
     ) -> None:
-        images = random_input((batch, *chain.input_shape), seed=1)
         policy = usable.resolve_policy(replace(policy, batch=batch))
-        with closing(usable.prepare(ChainWorkload("chain", chain), policy)) as runner:
+        self.require_function(usable, policy, chain, self.tolerance)
+
+    def require_function(
+        self, backend: Backend, policy: MeasurementPolicy, chain: Chain, tolerance: float
+    ) -> None:
+        """The backend computes what the chain's definition says."""
+        images = random_input((policy.batch, *chain.input_shape), seed=1)
+        with closing(backend.prepare(ChainWorkload("chain", chain), policy)) as runner:
             (found,) = runner.compute([images])
         wanted = reference(chain, random_weights(chain), images)
-        assert found.shape == wanted.shape
-        assert np.abs(found - wanted).max() <= self.tolerance * np.abs(wanted).max()
+        assert found.shape == wanted.shape and found.dtype == np.float32
+        assert np.abs(found - wanted).max() <= tolerance * np.abs(wanted).max()
 
     @pytest.mark.parametrize("chain", CHAINS.values(), ids=CHAINS)
     def test_times_the_chain(
@@ -233,19 +286,53 @@ class BackendContract:
         for workload in networks(usable, CHAINS["convolution"], tmp_path):
             require_refusal(usable, replace(workload, input_shape=(1, 5, 9, 7)), policy)
 
+    def test_a_refusal_leaves_others_as_they_were(
+        self, usable: Backend, policy: MeasurementPolicy, tmp_path: Path
+    ) -> None:
+        chain = CHAINS["linear"]
+        images = random_input((1, *chain.input_shape))
+        with closing(usable.prepare(ChainWorkload("chain", chain), policy)) as runner:
+            (before,) = runner.compute([images])
+            require_refusal(usable, "not a workload", policy)
+            for workload in networks(usable, CHAINS["convolution"], tmp_path):
+                require_refusal(usable, replace(workload, input_shape=(1, 5, 9, 7)), policy)
+            require_timings(runner)
+            assert np.array_equal(before, runner.compute([images])[0])
+
+    # Compiling ahead
+
+    def test_compiles_ahead(self, usable: Backend, policy: MeasurementPolicy) -> None:
+        if not isinstance(usable, CompilesAhead):
+            pytest.skip("has nothing to compile ahead")
+        chains = [CHAINS["convolution"], CHAINS["linear"]]
+        workloads = [ChainWorkload(chain.key, chain) for chain in chains]
+        assert not set(usable.compile_ahead(workloads, policy, 0.0).values()) - {""}
+        ready = usable.compile_ahead(workloads, policy, None)
+        assert ready == {workload.key: "" for workload in workloads}
+        assert usable.compile_ahead(workloads, policy, 0.0) == ready, "compiled twice"
+
     # The process around it
 
     def test_leaves_the_process_as_it_was(
         self, usable: Backend, policy: MeasurementPolicy, tmp_path: Path
     ) -> None:
-        asked = usable.resolve_policy(replace(policy, threads=2)) if policy.threads else policy
+        asked = with_two_threads(usable, policy)
         chain = CHAINS["three links"]
-        before = surroundings()
         workloads = [ChainWorkload("chain", chain), *networks(usable, chain, tmp_path)]
+        before = surroundings()
         for workload in workloads:
             with closing(usable.prepare(workload, asked)) as runner:
                 require_timings(runner)
+                runner.compute([random_input((1, *chain.input_shape))])
         assert surroundings() == before
+
+
+def with_two_threads(backend: Backend, policy: MeasurementPolicy) -> MeasurementPolicy:
+    """Another number of threads than the process has, where the backend can do that."""
+    try:
+        return backend.resolve_policy(replace(policy, threads=2)) if policy.threads else policy
+    except BackendError:
+        return policy
 
 
 def require_timings(runner: Runner) -> None:
@@ -295,8 +382,11 @@ def surroundings() -> Mapping[str, Any]:
     return {
         "environment": dict(os.environ),
         "folder": str(Path.cwd()),
+        "files": sorted(path.name for path in Path.cwd().iterdir()),
         "affinity": os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None,
-        "random": np.random.get_state()[1].tobytes(),  # type: ignore[index]
+        "random": random.getstate(),
+        "numpy": np.random.get_state()[1].tobytes(),  # type: ignore[index]
         "threads": torch.get_num_threads() if torch else None,
+        "torch": torch.get_rng_state().tolist() if torch else None,
         "gradients": torch.is_grad_enabled() if torch else None,
     }

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import MeasurementError
 from .limits import one_line
+from .network_file import fix_input, read_network, unreadable
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -36,34 +37,15 @@ def counted_in_file(path: Path, input_shape: Sequence[int]) -> list[Counted]:
     """
     import onnx
 
+    model = read_network(path)
+    fix_input(model, input_shape)
     try:
-        model = onnx.load(path)
-        _fix_input(model, input_shape)
         model = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
-    except MeasurementError:
-        raise
-    except Exception as error:  # of protobuf, of the checker, of shape inference
-        reason = one_line(error)
-        raise MeasurementError(f"{path.name} cannot be read: {reason}", "prepare") from error
+    except Exception as error:  # of the checker, of shape inference
+        raise unreadable(path, error) from error
     shapes = _shapes(model)
     makers = {"Conv": _conv, "Gemm": _gemm, "MatMul": _matmul}
     return [makers[n.op_type](n, shapes) for n in model.graph.node if n.op_type in makers]
-
-
-def _fix_input(model: ModelProto, input_shape: Sequence[int]) -> None:
-    """Replace symbolic sizes by the ones that are timed."""
-    weights = {tensor.name for tensor in model.graph.initializer}
-    value = next(one for one in model.graph.input if one.name not in weights)
-    dims = value.type.tensor_type.shape.dim
-    said = [dim.dim_value or dim.dim_param or "?" for dim in dims]
-    fits = len(dims) == len(input_shape) and all(
-        dim.dim_value in (0, size) for dim, size in zip(dims, input_shape, strict=True)
-    )
-    if not fits:
-        wanted = list(input_shape)
-        raise MeasurementError(f"{wanted} does not fit input {value.name!r} {said}", "prepare")
-    for dim, size in zip(dims, input_shape, strict=True):
-        dim.dim_value = size
 
 
 def _shapes(model: ModelProto) -> Shapes:

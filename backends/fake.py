@@ -24,11 +24,12 @@ from ..errors import BackendError, MeasurementError
 from ..ops.chain import Chain, random_weights
 from ..records import DeviceFingerprint, MeasurementPolicy
 from .base import Arrays, ChainWorkload, FileWorkload, ModuleWorkload, Workload
-from .limits import one_line, require_supported
+from .limits import one_line, require_supported, whole_number
 
 VERSION = "1"
 ALLOWED = {
     "phase": ("inference",),
+    "frozen": ("",),
     # Times add up and there is no cache, so contexts and cache states do not differ.
     "context": ("isolated", "marginal", "in_network"),
     "cache": ("hot", "cold"),
@@ -74,7 +75,7 @@ class FakeBackend:
         hang_at: str = "0",
         garbage: str = "0",
     ) -> None:
-        self.step, self.launch_s = _whole("step", step), _real("launch_us", launch_us) * 1e-6
+        self.step, self.launch_s = whole_number("step", step), _real("launch_us", launch_us) * 1e-6
         self.macs_per_s, self.jitter = _real("gmacs", gmacs) * 1e9, _real("jitter", jitter)
         _require_sound(self.step, self.launch_s, self.macs_per_s, self.jitter)
         self.hardware = {
@@ -84,8 +85,11 @@ class FakeBackend:
             "gmacs": float(gmacs),
             "jitter": self.jitter,
         }
-        self.rng = np.random.default_rng(_whole("seed", seed))
-        self.crash_at, self.hang_at = _whole("crash_at", crash_at), _whole("hang_at", hang_at)
+        self.rng = np.random.default_rng(whole_number("seed", seed))
+        self.crash_at, self.hang_at = (
+            whole_number("crash_at", crash_at),
+            whole_number("hang_at", hang_at),
+        )
         self.garbage = garbage != "0"
         self.timings = 0
 
@@ -145,12 +149,6 @@ class FakeBackend:
         while self.timings == self.hang_at:
             time.sleep(60)
         return seconds * math.exp(self.jitter * float(self.rng.standard_normal()))
-
-
-def _whole(option: str, text: str) -> int:
-    if not text.isdecimal():
-        raise ValueError(f"{option} must be a whole number, not {text!r}")
-    return int(text)
 
 
 def _real(option: str, text: str) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,15 +28,38 @@ def evaluating(module: torch.nn.Module) -> Iterator[None]:
             part.training = True
 
 
-def compute(module: torch.nn.Module, inputs: Sequence[NDArray[Any]]) -> Arrays:
-    """The outputs of one execution in eval mode. Raises `MeasurementError` (stage `run`)."""
-    tensors = [torch.from_numpy(np.ascontiguousarray(one)) for one in inputs]
+def compute(
+    module: torch.nn.Module,
+    inputs: Sequence[NDArray[Any]],
+    forward: Callable[..., Any] | None = None,
+    placed: Callable[[torch.Tensor], torch.Tensor] = lambda tensor: tensor,
+) -> Arrays:
+    """The outputs of one execution in eval mode, halves as float32.
+
+    `forward` is what is called instead of the module itself, `placed` brings an input to its
+    device, dtype and layout. Raises `MeasurementError` (stage `run`).
+    """
     try:
+        tensors = [placed(torch.from_numpy(np.ascontiguousarray(one))) for one in inputs]
         with evaluating(module), torch.inference_mode():
-            output = module(*tensors)
+            output = (forward or module)(*tensors)
+            outputs = tensors_of(output)
+            return [_array(one) for one in outputs]
+    except MeasurementError:
+        raise
     except Exception as error:  # a user's module may raise anything
         raise MeasurementError(f"torch failed: {one_line(error)}", "run") from error
-    outputs = output if isinstance(output, tuple | list) else [output]
+
+
+def tensors_of(output: Any) -> list[torch.Tensor]:
+    """Outputs in order. `MeasurementError` (stage `run`) if they are no tensors."""
+    outputs = list(output) if isinstance(output, tuple | list) else [output]
     if not all(isinstance(one, torch.Tensor) for one in outputs):
         raise MeasurementError("the module returns something else than tensors", "run")
-    return [one.numpy() for one in outputs]
+    return outputs
+
+
+def _array(output: torch.Tensor) -> NDArray[Any]:
+    if output.dtype in (torch.float16, torch.bfloat16):
+        output = output.float()
+    return np.asarray(output.cpu().numpy())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
@@ -14,16 +15,50 @@ from .limits import one_line
 GROUP = "rankwise.backends"
 
 BUILT_IN = {
+    "ascend-acl": "ascend_acl:AscendAclBackend",
     "fake": "fake:FakeBackend",
-    "onnxruntime-cpu": "onnxruntime_cpu:OnnxRuntimeCpuBackend",
     "torch-cpu": "torch_cpu:TorchCpuBackend",
+    "torch-cuda": "torch_cuda:TorchCudaBackend",
+    "torch-mps": "torch_mps:TorchMpsBackend",
+    "torch-npu": "torch_npu:TorchNpuBackend",
 }
 """Known without installed metadata, and imported as siblings, never as a second copy."""
 
+FAMILIES = {"onnxruntime": "onnxruntime_providers", "openvino": "openvino_devices"}
+"""`<family>-<slug>`: one class and a table; the module has `named(slug)` and `found_names()`."""
+
+OF_FAMILIES = (
+    *(f"onnxruntime-{slug}" for slug in ("cpu", "cuda", "tensorrt", "cann", "openvino")),
+    *(f"onnxruntime-{slug}" for slug in ("directml", "coreml", "xnnpack")),
+    *(f"openvino-{slug}" for slug in ("cpu", "gpu", "npu")),
+)
+"""Those that are listed everywhere. Others open by name where the runtime has them."""
+
 
 def backend_names() -> list[str]:
-    """All names that `open_backend` takes, sorted."""
-    return sorted({*BUILT_IN, *(entry.name for entry in entry_points(group=GROUP))})
+    """The names that are known without asking a runtime, sorted."""
+    return sorted({*BUILT_IN, *OF_FAMILIES, *_plugins()})
+
+
+def _plugins() -> Iterator[str]:
+    return (entry.name for entry in entry_points(group=GROUP))
+
+
+def family_of(name: str) -> str:
+    """Backends of one family share their libraries: `torch`, `onnxruntime`, `openvino` ...
+
+    Built-in ones only; one that another package brings is a family of its own.
+    """
+    built_in = name in BUILT_IN or _slug(name)
+    return name.partition("-")[0] if built_in else name
+
+
+def found_in_family(family: str) -> list[str]:
+    """All backends that a family's runtime has here. Imports it."""
+    if family not in FAMILIES:
+        return []
+    found: list[str] = _module(FAMILIES[family]).found_names()
+    return found
 
 
 def open_backend(text: str) -> Backend:
@@ -55,11 +90,29 @@ def _class(name: str) -> Any:
 def _loaded(name: str) -> Any:
     if name in BUILT_IN:
         module, _, attribute = BUILT_IN[name].partition(":")
-        return getattr(import_module(f".{module}", __package__), attribute)
+        return getattr(_module(module), attribute)
+    if name in OF_FAMILIES:
+        return _of_family(name)
     for entry in entry_points(group=GROUP, name=name):
         return entry.load()
+    if _slug(name):
+        return _of_family(name)
     known = ", ".join(backend_names())
     raise BackendError(f"unknown backend {name!r}; known are {known}")
+
+
+def _of_family(name: str) -> Any:
+    return _module(FAMILIES[name.partition("-")[0]]).named(_slug(name))
+
+
+def _slug(name: str) -> str:
+    """What stands behind a family's name; empty if the name belongs to none."""
+    family, _, slug = name.partition("-")
+    return slug if family in FAMILIES else ""
+
+
+def _module(name: str) -> Any:
+    return import_module(f".{name}", __package__)
 
 
 def _options(text: str) -> dict[str, str]:

@@ -112,10 +112,12 @@ def profile(
         float | None, typer.Option(help="Half-width of the speedup's interval that is enough.")
     ] = None,
     max_time: Annotated[str | None, typer.Option(metavar="10m", help="Stop after this.")] = None,
-    refresh: Annotated[bool, typer.Option(help="Measure again what is there.")] = False,
+    refresh: Annotated[
+        bool, typer.Option(help="Measure again what was measured with other software.")
+    ] = False,
     retry_failed: Annotated[bool, typer.Option(help="Try failed candidates again.")] = False,
-    phase: Annotated[str, typer.Option(help="inference; training is to come.")] = "inference",
-    dtype: Annotated[str, typer.Option(help="float32.")] = "float32",
+    phase: Annotated[str, typer.Option(help="inference, or training (torch).")] = "inference",
+    dtype: Annotated[str, typer.Option(help="float32, float16 or bfloat16.")] = "float32",
     json: Json = False,
     debug: Debug = False,
 ) -> None:

@@ -99,7 +99,11 @@ def workload_to_json(workload: Workload) -> dict[str, Any]:
     """A workload as it crosses to the child. Raises `BackendError` for a module, which only
     pickle could carry."""
     if isinstance(workload, ChainWorkload):
-        return {"key": workload.key, "chain": workload.chain.to_json()}
+        return {
+            "key": workload.key,
+            "chain": workload.chain.to_json(),
+            "input_gradient": workload.input_gradient,
+        }
     if isinstance(workload, FileWorkload):
         path = str(workload.path.absolute())
         return {"key": workload.key, "path": path, "input_shape": list(workload.input_shape)}
@@ -159,6 +163,8 @@ class ChildBench:
         except BaseException:  # Ctrl-C, too: the answer would be taken for the next request's
             self._drop()
             raise
+        if answer.get("error", {}).get("stage") == "crash":  # the device is lost to this child
+            self._drop(kind=True)
         return _unwrapped(answer)
 
     def _started(self) -> _Child:

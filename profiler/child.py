@@ -1,8 +1,9 @@
 """The measuring process: `python -m rankwise.profiler.child REQUESTS ANSWERS PARENT`.
 
 REQUESTS and ANSWERS are descriptors of private pipes, PARENT the process to die with. One
-JSON document a line each way: `open` (once, first), `prepare`, `run`, `release`. Whatever
-libraries print goes to standard error, so no output of theirs can be taken for an answer.
+JSON document a line each way: `open` (once, first), `prepare`, `run`, `release`; or, without
+any of these, `names` and `try` (see `roll_call`). Whatever libraries print goes to standard
+error, so no output of theirs can be taken for an answer.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from ..errors import MeasurementError
 from ..ops.chain import Chain
 from ..records import MeasurementPolicy
 from .bench import LocalBench
+from .roll_call import names_in, try_out
 
 PR_SET_PDEATHSIG = 1
 Answer = dict[str, Any]
@@ -37,6 +39,8 @@ class Server:
             "prepare": self._prepare,
             "run": self._run,
             "release": self._release,
+            "names": self._names,
+            "try": self._try,
         }
 
     @property
@@ -71,6 +75,14 @@ class Server:
         self.bench.release(request["key"])
         return {}
 
+    def _names(self, request: Mapping[str, Any]) -> Answer:
+        return {"names": names_in(request["family"])}
+
+    def _try(self, request: Mapping[str, Any]) -> Answer:
+        found = try_out(request["backend"])
+        fingerprint = found.fingerprint.to_json() if found.fingerprint else None
+        return {"reason": found.reason, "fingerprint": fingerprint}
+
     def close(self) -> None:
         if self._bench is not None:
             self._bench.close()
@@ -79,7 +91,8 @@ class Server:
 def workload_from_json(document: Mapping[str, Any]) -> Workload:
     """The inverse of `bench.workload_to_json`."""
     if "chain" in document:
-        return ChainWorkload(document["key"], Chain.from_json(document["chain"]))
+        chain = Chain.from_json(document["chain"])
+        return ChainWorkload(document["key"], chain, document["input_gradient"])
     return FileWorkload(document["key"], Path(document["path"]), tuple(document["input_shape"]))
 
 

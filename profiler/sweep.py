@@ -59,13 +59,14 @@ class LayerTask:
     """What is still wanted of one spec, and how many sessions it has behind it.
 
     `weight`: the seconds that a network spends in such layers, in any unit that all tasks of
-    a sweep share.
+    a sweep share. `input_gradient`: see `ChainWorkload`.
     """
 
     spec: LayerSpec
     decompositions: tuple[Decomposition, ...]
     sessions_done: int = 0
     weight: float = 1.0
+    input_gradient: bool = True
 
 
 def planned_sessions(tasks: Sequence[LayerTask], effort: Effort) -> int:
@@ -128,7 +129,7 @@ class _Sweep:
             for part in _split(self._candidates(due[index]), rng):
                 if self.deadline is not None and self.clock() >= self.deadline:
                     return
-                yield from self._session(due[index].spec, part, rng)
+                yield from self._session(due[index], part, rng)
 
     def keep_undecided(self) -> None:
         """Only what further preparations may still decide. A candidate of which this sweep
@@ -152,19 +153,20 @@ class _Sweep:
         return [candidate for candidate in candidates if candidate.key not in self.failed]
 
     def _session(
-        self, spec: LayerSpec, candidates: list[Candidate], rng: np.random.Generator
+        self, task: LayerTask, candidates: list[Candidate], rng: np.random.Generator
     ) -> Generator[SessionEvent, None, None]:
-        original = Candidate(spec, ORIGINAL)
-        yield SessionStarted(spec, original, tuple(candidates))
+        original = Candidate(task.spec, ORIGINAL)
+        yield SessionStarted(task.spec, original, tuple(candidates))
         workloads = []
         for candidate in candidates:
-            made = _workload(candidate)
+            made = _workload(candidate, task.input_gradient)
             if isinstance(made, Failure):
                 self.failed.add(candidate.key)
                 yield WorkloadFailed(made)
             else:
                 workloads.append(made)
-        first = ChainWorkload(original.key, lower(spec, ORIGINAL))
+        chain = lower(task.spec, ORIGINAL)
+        first = ChainWorkload(original.key, chain, task.input_gradient)
         seed = int(rng.integers(2**32))
         for event in run_session(self.bench, first, workloads, self.effort, seed):
             if isinstance(event, WorkloadFailed):
@@ -186,8 +188,9 @@ def _split(candidates: list[Candidate], rng: np.random.Generator) -> list[list[C
     return [shuffled[part::parts] for part in range(parts)]
 
 
-def _workload(candidate: Candidate) -> ChainWorkload | Failure:
+def _workload(candidate: Candidate, input_gradient: bool) -> ChainWorkload | Failure:
     try:
-        return ChainWorkload(candidate.key, lower(candidate.spec, candidate.decomposition))
+        chain = lower(candidate.spec, candidate.decomposition)
+        return ChainWorkload(candidate.key, chain, input_gradient)
     except (LayerError, PlanError) as error:
         return Failure(candidate.key, "convert", str(error))

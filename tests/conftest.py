@@ -21,6 +21,9 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# A package of its own, whose tests run once it is installed: see backends/test_sample_plugin.py.
+collect_ignore = ["sample_backend"]
+
 
 class _TheRootHoldsNoTests:
     """The root's __init__.py makes pytest take the checkout for a package of tests, and import

@@ -64,14 +64,12 @@ def _asked(found: dict[LayerSpec, list[KindSearch]], before: set[str]) -> Wanted
 
 def _measure(work: Profiling, wanted: Wanted) -> None:
     """One session of each candidate that has none."""
-    from ..profiler.sweep import LayerTask
-
     done = work.sessions_done([c.key for group in wanted.values() for c in group])
     tasks = []
     for spec, candidates in wanted.items():
         left = tuple(c.decomposition for c in candidates if not done.get(c.key))
         if left:
-            tasks.append(LayerTask(spec, left, 0, work.weight(spec)))
+            tasks.append(work.task(spec, left, 0))
     if tasks:
         work.sweep(tasks, replace(work.effort, preparations=1), further=False)
 

@@ -5,54 +5,29 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import documents
-from ..errors import RankwiseError, UsageError
-from ..records import LayerSpec, LayerUse, MeasurementPolicy
+from ..errors import UsageError
+from ..records import LayerUse
 from .setting import load, model_note
 
-TINY = LayerSpec("conv2d", 1, 1, (1, 1, 3), (1, 3), bias=False)
-"""Three elements in, one out: enough to see a backend work."""
+if TYPE_CHECKING:
+    from ..profiler.roll_call import Present
 
 
 def devices() -> documents.Devices:
     """Every known backend: runs a tiny computation; PASS, or the reason why not."""
-    from ..backends.registry import backend_names
+    from ..profiler.roll_call import roll_call
 
-    return documents.Devices(devices=[_device(name) for name in backend_names()])
+    return documents.Devices(devices=[_device(one) for one in roll_call()])
 
 
-def _device(name: str) -> documents.Device:
-    from ..backends.registry import open_backend
-
-    try:
-        backend = open_backend(name)
-        reason = backend.probe() or _try(backend)
-        fingerprint = None if reason else documents.Fingerprint.of(backend.fingerprint())
-    except RankwiseError as error:
-        reason, fingerprint = str(error), None
+def _device(one: Present) -> documents.Device:
+    fingerprint = documents.Fingerprint.of(one.fingerprint) if one.fingerprint else None
     return documents.Device(
-        backend=name, available=not reason, reason=reason, fingerprint=fingerprint
+        backend=one.name, available=not one.reason, reason=one.reason, fingerprint=fingerprint
     )
-
-
-def _try(backend: Any) -> str:
-    """Empty if three elements are computed and timed; else what went wrong."""
-    from ..backends.base import ChainWorkload, random_input
-    from ..ops.chain import Chain
-
-    runner = backend.prepare(
-        ChainWorkload("tiny", Chain((TINY,))), backend.resolve_policy(MeasurementPolicy())
-    )
-    try:
-        outputs = runner.compute([random_input((1, *TINY.input_shape))])
-        seconds = runner.run(1)
-    finally:
-        runner.close()
-    if outputs[0].shape != (1, *TINY.output_shape):
-        return f"computed an output of shape {outputs[0].shape}"
-    return "" if all(s > 0 for s in seconds.values()) else "its clock stood still"
 
 
 def layers(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -59,6 +59,7 @@ def compare_networks(
     summaries: dict[str, list[PairSummary]] = {key: [] for key in others}
     with tempfile.TemporaryDirectory(prefix="rankwise-") as folder:
         workloads = _workloads(setting, others, Path(folder))
+        _compile(setting, list(workloads.values()))
         for preparation in range(effort.preparations):
             found = _session(setting, store, workloads, descriptions, effort, preparation)
             for key, summary in found.items():
@@ -79,6 +80,17 @@ def _workloads(
         place.mkdir()
         made[key] = network.workload(key, setting.backend.accepts, place)
     return made
+
+
+def _compile(setting: Setting, workloads: Sequence[Workload]) -> None:
+    """Before anything is timed, where the backend compiles for long."""
+    from ..backends.base import CompilesAhead
+
+    backend = setting.backend
+    if isinstance(backend, CompilesAhead):
+        found = backend.compile_ahead(workloads, setting.network_policy, None)
+        for reason in filter(None, found.values()):
+            raise MeasurementError(f"the network could not be compiled: {reason}", "convert")
 
 
 def _session(

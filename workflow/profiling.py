@@ -14,6 +14,7 @@ from .. import documents
 from ..errors import UsageError
 from ..records import (
     Candidate,
+    Decomposition,
     DeviceFingerprint,
     Effort,
     Failure,
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 """The rank quantum that is searched for."""
+COMPILING_SHARE = 0.5
+"""Of the time that is left, for a backend that compiles ahead."""
 
 
 def profile(
@@ -58,9 +61,10 @@ def profile(
 
     Only what the store does not have yet is measured; each round is committed as it comes, so
     an interruption loses nothing. `complete` is false if time ran out before everything had
-    its preparations. `rank_quantum` "auto" searches each layer and kind for its staircase and
-    measures the good ends; a number takes multiples of it. Raises `UsageError` and its
-    children before anything is measured.
+    its preparations. What was measured on this hardware with other software is stale: it is
+    left alone, and said so, unless `refresh`. `rank_quantum` "auto" searches each layer and
+    kind for its staircase and measures the good ends; a number takes multiples of it. Raises
+    `UsageError` and its children before anything is measured.
     """
     from ..db.store import Store
 
@@ -158,12 +162,33 @@ class Profiling:
         if retry_failed:
             self.store.clear_failures(*self.where, keys)
         before = self.tally.timed
-        done = {} if refresh else self.sessions_done(keys)
+        done = self.sessions_done(keys)
+        stale = set() if refresh else self._stale(set(keys) - done.keys())
+        self._say_stale(stale)
+        done.update(dict.fromkeys(stale, self.effort.preparations))
         tasks = self._tasks(wanted, done)
         asked = before | {Candidate(t.spec, d).key for t in tasks for d in t.decompositions}
         if tasks:
             self.sweep(tasks, self.effort)
-        return self._document(wanted, asked)
+        return self._document(wanted, asked, stale)
+
+    def _stale(self, keys: set[str]) -> set[str]:
+        """Of these candidates those that were measured on this hardware with other software."""
+        fingerprint, policy = self.where
+        known = self.store.measurements(
+            hardware_key=fingerprint.hardware_key,
+            policy_key=policy.key,
+            spec_keys={use.spec.key for use in self.setting.network.layers if use.spec},
+        )
+        found = (m for m in known if m.summaries and m.fingerprint != fingerprint)
+        return keys & {Candidate(m.spec, m.decomposition).key for m in found}
+
+    def _say_stale(self, stale: set[str]) -> None:
+        if stale:
+            self.reporter.message(
+                f"{len(stale)} candidates were measured on this device with other software; "
+                "profile --refresh measures them again"
+            )
 
     def sessions_done(self, keys: Sequence[str]) -> dict[str, int]:
         """Sessions each candidate has; one that failed is not tried again by itself."""
@@ -175,15 +200,21 @@ class Profiling:
         self, wanted: dict[LayerSpec, tuple[Candidate, ...]], done: dict[str, int]
     ) -> list[LayerTask]:
         """Candidates of a layer that have had equally many sessions make a task."""
-        from ..profiler.sweep import LayerTask
-
         tasks = []
         for spec, candidates in wanted.items():
             for sessions in range(self.effort.preparations):
                 left = [c.decomposition for c in candidates if done.get(c.key, 0) == sessions]
                 if left:
-                    tasks.append(LayerTask(spec, tuple(left), sessions, self.weight(spec)))
+                    tasks.append(self.task(spec, left, sessions))
         return tasks
+
+    def task(self, spec: LayerSpec, left: Sequence[Decomposition], sessions: int) -> LayerTask:
+        """A network's first layer is trained without the gradient of its input."""
+        from ..profiler.sweep import LayerTask
+
+        specs = [use.spec for use in self.setting.network.layers]
+        is_first = specs[0] == spec and specs.count(spec) == 1
+        return LayerTask(spec, tuple(left), sessions, self.weight(spec), not is_first)
 
     def weight(self, spec: LayerSpec) -> float:
         """What the network computes in such layers: a stand-in for the time it spends there."""
@@ -202,8 +233,9 @@ class Profiling:
         from ..profiler.bench import ChildBench
         from ..profiler.sweep import planned_sessions, sweep
 
-        setting, left = self.setting, self.time_left_s
-        if left is not None and left <= 0:
+        setting, tasks = self.setting, self._compiled(tasks)
+        left = self.time_left_s
+        if not tasks or (left is not None and left <= 0):
             return
         effort = replace(effort, max_time_s=left)
         self.tally.plan(planned_sessions(tasks, effort))
@@ -213,6 +245,22 @@ class Profiling:
             events = sweep(tasks, bench, effort, self.seed, further=further)
             with closing(events):
                 self._keep(events)
+
+    def _compiled(self, tasks: list[LayerTask]) -> list[LayerTask]:
+        """Those that can be measured now. Compiling gets at most half of the time; what it
+        does not reach is left for another run."""
+        from ..profiler.ahead import compile_tasks
+
+        setting, left = self.setting, self.time_left_s
+        budget = None if left is None else max(left, 0.0) * COMPILING_SHARE
+        found = compile_tasks(setting.backend, tasks, setting.policy, budget)
+        for candidate, failure in found.failures:
+            self.store.add_failure(*self.where, candidate, failure)
+            self.tally.timed.add(candidate.key)
+            self.reporter.message(_failed(candidate, failure))
+        if found.left:
+            self.reporter.message(f"no time to compile {found.left} candidates: run again")
+        return found.tasks
 
     def _keep(self, events: Iterator[SessionEvent]) -> None:
         """Commit each event as it comes."""
@@ -244,7 +292,7 @@ class Profiling:
                     self.reporter.progress(*tally.progress())
 
     def _document(
-        self, wanted: dict[LayerSpec, tuple[Candidate, ...]], asked: set[str]
+        self, wanted: dict[LayerSpec, tuple[Candidate, ...]], asked: set[str], stale: set[str]
     ) -> documents.Profile:
         """The candidates are what was wanted and what a search has measured on its way."""
         from .tables import document_of, measured
@@ -254,7 +302,8 @@ class Profiling:
         everything = keys | asked | self.explored
         table = document_of(measured(self.store, setting))
         done = self.sessions_done(sorted(keys))
-        left = {key for key in keys if done.get(key, 0) < self.effort.preparations}
+        preparations = self.effort.preparations
+        left = {key for key in keys - stale if done.get(key, 0) < preparations}
         return documents.Profile(
             model=setting.model,
             device=documents.Fingerprint.of(setting.fingerprint),
@@ -263,6 +312,7 @@ class Profiling:
             candidates=len(everything),
             measured=len(asked - left),
             already_measured=len(everything - asked),
+            stale=len(stale),
             samples=self.samples,
             verdicts=dict(Counter(row.verdict for row in table.rows)),
             failures=table.failures,

@@ -57,9 +57,12 @@ def make_setting(
     threads: int = 1,
     phase: str = "inference",
     dtype: str = "float32",
+    execution: str = "eager",
+    numeric_mode: str = "default",
 ) -> Setting:
     """Check everything that can be checked cheaply, then load the network.
 
+    `execution` "eager" and `numeric_mode` "default" leave it to the backend and its options.
     Raises `UsageError` (or a child of it) with one sentence.
     """
     if threads < 1:
@@ -69,7 +72,13 @@ def make_setting(
     if phase not in ("inference", "training"):
         raise UsageError(f"--phase is inference or training, not {phase!r}")
     device = usable_backend(backend)
-    wanted = MeasurementPolicy(phase=phase, threads=threads, dtype=dtype)  # type: ignore[arg-type]
+    wanted = MeasurementPolicy(
+        phase=phase,  # type: ignore[arg-type]
+        threads=threads,
+        dtype=dtype,
+        execution=execution,
+        numeric_mode=numeric_mode,
+    )
     device.resolve_policy(wanted)
     network = load(
         model, example_input=example_input, weights=weights, input_shape=input_shape, batch=batch

@@ -52,7 +52,8 @@ def verify(
         example_input=example_input,
         weights=weights,
         input_shape=document.model.input_shape,
-        threads=threads if threads is not None else document.policies[0]["threads"],
+        threads=threads if threads is not None else max(document.policies[0]["threads"], 1),
+        **_numerics(document, backend),
     )
     reason = can_time(setting)
     if reason:
@@ -80,6 +81,13 @@ def verify(
     _note(document, plan, result)
     _require_agreement(document, result)
     return result
+
+
+def _numerics(plan: documents.Plan, backend: str | None) -> dict[str, Any]:
+    """dtype, execution and numeric mode as the plan's layers were timed; the last two mean
+    something on the plan's own backend only."""
+    names = ["dtype"] if backend else ["dtype", "execution", "numeric_mode"]
+    return {name: plan.policies[0][name] for name in names if name in plan.policies[0]}
 
 
 def _decisions_json(document: documents.Plan) -> dict[str, Any]:

@@ -9,7 +9,12 @@ import pytest
 
 from rankwise.backends import registry
 from rankwise.backends.fake import FakeBackend
-from rankwise.backends.registry import backend_names, open_backend
+from rankwise.backends.registry import (
+    backend_names,
+    family_of,
+    found_in_family,
+    open_backend,
+)
 from rankwise.errors import BackendError
 
 
@@ -30,7 +35,7 @@ def announce(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
     monkeypatch.setattr(registry, "entry_points", found)
 
 
-@pytest.mark.parametrize("name", registry.BUILT_IN)
+@pytest.mark.parametrize("name", [*registry.BUILT_IN, *registry.OF_FAMILIES])
 def test_built_in_ones_open_without_metadata(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     announce(monkeypatch)
     assert name in backend_names()
@@ -38,7 +43,9 @@ def test_built_in_ones_open_without_metadata(name: str, monkeypatch: pytest.Monk
 
 
 def test_metadata_names_the_same_classes() -> None:
-    for point in entry_points(group=registry.GROUP):
+    points = [p for p in entry_points(group=registry.GROUP) if p.dist and p.dist.name == "rankwise"]
+    assert {point.name for point in points} == set(registry.BUILT_IN)
+    for point in points:
         module, _, attribute = point.value.rpartition(":")
         assert registry.BUILT_IN[point.name] == f"{module.rpartition('.')[2]}:{attribute}"
 
@@ -56,7 +63,13 @@ def test_options_reach_the_backend() -> None:
         ("abacus", ["abacus", "fake", "onnxruntime-cpu", "torch-cpu"]),
         ("", ["unknown", "fake"]),
         ("fake:colour=red", ["colour", "step, launch_us"]),
-        ("torch-cpu:threads=2", ["threads", "takes no options"]),
+        ("openvino-cpu:threads=2", ["threads", "takes no options"]),
+        ("torch-cpu:execution=graph", ["torch-cpu", "'graph'", "eager, compiled"]),
+        ("torch-cuda:device=first", ["device", "'first'"]),
+        ("torch-cuda:numeric=fp8", ["ieee or tf32", "'fp8'"]),
+        ("torch-cuda:execution=eager+magic", ["'magic'", "channels_last"]),
+        ("onnxruntime-cuda:cpu_nodes=maybe", ["refused or allowed", "'maybe'"]),
+        ("onnxruntime-abacus", ["onnxruntime-abacus", "onnxruntime-cpu"]),
         ("fake:step", ["step=16", "'step'"]),
         ("fake:=3", ["step=16"]),
         ("fake:step=many", ["step", "'many'"]),
@@ -72,7 +85,7 @@ def test_one_sentence_for_what_cannot_be_opened(text: str, words: list[str]) -> 
 def test_backends_of_other_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     announce(monkeypatch, foreign=f"{__name__}:Foreign")
     monkeypatch.setitem(sys.modules, __name__, sys.modules[Foreign.__module__])
-    assert backend_names() == sorted([*registry.BUILT_IN, "foreign"])
+    assert backend_names() == sorted([*registry.BUILT_IN, *registry.OF_FAMILIES, "foreign"])
     backend = open_backend("foreign:anything=1")
     assert isinstance(backend, Foreign) and backend.options == {"anything": "1"}
 
@@ -85,10 +98,29 @@ def test_a_backend_that_cannot_be_imported(value: str, monkeypatch: pytest.Monke
 
 
 def test_a_built_in_one_whose_library_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "rankwise.backends.onnxruntime_cpu", raising=False)
+    monkeypatch.delitem(sys.modules, "rankwise.backends.onnxruntime_providers", raising=False)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(BackendError, match=r"'onnxruntime-cpu' cannot be imported: .*onnxruntime"):
         open_backend("onnxruntime-cpu")
+
+
+def test_families_share_libraries() -> None:
+    assert family_of("torch-cuda") == family_of("torch-cpu") == "torch"
+    assert family_of("onnxruntime-anything") == "onnxruntime"
+    assert family_of("their-own") == "their-own"
+
+
+def test_a_family_lists_what_its_runtime_has() -> None:
+    assert "onnxruntime-cpu" in found_in_family("onnxruntime")
+    assert found_in_family("torch") == []
+
+
+def test_a_provider_without_a_line_in_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = ["AbacusExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: found)
+    assert found_in_family("onnxruntime") == ["onnxruntime-abacus", "onnxruntime-cpu"]
+    backend = open_backend("onnxruntime-abacus")
+    assert backend.name == "onnxruntime-abacus" and backend.probe() == ""
 
 
 def test_only_the_chosen_backend_is_imported() -> None:
@@ -96,7 +128,8 @@ def test_only_the_chosen_backend_is_imported() -> None:
 import json, sys
 from rankwise.backends.registry import backend_names, open_backend
 backend_names(), open_backend("fake").fingerprint()
-print(json.dumps([name for name in ("torch", "onnx", "onnxruntime") if name in sys.modules]))
+heavy = ("torch", "onnx", "onnxruntime", "openvino")
+print(json.dumps([name for name in heavy if name in sys.modules]))
 """
     done = subprocess.run(
         [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True, timeout=60

@@ -62,10 +62,10 @@ def test_fingerprint_names_the_version() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"phase": "training"}, {"context": "marginal"}, {"cache": "cold"}], ids=str
+    "change", [{"execution": "graph"}, {"context": "marginal"}, {"cache": "cold"}], ids=str
 )
 def test_what_is_not_done_yet(change: dict[str, str]) -> None:
-    with pytest.raises(BackendError, match="yet"):
+    with pytest.raises(BackendError, match="only"):
         TorchCpuBackend().resolve_policy(MeasurementPolicy(**change))
 
 
@@ -85,6 +85,18 @@ def test_a_module_keeps_its_mode() -> None:
     runner.compute([np.ones((2, 3), np.float32)])
     runner.close()
     assert [part.training for part in module.modules()] == [True, True, False]
+
+
+def test_a_module_keeps_its_dtype_and_layout() -> None:
+    """What the policy does not ask to change is timed as its owner made it."""
+    module = nn.Conv2d(3, 4, 3).to(torch.float64).to(memory_format=torch.channels_last)
+    layout = module.weight.stride()
+    workload = ModuleWorkload("m", module, (2, 3, 8, 8))
+    with pytest.raises(MeasurementError):  # the input is float32
+        TorchCpuBackend().prepare(workload, MeasurementPolicy()).run(1)
+    half = MeasurementPolicy(execution="eager+channels_last")
+    assert TorchCpuBackend().prepare(workload, half).run(1)["host"] > 0
+    assert module.weight.dtype == torch.float64 and module.weight.stride() == layout
 
 
 @pytest.mark.usefixtures("one_thread")

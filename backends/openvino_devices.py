@@ -1,0 +1,206 @@
+"""OpenVINO: the processor, and every other device that its runtime lists.
+
+The package `openvino` is in the extra of that name, and is only imported when it is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache, partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BackendError, MeasurementError
+from ..records import DeviceFingerprint, MeasurementPolicy
+from .base import Arrays, ChainWorkload, FileWorkload, Workload, random_input
+from .clocks import HostClock
+from .host import cpu_hardware, host_circumstances
+from .limits import INFERENCE_ONLY, one_line, require_counts, require_dtype, require_supported
+from .network_file import require_one_input
+from .onnx_dtypes import chain_in
+
+if TYPE_CHECKING:
+    import openvino
+
+NAMES = ("CPU", "GPU", "NPU")
+"""Devices that have a backend of their own; others that the runtime lists have one, too."""
+HINTS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
+CAPABILITIES = {"float32": "FP32", "float16": "FP16", "bfloat16": "BF16"}
+ALLOWED = {**INFERENCE_ONLY, "numeric_mode": ("default",), "execution": ("eager", "graph")}
+
+
+@lru_cache
+def _core() -> openvino.Core:
+    """One for the process: it holds the plugins that it has loaded."""
+    import openvino
+
+    return openvino.Core()
+
+
+def found_names() -> list[str]:
+    """Backends of the devices that the runtime lists (`GPU.1` is `openvino-gpu.1`)."""
+    if find_spec("openvino") is None:
+        return []
+    return [f"openvino-{name.lower()}" for name in _core().available_devices]
+
+
+def named(slug: str) -> Callable[..., OpenVinoBackend]:
+    """What opens `openvino-<slug>`: `cpu`, `gpu`, `gpu.1`, `npu` ..."""
+    return partial(OpenVinoBackend, slug.upper())
+
+
+class OpenVinoBackend:
+    """Runs ONNX models: chains built with `onnx.helper`, and network files.
+
+    Precision is given to the runtime, which converts weights by itself. Left alone it would
+    compute float32 networks in bfloat16 on processors that have it; so float32 is asked for.
+    """
+
+    accepts: tuple[type, ...] = (ChainWorkload, FileWorkload)
+
+    def __init__(self, device: str) -> None:
+        self.name, self.device = f"openvino-{device.lower()}", device
+        self.has_threads = device == "CPU"
+
+    def probe(self) -> str:
+        if find_spec("openvino") is None:
+            return "the package openvino is missing: pip install 'rankwise[openvino]'"
+        try:
+            found = _core().available_devices
+        except Exception as error:  # a plugin that cannot be loaded
+            return f"OpenVINO does not start: {one_line(error)}"
+        numbered = (name.partition(".")[0] for name in found)
+        if self.device not in (*found, *numbered):
+            return f"OpenVINO lists no {self.device} here, only {', '.join(found) or 'nothing'}"
+        return ""
+
+    def fingerprint(self) -> DeviceFingerprint:
+        import openvino
+
+        hardware = cpu_hardware()
+        if not self.has_threads:
+            hardware = {"host_chip": hardware["chip"], "chip": self._property("FULL_DEVICE_NAME")}
+            for name in ("GPU_DEVICE_TOTAL_MEM_SIZE", "GPU_EXECUTION_UNITS_COUNT"):
+                hardware[name.lower()] = self._property(name)
+        software = {"openvino": openvino.get_version()}
+        return DeviceFingerprint.of(self.name, hardware, software)
+
+    def _property(self, name: str) -> str:
+        try:
+            return str(_core().get_property(self.device, name)) or "unknown"
+        except Exception:  # not every plugin has every property
+            return "unknown"
+
+    def circumstances(self) -> dict[str, str]:
+        return host_circumstances()
+
+    def resolve_policy(self, policy: MeasurementPolicy) -> MeasurementPolicy:
+        threads = policy.threads if self.has_threads else min(policy.threads, 0)
+        require_dtype(self.name, policy.dtype, self._dtypes())
+        require_supported(self.name, replace(policy, threads=1), ALLOWED)
+        require_counts(replace(policy, threads=threads), int(self.has_threads))
+        return replace(policy, threads=threads, execution="graph")
+
+    def _dtypes(self) -> Mapping[str, str]:
+        """What a device cannot do it replaces quietly (float16 by bfloat16): so it is asked."""
+        if self.probe():
+            return dict.fromkeys(HINTS, "")
+        able = _core().get_property(self.device, "OPTIMIZATION_CAPABILITIES")
+        missing = f"OpenVINO's {self.device} lists {', '.join(sorted(able))} only"
+        return {dtype: "" if CAPABILITIES[dtype] in able else missing for dtype in HINTS}
+
+    def rank_quantum(self, policy: MeasurementPolicy) -> int:
+        """Channels come in blocks of 16 (AVX-512; the sub-groups of Intel's GPUs)."""
+        return 16
+
+    def prepare(self, workload: Workload, policy: MeasurementPolicy) -> OpenVinoRunner:
+        if isinstance(workload, ChainWorkload):
+            made = chain_in(workload.chain, "float32", policy.batch).SerializeToString()
+            return self._runner(made, (policy.batch, *workload.chain.input_shape), policy)
+        if isinstance(workload, FileWorkload):
+            if not workload.path.is_file():
+                raise MeasurementError(f"there is no file {workload.path.name}", "prepare")
+            return self._runner(workload.path, workload.input_shape, policy)
+        raise BackendError(f"{self.name} runs ONNX, not a {type(workload).__name__}")
+
+    def _runner(
+        self, source: Any, input_shape: Sequence[int], policy: MeasurementPolicy
+    ) -> OpenVinoRunner:
+        try:
+            model = _core().read_model(source)
+            require_one_input([port.any_name for port in model.inputs])
+            if not model.inputs[0].partial_shape.compatible(_partial(input_shape)):
+                said = model.inputs[0].partial_shape
+                raise MeasurementError(f"{list(input_shape)} does not fit {said}", "prepare")
+            model.reshape(list(input_shape))
+            compiled = _core().compile_model(model, self.device, self._config(policy))
+            return OpenVinoRunner(compiled, input_shape)
+        except MeasurementError:
+            raise
+        except Exception as error:  # OpenVINO raises plain RuntimeError
+            raise MeasurementError(f"OpenVINO refused it: {one_line(error)}", "prepare") from error
+
+    def _config(self, policy: MeasurementPolicy) -> dict[str, Any]:
+        common: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": HINTS[policy.dtype],
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": "1",
+        }
+        if self.has_threads:
+            # Pinning would change the affinity of threads that outlive the runner.
+            common |= {"INFERENCE_NUM_THREADS": policy.threads, "ENABLE_CPU_PINNING": False}
+        return common
+
+
+def _partial(shape: Sequence[int]) -> Any:
+    import openvino
+
+    return openvino.PartialShape(list(shape))
+
+
+class OpenVinoRunner:
+    """A compiled model and its one request; tensors are set once, so nothing is copied."""
+
+    def __init__(self, compiled: openvino.CompiledModel, input_shape: Sequence[int]) -> None:
+        import openvino
+
+        self._compiled: openvino.CompiledModel | None = compiled
+        dtype = compiled.input(0).element_type.to_dtype()
+        self._image = random_input(input_shape).astype(dtype)
+        self._request = compiled.create_infer_request()
+        self._request.set_input_tensor(openvino.Tensor(self._image, shared_memory=True))
+        self._request.infer()
+
+    def run(self, loops: int) -> Mapping[str, float]:
+        self._open()
+        try:
+            return HostClock().time(self._execute, loops)
+        except Exception as error:
+            raise MeasurementError(f"OpenVINO failed: {one_line(error)}", "run") from error
+
+    def _execute(self) -> None:
+        """Without arguments `infer` would collect outputs into a dictionary of arrays."""
+        self._request.start_async()
+        self._request.wait()
+
+    def compute(self, inputs: Sequence[NDArray[Any]]) -> Arrays:
+        compiled = self._open()
+        try:
+            request = compiled.create_infer_request()
+            request.infer([inputs[0].astype(self._image.dtype)])
+            found = [request.get_output_tensor(i).data for i in range(len(compiled.outputs))]
+            return [np.array(output) for output in found]
+        except Exception as error:
+            raise MeasurementError(f"OpenVINO failed: {one_line(error)}", "run") from error
+
+    def close(self) -> None:
+        self._request = self._compiled = None
+
+    def _open(self) -> openvino.CompiledModel:
+        if self._compiled is None:
+            raise MeasurementError("the runner is closed", "run")
+        return self._compiled

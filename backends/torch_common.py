@@ -1,0 +1,322 @@
+"""What all torch backends share. A `TorchDevice` has what one type of device has of its own."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
+from typing import Any, Protocol
+
+import torch
+from numpy.typing import NDArray
+
+from ..errors import BackendError, MeasurementError
+from ..ops.chain import Chain, random_weights
+from ..ops.torch_writer import to_torch
+from ..records import DeviceFingerprint, MeasurementPolicy
+from .base import Arrays, ChainWorkload, ModuleWorkload, Workload, random_input
+from .clocks import Clock, Step
+from .limits import one_line, require_counts, require_dtype, require_supported
+from .modules import compute, evaluating
+from .torch_execution import Execution, compiled, laid_out, nothing_compiles
+from .torch_steps import ForwardStep, TrainingStep, freeze_links, freeze_named, require_frozen
+
+COMPILE_WARM_UPS = 2
+"""Executions in which `torch.compile` compiles: the forward pass, and a first backward one."""
+
+DeviceLost = getattr(torch, "AcceleratorError", ())
+"""What torch raises when a kernel has taken the device's context with it."""
+
+
+class TorchDevice(Protocol):
+    """One of torch's device types: data and small functions, no state of a workload."""
+
+    name: str
+    """The backend's."""
+    ways: tuple[str, ...]
+    switches: tuple[str, ...]
+    """Of execution; see `torch_execution`."""
+    numeric_modes: tuple[str, ...]
+    """The first one is what `default` means."""
+    caches: tuple[str, ...]
+    has_threads: bool
+    warm_ups: int
+    """Untimed executions before the first timing: kernels are chosen, loaded or compiled."""
+    quantum: int
+
+    def place(self) -> torch.device: ...
+
+    def absent(self) -> str:
+        """Why this device cannot be used here; empty if it can."""
+        ...
+
+    def hardware(self) -> dict[str, str]: ...
+    def software(self) -> dict[str, str]: ...
+    def circumstances(self) -> dict[str, str]: ...
+
+    def dtypes(self) -> Mapping[str, str]:
+        """dtype -> empty, or the reason why this device cannot compute in it."""
+        ...
+
+    def clock(self) -> Clock: ...
+
+    def surroundings(self, policy: MeasurementPolicy) -> AbstractContextManager[object]:
+        """Threads and numeric switches as the policy wants them; afterwards as they were."""
+        ...
+
+    def clear_cache(self) -> Step:
+        """What empties the device's cache (only where `caches` has `cold`)."""
+        ...
+
+    def captured(self, step: Step, between: Step | None) -> Step:
+        """The step as a graph that is replayed (only where `ways` has `graph`)."""
+        ...
+
+
+class TorchBackend:
+    """Runs chains as `nn.Sequential`, and modules of this process, on one type of device.
+
+    `execution` and `numeric_mode` are what a policy that leaves them open (`eager`, `default`)
+    is resolved to.
+    """
+
+    accepts: tuple[type, ...] = (ChainWorkload, ModuleWorkload)
+
+    def __init__(
+        self, device: TorchDevice, execution: Execution | None = None, numeric_mode: str = ""
+    ) -> None:
+        self.name, self.device = device.name, device
+        self._execution = execution or Execution()
+        self._numeric_mode = numeric_mode or device.numeric_modes[0]
+        try:
+            self._execution.require(self.name, device.ways, device.switches)
+        except BackendError as error:
+            raise ValueError(str(error)) from None
+
+    def probe(self) -> str:
+        try:
+            return self.device.absent()
+        except Exception as error:  # a broken driver may raise anything
+            return one_line(error)
+
+    def fingerprint(self) -> DeviceFingerprint:
+        software = {"torch": torch.__version__, **self.device.software()}
+        return DeviceFingerprint.of(self.name, self.device.hardware(), software)
+
+    def circumstances(self) -> dict[str, str]:
+        return self.device.circumstances()
+
+    def resolve_policy(self, policy: MeasurementPolicy) -> MeasurementPolicy:
+        device = self.device
+        policy = replace(
+            policy,
+            execution=str(self._resolved_execution(policy.execution)),
+            numeric_mode=self._resolved_numeric_mode(policy),
+            threads=policy.threads if device.has_threads else min(policy.threads, 0),
+        )
+        allowed = {
+            "phase": ("inference", "training"),
+            "context": ("isolated", "in_network"),
+            "cache": device.caches,
+        }
+        require_dtype(self.name, policy.dtype, device.dtypes())
+        require_supported(self.name, replace(policy, threads=1), allowed)
+        require_counts(policy, least_threads=int(device.has_threads))
+        require_frozen(self.name, policy.phase, policy.context, policy.frozen)
+        return policy
+
+    def _resolved_execution(self, text: str) -> Execution:
+        asked = self._execution if text == "eager" else Execution.of(text)
+        asked.require(self.name, self.device.ways, self.device.switches)
+        return asked
+
+    def _resolved_numeric_mode(self, policy: MeasurementPolicy) -> str:
+        """How float32 is multiplied; halves have one way only."""
+        modes = self.device.numeric_modes if policy.dtype == "float32" else ("default",)
+        usual = self._numeric_mode if self._numeric_mode in modes else modes[0]
+        asked = usual if policy.numeric_mode == "default" else policy.numeric_mode
+        if asked not in modes:
+            raise BackendError(
+                f"{self.name} does not do numeric mode {asked!r} in {policy.dtype}, "
+                f"only {', '.join(modes)}"
+            )
+        return asked
+
+    def rank_quantum(self, policy: MeasurementPolicy) -> int:
+        return self.device.quantum
+
+    def prepare(self, workload: Workload, policy: MeasurementPolicy) -> TorchRunner:
+        if isinstance(workload, ChainWorkload):
+            return self._chain(workload.chain, workload.input_gradient, policy)
+        if isinstance(workload, ModuleWorkload):
+            return self._module(workload, policy)
+        raise BackendError(f"{self.name} runs torch modules, not a {type(workload).__name__}")
+
+    def _chain(self, chain: Chain, input_gradient: bool, policy: MeasurementPolicy) -> TorchRunner:
+        with torch.random.fork_rng(devices=[]):  # modules draw their first weights from it
+            module = to_torch(chain, random_weights(chain))
+        module = self._placed(module, policy)
+        trained = freeze_links(module, policy.frozen) if policy.phase == "training" else []
+        shape = (policy.batch, *chain.input_shape)
+        return TorchRunner(self.device, policy, module, shape, trained, input_gradient, whole=True)
+
+    def _module(self, workload: ModuleWorkload, policy: MeasurementPolicy) -> TorchRunner:
+        """A user's module stays as it is: whatever has to change it works on a copy."""
+        module, trained = workload.module, []
+        if self._changes(policy):
+            module = self._placed(_copied(module), policy)
+        if policy.phase == "training":
+            trained = freeze_named(module, policy.frozen)
+        return TorchRunner(self.device, policy, module, workload.input_shape, trained, False)
+
+    def _placed(self, module: Any, policy: MeasurementPolicy) -> Any:
+        """On the device, in the policy's dtype and layout. Changes the module, which is ours."""
+        if policy.phase == "training":
+            module.train()
+        layout = Execution.of(policy.execution).memory_format
+        with _failing("prepare"):
+            moved = module.to(self.device.place(), getattr(torch, policy.dtype))
+            return moved.to(memory_format=layout)
+
+    def _changes(self, policy: MeasurementPolicy) -> bool:
+        plain = policy.dtype == "float32" and self.device.place().type == "cpu"
+        contiguous = Execution.of(policy.execution).memory_format is torch.contiguous_format
+        return not (plain and contiguous and policy.phase == "inference")
+
+
+def _copied(module: Any) -> Any:
+    try:
+        return copy.deepcopy(module)
+    except Exception as error:  # a user's module may hold anything
+        reason = f"the module cannot be copied: {one_line(error)}"
+        raise MeasurementError(reason, "prepare") from error
+
+
+class TorchRunner:
+    """A module that is on its device, its input and its step.
+
+    Eager on the processor, nothing runs before the first `run`; elsewhere, and when compiled
+    or captured, warm-ups belong to preparing.
+    """
+
+    def __init__(
+        self,
+        device: TorchDevice,
+        policy: MeasurementPolicy,
+        module: torch.nn.Module,
+        shape: Sequence[int],
+        trained: Sequence[torch.nn.Parameter],
+        input_gradient: bool,
+        whole: bool = False,
+    ) -> None:
+        self._device, self._policy = device, policy
+        self._way = Execution.of(policy.execution)
+        self._module: torch.nn.Module | None = module
+        with _failing("prepare"), device.surroundings(policy):
+            image = self._placed(torch.from_numpy(random_input(shape)))
+            self._forward: Callable[..., Any] = (
+                compiled(module, whole) if self._way.way == "compiled" else module
+            )
+            self._make_step(image, trained, input_gradient)
+            self._warm_up()
+
+    def _placed(self, tensor: torch.Tensor) -> torch.Tensor:
+        moved = tensor.to(self._device.place(), getattr(torch, self._policy.dtype))
+        return laid_out(moved, self._way.memory_format)
+
+    def _make_step(
+        self, image: torch.Tensor, trained: Sequence[torch.nn.Parameter], input_gradient: bool
+    ) -> None:
+        step: ForwardStep | TrainingStep = ForwardStep(self._forward, image)
+        if self._policy.phase == "training":
+            step = TrainingStep(self._forward, image, trained, input_gradient)
+        self._step: Step | None = step
+        self._captured_from: Step | None = None
+        self._between = step.between
+
+    def _warm_up(self) -> None:
+        least = COMPILE_WARM_UPS if self._way.way == "compiled" else 0
+        with self._mode():
+            for _ in range(max(self._device.warm_ups, least)):
+                self._once()
+            if self._way.way == "graph":
+                # a replayed graph reads and writes the tensors of the step that it came from
+                self._captured_from = self._open_step()
+                self._step = self._device.captured(self._captured_from, self._between)
+                self._between = None  # a replayed graph writes gradients afresh
+        if self._policy.cache == "cold":
+            self._between = _both(self._between, self._device.clear_cache())
+
+    def _once(self) -> None:
+        if self._between is not None:
+            self._between()
+        self._open_step()()
+
+    def _mode(self) -> AbstractContextManager[object]:
+        """Of the module and of autograd; a module that is trained is a copy of ours."""
+        stack = ExitStack()
+        if self._policy.phase == "training":
+            stack.enter_context(torch.enable_grad())
+        else:
+            stack.enter_context(evaluating(self._open()))
+            stack.enter_context(torch.inference_mode())
+        return stack
+
+    def run(self, loops: int) -> Mapping[str, float]:
+        step, between = self._open_step(), self._between
+        with _failing("run"), self._device.surroundings(self._policy), self._mode():
+            if self._way.way == "compiled":
+                with nothing_compiles():
+                    return self._device.clock().time(step, loops, between)
+            return self._device.clock().time(step, loops, between)
+
+    def compute(self, inputs: Sequence[NDArray[Any]]) -> Arrays:
+        with self._device.surroundings(self._policy):
+            return compute(self._open(), inputs, self._forward, self._placed)
+
+    def close(self) -> None:
+        self._module = self._step = self._captured_from = self._between = None
+        self._forward = _closed
+
+    def _open(self) -> torch.nn.Module:
+        if self._module is None:
+            raise MeasurementError("the runner is closed", "run")
+        return self._module
+
+    def _open_step(self) -> Step:
+        if self._step is None:
+            raise MeasurementError("the runner is closed", "run")
+        return self._step
+
+
+def _closed(*_: Any) -> Any:
+    raise MeasurementError("the runner is closed", "run")
+
+
+def _both(first: Step | None, second: Step) -> Step:
+    if first is None:
+        return second
+
+    def both() -> None:
+        first()
+        second()
+
+    return both
+
+
+class _failing:
+    """Whatever torch or a user's module raises becomes a `MeasurementError` of this stage; a
+    device that is lost becomes stage `crash`."""
+
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, MeasurementError):
+            lost = bool(DeviceLost) and isinstance(error, DeviceLost)
+            stage = "crash" if lost else self._stage
+            raise MeasurementError(f"torch failed: {one_line(error)}", stage) from error

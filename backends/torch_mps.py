@@ -1,0 +1,70 @@
+"""PyTorch on Apple's GPUs (Metal): timed by its events. It has not been run on a device yet."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from ..errors import BackendError
+from ..records import MeasurementPolicy
+from .clocks import Clock, EventClock, Step
+from .host import cpu_hardware, host_circumstances
+from .torch_common import TorchBackend
+from .torch_execution import CHANNELS_LAST, Execution
+
+
+class MpsDevice:
+    """The one `TorchDevice` that a Mac has beside its processor."""
+
+    name = "torch-mps"
+    ways: tuple[str, ...] = ("eager",)
+    switches: tuple[str, ...] = (CHANNELS_LAST,)
+    numeric_modes: tuple[str, ...] = ("default",)
+    caches: tuple[str, ...] = ("hot",)
+    has_threads = False
+    warm_ups = 5
+    quantum = 8
+    """Metal's SIMD-group matrices are 8x8."""
+
+    def place(self) -> torch.device:
+        return torch.device("mps")
+
+    def absent(self) -> str:
+        if not torch.backends.mps.is_built():
+            return "this torch is built without Metal"
+        return "" if torch.backends.mps.is_available() else "there is no Metal device"
+
+    def hardware(self) -> dict[str, str]:
+        """The GPU is part of the chip, and memory is shared."""
+        return cpu_hardware()
+
+    def software(self) -> dict[str, str]:
+        return {"macos": platform.mac_ver()[0]}
+
+    def circumstances(self) -> dict[str, str]:
+        return host_circumstances()
+
+    def dtypes(self) -> Mapping[str, str]:
+        return {"float32": "", "float16": "", "bfloat16": ""}
+
+    def clock(self) -> Clock:
+        return EventClock(lambda: torch.mps.Event(enable_timing=True), torch.mps.synchronize)
+
+    def surroundings(self, policy: MeasurementPolicy) -> AbstractContextManager[object]:
+        return nullcontext()
+
+    def clear_cache(self) -> Step:
+        raise BackendError("torch-mps does not clear caches")
+
+    def captured(self, step: Step, between: Step | None) -> Step:
+        raise BackendError("torch-mps does not capture graphs")
+
+
+class TorchMpsBackend(TorchBackend):
+    """Option: `execution` (`eager+channels_last`)."""
+
+    def __init__(self, execution: str = "eager") -> None:
+        super().__init__(MpsDevice(), Execution.of(execution))

@@ -1,0 +1,95 @@
+"""Facts about NVIDIA GPUs, asked of a library that stands in for NVML."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from rankwise.backends import nvidia
+from rankwise.backends.onnxruntime_providers import PROVIDERS, OnnxRuntimeBackend
+
+
+class Nvml:
+    """As much of `pynvml` as is used; counts how often it is opened and closed."""
+
+    NVML_CLOCK_SM = NVML_TEMPERATURE_GPU = 0
+
+    def __init__(self) -> None:
+        self.open = 0
+
+    def nvmlInit(self) -> None:
+        self.open += 1
+
+    def nvmlShutdown(self) -> None:
+        self.open -= 1
+
+    def __getattr__(self, name: str) -> Any:
+        assert self.open == 1, f"{name} before nvmlInit"
+        answers: dict[str, Any] = {
+            "nvmlDeviceGetCount": 2,
+            "nvmlDeviceGetHandleByIndex": "handle",
+            "nvmlDeviceGetName": b"NVIDIA H100 80GB HBM3",
+            "nvmlDeviceGetMemoryInfo": SimpleNamespace(total=80 * 2**30 - 10**8),
+            "nvmlDeviceGetCudaComputeCapability": (9, 0),
+            "nvmlSystemGetDriverVersion": "580.95.05",
+            "nvmlDeviceGetClockInfo": 1980,
+            "nvmlDeviceGetTemperature": 41,
+            "nvmlDeviceGetUtilizationRates": SimpleNamespace(gpu=7),
+        }
+        if name not in answers:
+            raise RuntimeError("Not Supported")
+        return lambda *arguments: answers[name]
+
+
+@pytest.fixture
+def nvml(monkeypatch: pytest.MonkeyPatch) -> Nvml:
+    found = Nvml()
+    monkeypatch.setitem(sys.modules, "pynvml", found)  # type: ignore[arg-type]
+    return found
+
+
+def test_facts(nvml: Nvml) -> None:
+    assert nvidia.gpu_hardware(0) == {
+        "chip": "NVIDIA H100 80GB HBM3",
+        "memory_gib": "80",
+        "isa": "sm_90",
+    }
+    assert nvidia.driver_version() == "580.95.05"
+    assert nvml.open == 0
+
+
+def test_circumstances_are_those_that_it_tells(nvml: Nvml) -> None:
+    """This one does not tell its power."""
+    assert nvidia.gpu_circumstances(0) == {
+        "gpu_mhz": "1980",
+        "gpu_celsius": "41",
+        "gpu_load": "7",
+    }
+
+
+def test_which_gpus_there_are(nvml: Nvml) -> None:
+    assert nvidia.absent(1) == ""
+    assert nvidia.absent(2) == "there is no GPU 2, only 2"
+
+
+def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert "pip install 'rankwise[cuda]'" in nvidia.absent(0)
+    assert nvidia.driver_version() == "unknown" and nvidia.gpu_circumstances(0) == {}
+
+
+def test_without_a_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_driver() -> None:
+        raise OSError("NVML Shared Library Not Found")
+
+    monkeypatch.setitem(sys.modules, "pynvml", SimpleNamespace(nvmlInit=no_driver))  # type: ignore[arg-type]
+    assert nvidia.absent(0) == "no NVIDIA driver answers: NVML Shared Library Not Found"
+
+
+def test_a_gpu_behind_onnx_runtime_is_told_apart(nvml: Nvml) -> None:
+    found = OnnxRuntimeBackend(PROVIDERS["cuda"]).fingerprint()
+    assert dict(found.hardware)["chip"] == "NVIDIA H100 80GB HBM3"
+    assert dict(found.software)["driver"] == "580.95.05"
