@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .curves import ErrorCurve
 from .factorizer import (
     Factorizer,
     applicable_kinds,
@@ -11,15 +12,21 @@ from .factorizer import (
     full_ranks,
     layer_error,
     lower,
+    moments_wanted,
+    vector_size,
 )
 from .kinds import KINDS, Kind
-from .moments import OutputMoments, default_shrinkage
+from .moments import Moments, OutputMoments, PatchMoments, Source, default_shrinkage
 
 __all__ = [
     "KINDS",
+    "ErrorCurve",
     "Factorizer",
     "Kind",
+    "Moments",
     "OutputMoments",
+    "PatchMoments",
+    "Source",
     "applicable_kinds",
     "default_shrinkage",
     "error_curve",
@@ -28,4 +35,6 @@ __all__ = [
     "full_ranks",
     "layer_error",
     "lower",
+    "moments_wanted",
+    "vector_size",
 ]

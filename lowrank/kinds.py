@@ -13,7 +13,7 @@ from ..errors import LayerError
 from ..ops.chain import Chain
 from ..records import Decomposition, LayerSpec
 from . import projection, shapes, tucker
-from .moments import OutputMoments
+from .moments import Moments, Source
 
 Ranks = tuple[int, ...]
 Float64 = NDArray[np.float64]
@@ -31,7 +31,7 @@ class Factorization(Protocol):
         ...
 
     def error(self, ranks: Ranks) -> float:
-        """Relative error in [0, 1] of exactly what `weights` gives."""
+        """Relative error of exactly what `weights` gives."""
         ...
 
     def estimate(self, ranks: Ranks) -> float:
@@ -39,7 +39,7 @@ class Factorization(Protocol):
         ...
 
 
-Factorize = Callable[[LayerSpec, Float64, OutputMoments | None, float | None], Factorization]
+Factorize = Callable[[LayerSpec, Float64, Moments | None, float | None], Factorization]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,13 @@ class Kind:
     """For each rank the matrix whose rank it limits."""
     factorize: Factorize
     """The weight taken apart: (spec, float64 weight, moments, shrinkage)."""
-    uses_moments: bool = False
-    """Whether output moments change the factors."""
+    moments: Source = ""
+    """Which moments the factors can be made from; empty: from the weights alone."""
+
+    @property
+    def uses_moments(self) -> bool:
+        """Whether moments change the factors."""
+        return bool(self.moments)
 
     def lower(self, spec: LayerSpec, decomposition: Decomposition) -> Chain:
         """The chain that replaces the layer; `LayerError` if the kind or ranks do not fit."""
@@ -103,7 +108,7 @@ class Unchanged:
 
 
 def _unchanged(
-    spec: LayerSpec, weight: Float64, moments: OutputMoments | None, shrinkage: float | None
+    spec: LayerSpec, weight: Float64, moments: Moments | None, shrinkage: float | None
 ) -> Unchanged:
     return Unchanged(weight)
 
@@ -128,7 +133,7 @@ _ALL = (
         shapes.projection_links,
         projection.output_unfolding,
         projection.project_output,
-        uses_moments=True,
+        moments="outputs",
     ),
     Kind(
         "channel_svd",
@@ -137,7 +142,7 @@ _ALL = (
         shapes.projection_links,
         projection.output_unfolding,
         projection.project_output,
-        uses_moments=True,
+        moments="outputs",
     ),
     Kind(
         "spatial_svd",
@@ -146,6 +151,7 @@ _ALL = (
         shapes.spatial_svd_links,
         projection.spatial_unfolding,
         projection.project_spatial,
+        moments="patches",
     ),
     Kind(
         "tucker2",
@@ -154,6 +160,7 @@ _ALL = (
         shapes.tucker2_links,
         tucker.channel_unfoldings,
         tucker.tucker2,
+        moments="patches",
     ),
 )
 

@@ -15,7 +15,7 @@ from ..records import Decomposition, LayerSpec
 from .algebra import singular_energies, tail_errors
 from .factorizer import error_curve, full_ranks, lower
 from .kinds import KINDS
-from .moments import OutputMoments
+from .moments import Moments
 from .vbmf import evbmf
 
 __all__ = [
@@ -87,7 +87,7 @@ def energy_ranks(
     kind: str,
     weight: NDArray[Any],
     threshold: float,
-    moments: OutputMoments | None = None,
+    moments: Moments | None = None,
 ) -> Ranks:
     """`energy_rank` for each rank of a kind: of the output where the kind uses moments and
     they are given, else of each unfolding of the weight."""

@@ -1,0 +1,60 @@
+"""What a layer loses under one kind, at every rank of a grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .kinds import Factorization, Ranks
+
+MOST_RANKS = 32
+"""Ranks along an axis where every one of them costs a factorisation."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ErrorCurve:
+    """`errors` has one axis for each rank; `axes` are the ranks along them, rising.
+
+    `estimated`: errors of factors before they are refined for their ranks.
+    """
+
+    axes: tuple[NDArray[np.int64], ...]
+    errors: NDArray[np.float64]
+    estimated: bool
+
+    def at(self, ranks: Ranks) -> float:
+        """The error at these ranks; between the grid's points, linearly between them."""
+        errors = self.errors
+        for axis, rank in zip(self.axes, ranks, strict=True):
+            above = min(int(np.searchsorted(axis, rank)), len(axis) - 1)
+            below = above if axis[above] <= rank else max(above - 1, 0)
+            gap = float(axis[above] - axis[below])
+            share = (rank - float(axis[below])) / gap if gap else 0.0
+            errors = (1 - share) * errors[below] + share * errors[above]
+        return float(errors)
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        named = {f"axis{number}": axis for number, axis in enumerate(self.axes)}
+        return {"errors": self.errors, "estimated": np.array([self.estimated]), **named}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        errors = arrays["errors"]
+        axes = tuple(arrays[f"axis{number}"] for number in range(errors.ndim))
+        return cls(axes, errors, bool(arrays["estimated"][0]))
+
+
+def error_curve_of(factorization: Factorization, full: Ranks) -> ErrorCurve:
+    """All that one factorisation gives, or its estimates on a grid where each rank costs one."""
+    if hasattr(factorization, "table"):
+        axes, errors = factorization.table()
+        return ErrorCurve(tuple(axes), errors, not getattr(factorization, "exact", False))
+    grids = [np.unique(np.linspace(1, limit, min(limit, MOST_RANKS)).round()) for limit in full]
+    axes = [grid.astype(np.int64) for grid in grids]
+    found = [factorization.estimate(tuple(map(int, ranks))) for ranks in product(*axes)]
+    return ErrorCurve(tuple(axes), np.array(found).reshape([len(axis) for axis in axes]), True)
