@@ -113,11 +113,15 @@ class Factorizer:
         return error_curve_of(self.factorization, self.kind.full_ranks(self.spec))
 
     def curve(self) -> NDArray[np.float64]:
-        """Errors (full + 1,) at ranks 0 (nothing kept) to full, for a kind with one rank."""
+        """Errors (full + 1,) at ranks 0 (nothing kept: 1) to full, for a kind with one rank;
+        estimates where factors are refined for their ranks."""
         full = self.kind.full_ranks(self.spec)
         if len(full) != 1:
             raise LayerError(f"{self.kind.name} has {len(full)} ranks: no curve over one rank")
-        return np.array([self.factorization.error((r,)) for r in range(full[0] + 1)])
+        found = self.table()
+        errors = [found.at((rank,)) for rank in range(1, full[0] + 1)]
+        # A layer that has nothing to lose loses nothing.
+        return np.array([1.0 if any(errors) else 0.0, *errors])
 
     def _checked(self, ranks: tuple[int, ...]) -> tuple[int, ...]:
         return self.kind.checked_ranks(self.spec, Decomposition(self.kind.name, tuple(ranks)))

@@ -89,8 +89,8 @@ def energy_ranks(
     threshold: float,
     moments: Moments | None = None,
 ) -> Ranks:
-    """`energy_rank` for each rank of a kind: of the output where the kind uses moments and
-    they are given, else of each unfolding of the weight."""
+    """`energy_rank` for each rank of a kind: of the output where the kind has one rank, uses
+    moments and they are given, else of each unfolding of the weight."""
     if len(full_ranks(spec, kind)) == 1:
         return (energy_rank(error_curve(spec, kind, weight, moments), threshold),)
     return tuple(
