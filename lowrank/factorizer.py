@@ -49,13 +49,15 @@ def full_ranks(spec: LayerSpec, kind: str) -> tuple[int, ...]:
 
 
 def moments_wanted(spec: LayerSpec, kind: str) -> Source:
-    """Of which vectors of the layer this kind can use moments; empty where it uses none, or
-    where they have more than `MOST_VALUES` values.
+    """Of which vectors of the layer this kind can use moments; empty where it uses none, where
+    the convolution is grouped, or where they have more than `MOST_VALUES` values.
 
     Raises `LayerError` if the kind is unknown or does not apply to the layer.
     """
     source = _fitting(spec, kind).moments
-    return source if source and vector_size(spec, source) <= MOST_VALUES else ""
+    if not source or spec.groups != 1 or vector_size(spec, source) > MOST_VALUES:
+        return ""
+    return source
 
 
 def vector_size(spec: LayerSpec, source: Source) -> int:
