@@ -20,12 +20,14 @@ MOST_RANKS = 32
 class ErrorCurve:
     """`errors` has one axis for each rank; `axes` are the ranks along them, rising.
 
-    `estimated`: errors of factors before they are refined for their ranks.
+    `estimated`: errors of factors before they are refined for their ranks. `shrinkage`: what
+    was chosen for factors from data, if it was chosen.
     """
 
     axes: tuple[NDArray[np.int64], ...]
     errors: NDArray[np.float64]
     estimated: bool
+    shrinkage: float | None = None
 
     def at(self, ranks: Ranks) -> float:
         """The error at these ranks; between the grid's points, linearly between them."""
@@ -40,13 +42,17 @@ class ErrorCurve:
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         named = {f"axis{number}": axis for number, axis in enumerate(self.axes)}
-        return {"errors": self.errors, "estimated": np.array([self.estimated]), **named}
+        chosen = np.nan if self.shrinkage is None else self.shrinkage
+        flags = {"estimated": np.array([self.estimated]), "shrinkage": np.array([chosen])}
+        return {"errors": self.errors, **flags, **named}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
         errors = arrays["errors"]
         axes = tuple(arrays[f"axis{number}"] for number in range(errors.ndim))
-        return cls(axes, errors, bool(arrays["estimated"][0]))
+        chosen = float(arrays["shrinkage"][0])
+        estimated = bool(arrays["estimated"][0])
+        return cls(axes, errors, estimated, None if np.isnan(chosen) else chosen)
 
 
 def error_curve_of(factorization: Factorization, full: Ranks) -> ErrorCurve:

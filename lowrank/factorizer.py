@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -112,7 +112,10 @@ class Factorizer:
 
     def table(self) -> ErrorCurve:
         """The errors at all ranks of a grid; the original has none."""
-        return error_curve_of(self.factorization, self.kind.full_ranks(self.spec))
+        found = error_curve_of(self.factorization, self.kind.full_ranks(self.spec))
+        if isinstance(self.factorization, Selected):
+            return replace(found, shrinkage=self.factorization.shrinkage)
+        return found
 
     def curve(self) -> NDArray[np.float64]:
         """Errors (full + 1,) at ranks 0 (nothing kept: 1) to full, for a kind with one rank;
@@ -154,10 +157,11 @@ def factorizer(
     `weight` has `spec.weight_shape`; `bias` (C_out,) may be left out when only errors are
     asked for. `moments` are those that `moments_wanted` names. `shrinkage` in [0, 1] pulls
     factors towards the weight-only solution (1 is its subspace judged by the moments). It is
-    chosen, the weights alone among the choices, where there are moments of other pictures
-    (`held_out`); then errors are those on these pictures. Without either it is
-    `moments.default_shrinkage`. All arithmetic is in float64; results have the spec's dtype,
-    or float64 if `weight` is float64. Raises `LayerError`.
+    chosen where there are moments of other pictures (`held_out`), unless it is given; then
+    errors are those on these pictures, and at each rank the factors from the weights are taken
+    where they are better. Without either it is `moments.default_shrinkage`. All arithmetic is
+    in float64; results have the spec's dtype, or float64 if `weight` is float64. Raises
+    `LayerError`.
     """
     fitting = _fitting(spec, kind)
     exact = _finite(weight, spec.weight_shape, "weight")
@@ -168,8 +172,8 @@ def factorizer(
     if not fitting.moments or moments is None or not moments.count:
         made = fitting.factorize(spec, exact, None, None)
         return Factorizer(spec, fitting, made, exact_bias, dtype)
-    if shrinkage is None and held_out is not None and held_out.count:
-        chosen = select(spec, fitting, exact, exact_bias, moments, held_out)
+    if held_out is not None and held_out.count:
+        chosen = select(spec, fitting, exact, exact_bias, moments, held_out, shrinkage)
         return Factorizer(spec, fitting, chosen, exact_bias, dtype)
     amount = default_shrinkage(moments) if shrinkage is None else shrinkage
     made = fitting.factorize(spec, exact, moments, amount)

@@ -108,18 +108,22 @@ def select(
     bias: Vector | None,
     fit: Moments,
     held_out: Moments,
+    shrinkage: float | None = None,
 ) -> Selected:
-    """The shrinkage of least held-out error, by the geometric mean over `SHARES` of full rank.
+    """The shrinkage of least held-out error, by the geometric mean over `SHARES` of full rank,
+    unless an earlier selection is given (`shrinkage`); at each rank against the weights alone.
 
     `bias` matters where the kind is judged by outputs. Raises `LayerError` if it is missing.
     """
     judging = _outputs if kind.moments == "outputs" else _patches
     plain, judged = judging(spec, kind, weight, bias, held_out)
+    if shrinkage is not None:
+        return Selected(judged(kind.factorize(spec, weight, fit, shrinkage)), plain, shrinkage)
     full = kind.full_ranks(spec)
     probes = [tuple(max(1, round(share * limit)) for limit in full) for share in SHARES]
 
-    def tried(shrinkage: float) -> tuple[float, Tabulated]:
-        made = judged(kind.factorize(spec, weight, fit, shrinkage))
+    def tried(amount: float) -> tuple[float, Tabulated]:
+        made = judged(kind.factorize(spec, weight, fit, amount))
         errors = [max(made.estimate(ranks), np.finfo(float).tiny) for ranks in probes]
         return float(np.log(errors).mean()), made
 

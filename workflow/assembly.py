@@ -20,11 +20,11 @@ from .moments import LayerMoments
 if TYPE_CHECKING:
     from ..models.network import Network
 
-CURVES_VERSION = 1
+CURVES_VERSION = 2
 """Changes with how errors are computed, so that older files are not read."""
 
-KEPT_FACTORIZERS = 2
-"""Layers' weights that stay taken apart. Each holds matrices as large as its moments."""
+KEPT_FACTORIZERS = 1
+"""Layers' weights that stay taken apart. Each holds four matrices as large as its moments."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,7 +158,9 @@ class Assembly:
         if self.chosen is not None:
             return factorizer(spec, kind, weight, bias, fit, self.chosen[name])
         held_out: Moments | None = self.moments.read("select", name, source)
-        return factorizer(spec, kind, weight, bias, fit, held_out=held_out)
+        known = self._curves.get((name, kind))
+        shrinkage = known.shrinkage if known else None
+        return factorizer(spec, kind, weight, bias, fit, shrinkage, held_out)
 
 
 def _sha256(array: NDArray[Any]) -> str:

@@ -180,6 +180,19 @@ class TestAssembly:
         assert applied.shrinkage(name, chosen) == shrinkage
         assert Assembly(network, moments, {}).shrinkage(name, chosen) is None
 
+    def test_a_curve_remembers_what_was_chosen(
+        self, network: Network, calibration: Calibration, cache: ArrayCache
+    ) -> None:
+        """So that factors at other ranks need no second choice, and are the same."""
+        moments = gather_moments(network, calibration, wanted(network), cache)
+        first, second = Assembly(network, moments), Assembly(network, moments)
+        chosen = Decomposition("spatial_svd", (9,))
+        fresh = first.made("body", chosen)
+        assert second.curve("body", "spatial_svd").shrinkage == fresh.shrinkage
+        second._factorizers.clear()
+        known = second.made("body", chosen)
+        assert known.shrinkage == fresh.shrinkage and known.error == fresh.error
+
     def test_curves_come_from_the_cache(
         self, network: Network, calibration: Calibration, cache: ArrayCache
     ) -> None:
