@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
+from ..errors import StoreError
 from ..records import content_key
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -27,7 +29,14 @@ class ArrayCache:
         return self.folder / f"{what}-{content_key(of)}.safetensors"
 
     def has(self, what: str, of: object) -> bool:
-        return self.path(what, of).exists()
+        """Whether the file is there, and as long as its header says."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(self.path(what, of), framework="numpy"):
+                return True
+        except (OSError, SafetensorError):
+            return False
 
     def read(self, what: str, of: object) -> dict[str, NDArray[Any]] | None:
         from safetensors import SafetensorError
@@ -39,13 +48,22 @@ class ArrayCache:
             return None
 
     def write(self, what: str, of: object, arrays: Arrays) -> None:
+        """Raises `StoreError` where the folder cannot be written to."""
+        from safetensors import SafetensorError
         from safetensors.numpy import save_file
 
         path = self.path(what, of)
-        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             save_file(dict(arrays), temporary)
             temporary.replace(path)
+        except (OSError, SafetensorError) as error:
+            # A disk that is full shows as one or the other.
+            raise StoreError(
+                f"{self.folder} cannot be written to ({error}): make room there, or keep the "
+                "store elsewhere with --db"
+            ) from error
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)

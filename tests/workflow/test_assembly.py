@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from rankwise.errors import CalibrationError
+from rankwise.errors import CalibrationError, StoreError
 from rankwise.lowrank import ErrorCurve
 from rankwise.models.network import Network
 from rankwise.models.pictures import Calibration, load_calibration
@@ -79,10 +79,18 @@ class TestArrayCache:
     def test_a_damaged_file_counts_as_not_there(self, cache: ArrayCache) -> None:
         cache.write("thing", 1, {"a": np.arange(100)})
         path = cache.path("thing", 1)
-        path.write_bytes(path.read_bytes()[:50])
-        assert cache.read("thing", 1) is None
-        path.write_bytes(b"")
-        assert cache.read("thing", 1) is None
+        assert cache.has("thing", 1)
+        whole = path.read_bytes()
+        for damaged in (whole[:-8], whole[:50], b""):
+            path.write_bytes(damaged)
+            assert cache.read("thing", 1) is None and not cache.has("thing", 1)
+        cache.write("thing", 1, {"a": np.arange(100)})
+        assert cache.has("thing", 1)
+
+    def test_a_folder_that_cannot_be_written_to(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("not a folder")
+        with pytest.raises(StoreError, match=r"file/cache cannot be written to .*make room"):
+            ArrayCache(tmp_path / "file" / "cache").write("thing", 1, {"a": np.arange(3)})
 
     def test_a_write_that_fails_leaves_nothing(self, cache: ArrayCache) -> None:
         with pytest.raises(Exception, match="object"):
