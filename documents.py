@@ -208,7 +208,9 @@ class CalibrationNote(_Strict):
 
 
 class PlannedLayer(_Strict):
-    """The decision for one layer. Kept layers have kind `original` and a reason."""
+    """The decision for one layer. Kept layers have kind `original` and a reason. `shrinkage` is
+    how far factors from data were pulled towards those from the weights, and `layer_error` that
+    of the layer's output on the select split (without calibration: of its weight)."""
 
     name: str
     op: str
@@ -225,6 +227,7 @@ class PlannedLayer(_Strict):
     layer_error: float | None
     reason: str
     measurement_ids: list[str]
+    shrinkage: float | None = None
 
 
 class Predicted(_Strict):

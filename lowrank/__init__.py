@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .catalog import KINDS, find_kind
+from .curves import ErrorCurve
 from .factorizer import (
     Factorizer,
     applicable_kinds,
@@ -12,17 +13,23 @@ from .factorizer import (
     full_ranks,
     layer_error,
     lower,
+    moments_wanted,
     rank_step,
+    vector_size,
 )
 from .kinds import Factorization, Kind
-from .moments import OutputMoments, default_shrinkage
+from .moments import Moments, OutputMoments, PatchMoments, Source, default_shrinkage
 
 __all__ = [
     "KINDS",
+    "ErrorCurve",
     "Factorization",
     "Factorizer",
     "Kind",
+    "Moments",
     "OutputMoments",
+    "PatchMoments",
+    "Source",
     "applicable_kinds",
     "default_shrinkage",
     "error_curve",
@@ -32,5 +39,7 @@ __all__ = [
     "full_ranks",
     "layer_error",
     "lower",
+    "moments_wanted",
     "rank_step",
+    "vector_size",
 ]

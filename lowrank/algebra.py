@@ -57,17 +57,19 @@ def singular_energies(matrix: Matrix) -> Matrix:
     return values**2
 
 
-def tail_errors(energies: NDArray[Any]) -> NDArray[np.float64]:
+def tail_errors(energies: NDArray[Any], total: float | None = None) -> NDArray[np.float64]:
     """Relative errors (n + 1,) when the first 0, 1, ... n of n non-negative energies are kept.
 
-    Summed from the small end, so that no difference of large numbers hides a small error.
-    Where there is no energy at all nothing can be lost: zeros.
+    Relative to `total`, by default their sum (then no error is above 1). Summed from the small
+    end, so that no difference of large numbers hides a small error. Where there is no energy at
+    all nothing can be lost: zeros.
     """
     tails = np.append(np.cumsum(energies[::-1])[::-1], 0.0)
-    if tails[0] <= 0:
+    whole = tails[0] if total is None else total
+    if whole <= 0:
         return np.zeros_like(tails)
-    errors: NDArray[np.float64] = np.sqrt(np.clip(tails / tails[0], 0.0, 1.0))
-    return errors
+    errors: NDArray[np.float64] = np.sqrt(np.maximum(tails / whole, 0.0))
+    return errors if total is not None else np.minimum(errors, 1.0)
 
 
 RIDGE = 1e-12

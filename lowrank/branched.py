@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..records import LayerSpec
 from .algebra import Matrix, least_squares
-from .moments import OutputMoments
+from .moments import Moments
 from .tucker import Tucker2
 
 Arrays = tuple[NDArray[np.float64], ...]
@@ -244,7 +244,7 @@ def branched_tucker(
     branches: int,
     spec: LayerSpec,
     weight: NDArray[np.float64],
-    moments: OutputMoments | None,
+    moments: Moments | None,
     shrinkage: float | None,
 ) -> BranchedTucker:
     """From the weights alone."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..records import LayerSpec
 from .algebra import Matrix, least_squares, principal_directions, tail_errors
-from .moments import OutputMoments
+from .moments import Moments
 
 Arrays = tuple[NDArray[np.float64], ...]
 Ranks = tuple[int, ...]
@@ -217,7 +217,7 @@ def _unit(columns: Matrix) -> Matrix:
 def cp(
     spec: LayerSpec,
     weight: NDArray[np.float64],
-    moments: OutputMoments | None,
+    moments: Moments | None,
     shrinkage: float | None,
 ) -> Canonical:
     """From the weights alone."""

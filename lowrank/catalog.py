@@ -9,7 +9,7 @@ from ..records import LayerSpec
 from . import branched, canonical, input_side, projection, shapes, tucker
 from .grouped import by_group, each_group
 from .kinds import Float64, Kind, Ranks
-from .moments import OutputMoments
+from .moments import Moments
 from .registry import Registry
 
 
@@ -32,7 +32,7 @@ class Unchanged:
 
 
 def _unchanged(
-    spec: LayerSpec, weight: Float64, moments: OutputMoments | None, shrinkage: float | None
+    spec: LayerSpec, weight: Float64, moments: Moments | None, shrinkage: float | None
 ) -> Unchanged:
     return Unchanged(weight)
 
@@ -74,7 +74,7 @@ BUILT_IN = (
         shapes.projection_links,
         each_group(projection.output_unfolding),
         by_group(projection.project_output),
-        uses_moments=True,
+        moments="outputs",
     ),
     Kind(
         "channel_svd",
@@ -83,7 +83,7 @@ BUILT_IN = (
         shapes.projection_links,
         each_group(projection.output_unfolding),
         by_group(projection.project_output),
-        uses_moments=True,
+        moments="outputs",
     ),
     Kind(
         "input_svd",
@@ -100,6 +100,7 @@ BUILT_IN = (
         shapes.spatial_svd_links,
         each_group(projection.spatial_unfolding),
         by_group(projection.project_spatial),
+        moments="patches",
     ),
     Kind(
         "tucker2",
@@ -108,6 +109,7 @@ BUILT_IN = (
         shapes.tucker2_links,
         each_group(tucker.channel_unfoldings),
         by_group(tucker.tucker2),
+        moments="patches",
     ),
     _branched(1),
     Kind(

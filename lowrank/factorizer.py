@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,15 @@ from ..errors import LayerError
 from ..ops.chain import Chain, LinkWeights
 from ..records import Decomposition, LayerSpec
 from .catalog import KINDS, find_kind
+from .curves import ErrorCurve, error_curve_of
 from .kinds import Factorization, Kind
-from .moments import OutputMoments
+from .moments import Moments, Source, default_shrinkage
+from .selection import Selected, select
+
+MOST_VALUES = 4608
+"""Of the vectors that moments are kept of: a 3x3 kernel over 512 channels. Their second moments
+then take 85 MB in a file and twice that in memory; those of a larger layer's patches would take
+more than they are worth, and its factors of such kinds are made from the weights."""
 
 
 def lower(spec: LayerSpec, decomposition: Decomposition) -> Chain:
@@ -47,6 +55,23 @@ def rank_step(spec: LayerSpec, kind: str, groups: int = 1) -> int:
     return _fitting(spec, kind, groups).rank_step(spec)
 
 
+def moments_wanted(spec: LayerSpec, kind: str) -> Source:
+    """Of which vectors of the layer this kind can use moments; empty where it uses none, where
+    the convolution is grouped, or where they have more than `MOST_VALUES` values.
+
+    Raises `LayerError` if the kind is unknown or does not apply to the layer.
+    """
+    source = _fitting(spec, kind).moments
+    if not source or spec.groups != 1 or vector_size(spec, source) > MOST_VALUES:
+        return ""
+    return source
+
+
+def vector_size(spec: LayerSpec, source: Source) -> int:
+    """How many values the vectors have that moments are taken of."""
+    return spec.out_channels if source == "outputs" else math.prod(spec.weight_shape[1:])
+
+
 def _fitting(spec: LayerSpec, name: str, groups: int = 1) -> Kind:
     kind = find_kind(name, groups)
     reason = kind.applies(spec)
@@ -67,6 +92,8 @@ class Factorizer:
     factorization: Factorization
     layer_bias: NDArray[np.float64] | None
     dtype: np.dtype[Any]
+    shrinkage: float | None = None
+    """Of factors from data where it was given, not chosen; None also where there are no data."""
 
     def at(self, ranks: tuple[int, ...]) -> tuple[LinkWeights, ...]:
         """Weights for each link of `lower(spec, Decomposition(kind, ranks))`, bias on the last."""
@@ -80,18 +107,37 @@ class Factorizer:
         return self.factorization.error(self._checked(ranks))
 
     def estimate(self, ranks: tuple[int, ...]) -> float:
-        """As `error`, but at no cost for further ranks: an upper bound for the kinds that are
-        refined rank by rank (tucker2, branched_tucker, cp), else the error itself."""
+        """As `error`, but cheaper: where factors are refined for their ranks (tucker2,
+        branched_tucker, cp) the error before that, else the error itself."""
         return self.factorization.estimate(self._checked(ranks))
 
+    def shrinkage_at(self, ranks: tuple[int, ...]) -> float | None:
+        """The shrinkage of these factors; None where they are from the weights alone."""
+        if isinstance(self.factorization, Selected):
+            return self.factorization.shrinkage_at(self._checked(ranks))
+        return self.shrinkage
+
+    def table(self) -> ErrorCurve:
+        """The errors at all ranks of a grid; the original has none."""
+        found = error_curve_of(
+            self.factorization, self.kind.full_ranks(self.spec), self.kind.rank_step(self.spec)
+        )
+        if isinstance(self.factorization, Selected):
+            return replace(found, shrinkage=self.factorization.shrinkage)
+        return found
+
     def curve(self) -> NDArray[np.float64]:
-        """Errors (full + 1,) at ranks 0 (nothing kept) to full, for a kind with one rank; the
-        estimates where errors are not known for all ranks at once (cp). A rank between two
-        multiples of the layer's groups has the error of the lower one."""
+        """Errors (full + 1,) at ranks 0 (nothing kept: 1) to full, for a kind with one rank;
+        estimates where factors are refined for their ranks (cp). A rank between two multiples
+        of the layer's groups has the error of the lower one."""
         full = self.kind.full_ranks(self.spec)
         if len(full) != 1:
             raise LayerError(f"{self.kind.name} has {len(full)} ranks: no curve over one rank")
-        return np.array([self.factorization.estimate((r,)) for r in range(full[0] + 1)])
+        made = self.factorization
+        at = self.table().at if hasattr(made, "table") else made.estimate
+        errors = [at((rank,)) for rank in range(1, full[0] + 1)]
+        # A layer that has nothing to lose loses nothing.
+        return np.array([1.0 if any(errors) else 0.0, *errors])
 
     def _checked(self, ranks: tuple[int, ...]) -> tuple[int, ...]:
         wanted = Decomposition(self.kind.name, tuple(ranks), self.kind.groups)
@@ -114,30 +160,37 @@ def factorizer(
     kind: str,
     weight: NDArray[Any],
     bias: NDArray[Any] | None = None,
-    moments: OutputMoments | None = None,
+    moments: Moments | None = None,
     shrinkage: float | None = None,
+    held_out: Moments | None = None,
     groups: int = 1,
 ) -> Factorizer:
     """Take one layer's weight apart for all ranks of one kind, in `groups` branches.
 
     `weight` has `spec.weight_shape`; `bias` (C_out,) may be left out when only errors are
-    asked for. `moments` matter to `svd` and `channel_svd` only. `shrinkage` in [0, 1] pulls
-    them towards the weight-only solution (default `moments.default_shrinkage`; 1 is the
-    weight-only subspace judged by the moments). All arithmetic is in float64; results have the
-    spec's dtype, or float64 if `weight` is float64. Raises `LayerError`.
+    asked for. `moments` are those that `moments_wanted` names. `shrinkage` in [0, 1] pulls
+    factors towards the weight-only solution (1 is its subspace judged by the moments). It is
+    chosen where there are moments of other pictures (`held_out`), unless it is given; then
+    errors are those on these pictures, and at each rank the factors from the weights are taken
+    where they are better. Without either it is `moments.default_shrinkage`. All arithmetic is
+    in float64; results have the spec's dtype, or float64 if `weight` is float64. Raises
+    `LayerError`.
     """
     fitting = _fitting(spec, kind, groups)
     exact = _finite(weight, spec.weight_shape, "weight")
     if bias is not None and not spec.bias:
         raise LayerError("a bias was given for a layer without one")
     exact_bias = None if bias is None else _finite(bias, (spec.out_channels,), "bias")
-    return Factorizer(
-        spec,
-        fitting,
-        fitting.factorize(spec, exact, moments, shrinkage),
-        exact_bias,
-        _result_dtype(spec, weight),
-    )
+    dtype = _result_dtype(spec, weight)
+    if not fitting.moments or moments is None or not moments.count:
+        made = fitting.factorize(spec, exact, None, None)
+        return Factorizer(spec, fitting, made, exact_bias, dtype)
+    if held_out is not None and held_out.count:
+        chosen = select(spec, fitting, exact, exact_bias, moments, held_out, shrinkage)
+        return Factorizer(spec, fitting, chosen, exact_bias, dtype)
+    amount = default_shrinkage(moments) if shrinkage is None else shrinkage
+    made = fitting.factorize(spec, exact, moments, amount)
+    return Factorizer(spec, fitting, made, exact_bias, dtype, amount)
 
 
 def _finite(array: NDArray[Any], shape: tuple[int, ...], what: str) -> NDArray[np.float64]:
@@ -163,13 +216,13 @@ def factor(
     decomposition: Decomposition,
     weight: NDArray[Any],
     bias: NDArray[Any] | None = None,
-    moments: OutputMoments | None = None,
+    moments: Moments | None = None,
     shrinkage: float | None = None,
 ) -> tuple[LinkWeights, ...]:
     """Weights for each link of `lower(spec, decomposition)`: `factorizer` for one choice."""
     lower(spec, decomposition)  # refuses bad ranks before the work
     kind, groups = decomposition.kind, decomposition.groups
-    made = factorizer(spec, kind, weight, bias, moments, shrinkage, groups)
+    made = factorizer(spec, kind, weight, bias, moments, shrinkage, groups=groups)
     return made.at(decomposition.ranks)
 
 
@@ -177,19 +230,19 @@ def layer_error(
     spec: LayerSpec,
     decomposition: Decomposition,
     weight: NDArray[Any],
-    moments: OutputMoments | None = None,
+    moments: Moments | None = None,
     shrinkage: float | None = None,
 ) -> float:
-    """What the factors lose, in [0, 1].
+    """What the factors lose.
 
-    With moments, for `svd` and `channel_svd`: sqrt(lost output variance / output variance)
-    under the moments themselves, not the shrunk ones (for a layer without bias: second moments
-    about zero). Otherwise the relative Frobenius error of the weight. A layer with nothing to
-    lose (all zero) has error 0.
+    With moments that the kind uses: sqrt(lost output variance / output variance) under the
+    moments themselves, not the shrunk ones (for a layer without bias: second moments about
+    zero). Otherwise the relative Frobenius error of the weight, in [0, 1]. A layer with nothing
+    to lose (all zero) has error 0.
     """
     lower(spec, decomposition)
     kind, groups = decomposition.kind, decomposition.groups
-    made = factorizer(spec, kind, weight, None, moments, shrinkage, groups)
+    made = factorizer(spec, kind, weight, None, moments, shrinkage, groups=groups)
     return made.error(decomposition.ranks)
 
 
@@ -197,7 +250,7 @@ def error_curve(
     spec: LayerSpec,
     kind: str,
     weight: NDArray[Any],
-    moments: OutputMoments | None = None,
+    moments: Moments | None = None,
     shrinkage: float | None = None,
 ) -> NDArray[np.float64]:
     """`layer_error` at every rank 0 (nothing kept) to full of a one-rank kind, (full + 1,)."""

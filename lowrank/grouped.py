@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..records import LayerSpec
-from .moments import OutputMoments
+from .moments import Moments
 from .shapes import of_group
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def by_group(factorize: Factorize) -> Factorize:
     def grouped(
         spec: LayerSpec,
         weight: NDArray[np.float64],
-        moments: OutputMoments | None,
+        moments: Moments | None,
         shrinkage: float | None,
     ) -> Factorization:
         if spec.groups == 1:

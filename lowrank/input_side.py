@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..records import LayerSpec
 from .algebra import Matrix, principal_basis, tail_errors
-from .moments import OutputMoments
+from .moments import Moments
 from .projection import Arrays, Projection
 
 
@@ -22,7 +22,7 @@ def input_unfolding(spec: LayerSpec, weight: NDArray[np.float64]) -> tuple[Matri
 def project_input(
     spec: LayerSpec,
     weight: NDArray[np.float64],
-    moments: OutputMoments | None,
+    moments: Moments | None,
     shrinkage: float | None,
 ) -> Projection:
     """From the weights: output moments do not determine the input's directions."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import LayerError
 from ..ops.chain import Chain
 from ..records import Decomposition, LayerSpec
-from .moments import OutputMoments
+from .moments import Moments, Source
 from .shapes import layer_groups
 
 Ranks = tuple[int, ...]
@@ -34,7 +34,7 @@ class Factorization(Protocol):
         ...
 
     def error(self, ranks: Ranks) -> float:
-        """Relative error in [0, 1] of exactly what `weights` gives."""
+        """Relative error of exactly what `weights` gives."""
         ...
 
     def estimate(self, ranks: Ranks) -> float:
@@ -42,7 +42,7 @@ class Factorization(Protocol):
         ...
 
 
-Factorize = Callable[[LayerSpec, Float64, OutputMoments | None, float | None], Factorization]
+Factorize = Callable[[LayerSpec, Float64, Moments | None, float | None], Factorization]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,8 @@ class Kind:
     """For each rank the matrix whose rank it limits; (groups, rows, columns) of a grouped layer."""
     factorize: Factorize
     """The weight taken apart: (spec, float64 weight, moments, shrinkage)."""
-    uses_moments: bool = False
-    """Whether output moments change the factors."""
+    moments: Source = ""
+    """Which moments the factors can be made from; empty: from the weights alone."""
     rank_step: Callable[[LayerSpec], int] = layer_groups
     """What every rank is a multiple of."""
     by_default: bool = True
@@ -72,6 +72,11 @@ class Kind:
     """This kind in another number of branches, where it can be branched."""
     branchings: tuple[int, ...] = (1,)
     """The numbers of branches that candidates are made with."""
+
+    @property
+    def uses_moments(self) -> bool:
+        """Whether moments change the factors."""
+        return bool(self.moments)
 
     def with_groups(self, groups: int) -> Kind:
         """This kind in so many branches; `LayerError` if it has none."""

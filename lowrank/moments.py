@@ -1,10 +1,11 @@
-"""First and second moments of a layer's outputs: what data-aware factors are made from."""
+"""First and second moments of vectors that a layer computes or sees: what data-aware factors
+are made from, and what they are judged by."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +14,10 @@ from ..errors import LayerError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class OutputMoments:
-    """Moments over `count` output vectors (pixels of all pictures together), in float64.
+class Moments:
+    """Moments over `count` vectors of n values (all pictures together), in float64.
 
-    `mean` (C_out,) is E[y], `second` (C_out, C_out) is E[y y^T], not centred.
+    `mean` (n,) is E[v], `second` (n, n) is E[v v^T], not centred.
     """
 
     mean: NDArray[np.float64]
@@ -30,7 +31,7 @@ class OutputMoments:
                 f"moments do not fit: mean {self.mean.shape}, second {self.second.shape}"
             )
         if not (np.isfinite(self.mean).all() and np.isfinite(self.second).all()):
-            raise LayerError("the layer's outputs hold values that are not finite")
+            raise LayerError("the layer's data hold values that are not finite")
 
     @property
     def channels(self) -> int:
@@ -38,8 +39,13 @@ class OutputMoments:
 
     @property
     def covariance(self) -> NDArray[np.float64]:
-        """E[(y - mean)(y - mean)^T], (C_out, C_out)."""
+        """E[(v - mean)(v - mean)^T], (n, n)."""
         return self.second - np.outer(self.mean, self.mean)
+
+    def about(self, centre: NDArray[np.float64]) -> NDArray[np.float64]:
+        """E[(v - centre)(v - centre)^T], (n, n): the covariance and what the mean is off."""
+        off = self.mean - centre
+        return self.covariance + np.outer(off, off)
 
     @classmethod
     def zeros(cls, channels: int) -> Self:
@@ -48,38 +54,56 @@ class OutputMoments:
 
     @classmethod
     def from_outputs(cls, outputs: NDArray[Any]) -> Self:
-        """Of output vectors as rows, (n, C_out), n >= 1."""
+        """Of vectors as rows, (count, n), count >= 1."""
         if outputs.ndim != 2 or not outputs.shape[0]:
-            raise LayerError(f"outputs must be (n, C_out) with n >= 1, not {outputs.shape}")
+            raise LayerError(f"vectors must be rows (n, C) with n >= 1, not {outputs.shape}")
         rows = np.asarray(outputs, dtype=np.float64)
         count = rows.shape[0]
         return cls(rows.mean(axis=0), rows.T @ rows / count, count)
 
-    def merge(self, other: OutputMoments) -> OutputMoments:
-        """Moments of both sets of outputs together."""
+    def merge(self, other: Moments) -> Moments:
+        """Moments of both sets of vectors together."""
         if self.channels != other.channels:
             raise LayerError(f"moments of {self.channels} and {other.channels} channels differ")
         count = self.count + other.count
         if not count:
             return self
         share = other.count / count
-        return OutputMoments(
+        return Moments(
             (1 - share) * self.mean + share * other.mean,
             (1 - share) * self.second + share * other.second,
             count,
         )
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """As named arrays, ready for safetensors."""
-        return {"mean": self.mean, "second": self.second, "count": np.array([self.count])}
+        """As named arrays, ready for safetensors; the large one in float32, because 1e-7 of it
+        is far less than what another picture would change."""
+        return {
+            "mean": self.mean,
+            "second": self.second.astype(np.float32),
+            "count": np.array([self.count]),
+        }
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        return cls(arrays["mean"], arrays["second"], int(arrays["count"][0]))
+        exact = {name: np.asarray(arrays[name], np.float64) for name in ("mean", "second")}
+        return cls(exact["mean"], exact["second"], int(arrays["count"][0]))
 
 
-def default_shrinkage(moments: OutputMoments) -> float:
-    """Weight `C_out / (C_out + count)` of the weight-only solution, in (0, 1].
+OutputMoments = Moments
+"""Of a layer's output vectors (C_out values), the bias included."""
+
+PatchMoments = Moments
+"""Of what the kernel sees at one output position, padding included: C_in*kh*kw values in the
+order of the weight's axes."""
+
+Source = Literal["", "outputs", "patches"]
+"""Which moments a kind makes its factors from; empty for none."""
+
+
+def default_shrinkage(moments: Moments) -> float:
+    """Weight `n / (n + count)` of the weight-only solution, in (0, 1], where none was chosen on
+    held-out pictures (see `selection`).
 
     The sampling error of a d x d moment falls as d / n, and so does the best linear shrinkage
     (Ledoit and Wolf, 2004). An early layer with 10^5 pixels is left alone (0.001), a last
@@ -90,3 +114,10 @@ def default_shrinkage(moments: OutputMoments) -> float:
     correlated, so choose it on held-out pictures where that is affordable.
     """
     return moments.channels / (moments.channels + moments.count)
+
+
+def checked_shrinkage(amount: float) -> float:
+    """The same, if it is between 0 and 1; else `LayerError`."""
+    if not 0 <= amount <= 1:
+        raise LayerError(f"shrinkage must be between 0 and 1, not {amount}")
+    return amount

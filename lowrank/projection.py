@@ -10,7 +10,8 @@ nor vanishes there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 from ..errors import LayerError
 from ..records import LayerSpec
 from .algebra import Matrix, principal_basis, tail_errors
-from .moments import OutputMoments, default_shrinkage
+from .moments import Moments, checked_shrinkage, default_shrinkage
+from .two_step import TwoStep, View, two_step
 
 Arrays = tuple[NDArray[np.float64], ...]
 
@@ -35,6 +37,8 @@ class Projection:
     """From (r x cols, rows x r) to the weights of the links."""
     mean: NDArray[np.float64] | None = None
     """Output mean that the bias absorbs; None where the response was not centred."""
+    exact: ClassVar[bool] = True
+    """No rank is refined: estimates are the errors."""
 
     def weights(self, ranks: tuple[int, ...]) -> Arrays:
         (rank,) = ranks
@@ -53,6 +57,16 @@ class Projection:
 
     estimate = error
 
+    def table(self) -> tuple[list[NDArray[np.int64]], NDArray[np.float64]]:
+        """Ranks, and the errors at all of them; nothing is estimated."""
+        return [np.arange(1, len(self.errors))], self.errors[1:]
+
+    def judged_by(self, response: Matrix, total: float) -> Projection:
+        """The same factors, errors under other second moments of the response (rows x rows)
+        about the point where the replacement is exact, relative to `total`."""
+        lost = np.einsum("ij,ij->j", self.last, response @ self.last)
+        return replace(self, errors=tail_errors(np.maximum(lost, 0.0), total))
+
 
 def output_unfolding(spec: LayerSpec, weight: NDArray[np.float64]) -> tuple[Matrix, ...]:
     """svd, channel_svd: C_out x (C_in*kh*kw)."""
@@ -68,7 +82,7 @@ def spatial_unfolding(spec: LayerSpec, weight: NDArray[np.float64]) -> tuple[Mat
 def project_output(
     spec: LayerSpec,
     weight: NDArray[np.float64],
-    moments: OutputMoments | None,
+    moments: Moments | None,
     shrinkage: float | None,
 ) -> Projection:
     """svd, channel_svd; with moments the projection that loses least of the output.
@@ -91,7 +105,7 @@ def project_output(
             f"moments of {moments.channels} channels for a layer with {spec.out_channels}"
         )
     response = moments.covariance if spec.bias else moments.second
-    amount = default_shrinkage(moments) if shrinkage is None else shrinkage
+    amount = default_shrinkage(moments) if shrinkage is None else checked_shrinkage(shrinkage)
     basis = principal_basis(matrix, _shrunk(response, matrix @ matrix.T, amount))
     kept = np.einsum("ij,ij->j", basis, response @ basis)
     errors = tail_errors(np.maximum(kept, 0.0))
@@ -101,10 +115,10 @@ def project_output(
 def project_spatial(
     spec: LayerSpec,
     weight: NDArray[np.float64],
-    moments: OutputMoments | None,
+    moments: Moments | None,
     shrinkage: float | None,
-) -> Projection:
-    """spatial_svd, from the weights: output moments do not determine its factors."""
+) -> Projection | TwoStep:
+    """spatial_svd; with moments of the patches what loses least of the output (see `two_step`)."""
     (matrix,) = spatial_unfolding(spec, weight)
     c_out, c_in, kh, kw = weight.shape
 
@@ -115,7 +129,16 @@ def project_spatial(
             last.reshape(c_out, kw, rank).transpose(0, 2, 1)[:, :, None, :],
         )
 
-    return _plain(matrix, fold)
+    def fold_two(first: Matrix, core: Matrix, _last: Matrix | None) -> Arrays:
+        # The last link's columns orthonormal, as everywhere here.
+        last, scale = np.linalg.qr(core.transpose(0, 2, 1).reshape(c_out * kw, -1))
+        return fold(scale @ first, last)
+
+    if moments is None or not moments.count:
+        return _plain(matrix, fold)
+    full = (min(matrix.shape),)
+    view = View(c_in * kh, kw, False, fold_two)
+    return two_step(spec, weight, view, full, moments, shrinkage)
 
 
 def _plain(matrix: Matrix, fold: Callable[[Matrix, Matrix], Arrays]) -> Projection:
@@ -126,8 +149,6 @@ def _plain(matrix: Matrix, fold: Callable[[Matrix, Matrix], Arrays]) -> Projecti
 
 def _shrunk(response: Matrix, weight_gram: Matrix, amount: float) -> Matrix:
     """(1 - a) M + a W W^T scaled to the trace of M."""
-    if not 0 <= amount <= 1:
-        raise LayerError(f"shrinkage must be between 0 and 1, not {amount}")
     energy = np.trace(weight_gram)
     scale = np.trace(response) / energy if energy > 0 else 0.0
     # Without any response (constant output) the weights alone decide.

@@ -13,7 +13,7 @@ from ..errors import LayerError
 from ..records import ORIGINAL, Decomposition, LayerSpec
 from .catalog import find_kind
 from .factorizer import full_ranks, lower, rank_step
-from .moments import OutputMoments
+from .moments import Moments
 from .ranks import Ranks, Rounding, energy_ranks, pr_rank, quantize, vbmf_ranks
 
 RULES = ("vbmf", "pr", "energy", "fixed")
@@ -68,7 +68,7 @@ def choose(
     weight: NDArray[Any],
     rule: RankRule,
     kinds: Sequence[str] = USUAL_KINDS,
-    moments: OutputMoments | None = None,
+    moments: Moments | None = None,
     groups: int | None = None,
 ) -> RankChoice:
     """The rule's ranks for the first of `kinds` that applies to the layer, in `groups` branches
@@ -93,7 +93,7 @@ def _wanted(
     kind: str,
     weight: NDArray[Any],
     rule: RankRule,
-    moments: OutputMoments | None,
+    moments: Moments | None,
     groups: int,
 ) -> Ranks:
     match rule.name:

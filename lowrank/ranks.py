@@ -17,7 +17,7 @@ from ..records import Decomposition, LayerSpec
 from .algebra import singular_energies, tail_errors
 from .catalog import find_kind
 from .factorizer import factorizer, full_ranks, lower, rank_step
-from .moments import OutputMoments
+from .moments import Moments
 from .vbmf import evbmf
 
 __all__ = [
@@ -94,7 +94,7 @@ def energy_ranks(
     kind: str,
     weight: NDArray[Any],
     threshold: float,
-    moments: OutputMoments | None = None,
+    moments: Moments | None = None,
     groups: int = 1,
 ) -> Ranks:
     """`energy_rank` for each rank of a kind: of the output where the kind uses moments and

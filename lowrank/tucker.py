@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from ..records import LayerSpec
 from .algebra import Matrix, principal_basis, principal_directions
-from .moments import OutputMoments
+from .moments import Moments
+from .two_step import TwoStep, View, two_step
 
 Arrays = tuple[NDArray[np.float64], ...]
 Ranks = tuple[int, ...]
@@ -76,6 +77,15 @@ class Tucker2:
         lost = rows_lost[rank_out] + columns_lost[rank_out, rank_in]
         return min(math.sqrt(lost / self._energy), 1.0)
 
+    def table(self) -> tuple[list[NDArray[np.int64]], NDArray[np.float64]]:
+        """Ranks along both axes, and the estimates at all pairs (full r_in, full r_out)."""
+        rows_lost, columns_lost = self._lost
+        lost = rows_lost[1:, None] + columns_lost[1:, 1:]
+        full_out, full_in = lost.shape
+        relative = lost.T / self._energy if self._energy else np.zeros((full_in, full_out))
+        axes = [np.arange(1, full_in + 1), np.arange(1, full_out + 1)]
+        return axes, np.minimum(np.sqrt(relative), 1.0)
+
     @cached_property
     def _lost(self) -> tuple[Matrix, Matrix]:
         """Energy of the full core in the rows from r_out on (r_out,), and in the rows before
@@ -131,11 +141,21 @@ class Tucker2:
 def tucker2(
     spec: LayerSpec,
     weight: NDArray[np.float64],
-    moments: OutputMoments | None,
+    moments: Moments | None,
     shrinkage: float | None,
-) -> Tucker2:
-    """From the weights: output moments do not determine its input side."""
-    return Tucker2(weight)
+) -> Tucker2 | TwoStep:
+    """From the weights; with moments of the patches what loses least of the output."""
+    if moments is None or not moments.count:
+        return Tucker2(weight)
+    c_out, c_in, kh, kw = weight.shape
+
+    def fold(first: Matrix, core: Matrix, last: Matrix | None) -> Arrays:
+        assert last is not None
+        shaped = core.reshape(*core.shape[:2], kh, kw)
+        return first[:, :, None, None], shaped, last[:, :, None, None]
+
+    full = (min(c_in, c_out * kh * kw), min(c_out, c_in * kh * kw))
+    return two_step(spec, weight, View(c_in, kh * kw, True, fold), full, moments, shrinkage)
 
 
 def channel_unfoldings(spec: LayerSpec, weight: NDArray[np.float64]) -> tuple[Matrix, ...]:

@@ -16,7 +16,7 @@ from ..ops.chain import Chain, LinkWeights
 from ..records import LayerUse
 
 if TYPE_CHECKING:
-    from ..lowrank import OutputMoments
+    from .moment_sums import Gathered, Wanted
 
 Replacements = Mapping[str, tuple[Chain, Sequence[LinkWeights]]]
 """By layer name: the chain that takes the layer's place, and its weights."""
@@ -61,10 +61,12 @@ class Network(Protocol):
         """The compared output for inputs (n, ...): (n, ...)."""
         ...
 
-    def output_moments(
-        self, inputs: NDArray[Any], names: Sequence[str]
-    ) -> dict[str, OutputMoments]:
-        """Moments of the named layers' outputs over all pictures and positions."""
+    def moments(self, inputs: NDArray[Any], wanted: Wanted) -> Gathered:
+        """Moments of the named layers' outputs (bias included) or patches, over all pictures.
+
+        At most `moment_sums.MAX_POSITIONS` positions of a picture count. One pass over the
+        inputs, unless the sums of all layers do not fit into memory together.
+        """
         ...
 
     def replaced(self, replacements: Replacements) -> Network:

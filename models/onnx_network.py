@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, numpy_helper
 
 from ..errors import ModelError, UsageError
-from ..lowrank import OutputMoments
 from ..records import LayerUse
-from .batching import MomentSums, batches, by_picture
+from .batching import batches, by_picture
 from .files import write_whole
+from .moment_sums import Gathered, MomentSums, Wanted, check_wanted, portions
 from .network import Replacements, check_replacements, choose_workload, file_name, layer_named
 from .onnx_file import read_model
 from .onnx_layers import OnnxLayer, find_layers, layer_use, layer_weights
@@ -108,22 +108,26 @@ class OnnxNetwork:
             ]
         )
 
-    def output_moments(
-        self, inputs: NDArray[Any], names: Sequence[str]
-    ) -> dict[str, OutputMoments]:
-        """Moments of the named layers' outputs, bias included, over pictures and positions.
-
-        At most `batching.MAX_POSITIONS` positions of a picture count. Holds the named layers'
-        outputs for one batch at a time.
-        """
-        layers = [self._found[layer_named(self.layers, name).name] for name in names]
-        session = TensorSession(self.model, [layer.output for layer in layers])
-        sums = MomentSums()
-        for part, counted in batches(inputs, self.input_shape[0]):
-            sums.start_batch(len(part), counted)
-            for layer, output in zip(layers, session.run(part), strict=True):
-                sums.add(layer.name, output, channel_axis=-1 if layer.op == "linear" else 1)
-        return sums.moments()
+    def moments(self, inputs: NDArray[Any], wanted: Wanted) -> Gathered:
+        """See `Network.moments`. Holds the named layers' values for one batch at a time."""
+        specs = {use.name: use.spec for use in self.layers if use.spec}
+        check_wanted(specs, wanted)
+        found: Gathered = {}
+        for portion in portions(specs, wanted):
+            sums = MomentSums(specs, portion)
+            outputs = [self._found[name] for name in sums.names("outputs")]
+            seen = [self._found[name] for name in sums.names("patches")]
+            tensors = [*(layer.output for layer in outputs), *(layer.input for layer in seen)]
+            session = TensorSession(self.model, tensors)
+            for part, counted in batches(inputs, self.input_shape[0]):
+                sums.start_batch(len(part), counted)
+                values = iter(session.run(part))
+                for layer in outputs:
+                    sums.add_output(layer.name, next(values))
+                for layer in seen:
+                    sums.add_input(layer.name, next(values))
+            found.update(sums.moments())
+        return found
 
     def replaced(self, replacements: Replacements) -> OnnxNetwork:
         """A copy with chains for the named layers, between the same tensors.

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import ModelError, UsageError
-from ..lowrank import OutputMoments
+from ..lowrank import Source
 from ..records import LayerUse
-from .batching import MomentSums, batches, by_picture
+from .batching import batches, by_picture
 from .convert import export_onnx, export_pt2
 from .files import write_whole
+from .moment_sums import Gathered, MomentSums, Wanted, check_wanted, portions
 from .network import (
     Replacements,
     check_replacements,
@@ -91,32 +92,41 @@ class TorchNetwork:
             ]
         )
 
-    def output_moments(
-        self, inputs: NDArray[Any], names: Sequence[str]
-    ) -> dict[str, OutputMoments]:
-        """Moments of the named layers' outputs, bias included, over pictures and positions.
+    def moments(self, inputs: NDArray[Any], wanted: Wanted) -> Gathered:
+        """See `Network.moments`. Holds one layer's values for one batch at a time."""
+        specs = {use.name: use.spec for use in self.layers if use.spec}
+        check_wanted(specs, wanted)
+        found: Gathered = {}
+        for portion in portions(specs, wanted):
+            sums = MomentSums(specs, portion)
+            hooks = [*self._hooks(sums, "outputs"), *self._hooks(sums, "patches")]
+            try:
+                for part, counted in batches(inputs, self.input_shape[0]):
+                    sums.start_batch(len(part), counted)
+                    run(self.module, torch.from_numpy(part))
+            finally:
+                for hook in hooks:
+                    hook.remove()
+            found.update(sums.moments())
+        return found
 
-        At most `batching.MAX_POSITIONS` positions of a picture count. Holds one layer's outputs
-        for one batch at a time.
-        """
-        sums = MomentSums()
-        hooks = [self._part(n).register_forward_hook(self._gather(sums, n)) for n in names]
-        try:
-            for part, counted in batches(inputs, self.input_shape[0]):
-                sums.start_batch(len(part), counted)
-                run(self.module, torch.from_numpy(part))
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return sums.moments()
+    def _hooks(self, sums: MomentSums, source: Source) -> list[Any]:
+        def on_output(name: str) -> Callable[..., None]:
+            return lambda _part, _args, output: sums.add_output(name, output.numpy())
 
-    def _gather(self, sums: MomentSums, name: str) -> Callable[..., None]:
-        linear = layer_named(self.layers, name).op == "linear"
+        def on_input(name: str) -> Callable[..., None]:
+            def hook(_part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+                given = args[0] if args else next(iter(kwargs.values()))
+                sums.add_input(name, given.numpy())
 
-        def hook(_part: nn.Module, _args: Any, output: Tensor) -> None:
-            sums.add(name, output.numpy(), channel_axis=-1 if linear else 1)
+            return hook
 
-        return hook
+        parts = [(name, self._part(name)) for name in sums.names(source)]
+        if source == "outputs":
+            return [part.register_forward_hook(on_output(name)) for name, part in parts]
+        return [
+            part.register_forward_pre_hook(on_input(name), with_kwargs=True) for name, part in parts
+        ]
 
     def replaced(self, replacements: Replacements) -> TorchNetwork:
         """A copy with chains for the named layers, wherever the network uses them."""

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from .. import documents
 from ..errors import CalibrationError, PlanError
-from .assembly import Assembly, cached_moments, check_decisions, gather_moments
+from .array_cache import ArrayCache
+from .assembly import Assembly, check_decisions
+from .moments import cached_moments, gather_moments, wanted_moments
 from .plan_file import check_network, decisions_of, read_plan
 from .setting import load
 from .storage import DEFAULT_DB, companion
@@ -77,15 +79,21 @@ def assembly_for(
     """The plan's network with the factors' source as the plan says; checks that they fit."""
     check_network(document, network)
     decisions = decisions_of(document)
-    check_decisions(Assembly(network, {}), decisions)
-    from_data = [layer.name for layer in document.layers if layer.factors == "data"]
-    if not from_data:
-        return Assembly(network, {})
+    check_decisions(Assembly(network), decisions)
+    chosen = {
+        one.name: one.shrinkage
+        for one in document.layers
+        if one.factors == "data" and one.name in decisions
+    }
+    if not chosen:
+        return Assembly(network)
     if document.calibration is None:
         raise PlanError("the plan has factors from data, but does not name its calibration")
-    cache = companion(db, ".cache")
+    specs = {use.name: use.spec for use in network.layers if use.spec}
+    wanted = wanted_moments(specs, {name: [decisions[name].kind] for name in chosen})
+    cache = ArrayCache(companion(db, ".cache"))
     if pictures is None:
-        moments = cached_moments(network, document.calibration.sha256, from_data, cache)
+        moments = cached_moments(network, document.calibration.sha256, wanted, cache)
     else:
-        moments = gather_moments(network, pictures, from_data, cache)
-    return Assembly(network, moments)
+        moments = gather_moments(network, pictures, wanted, cache, splits=("fit",))
+    return Assembly(network, moments, chosen)

@@ -2,59 +2,126 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from ..errors import CalibrationError, LayerError, PlanError
-from ..lowrank import KINDS, Factorizer, OutputMoments, factorizer, lower
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import LayerError, PlanError
+from ..lowrank import ErrorCurve, Factorizer, Moments, Source, factorizer, lower, moments_wanted
 from ..ops.chain import Chain, LinkWeights
-from ..records import Decomposition, LayerSpec, content_key
+from ..records import Decomposition, LayerSpec
+from .array_cache import ArrayCache
+from .moments import LayerMoments
 
 if TYPE_CHECKING:
     from ..models.network import Network
-    from ..models.pictures import Calibration
 
-MOMENTS_VERSION = 1
-MOMENT_ARRAYS = ("mean", "second", "count")
+CURVES_VERSION = 2
+"""Changes with how errors are computed, so that older files are not read."""
+
+Key = tuple[str, str, int]
+"""Layer name, kind, branches."""
+
+KEPT_FACTORIZERS = 1
+"""Layers' weights that stay taken apart. Each holds four matrices as large as its moments."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MadeFactors:
+    """Factors of one layer. `shrinkage` is None where they are from the weights alone."""
+
+    links: tuple[LinkWeights, ...]
+    error: float
+    shrinkage: float | None
 
 
 class Assembly:
-    """One network, its layers' factors, each factorisation done once.
+    """One network, its layers' factors and what they lose, each made once.
 
-    `moments` maps layer names to output moments; layers without them, and kinds that make no
-    use of them, get factors from the weights alone.
+    With `moments` (of the fit and the select split), layers that have some get factors from
+    data wherever these are better on the select split, which errors then are of. `chosen` says
+    instead which layers get them, at which shrinkage, as a plan does; the others' are from the
+    weights. Error curves go into `cache`, if there is one.
     """
 
-    def __init__(self, network: Network, moments: Mapping[str, OutputMoments]) -> None:
-        self.network, self.moments = network, moments
+    def __init__(
+        self,
+        network: Network,
+        moments: LayerMoments | None = None,
+        chosen: Mapping[str, float | None] | None = None,
+        cache: ArrayCache | None = None,
+    ) -> None:
+        self.network, self.moments, self.chosen = network, moments, chosen
+        self.cache = cache or (moments.cache if moments else None)
         self.specs = {use.name: use.spec for use in network.layers}
-        self._factorizers: dict[tuple[str, str, int], Factorizer] = {}
-
-    def from_data(self, name: str, kind: str) -> bool:
-        """Whether this layer's factors of this kind are made from calibration data."""
-        return name in self.moments and KINDS[kind].uses_moments and self.spec(name).groups == 1
+        self._factorizers: dict[Key, Factorizer] = {}
+        self._made: dict[tuple[str, Decomposition], MadeFactors] = {}
+        self._curves: dict[Key, ErrorCurve] = {}
 
     def layer_error(self, name: str, decomposition: Decomposition) -> float:
-        """Relative error of the layer's output (from data) or weight (without), in [0, 1]."""
+        """Relative error of the layer's output on the select split (with moments) or of its
+        weight (without), of exactly the factors that `replacement` gives."""
         if decomposition.is_original:
             return 0.0
-        return self._factorizer(name, decomposition).error(decomposition.ranks)
+        return self.made(name, decomposition).error
 
     def estimated_error(self, name: str, decomposition: Decomposition) -> float:
-        """As `layer_error`, but free for every further rank: an upper bound for kinds that are
-        refined rank by rank."""
+        """As `layer_error`, but from the error curve: where factors are refined for their
+        ranks, of those before that."""
         if decomposition.is_original:
             return 0.0
-        return self._factorizer(name, decomposition).estimate(decomposition.ranks)
+        return self.curve(name, decomposition.kind, decomposition.groups).at(decomposition.ranks)
+
+    def shrinkage(self, name: str, decomposition: Decomposition) -> float | None:
+        """Of the layer's factors; None where they are from the weights alone."""
+        return None if decomposition.is_original else self.made(name, decomposition).shrinkage
+
+    def curve(self, name: str, kind: str, groups: int = 1) -> ErrorCurve:
+        """The layer's errors under one kind, over its ranks; from the cache if they are there."""
+        key = name, kind, groups
+        if key not in self._curves:
+            self._curves[key] = self._cached_curve(key)
+        return self._curves[key]
+
+    def _cached_curve(self, key: Key) -> ErrorCurve:
+        if self.cache is None:
+            return self._factorizer(*key).table()
+        of = self._curve_key(*key)
+        arrays = self.cache.read("curve", of)
+        if arrays is not None:
+            return ErrorCurve.from_arrays(arrays)
+        found = self._factorizer(*key).table()
+        self.cache.write("curve", of, found.to_arrays())
+        return found
+
+    def _curve_key(self, name: str, kind: str, groups: int) -> list[object]:
+        """All that a curve depends on: the kind, the weights, and the moments with their choice."""
+        weight, bias = self.network.weights(name)
+        spec, source = self.spec(name), self._source(name, kind)
+        layer = [spec.op, spec.groups, _sha256(weight), None if bias is None else _sha256(bias)]
+        data: list[object] = []
+        if source and self.moments is not None:
+            data = [self.moments.key(split, name, source) for split in ("fit", "select")]
+            data.append("select" if self.chosen is None else self.chosen[name])
+        return [CURVES_VERSION, kind, groups, layer, data]
 
     def replacement(
         self, name: str, decomposition: Decomposition
     ) -> tuple[Chain, Sequence[LinkWeights]]:
-        spec = self.spec(name)
-        weights = self._factorizer(name, decomposition).at(decomposition.ranks)
-        return lower(spec, decomposition), weights
+        return lower(self.spec(name), decomposition), self.made(name, decomposition).links
+
+    def made(self, name: str, decomposition: Decomposition) -> MadeFactors:
+        """The layer's factors at these ranks, refined; remembered."""
+        key = name, decomposition
+        if key not in self._made:
+            one = self._factorizer(name, decomposition.kind, decomposition.groups)
+            ranks = decomposition.ranks
+            self._made[key] = MadeFactors(one.at(ranks), one.error(ranks), one.shrinkage_at(ranks))
+        return self._made[key]
 
     def network_with(self, decisions: Mapping[str, Decomposition]) -> Network:
         """A copy of the network in which each named layer is replaced by its chain."""
@@ -69,15 +136,38 @@ class Assembly:
             raise PlanError(f"layer {name!r} {state}")
         return spec
 
-    def _factorizer(self, name: str, decomposition: Decomposition) -> Factorizer:
-        kind, groups = decomposition.kind, decomposition.groups
-        if (name, kind, groups) not in self._factorizers:
-            weight, bias = self.network.weights(name)
-            moments = self.moments.get(name) if self.from_data(name, kind) else None
-            self._factorizers[name, kind, groups] = factorizer(
-                self.spec(name), kind, weight, bias, moments, groups=groups
-            )
-        return self._factorizers[name, kind, groups]
+    def _source(self, name: str, kind: str) -> Source:
+        """Of which vectors this layer's factors use moments; empty for none."""
+        if self.moments is None or (self.chosen is not None and name not in self.chosen):
+            return ""
+        source = moments_wanted(self.spec(name), kind)
+        there = source and (self.chosen is not None or self.moments.has("fit", name, source))
+        return source if there else ""
+
+    def _factorizer(self, name: str, kind: str, groups: int) -> Factorizer:
+        key = name, kind, groups
+        found = self._factorizers.pop(key, None) or self._taken_apart(name, kind, groups)
+        self._factorizers[key] = found
+        while len(self._factorizers) > KEPT_FACTORIZERS:
+            del self._factorizers[next(iter(self._factorizers))]
+        return found
+
+    def _taken_apart(self, name: str, kind: str, groups: int) -> Factorizer:
+        weight, bias = self.network.weights(name)
+        source, spec = self._source(name, kind), self.spec(name)
+        if not source or self.moments is None:
+            return factorizer(spec, kind, weight, bias, groups=groups)
+        fit = self.moments.read("fit", name, source)
+        if self.chosen is not None:
+            return factorizer(spec, kind, weight, bias, fit, self.chosen[name], groups=groups)
+        held_out: Moments | None = self.moments.read("select", name, source)
+        known = self._curves.get((name, kind, groups))
+        shrinkage = known.shrinkage if known else None
+        return factorizer(spec, kind, weight, bias, fit, shrinkage, held_out, groups)
+
+
+def _sha256(array: NDArray[Any]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
 def check_decisions(assembly: Assembly, decisions: Mapping[str, Decomposition]) -> None:
@@ -88,67 +178,3 @@ def check_decisions(assembly: Assembly, decisions: Mapping[str, Decomposition]) 
             lower(spec, decomposition)
         except LayerError as error:
             raise PlanError(f"layer {name!r} cannot become {decomposition}: {error}") from None
-
-
-def gather_moments(
-    network: Network, calibration: Calibration, names: Iterable[str], cache: Path
-) -> dict[str, OutputMoments]:
-    """Output moments of the named layers over the fit split, from the cache if they are there."""
-    path = moments_file(cache, network, calibration.sha256)
-    wanted = sorted(names)
-    found = read_moments(path)
-    missing = [name for name in wanted if name not in found]
-    if missing:
-        found = {**found, **network.output_moments(calibration.fit, missing)}
-        _write_moments(path, found)
-    return {name: found[name] for name in wanted}
-
-
-def cached_moments(
-    network: Network, calibration_sha256: str, names: Iterable[str], cache: Path
-) -> dict[str, OutputMoments]:
-    """Moments of an earlier run, by the calibration's hash.
-
-    Raises `CalibrationError` where they are not in the cache any more.
-    """
-    found = read_moments(moments_file(cache, network, calibration_sha256))
-    if any(name not in found for name in names):
-        raise CalibrationError(
-            f"factors were made from calibration {calibration_sha256[:12]}, whose moments are "
-            "not cached here: give the same pictures again with --calibration"
-        )
-    return {name: found[name] for name in names}
-
-
-def moments_file(cache: Path, network: Network, calibration_sha256: str) -> Path:
-    key = content_key([MOMENTS_VERSION, network.sha256, calibration_sha256])
-    return cache / f"moments-{key}.safetensors"
-
-
-def read_moments(path: Path) -> dict[str, OutputMoments]:
-    from safetensors.numpy import load_file
-
-    if not path.exists():
-        return {}
-    arrays = load_file(path)
-    names = {name.rpartition("|")[0] for name in arrays}
-    return {
-        name: OutputMoments.from_arrays(
-            {field: arrays[f"{name}|{field}"] for field in MOMENT_ARRAYS}
-        )
-        for name in names
-    }
-
-
-def _write_moments(path: Path, moments: Mapping[str, OutputMoments]) -> None:
-    from safetensors.numpy import save_file
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {
-        f"{name}|{field}": array
-        for name, one in moments.items()
-        for field, array in one.to_arrays().items()
-    }
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    save_file(arrays, temporary)
-    temporary.replace(path)

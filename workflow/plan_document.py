@@ -79,14 +79,15 @@ def _layer(planner: Planner, use: LayerUse, decision: Decision) -> documents.Pla
     rows = planner.table.rows(use.spec.key) if use.spec else ()
     original_s = rows[0].original_latency_s if rows else None
     row = planner.table[use.spec.key, chosen] if use.spec and replaced else None
-    from_data = replaced and planner.assembly.from_data(use.name, chosen.kind)
+    shrinkage = planner.assembly.shrinkage(use.name, chosen)
     return documents.PlannedLayer(
         name=use.name,
         op=use.op,
         spec=use.spec.to_json() if use.spec else None,
         decomposition=documents.Decomposition.of(chosen),
         rank_quantum=quantum_of(chosen) if replaced else None,
-        factors=("data" if from_data else "weights") if replaced else None,
+        factors=("weights" if shrinkage is None else "data") if replaced else None,
+        shrinkage=shrinkage,
         original_latency_s=row.original_latency_s if row else original_s,
         predicted_latency_s=row.latency_s if row else original_s,
         speedup=row.speedup if row else None,

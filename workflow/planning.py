@@ -18,8 +18,10 @@ from ..search.exact import Limits, solve_within
 from ..search.space import layer_choices
 from ..search.study import run_study
 from ..search.table import SpeedupTable
-from .assembly import Assembly, gather_moments
+from .array_cache import ArrayCache
+from .assembly import Assembly
 from .choosable import Choosable, choosable
+from .moments import gather_moments, wanted_moments
 from .plan_document import plan_document
 from .plan_file import write_plan
 from .quality import Quality, find_score
@@ -233,13 +235,15 @@ class Planner:
         return [row for row in self.table.rows(use.spec.key) if row.decomposition in allowed]
 
     def _assembly(self) -> Assembly:
-        network, moments = self.setting.network, {}
-        if self.calibration is not None:
-            self.reporter.message("gathering output moments on the fit split")
-            names = [use.name for use, faster in self._uses() if faster]
-            cache = companion(self.options.db, ".cache")
-            moments = gather_moments(network, self.calibration, names, cache)
-        return Assembly(network, moments)
+        network = self.setting.network
+        cache = ArrayCache(companion(self.options.db, ".cache"))
+        if self.calibration is None:
+            return Assembly(network, cache=cache)
+        self.reporter.message("gathering moments on the fit and the select split")
+        kinds = {use.name: {d.kind for d in faster} for use, faster in self._uses() if faster}
+        specs = {use.name: use.spec for use in network.layers if use.spec}
+        wanted = wanted_moments(specs, kinds)
+        return Assembly(network, gather_moments(network, self.calibration, wanted, cache))
 
     def _sensitivity(self) -> Sensitivity:
         if self.calibration is not None:

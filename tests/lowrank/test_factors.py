@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from rankwise.lowrank import (
     KINDS,
+    Moments,
     OutputMoments,
     applicable_kinds,
     factor,
     factorizer,
     full_ranks,
     lower,
+    moments_wanted,
     rank_step,
 )
 from rankwise.ops.chain import Chain, LinkWeights
@@ -141,6 +143,19 @@ def output_rows(spec: LayerSpec, outputs: NDArray[Any]) -> NDArray[Any]:
     return last.reshape(-1, spec.out_channels)
 
 
+def patch_rows(spec: LayerSpec, inputs: NDArray[Any]) -> NDArray[Any]:
+    """What the kernel sees at each output position, (n, C_in*kh*kw), by torch's unfold."""
+    import torch
+    from torch.nn import functional
+
+    if spec.op == "linear":
+        return inputs.reshape(-1, spec.in_channels)
+    top, left, bottom, right = spec.padding
+    padded = functional.pad(torch.from_numpy(inputs), (left, right, top, bottom))
+    seen = functional.unfold(padded, spec.kernel_size, spec.dilation, 0, spec.stride)
+    return seen.numpy().transpose(0, 2, 1).reshape(-1, seen.shape[1])
+
+
 @given(specs, st.integers(0, 99))
 @settings(max_examples=80)
 def test_full_rank_reproduces_the_layer(spec: LayerSpec, seed: int) -> None:
@@ -158,11 +173,12 @@ def test_full_rank_reproduces_the_layer_with_few_data(
 ) -> None:
     weight, bias, inputs = random_layer(spec, seed)
     expected = original_output(spec, seed)
-    # fewer output vectors than channels: the moments alone do not span the output
-    moments = OutputMoments.from_outputs(output_rows(spec, expected)[:3])
+    # fewer vectors than channels: the moments alone do not span the output
+    rows = {"outputs": output_rows(spec, expected)[:3], "patches": patch_rows(spec, inputs)[:3]}
     kinds, _ = applicable_kinds(spec)
-    for kind in (k for k in kinds if KINDS[k].uses_moments):
+    for kind in (k for k in kinds if moments_wanted(spec, k)):
         wanted = Decomposition(kind, full_ranks(spec, kind))
+        moments = Moments.from_outputs(rows[moments_wanted(spec, kind)])
         links = factor(spec, wanted, weight, bias, moments, shrinkage)
         got = compute(lower(spec, wanted), links, inputs)
         np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9, err_msg=str(wanted))

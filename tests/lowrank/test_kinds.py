@@ -18,6 +18,7 @@ from rankwise.lowrank import (
     full_ranks,
     layer_error,
     lower,
+    moments_wanted,
     rank_step,
 )
 from rankwise.records import Decomposition, LayerSpec
@@ -57,6 +58,19 @@ def test_the_registry_knows_each_kind_by_its_name() -> None:
         *("tucker2", "branched_tucker", "cp"),
     ]
     assert all(name == kind.name for name, kind in KINDS.items())
+
+
+def test_of_which_vectors_moments_are_wanted() -> None:
+    wide = replace(CONV, in_channels=1024, input_shape=(1024, 20, 24))
+    assert moments_wanted(CONV, "channel_svd") == "outputs"
+    assert moments_wanted(CONV, "spatial_svd") == moments_wanted(CONV, "tucker2") == "patches"
+    assert moments_wanted(LINEAR, "svd") == "outputs"
+    assert moments_wanted(wide, "channel_svd") == "outputs"
+    assert moments_wanted(wide, "tucker2") == ""
+    assert moments_wanted(replace(LINEAR, out_channels=5000), "svd") == ""
+    assert moments_wanted(CONV, "original") == ""
+    with pytest.raises(LayerError, match="1x1 kernel"):
+        moments_wanted(POINTWISE, "tucker2")
 
 
 def test_full_ranks() -> None:

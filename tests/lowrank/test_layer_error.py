@@ -101,12 +101,6 @@ def test_data_help_on_their_own_moments(
     assert (aware <= plain + 1e-7).all()
 
 
-def test_kinds_that_do_not_use_moments_ignore_them() -> None:
-    weight, moments = random_weight(CONV), random_moments(9, 50)
-    for wanted in (Decomposition("spatial_svd", (4,)), Decomposition("tucker2", (3, 4))):
-        assert layer_error(CONV, wanted, weight, moments) == layer_error(CONV, wanted, weight)
-
-
 def test_the_original_loses_nothing() -> None:
     assert layer_error(CONV, ORIGINAL, random_weight(CONV)) == 0
 

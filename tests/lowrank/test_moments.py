@@ -35,7 +35,17 @@ def test_arrays_and_back() -> None:
     back = OutputMoments.from_arrays(moments.to_arrays())
     assert back.count == moments.count
     np.testing.assert_array_equal(back.mean, moments.mean)
-    np.testing.assert_array_equal(back.second, moments.second)
+    np.testing.assert_allclose(back.second, moments.second, rtol=1e-6)
+    assert back.second.dtype == np.float64
+    again = OutputMoments.from_arrays(back.to_arrays())
+    np.testing.assert_array_equal(again.second, back.second)
+
+
+def test_moments_about_a_point() -> None:
+    rows = np.random.default_rng(0).standard_normal((9, 3)) + 2
+    centre = np.array([1.0, 0.0, -1.0])
+    expected = (rows - centre).T @ (rows - centre) / 9
+    np.testing.assert_allclose(OutputMoments.from_outputs(rows).about(centre), expected, atol=1e-12)
 
 
 def test_float32_outputs_give_float64_moments() -> None:

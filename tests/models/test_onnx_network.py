@@ -308,14 +308,21 @@ class TestOutputs:
     def test_moments_are_numpys(self, make_onnx, noise):
         network = load(make_onnx(input_shape=(4, 3, 10, 12)))
         inputs = noise(6, 3, 10, 12)
-        found = network.output_moments(inputs, ["first", "head"])
+        found = network.moments(inputs, {"first": ["outputs", "patches"], "head": ["outputs"]})
         session = TensorSession(network.model, ["c1"])
         filled = np.concatenate([inputs, inputs[:2]])
         c1 = np.concatenate([session.run(filled[:4])[0], session.run(filled[4:])[0]])[:6]
         expected = OutputMoments.from_outputs(np.moveaxis(c1, 1, -1).reshape(-1, 8))
-        assert found["first"].count == 6 * 120 and found["head"].count == 6
-        np.testing.assert_allclose(found["first"].second, expected.second, rtol=1e-5)
-        np.testing.assert_allclose(found["head"].mean, network.outputs(inputs).mean(0), rtol=1e-5)
+        assert found["first", "outputs"].count == 6 * 120 and found["head", "outputs"].count == 6
+        np.testing.assert_allclose(found["first", "outputs"].second, expected.second, atol=1e-5)
+        weight, bias = network.weights("first")
+        patches = found["first", "patches"]
+        assert patches.count == 6 * 120
+        computed = weight.reshape(8, -1) @ patches.mean + (0 if bias is None else bias)
+        np.testing.assert_allclose(computed, expected.mean, atol=1e-5)
+        np.testing.assert_allclose(
+            found["head", "outputs"].mean, network.outputs(inputs).mean(0), rtol=1e-5
+        )
 
 
 class TestFiles:

@@ -103,7 +103,7 @@ class TestLayers:
         small_net.train()
         before = {k: v.clone() for k, v in small_net.state_dict().items()}
         network = network_of_module(small_net, torch.zeros(1, 3, 8, 8))
-        network.output_moments(np.ones((1, 3, 8, 8)), ["stem"])
+        network.moments(np.ones((1, 3, 8, 8)), {"stem": ["outputs", "patches"]})
         assert small_net.training and small_net.body.training
         assert not small_net.stem._forward_hooks and not small_net.stem._forward_pre_hooks
         assert all(torch.equal(before[k], v) for k, v in small_net.state_dict().items())
@@ -207,13 +207,23 @@ class TestOutputs:
     def test_moments_are_numpys(self, small_net, noise):
         inputs = noise(5, 3, 8, 8)
         network = network_of_module(small_net, (2, 3, 8, 8))
-        found = network.output_moments(inputs, ["stem", "fc"])
+        found = network.moments(inputs, {"stem": ["outputs", "patches"], "fc": ["outputs"]})
         with torch.no_grad():
             stem = small_net.stem(torch.from_numpy(inputs)).numpy()
         expected = OutputMoments.from_outputs(np.moveaxis(stem, 1, -1).reshape(-1, 8))
-        assert found["stem"].count == 5 * 64 and found["fc"].count == 5
-        np.testing.assert_allclose(found["stem"].mean, expected.mean, atol=1e-6)
-        np.testing.assert_allclose(found["stem"].second, expected.second, atol=1e-6)
+        assert found["stem", "outputs"].count == 5 * 64 and found["fc", "outputs"].count == 5
+        np.testing.assert_allclose(found["stem", "outputs"].mean, expected.mean, atol=1e-6)
+        np.testing.assert_allclose(found["stem", "outputs"].second, expected.second, atol=1e-6)
+        patches = found["stem", "patches"]
+        weight = small_net.stem.weight.detach().numpy().reshape(8, -1)
+        np.testing.assert_allclose(weight @ patches.mean, expected.mean, atol=1e-5)
+        covariance = weight @ patches.covariance @ weight.T
+        np.testing.assert_allclose(covariance, expected.covariance, atol=1e-5)
+
+    def test_moments_of_no_layer(self, small_net):
+        network = network_of_module(small_net, (2, 3, 8, 8))
+        with pytest.raises(ModelError, match="no layer 'nonsense'"):
+            network.moments(np.ones((1, 3, 8, 8)), {"nonsense": ["outputs"]})
 
 
 class TestFiles:

@@ -1,0 +1,72 @@
+"""What a layer loses under one kind, at every rank of a grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .kinds import Factorization, Ranks
+
+MOST_RANKS = 32
+"""Ranks along an axis where every one of them costs a factorisation."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ErrorCurve:
+    """`errors` has one axis for each rank; `axes` are the ranks along them, rising.
+
+    `estimated`: errors of factors before they are refined for their ranks. `shrinkage`: what
+    was chosen for factors from data, if it was chosen.
+    """
+
+    axes: tuple[NDArray[np.int64], ...]
+    errors: NDArray[np.float64]
+    estimated: bool
+    shrinkage: float | None = None
+
+    def at(self, ranks: Ranks) -> float:
+        """The error at these ranks; between the grid's points, linearly between them."""
+        errors = self.errors
+        for axis, rank in zip(self.axes, ranks, strict=True):
+            above = min(int(np.searchsorted(axis, rank)), len(axis) - 1)
+            below = above if axis[above] <= rank else max(above - 1, 0)
+            gap = float(axis[above] - axis[below])
+            share = (rank - float(axis[below])) / gap if gap else 0.0
+            errors = (1 - share) * errors[below] + share * errors[above]
+        return float(errors)
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        named = {f"axis{number}": axis for number, axis in enumerate(self.axes)}
+        chosen = np.nan if self.shrinkage is None else self.shrinkage
+        flags = {"estimated": np.array([self.estimated]), "shrinkage": np.array([chosen])}
+        return {"errors": self.errors, **flags, **named}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        errors = arrays["errors"]
+        axes = tuple(arrays[f"axis{number}"] for number in range(errors.ndim))
+        chosen = float(arrays["shrinkage"][0])
+        estimated = bool(arrays["estimated"][0])
+        return cls(axes, errors, estimated, None if np.isnan(chosen) else chosen)
+
+
+def error_curve_of(factorization: Factorization, full: Ranks, step: int = 1) -> ErrorCurve:
+    """All that one factorisation gives, or its estimates on a grid where each rank costs one.
+    Ranks are multiples of `step`."""
+    if hasattr(factorization, "table"):
+        axes, errors = factorization.table()
+        return ErrorCurve(tuple(axes), errors, not getattr(factorization, "exact", False))
+    axes = [step * _grid(limit // step) for limit in full]
+    found = [factorization.estimate(tuple(map(int, ranks))) for ranks in product(*axes)]
+    return ErrorCurve(tuple(axes), np.array(found).reshape([len(axis) for axis in axes]), True)
+
+
+def _grid(most: int) -> NDArray[np.int64]:
+    """At most `MOST_RANKS` numbers from 1 to `most`, evenly spread."""
+    spread = np.linspace(1, most, min(most, MOST_RANKS)).round()
+    return np.unique(spread.astype(np.int64))

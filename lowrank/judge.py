@@ -1,0 +1,68 @@
+"""What a replacement loses of a layer's output, on moments that may be of other pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..records import LayerSpec
+from .algebra import Matrix
+from .moments import Moments
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judge:
+    """`metric` (n, n) are second moments of patches about the point where the replacement is
+    exact; `total` is the output's energy (its variance where the layer has a bias)."""
+
+    weight: Matrix
+    metric: Matrix
+    total: float
+
+    @classmethod
+    def of(cls, spec: LayerSpec, weight: Matrix, moments: Moments, centre: Vector | None) -> Judge:
+        """For the weight (C_out, n). `centre`: the mean that the replacement's bias takes up
+        (`b' = b + (W - W') centre`), or None where the bias stays as it is."""
+        metric = moments.second if centre is None else moments.about(centre)
+        whole = moments.covariance if spec.bias else moments.second
+        return cls(weight, metric, energy(weight, whole))
+
+    def error(self, rebuilt: Matrix) -> float:
+        """Relative error of the output with that weight (C_out, n) in the layer's place."""
+        return relative(energy(self.weight - rebuilt, self.metric), self.total)
+
+
+def energy(rows: Matrix, metric: Matrix) -> float:
+    """trace(R M R^T): the mean squared length of R v."""
+    return float(np.einsum("ij,ij->", rows @ metric, rows))
+
+
+def relative(lost: float, total: float) -> float:
+    """The root of lost over total; 0 where there is nothing to lose."""
+    return float(np.sqrt(max(lost, 0.0) / total)) if total > 0 else 0.0
+
+
+def effective_weight(weights: Sequence[NDArray[Any]]) -> Matrix:
+    """The weight (C_out, C_in*kh*kw) that a chain of plain links amounts to.
+
+    Links are convolutions of which, along each axis, one has a kernel larger than 1; or linear
+    layers.
+    """
+    kernels = [w.reshape(*w.shape, 1, 1) if w.ndim == 2 else w for w in weights]
+    whole = reduce(_after, kernels)
+    return whole.reshape(whole.shape[0], -1)
+
+
+def _after(first: Matrix, second: Matrix) -> Matrix:
+    out, inner = second.shape[0], first.shape[1]
+    both = np.einsum("rcij,orkl->ocikjl", first, second, optimize=True)
+    height, width = first.shape[2] * second.shape[2], first.shape[3] * second.shape[3]
+    result: Matrix = both.reshape(out, inner, height, width)
+    return result

@@ -1,0 +1,178 @@
+"""Moments of what layers see and compute, summed up batch by batch in bounded memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ModelError
+from ..lowrank import Moments, Source, vector_size
+from ..records import LayerSpec
+
+Wanted = Mapping[str, Iterable[Source]]
+"""By layer name: of which vectors moments are wanted."""
+Gathered = dict[tuple[str, Source], Moments]
+
+MAX_POSITIONS: dict[Source, int] = {"outputs": 1024, "patches": 196}
+"""Output positions of one picture that moments are taken from. More add little: neighbours
+are alike, and patches overlap. They are drawn at random, because a grid would see one phase of
+a Bayer pattern."""
+
+PENDING_ROWS = 1024
+"""Rows that wait before they are summed up: then adding a matrix to the sums costs little
+against making it."""
+
+MOST_BYTES = 10**9
+"""Of the sums that are kept at a time; more layers take another pass."""
+
+
+def portions(specs: Mapping[str, LayerSpec], wanted: Wanted) -> list[list[tuple[str, Source]]]:
+    """What is wanted, in portions whose sums fit into `MOST_BYTES`: mostly one."""
+    found: list[list[tuple[str, Source]]] = [[]]
+    held = 0
+    for name, sources in wanted.items():
+        for source in sorted(set(sources)):
+            size = 8 * vector_size(specs[name], source) ** 2
+            if found[-1] and held + size > MOST_BYTES:
+                found.append([])
+                held = 0
+            found[-1].append((name, source))
+            held += size
+    return [portion for portion in found if portion]
+
+
+def check_wanted(specs: Mapping[str, LayerSpec], wanted: Wanted) -> None:
+    """Raise `ModelError` for a layer that does not exist or has no spec."""
+    for name in wanted:
+        if name not in specs:
+            raise ModelError(f"the network has no layer {name!r} to take moments of")
+
+
+@dataclass(slots=True)
+class _Sum:
+    """Sums over vectors: float64, made of blocks in float32 as the network computes."""
+
+    total: NDArray[np.float64]
+    square: NDArray[np.float64]
+    count: int = 0
+    pending: list[NDArray[np.float32]] = field(default_factory=list)
+
+    def add(self, rows: NDArray[np.float32]) -> None:
+        self.pending.append(rows)
+        if sum(map(len, self.pending)) >= PENDING_ROWS:
+            self.settle()
+
+    def settle(self) -> None:
+        """Only one triangle is made and kept."""
+        from scipy.linalg.blas import ssyrk
+
+        if not self.pending:
+            return
+        rows = np.concatenate(self.pending)
+        self.pending = []
+        self.total += rows.sum(axis=0, dtype=np.float64)
+        # Rows in C order are columns in the order that BLAS wants.
+        self.square += ssyrk(1.0, rows.T)
+        self.count += len(rows)
+
+    def moments(self) -> Moments:
+        self.settle()
+        upper = np.triu(self.square)
+        second = upper + np.triu(upper, 1).T
+        return Moments(self.total / self.count, second / self.count, self.count)
+
+
+class MomentSums:
+    """Moments of one portion of what is wanted."""
+
+    def __init__(
+        self, specs: Mapping[str, LayerSpec], portion: Sequence[tuple[str, Source]]
+    ) -> None:
+        self._specs = specs
+        self._sums: dict[tuple[str, Source], _Sum] = {}
+        for name, source in portion:
+            size = vector_size(specs[name], source)
+            # In the order in which BLAS makes what is added.
+            self._sums[name, source] = _Sum(np.zeros(size), np.zeros((size, size), order="F"))
+        self._batch = self._counted = 0
+
+    def names(self, source: Source) -> list[str]:
+        """Layers whose outputs, or inputs, are wanted."""
+        return [name for name, of in self._sums if of == source]
+
+    def start_batch(self, batch: int, counted: int) -> None:
+        """What follows belongs to a batch of which the first `counted` pictures count."""
+        self._batch, self._counted = batch, counted
+
+    def add_output(self, name: str, output: NDArray[Any]) -> None:
+        """One layer's output, channels on axis 1 of a convolution's, on the last of others."""
+        axis = -1 if self._specs[name].op == "linear" else 1
+        self._sums[name, "outputs"].add(channel_rows(self._counting(output), axis))
+
+    def add_input(self, name: str, values: NDArray[Any]) -> None:
+        """One layer's input, of which the patches are taken."""
+        spec, values = self._specs[name], self._counting(values)
+        rows = channel_rows(values, -1) if spec.op == "linear" else patch_rows(spec, values)
+        self._sums[name, "patches"].add(rows)
+
+    def _counting(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Without the pictures that only fill up the batch, save where a layer sees the batch
+        folded into another axis."""
+        return values[: self._counted] if values.shape[0] == self._batch else values
+
+    def moments(self) -> Gathered:
+        """Over all that was added. Gives the sums up, one by one, as they become moments."""
+        return {key: self._sums.pop(key).moments() for key in list(self._sums)}
+
+
+def channel_rows(output: NDArray[Any], channel_axis: int) -> NDArray[np.float32]:
+    """A copy as (positions, channels), at most `MAX_POSITIONS` per picture.
+
+    `channel_axis` is 1 (pictures, channels, ...) or -1 (..., channels).
+    """
+    # Few positions are taken before the axes are turned: turning all of them costs more.
+    if channel_axis == 1:
+        pictures = output.reshape(*output.shape[:2], -1)
+        chosen = _positions(pictures.shape[2], MAX_POSITIONS["outputs"])
+        taken = pictures[:, :, chosen].transpose(0, 2, 1)
+    else:
+        pictures = output.reshape(len(output), -1, output.shape[-1])
+        taken = pictures[:, _positions(pictures.shape[1], MAX_POSITIONS["outputs"])]
+    return np.array(taken.reshape(-1, taken.shape[-1]), dtype=np.float32)
+
+
+def patch_rows(spec: LayerSpec, values: NDArray[Any]) -> NDArray[np.float32]:
+    """What the kernel of a convolution sees, as (positions, C_in*kh*kw), at most
+    `MAX_POSITIONS` per picture; `values` are (pictures, C_in, H, W)."""
+    top, left, bottom, right = spec.padding
+    padded = np.pad(values, ((0, 0), (0, 0), (top, bottom), (left, right)))
+    _, height, width = spec.output_shape
+    row, column = np.divmod(_positions(height * width, MAX_POSITIONS["patches"]), width)
+    rows = _reach(row, 0, spec)
+    columns = _reach(column, 1, spec)
+    # Channels last, so that each index takes a run of memory; turned once at the end.
+    seen = np.ascontiguousarray(padded.transpose(0, 2, 3, 1))[
+        :, rows[:, :, None], columns[:, None, :]
+    ]
+    turned = seen.transpose(0, 1, 4, 2, 3).reshape(-1, math.prod(seen.shape[2:]))
+    return np.ascontiguousarray(turned, dtype=np.float32)
+
+
+def _reach(starts: NDArray[np.intp], axis: int, spec: LayerSpec) -> NDArray[np.intp]:
+    """Which rows (axis 0) or columns (1) of the padded input belong to each position."""
+    taps = np.arange(spec.kernel_size[axis]) * spec.dilation[axis]
+    reach: NDArray[np.intp] = starts[:, None] * spec.stride[axis] + taps
+    return reach
+
+
+@cache
+def _positions(count: int, most: int) -> NDArray[np.intp]:
+    """Which of a picture's positions count: always the same ones."""
+    chosen = np.random.default_rng(0).permutation(count)[:most]
+    return np.sort(chosen)
