@@ -110,10 +110,10 @@ def _add_failures(connection: Connection, found: Iterable[lines.FailureLine], id
         tuple(row[2:]): (row[0], row[1])
         for row in connection.execute(select(c.id, c.resolved, *place))
     }
-    lines_ = list(found)
-    sessions = session_ids(connection, {f.session for f in lines_ if f.session is not None})
+    wanted = list(found)
+    sessions = session_ids(connection, {f.session for f in wanted if f.session is not None})
     added = 0
-    for failure in lines_:
+    for failure in wanted:
         row = {
             "workload_id": ids.workloads[failure.workload],
             "device_id": ids.devices[failure.device],

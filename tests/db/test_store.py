@@ -292,7 +292,7 @@ session_plans = st.lists(
 )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(session_plans)
 def test_everything_put_comes_back(
     new_url: Callable[[], str],
