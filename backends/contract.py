@@ -163,7 +163,7 @@ class BackendContract:
     def test_does_a_policy_or_refuses_it(
         self, usable: Backend, policy: MeasurementPolicy, change: dict[str, Any]
     ) -> None:
-        asked = self.resolved_or_skipped(usable, replace(policy, **change))
+        asked = self.resolved_or_skipped(usable, changed(policy, change))
         for field in set(change) - {"execution"}:  # that one may be filled in further
             assert getattr(asked, field) == change[field], field
         assert usable.resolve_policy(asked) == asked
@@ -176,7 +176,7 @@ class BackendContract:
     def test_computes_in_halves(
         self, usable: Backend, policy: MeasurementPolicy, dtype: str
     ) -> None:
-        asked = self.resolved_or_skipped(usable, replace(policy, dtype=dtype))
+        asked = self.resolved_or_skipped(usable, changed(policy, {"dtype": dtype}))
         self.require_function(usable, asked, CHAINS["three links"], HALF_TOLERANCES[dtype])
 
     def resolved_or_skipped(self, backend: Backend, asked: MeasurementPolicy) -> MeasurementPolicy:
@@ -325,6 +325,13 @@ class BackendContract:
                 require_timings(runner)
                 runner.compute([random_input((1, *chain.input_shape))])
         assert surroundings() == before
+
+
+def changed(policy: MeasurementPolicy, change: Mapping[str, Any]) -> MeasurementPolicy:
+    """A resolved policy's numeric mode belongs to its dtype: another one has its own."""
+    if "dtype" in change:
+        return replace(policy, numeric_mode="default", **change)
+    return replace(policy, **change)
 
 
 def with_two_threads(backend: Backend, policy: MeasurementPolicy) -> MeasurementPolicy:
