@@ -239,6 +239,30 @@ class Plan(Document):
     search: Search
 
 
+class FrontPoint(_Strict):
+    """What can be had at one limit on the network error. `speedup` is predicted from layers
+    measured alone; `network_error` was measured on the select split."""
+
+    max_error: float
+    speedup: float | None
+    speedup_low: float | None
+    speedup_high: float | None
+    network_error: float | None
+    replaced: int
+
+
+class Front(Document):
+    """Speedup against fidelity; a plan for a point comes from its `max_error`."""
+
+    kind: Literal["rankwise.front"] = "rankwise.front"
+    model: Model
+    device: Fingerprint
+    policies: list[dict[str, Any]]
+    layers: int
+    calibration: CalibrationNote | None
+    points: list[FrontPoint]
+
+
 DOCUMENTS: tuple[type[Document], ...] = (
     Devices,
     Layers,
@@ -246,6 +270,7 @@ DOCUMENTS: tuple[type[Document], ...] = (
     Table,
     Plan,
     VerificationDocument,
+    Front,
 )
 """Every document that a command prints or writes."""
 

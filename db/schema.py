@@ -28,7 +28,7 @@ from .engine import (
     writing,
 )
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002_jobs")
 """Every revision in db/migrations/versions, oldest first; the last is the current schema."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"

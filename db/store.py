@@ -19,7 +19,7 @@ from ..records import (
     PairSummary,
     Sample,
 )
-from . import checks, documents, engine, measurements, networks, schema, sessions, traces
+from . import checks, documents, engine, jobs, measurements, networks, schema, sessions, traces
 from .workloads import NetworkRun, Stored
 
 __all__ = ["Filters", "NetworkRun", "Store", "upgrade"]
@@ -264,6 +264,67 @@ class Store:
     def calibration(self, sha256: str) -> dict[str, Any] | None:
         with self._reading() as connection:
             return documents.calibration(connection, sha256)
+
+    def plans(self, network_sha256: str | None = None) -> list[tuple[str, dict[str, Any]]]:
+        """(key, plan), the one made last first."""
+        with self._reading() as connection:
+            return documents.listed_plans(connection, network_sha256)
+
+    # Jobs
+
+    def put_job(self, record: jobs.JobRecord) -> jobs.JobRecord:
+        """Queue a job; the live one with the same request, if there is one, comes back instead."""
+        with self._writing() as connection:
+            return jobs.put(connection, record)
+
+    def claim_job(self, uuid: str | None = None) -> jobs.JobRecord | None:
+        """Make this process run a queued job (that one, or the oldest); None if there is none."""
+        with self._writing() as connection:
+            return jobs.claim(connection, uuid)
+
+    def update_job(self, uuid: str, *, states: Collection[str] = jobs.LIVE, **values: Any) -> bool:
+        """Set columns of a job if it is in one of these states; whether it was."""
+        with self._writing() as connection:
+            return jobs.change(connection, uuid, values, states)
+
+    def job(self, uuid: str) -> jobs.JobRecord | None:
+        with self._reading() as connection:
+            return jobs.one(connection, uuid)
+
+    def jobs(
+        self,
+        *,
+        kinds: Collection[str] = (),
+        states: Collection[str] = (),
+        limit: int = 100,
+        offset: int = 0,
+        oldest_first: bool = False,
+    ) -> tuple[list[jobs.JobRecord], int]:
+        """A page of the jobs that fit, newest first, and how many fit in all."""
+        with self._reading() as connection:
+            return jobs.listed(
+                connection,
+                kinds=kinds,
+                states=states,
+                limit=limit,
+                offset=offset,
+                oldest_first=oldest_first,
+            )
+
+    def requeue_jobs(self) -> list[str]:
+        """Queue running jobs whose process is gone again; their uuids."""
+        with self._writing() as connection:
+            return jobs.requeue_orphans(connection)
+
+    def prune_jobs(self, keep: int) -> int:
+        """Forget ended jobs beyond the newest `keep`; how many."""
+        with self._writing() as connection:
+            return jobs.prune(connection, keep)
+
+    def table_stamp(self) -> str:
+        """Changes whenever a speedup table may have changed; much cheaper than the table."""
+        with self._reading() as connection:
+            return measurements.stamp(connection)
 
     def check(self) -> list[str]:
         """One sentence for each thing that is wrong with the database."""

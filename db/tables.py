@@ -19,6 +19,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 VERSION_TABLE = "rankwise_version"
@@ -182,6 +183,34 @@ calibrations = Table(
     metadata,
     Column("sha256", String(64), primary_key=True),
     Column("json", JSON, nullable=False),
+)
+
+# Of all live jobs only one has a request: the same request gives the same job.
+_LIVE = text("state IN ('queued', 'running')")
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("uuid", String(32), nullable=False, unique=True),
+    Column("kind", String(32), nullable=False),
+    Column("request", JSON, nullable=False),
+    Column("request_key", String(32), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("progress", JSON, nullable=False),
+    Column("result", JSON(none_as_null=True), nullable=True),
+    Column("error", Text, nullable=False),
+    Column("created_at", String(32), nullable=False),
+    Column("started_at", String(32), nullable=True),
+    Column("ended_at", String(32), nullable=True),
+    Column("owner", JSON(none_as_null=True), nullable=True),
+    Index(
+        "uq_jobs_live_request",
+        "request_key",
+        unique=True,
+        sqlite_where=_LIVE,
+        postgresql_where=_LIVE,
+    ),
 )
 
 # Apart, because Alembic owns it: same shape as Alembic's own, so that either may create it.
