@@ -38,7 +38,7 @@ def plan_document(
         objective={**asdict(planner.objective), "metric": "relative_error", "split": "select"},
         mode="vanilla",
         rank_selection="search",
-        calibration=_calibration(planner.calibration),
+        calibration=calibration_note(planner.calibration),
         layers=[_layer(planner, uses[decision.name], decision) for decision in decided],
         predicted=predicted,
         search=documents.Search(
@@ -58,7 +58,7 @@ def _additive_speedup(planner: Planner, study: StudyResult) -> float | None:
     return total / (total - saving) if total > saving else None
 
 
-def _calibration(pictures: Calibration | None) -> documents.CalibrationNote | None:
+def calibration_note(pictures: Calibration | None) -> documents.CalibrationNote | None:
     if pictures is None:
         return None
     return documents.CalibrationNote(

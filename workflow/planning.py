@@ -156,8 +156,8 @@ class Planner:
 
     def run(self) -> tuple[documents.Plan, str]:
         """The plan, and what it is short of (empty if it keeps every limit)."""
-        layers = self._layers()
-        exact, budget = self._exact(layers)
+        layers = self.choices()
+        exact, budget = self.solve_exactly(layers)
         study = self._study(layers, budget)
         finalists = self._finalists(exact, study.best)
         refined = refine(self, layers, finalists, budget)
@@ -221,7 +221,7 @@ class Planner:
         inputs = random_input(shape, seed=self.options.seed)
         return Sensitivity(self.assembly, inputs, SYNTHETIC_INPUTS)
 
-    def _layers(self) -> list[LayerChoices]:
+    def choices(self) -> list[LayerChoices]:
         """Choices of every layer, errors measured in the network."""
         uses = self._uses()
         self._probe(uses)
@@ -244,7 +244,7 @@ class Planner:
             self.reporter.progress(number, len(probes), f"sensitivity of {name}")
             self.sensitivity.probe(name, candidates)
 
-    def _exact(self, layers: Sequence[LayerChoices]) -> tuple[Assignment, float]:
+    def solve_exactly(self, layers: Sequence[LayerChoices]) -> tuple[Assignment, float]:
         """The best additive plan whose *measured* network error keeps the limit (on other
         pictures, too: it is the upper bound that is held against the limit), and the
         budget of modelled squared error that led to it."""

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..db.store import Store
 
 DEFAULT_DB = "sqlite:///rankwise.db"
 
@@ -29,3 +33,10 @@ def companion(db: str, suffix: str) -> Path:
     """
     path = db.removeprefix("sqlite:///") if db.startswith("sqlite:///") else db
     return Path("rankwise" if "://" in path else path).with_suffix(suffix)
+
+
+def open_store(db: str, *, create: bool = True) -> Store:
+    """The store itself, for a program that keeps it open: a service."""
+    from ..db.store import Store
+
+    return Store.open(db, create=create)
