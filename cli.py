@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from .commands import measuring, planning, store
+from .commands import measuring, planning, serving, store
 
 app = typer.Typer(
     help="Which layers does low-rank decomposition really make faster on this device, and at "
@@ -26,6 +26,8 @@ for function in (
     planning.plan,
     planning.apply,
     planning.verify,
+    serving.report,
+    serving.serve,
 ):
     app.command()(function)
 app.add_typer(store.db_app, name="db")
