@@ -7,6 +7,7 @@ from typing import Any
 import typer
 
 from .commands import measuring, planning, serving, store
+from .commands.remote import served
 
 app = typer.Typer(
     help="Which layers does low-rank decomposition really make faster on this device, and at "
@@ -26,10 +27,10 @@ for function in (
     planning.plan,
     planning.apply,
     planning.verify,
-    serving.report,
-    serving.serve,
 ):
-    app.command()(function)
+    app.command()(served(function))
+app.command()(serving.report)
+app.command()(serving.serve)
 app.add_typer(store.db_app, name="db")
 
 

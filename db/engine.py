@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from sqlalchemy.pool import QueuePool, StaticPool
 from ..errors import StoreError
 
 BUSY_TIMEOUT_S = 30.0
-SQLITE_HEADER = b"SQLite format 3\x00"
 _WRITE_BITS = 0o222
 
 
@@ -101,15 +100,20 @@ def require_usable(place: Place, *, create: bool, readonly: bool) -> None:
 
 
 def _require_database(path: Path) -> None:
+    """Looks at the header through SQLite: if this process has the database open already,
+    opening and closing the file by itself would drop the locks of those connections, and the
+    next process to close the database would delete the log under them."""
     try:
-        with path.open("rb") as file:
-            header = file.read(len(SQLITE_HEADER))
-    except OSError as error:
-        raise StoreError(
-            f"{path} cannot be read ({error.strerror}); check its permissions"
-        ) from None
-    if header and header != SQLITE_HEADER:
-        raise StoreError(f"{path} is not an SQLite database; give another file as --db")
+        uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+        with closing(sqlite3.connect(uri, uri=True)) as connection:
+            connection.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.OperationalError as error:
+        raise StoreError(f"{path} cannot be read ({error}); check its permissions") from None
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:  # what else is wrong, opening says
+            raise StoreError(
+                f"{path} is not an SQLite database; give another file as --db"
+            ) from None
 
 
 def read_only(place: Place) -> StoreError:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from .markup import Html, joined, tag
 
 WIDTH, HEIGHT = 640, 320
-LEFT, RIGHT, TOP, BOTTOM = 70, 20, 16, 46
+LEFT, RIGHT, TOP, BOTTOM = 70, 20, 34, 46
 
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
@@ -63,12 +63,7 @@ def axes(
         *(tag("text", x_text(v), x=x(v), y=foot, class_="tick mid") for v in across),
         _line(LEFT, y.start, WIDTH - RIGHT, y.start, "axis"),
         tag("text", x_title, x=(LEFT + WIDTH - RIGHT) / 2, y=HEIGHT - 8, class_="title mid"),
-        tag(
-            "text",
-            y_title,
-            transform=f"translate(14 {(TOP + HEIGHT - BOTTOM) / 2:.0f}) rotate(-90)",
-            class_="title mid",
-        ),
+        tag("text", y_title, x=8, y=16, class_="title"),
     ]
     return Axes(x, y, joined(parts))
 

@@ -6,6 +6,7 @@ on a small screen. Colour repeats what the text in each cell says.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -66,7 +67,7 @@ def _one(key: Group, rows: list[documents.Row], place: Mapping[str, int], choose
     layers: dict[str, list[documents.Row]] = {}
     for row in rows:
         layers.setdefault(row.spec_key, []).append(row)
-    kinds = sorted({row.decomposition.kind for row in rows})
+    kinds = _kinds(layers.values())
     widths = {
         kind: max(sum(r.decomposition.kind == kind for r in group) for group in layers.values())
         for kind in kinds
@@ -91,6 +92,12 @@ def _one(key: Group, rows: list[documents.Row], place: Mapping[str, int], choose
         role="region",
         aria_label="Heat map of speedups",
     )
+
+
+def _kinds(layers: Iterable[Sequence[documents.Row]]) -> list[str]:
+    """Those that apply to most layers first: they are seen without scrolling."""
+    counts = Counter(kind for rows in layers for kind in {r.decomposition.kind for r in rows})
+    return sorted(counts, key=lambda kind: (-counts[kind], kind))
 
 
 def _line(

@@ -38,9 +38,11 @@ def staircase(rows: Sequence[documents.Row]) -> Html:
         for kind in sorted({row.decomposition.kind for row in rows})
     }
     original = first.original_latency_s
+    highest = 1.2 * max(original, *(row.latency_s for row in rows))
+    ends = [min(highest, row.original_latency_s / row.speedup_low) for row in rows]
     drawn = axes(
         [0, *(_rank(row) for row in rows)],
-        [0.0, original, *(row.latency_s for row in rows)],
+        [0.0, original, *(row.latency_s for row in rows), *ends],
         "rank (the smaller one of a pair)",
         "latency",
         lambda v: f"{v:g}",
@@ -52,7 +54,7 @@ def staircase(rows: Sequence[documents.Row]) -> Html:
     reference = joined(
         [
             tag("line", x1=drawn.x.start, x2=drawn.x.end, y1=y, y2=y, class_="original"),
-            tag("text", told, x=drawn.x.end, y=y - 6, class_="tick end"),
+            tag("text", told, x=drawn.x.start + 6, y=y - 6, class_="tick"),
         ]
     )
     title = f"Latency over rank: {first.layer}, {shape(first)}, on {first.device.backend}"
@@ -72,12 +74,14 @@ def _series(drawn: Axes, number: int, rows: Sequence[documents.Row]) -> Html:
     x, y = drawn.x, drawn.y
     parts: list[Html] = []
     flat = treads([(_rank(row), row.latency_s) for row in rows])
-    path, ends = "", {last for _, last, _ in flat}
+    path, ends = "", {last for begin, last, _ in flat if begin < last}
     for begin, end, latency in flat:
         path += f"{'L' if path else 'M'}{x(begin)} {y(latency)}L{x(end)} {y(latency)}"
     parts.append(tag("path", d=path, class_=f"tread series{number % 4}"))
     for row in rows:
-        low, high = (row.original_latency_s / s for s in (row.speedup_high, row.speedup_low))
+        low, high = (
+            min(y.high, row.original_latency_s / s) for s in (row.speedup_high, row.speedup_low)
+        )
         place = x(_rank(row))
         parts.append(tag("line", x1=place, x2=place, y1=y(low), y2=y(high), class_="whisker"))
         if _rank(row) in ends:

@@ -113,7 +113,7 @@ def _start(settings: Settings, sessions: Sessions) -> Context:
     library = Library.beside(db)
     library.clean()
     scheduler = Scheduler(store, library, db)
-    tables = Tables(store, db, lambda: scheduler.running is not None)
+    tables = Tables(store, lambda: scheduler.running is not None)
     context = Context(settings, store, library, scheduler, tables, sessions)
     context.submit("devices", DevicesRequest())
     scheduler.start()

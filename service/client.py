@@ -161,6 +161,11 @@ class Client:
     def plan(self, key: str) -> documents.Plan:
         return documents.Plan.model_validate(self._get(f"/plans/{key}"))
 
+    def put_plan(self, plan: documents.Plan) -> str:
+        """Give the service a plan that it has not made; its key. The network must be there."""
+        body = plan.model_dump(mode="json")
+        return str(self._send("POST", "/plans/documents", json=body).json()["key"])
+
     def plans(self, network: str | None = None) -> list[Json]:
         return self._all("/plans", {"network": network})
 

@@ -11,6 +11,7 @@ from fastapi import Depends, HTTPException, Request
 from .. import documents
 from ..errors import UsageError
 from ..workflow import jobs
+from ..workflow.describe import describe_apart
 from ..workflow.job_requests import Request as Asked
 from ..workflow.library import Library, NetworkEntry
 from .gate import Sessions
@@ -33,6 +34,16 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         (429, "Too much at once"),
     )
 }
+
+
+HTML_REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": refusal["description"],
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    for status, refusal in REFUSALS.items()
+}
+"""For routes that answer with HTML: what they refuse, they refuse as JSON."""
 
 
 @dataclass
@@ -67,6 +78,14 @@ class Context:
             return self.library.network(network_id)
         except UsageError as error:
             raise HTTPException(404, str(error)) from None
+
+    def described(self, network_id: str) -> NetworkEntry:
+        """A zoo network is read, once, when it is asked for. Raises 404."""
+        entry = self.network(network_id)
+        if entry.layers is None:
+            entry = describe_apart(entry, self.library.folder)
+            self.library.put(entry)
+        return entry
 
     def plan(self, key: str) -> documents.Plan:
         """The plan with its latest verification. Raises 404."""

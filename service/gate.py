@@ -32,7 +32,7 @@ log = logging.getLogger("rankwise.service")
 
 COOKIE = "rankwise_session"
 SESSION_S = 12 * 3600
-BODY_BYTES = 64 << 10
+BODY_BYTES = 4 << 20
 """Of every request but an upload."""
 UPLOADS = ("/api/v1/networks", "/api/v1/calibrations")
 SAFE = ("GET", "HEAD", "OPTIONS")

@@ -12,10 +12,10 @@ from ..report.heat_map import groups, heat_map
 from ..report.page import report_page, style_hash, stylesheet
 from ..report.plan_pictures import agreement, front_picture, network_picture
 from ..report.staircase import staircase
-from .context import REFUSALS, Context, Here
+from .context import HTML_REFUSALS, Context, Here
 from .things import Id
 
-router = APIRouter(responses=REFUSALS, default_response_class=HTMLResponse)
+router = APIRouter(responses=HTML_REFUSALS, default_response_class=HTMLResponse)
 
 Device = Annotated[str | None, Query(max_length=80, description="A backend, or a hardware key.")]
 NetworkId = Annotated[str, Query(pattern=r"^[0-9A-Za-z_]{1,160}$")]
@@ -24,8 +24,8 @@ NetworkId = Annotated[str, Query(pattern=r"^[0-9A-Za-z_]{1,160}$")]
 def _table(here: Context, network: str, device: str | None) -> tuple[documents.Table, list[str]]:
     """The network's rows, and its layers' names in order."""
     entry = here.network(network)
-    if entry.sha256 is None or entry.layers is None:
-        raise HTTPException(409, "this network is still being read; ask again in a minute")
+    if entry.sha256 is None or entry.layers is None:  # nothing was measured of it
+        return documents.Table(rows=[], failures=[]), []
     names = [layer["name"] for layer in entry.layers["layers"]]
     return here.table_of(entry.sha256, device=device), names
 

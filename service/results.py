@@ -10,6 +10,7 @@ from fastapi.responses import FileResponse
 
 from .. import documents
 from ..errors import UsageError
+from ..workflow.jobs import check_plan
 from . import tables
 from .context import REFUSALS, Context, Here
 from .models import Applied, Page, PlanNote, PlanVerification
@@ -105,6 +106,14 @@ def plans(here: Here, network: Sha = None, limit: Limit = 20, offset: Offset = 0
         return PlanNote.of(pair[0], here.with_verification(*pair))
 
     return page_of(found, limit, offset, note)
+
+
+@router.post("/plans/documents", status_code=201)
+def put_plan(here: Here, plan: documents.Plan) -> PlanNote:
+    """Keep a plan that was made elsewhere or edited by hand; its network must be here."""
+    check_plan(here.library, plan)
+    key = here.store.put_plan(plan.model_dump(mode="json"))
+    return PlanNote.of(key, plan)
 
 
 @router.get("/plans/{key}", response_model=documents.Plan)

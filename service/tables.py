@@ -12,20 +12,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from .. import documents
-from ..workflow.tables import table_document
+from ..workflow.tables import stored_table
 
 KEPT = 64
 AGE_S = 5.0
 """While a job runs, a table may be this old."""
-
-
-class Stamped(Protocol):
-    """A store that says cheaply whether tables may have changed."""
-
-    def table_stamp(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +43,8 @@ class _Kept:
 class Tables:
     """A cache of documents and of what was written from them."""
 
-    def __init__(self, store: Stamped, db: str, busy: Callable[[], bool]) -> None:
-        self._store, self._db, self._busy = store, db, busy
+    def __init__(self, store: Any, busy: Callable[[], bool]) -> None:
+        self._store, self._busy = store, busy
         self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
         self._lock = threading.RLock()
 
@@ -80,16 +74,11 @@ class Tables:
     def _fresh(self, kept: _Kept) -> bool:
         if self._busy() and time.monotonic() - kept.made < AGE_S:
             return True
-        return kept.stamp == self._store.table_stamp()
+        return bool(kept.stamp == self._store.table_stamp())
 
     def _make(self, query: Query) -> documents.Table:
-        table = table_document(
-            db=self._db,
-            model=query.network,
-            devices=[query.device] if query.device else [],
-            layer=query.layer,
-            phase=query.phase,
-        )
+        devices = [query.device] if query.device else []
+        table = stored_table(self._store, query.network, devices, query.layer, query.phase)
         if query.verdict is not None:
             table.rows = [row for row in table.rows if row.verdict == query.verdict]
         return table

@@ -130,10 +130,7 @@ def network(here: Here, network_id: Id) -> Network:
 @router.get("/networks/{network_id}/layers")
 def layers(here: Here, network_id: Id) -> documents.Layers:
     """Its layers, their costs, and which kinds of decomposition apply, or why none does."""
-    entry = here.network(network_id)
-    if entry.layers is None:
-        raise HTTPException(409, "this network is still being read; ask again in a minute")
-    return documents.Layers.model_validate(entry.layers)
+    return documents.Layers.model_validate(here.described(network_id).layers)
 
 
 @router.delete("/networks/{network_id}", status_code=204)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,19 @@ def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The default store is a file in the working directory: let it be the test's own."""
     monkeypatch.delenv("RANKWISE_DB", raising=False)
     monkeypatch.chdir(tmp_path)
+
+
+def need(name: str, reason: str) -> None:
+    """Skip a test for a reason; fail it where `RANKWISE_REQUIRE` (names with commas) says that
+    what it needs has to be here."""
+    if name in os.environ.get("RANKWISE_REQUIRE", "").split(","):
+        pytest.fail(f"{name} is required here: {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session", name="need")
+def _need() -> Callable[[str, str], None]:
+    return need
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,7 +16,7 @@ from .reporter import Reporter, Silent
 from .setting import make_setting
 from .storage import DEFAULT_DB
 
-LIMITS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
+LIMITS = (0.02, 0.05, 0.1, 0.2, 0.4)
 """Network errors that a front is made for unless told otherwise."""
 
 

@@ -12,7 +12,7 @@ from ..errors import GoalNotReached, UsageError
 from . import job_requests as asked
 from .job_requests import Request
 from .jobs import calibration_of_plan, network_of_plan
-from .library import ZOO_NAMES, AppliedEntry, Library, NetworkEntry
+from .library import AppliedEntry, Library, NetworkEntry
 from .reporter import Reporter
 
 Result = Mapping[str, Any]
@@ -40,17 +40,15 @@ class Runner:
     def _devices(self, request: asked.DevicesRequest) -> Result:
         from .listing import devices
 
-        found = devices().model_dump(mode="json")
-        for number, name in enumerate(ZOO_NAMES):
-            self.reporter.progress(number, len(ZOO_NAMES), f"describing {name}")
-            if self.library.network(name).layers is None:
-                self.library.put(_described(self.library.network(name)))
-        return found
+        return devices().model_dump(mode="json")
 
     def _profile(self, request: asked.ProfileRequest) -> Result:
         from .profiling import profile
 
         entry = self.library.network(request.network)
+        if entry.layers is None:  # so that its table can be looked at while it fills
+            entry = _described(entry)
+            self.library.put(entry)
         options = request.model_dump(exclude={"network"})
         found = profile(
             entry.model, **self._network(entry), **options, db=self.db, reporter=self.reporter

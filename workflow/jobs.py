@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from pydantic import ValidationError
 
+from ..documents import SCHEMA_VERSION, Plan
 from ..errors import UsageError
 from ..records import content_key
 from .job_requests import REQUESTS, Request
@@ -149,6 +150,20 @@ def network_of_plan(library: Library, plan: Mapping[str, Any]) -> NetworkEntry:
         if entry.sha256 == sha256:
             return entry
     raise UsageError(f"the plan's network ({sha256[:12]}) is not here any more: upload it again")
+
+
+def check_plan(library: Library, plan: Plan) -> None:
+    """A plan from outside must be for a network that is here, layer by layer. Raises
+    `UsageError`."""
+    entry = network_of_plan(library, plan.model_dump(include={"model"}))
+    specs = {layer["name"]: layer["spec"] for layer in (entry.layers or {"layers": []})["layers"]}
+    for layer in plan.layers:
+        if layer.name not in specs:
+            raise UsageError(f"the plan names a layer {layer.name!r} that its network has not")
+        if layer.spec is not None and layer.spec != specs[layer.name]:
+            raise UsageError(f"the plan's layer {layer.name!r} is not the network's")
+    if plan.schema_version > SCHEMA_VERSION or not plan.policies:
+        raise UsageError("the plan was made by a newer rankwise, or names no policy")
 
 
 def calibration_of_plan(store: JobStore, key: str) -> str | None:

@@ -5,7 +5,7 @@ import { $, attempt, values } from "./dom.js";
 import * as jobs from "./jobs.js";
 import * as results from "./results.js";
 import * as things from "./things.js";
-import { state } from "./state.js";
+import { network, state } from "./state.js";
 
 const TABLE_EVERY_MS = 10000;
 
@@ -35,11 +35,8 @@ async function redraw() {
 }
 
 async function ended(job) {
-  if (job.kind === "devices") {
-    await things.loadNetworks();
-    await things.loadDevices();
-    await redraw();
-  }
+  if (job.kind === "devices") await things.loadDevices();
+  if (job.kind === "profile") await things.loadNetworks();
   await results.refresh(job);
 }
 
@@ -47,7 +44,9 @@ async function ended(job) {
 async function growTable() {
   if (document.hidden || $("staircase").contains(document.activeElement)) return;
   const running = (await get("/jobs?kind=profile&state=running&limit=1")).items;
-  if (running.some(live)) await results.loadTable();
+  if (!running.some(live)) return;
+  if (!network()?.sha256) await things.loadNetworks();
+  await results.loadTable();
 }
 
 $("login-form").addEventListener("submit", (event) => {

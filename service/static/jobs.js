@@ -70,7 +70,7 @@ function filled(job, element = "li") {
     if (total) Object.assign(bar, { max: total, value: done });
     card.append(bar, make("p", {}, total ? `${Math.round(done)} of ${Math.round(total)}: ${text}` : text || "starting"));
   }
-  const last = job.error || job.result?.shortfall || job.result?.note || messages.at(-1);
+  const last = job.error || job.result?.shortfall || job.result?.note || (live(job) ? messages.at(-1) : "");
   if (last) card.append(make("p", {}, last));
   return card;
 }

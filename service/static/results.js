@@ -17,7 +17,6 @@ function policy() {
 const query = (more = {}) => new URLSearchParams({ network: state.get("network"), ...more });
 
 export async function loadTable() {
-  if (!network()?.sha256) return;
   const device = state.get("backend");
   show($("heat-map"), await text(`/pictures/heat-map?${query(device ? { device } : {})}`));
   $("staircase").replaceChildren();
@@ -25,6 +24,7 @@ export async function loadTable() {
   const cells = (line) => line.querySelectorAll(".cell").length;
   const first = lines.reduce((a, b) => (a && cells(a) >= cells(b) ? a : b), null)?.querySelector("button.layer");
   if (first) await stairs(first.dataset.spec);
+  if (!network()?.sha256) return;
   const link = (format) => make("a", { class: "button quiet", download: `table.${format}`,
     href: `/api/v1/tables?network=${network().sha256}&format=${format}&limit=10000` }, format.toUpperCase());
   $("table-downloads").replaceChildren(...(first ? ["Download: ", link("json"), link("csv"), link("parquet")] : []));
@@ -49,8 +49,7 @@ function planAt(limits) {
 
 export async function loadPlans() {
   const sha256 = network()?.sha256;
-  if (!sha256) return;
-  known.plans = (await get(`/plans?network=${sha256}&limit=100`)).items;
+  known.plans = sha256 ? (await get(`/plans?network=${sha256}&limit=100`)).items : [];
   options($("plan"), known.plans.map((one) => [one.key, describe(one)]), state.get("plan"));
   state.set("plan", $("plan").value);
   await loadPlan();
