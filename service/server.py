@@ -44,6 +44,7 @@ def _bound(settings: Settings) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
+        listener.listen()  # who comes before the application has started waits
     except (OSError, OverflowError) as error:
         listener.close()
         raise UsageError(

@@ -46,7 +46,17 @@ FROM_ROOT = {"__version__"}
 
 HEAVY = {
     *("torch", "onnx", "onnxruntime", "onnxscript", "optuna", "numpy", "scipy", "pandas"),
-    *("sqlalchemy", "alembic", "pydantic", "safetensors", "PIL", "fastapi", "uvicorn", "plotly"),
+    *(
+        "sqlalchemy",
+        "alembic",
+        "pydantic",
+        "safetensors",
+        "PIL",
+        "fastapi",
+        "uvicorn",
+        "httpx",
+        "pyarrow",
+    ),
 }
 
 

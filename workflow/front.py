@@ -86,4 +86,14 @@ def _points(
             replaced=len(decisions_of(best)),
         )
         found.setdefault(best.key, point)
-    return list(found.values())
+    return undominated(list(found.values()))
+
+
+def undominated(points: Sequence[documents.FrontPoint]) -> list[documents.FrontPoint]:
+    """By rising network error, without those that are no faster than one of less error: the
+    search is exact for modelled errors only."""
+    kept: list[documents.FrontPoint] = []
+    for point in sorted(points, key=lambda p: (p.network_error or 0.0, -(p.speedup or 0.0))):
+        if not kept or (point.speedup or 0.0) > (kept[-1].speedup or 0.0):
+            kept.append(point)
+    return kept
