@@ -5,7 +5,7 @@
 Blocks alternate: with readers, without. A block is a profile job of one convolution with its
 candidates on onnxruntime-cpu, measured anew; what is compared are the block's speedups and the
 latency of the original. Readers ask for a page of a network's table, each about once a second;
-they run at the lowest priority, because in earnest they are other machines. Every finished block
+they run at a low priority, because in earnest they are other machines. Every finished block
 is a line of the results, and a run goes on where the last one ended. The last lines are the
 comparison: medians over blocks, with readers against without.
 """
@@ -107,7 +107,7 @@ async def read(url: str, stop: Path) -> list[float]:
 
 def readers(url: str, stop: Path) -> None:
     """The readers' process: prints what they waited for."""
-    os.nice(19)
+    os.nice(10)
     print(json.dumps(asyncio.run(read(url, stop))))
 
 

@@ -63,7 +63,7 @@ def _why(layer: documents.PlannedLayer) -> str:
 def _bars(layer: documents.PlannedLayer, longest: float, replaced: bool) -> Html:
     before, after = layer.original_latency_s, layer.predicted_latency_s
     if not before or not longest:
-        return tag("span", "no latency", class_="bars")
+        return tag("span", class_="bars")
     told = duration(before) + (f" \u2192 {duration(after)}" if replaced and after else "")
     bars = [tag("rect", x=0, y=2, width=100 * before / longest, height=6, class_="before")]
     if replaced and after:

@@ -118,7 +118,8 @@ def _start(settings: Settings, sessions: Sessions) -> Context:
     context.submit("devices", DevicesRequest())
     scheduler.start()
     with suppress(OSError, AttributeError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICER)
+        me = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, me, os.getpriority(os.PRIO_PROCESS, me) + NICER)
     return context
 
 

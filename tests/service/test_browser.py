@@ -52,6 +52,7 @@ class Browser:
         script = (
             "const e = document.documentElement; return [innerWidth, e.scrollWidth, e.scrollHeight]"
         )
+        self.driver.execute_script("scrollTo(0, 0)")
         inner, width, height = self.driver.execute_script(script)
         assert width <= inner, f"{name}: the page is {width} wide on a screen of {inner}"
         clip = {"x": 0, "y": 0, "width": inner, "height": min(height, 8000), "scale": 1}
@@ -151,15 +152,16 @@ def test_the_whole_story(browser: Browser, start: Any, resnet: Path) -> None:
 
     # A short profile: a few seconds of measuring are enough to see everything.
     browser.one('#profile-form [name="rank_quantum"]').send_keys("64")
-    browser.one('#profile-form [name="max_time_s"]').send_keys("12")
+    browser.one('#profile-form [name="max_time_s"]').send_keys("20")
     browser.press("#profile-form button", Keys.ENTER)
-    browser.until(lambda: browser.one("#profile-job progress").get_attribute("value"))
+    browser.until(lambda: " of " in browser.one("#profile-job .job p").text)
     browser.shoot("1-profile-runs")
     browser.job("profile", "done")
 
     # The heat map, and a layer's latency over rank, by keyboard.
-    cells = browser.until(lambda: browser.driver.find_elements("css selector", "#heat-map td.cell"))
-    assert all(cell.text for cell in cells), "every cell can be read without colour"
+    script = "return [...document.querySelectorAll('#heat-map td.cell')].map(c => c.textContent)"
+    cells = browser.until(lambda: browser.driver.execute_script(script))
+    assert all(cells), "every cell can be read without colour"
     browser.press("#heat-map button.layer", Keys.ENTER)
     browser.one("#staircase svg")
 

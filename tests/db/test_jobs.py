@@ -1,0 +1,115 @@
+"""Jobs in the store: one live job for a request, one owner for a job, nothing lost."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from rankwise.db import Store
+from rankwise.db.jobs import JobRecord
+
+AT = "2026-01-01T00:00:00.000Z"
+
+
+def record(uuid: str, key: str = "k", **more: object) -> JobRecord:
+    values = {"state": "queued", "progress": {}, "result": None, "error": "", "created_at": AT}
+    times = {"started_at": None, "ended_at": None, "owner": None}
+    return JobRecord(uuid, "plan", {"a": 1}, key, **{**values, **times, **more})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(str(tmp_path / "rankwise.db")) as one:
+        yield one
+
+
+def test_the_same_request_is_the_same_job_while_it_lives(store: Store) -> None:
+    assert store.put_job(record("a")).uuid == "a"
+    assert store.put_job(record("b")).uuid == "a"
+    assert store.update_job("a", state="done", result={"x": 1})
+    assert store.put_job(record("b")).uuid == "b"
+    first = store.job("a")
+    assert first is not None
+    assert (first.state, first.result, first.live) == ("done", {"x": 1}, False)
+    assert first.ended_at is not None
+
+
+def test_many_ask_at_once_and_one_job_comes_of_it(store: Store) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        found = {job.uuid for job in pool.map(store.put_job, map(record, "abcdefgh"))}
+    assert len(found) == 1
+    assert store.jobs()[1] == 1
+
+
+def test_a_job_has_one_owner(store: Store) -> None:
+    store.put_job(record("a"))
+    with ThreadPoolExecutor(8) as pool:
+        claimed = [job for job in pool.map(store.claim_job, ["a"] * 8) if job]
+    assert [job.state for job in claimed] == ["running"]
+    assert claimed[0].owner
+    assert store.claim_job() is None
+
+
+def test_the_oldest_is_claimed_first(store: Store) -> None:
+    for uuid in "abc":
+        store.put_job(record(uuid, key=uuid))
+    assert [job.uuid for job in iter(store.claim_job, None)] == ["a", "b", "c"]
+
+
+def test_what_has_ended_is_not_changed(store: Store) -> None:
+    store.put_job(record("a"))
+    store.update_job("a", state="cancelled")
+    assert not store.update_job("a", state="done")
+    assert not store.update_job("a", states=("running",), progress={"done": 1})
+    job = store.job("a")
+    assert job is not None
+    assert job.state == "cancelled"
+
+
+def test_jobs_of_a_process_that_is_gone_are_queued_again(store: Store, tmp_path: Path) -> None:
+    store.put_job(record("a"))
+    store.put_job(record("b", key="b"))
+    code = (
+        "import sys; from rankwise.db import Store\n"
+        "with Store.open(sys.argv[1]) as store: store.claim_job('a')"
+    )
+    path = tmp_path / "rankwise.db"
+    subprocess.run([sys.executable, "-P", "-c", code, path], check=True)
+    store.claim_job("b")
+    assert store.requeue_jobs() == ["a"], "b's owner, this process, is there"
+    assert [job.uuid for job in store.jobs(states=("queued",))[0]] == ["a"]
+    assert store.requeue_jobs() == []
+
+
+def test_pages_and_filters(store: Store) -> None:
+    for number in range(5):
+        store.put_job(record(str(number), key=str(number)))
+    store.update_job("1", state="failed")
+    page, total = store.jobs(limit=2, offset=1)
+    assert ([job.uuid for job in page], total) == (["3", "2"], 5)
+    failed, total = store.jobs(states=("failed",), kinds=("plan",))
+    assert ([job.uuid for job in failed], total) == (["1"], 1)
+    assert store.jobs(kinds=("profile",)) == ([], 0)
+
+
+def test_old_ended_jobs_are_forgotten(store: Store) -> None:
+    for number in range(6):
+        store.put_job(record(str(number), key=str(number)))
+        if number:
+            store.update_job(str(number), state="done")
+    assert store.prune_jobs(2) == 3
+    assert [job.uuid for job in store.jobs()[0]] == ["5", "4", "0"]
+
+
+def test_the_stamp_changes_with_what_a_table_shows(store: Store) -> None:
+    before = store.table_stamp()
+    assert store.table_stamp() == before
+    store.put_job(record("a"))
+    assert store.table_stamp() == before
+    store.put_network("a" * 64, "net", (1, 4), ())
+    assert store.table_stamp() != before
