@@ -1,13 +1,14 @@
-"""Do readers disturb a measurement? 50 clients read tables while a job measures a real layer.
+"""Do readers disturb a measurement? 50 clients read tables while a layer is measured.
 
-    python benchmarks/service_reads.py results.jsonl --pairs 20 --budget 30m
+    python benchmarks/service_reads.py results.jsonl --pairs 60 --budget 10m
 
-Blocks alternate: with readers, without. A block is a profile job of one convolution with its
-candidates on onnxruntime-cpu, measured anew; what is compared are the block's speedups and the
-latency of the original. Readers ask for a page of a network's table, each about once a second;
-they run at a low priority, because in earnest they are other machines. Every finished block
-is a line of the results, and a run goes on where the last one ended. The last lines are the
-comparison: medians over blocks, with readers against without.
+A real convolution and three of its candidates are timed on onnxruntime-cpu by the measuring
+process that profiles use, in turns and in random order, while a service runs beside. Blocks of a
+few seconds alternate: with readers, without, or the other way round; what is compared are the
+two blocks of a pair, so that a machine that is faster in some minutes than in others does not
+matter. Readers ask for a page of a network's table, each about once a second; they run at a low
+priority, because in earnest they are other machines. Every pair is a line of the results, and a
+run goes on where the last one ended.
 """
 
 from __future__ import annotations
@@ -17,227 +18,205 @@ import asyncio
 import json
 import os
 import random
-import sqlite3
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+
+from rankwise.backends.base import ChainWorkload
+from rankwise.backends.registry import open_backend
+from rankwise.lowrank import lower
+from rankwise.profiler.bench import Bench, ChildBench
+from rankwise.records import ORIGINAL, Decomposition, LayerSpec, MeasurementPolicy
 
 CLIENTS = 50
 THINK_S = 1.0
-QUANTUM = 64
-SEED = 0
+SETTLE_S = 0.5
+SPEC = LayerSpec("conv2d", 256, 256, (256, 14, 14), (3, 3), padding=(1, 1, 1, 1))
+CANDIDATES = {
+    "channel_svd 64": Decomposition("channel_svd", (64,)),
+    "spatial_svd 64": Decomposition("spatial_svd", (64,)),
+    "tucker2 64x64": Decomposition("tucker2", (64, 64)),
+}
+ROUND_S = 0.012
 
-
-def one_layer() -> bytes:
-    """A 3x3 convolution 256 -> 256 at 14x14: half a millisecond to a few."""
-    weight = np.random.default_rng(SEED).normal(size=(256, 256, 3, 3)).astype(np.float32) * 0.02
-    graph = helper.make_graph(
-        [helper.make_node("Conv", ["x", "w"], ["y"], "layer", pads=[1, 1, 1, 1])],
-        "one",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 256, 14, 14))],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 256, 14, 14))],
-        [numpy_helper.from_array(weight, "w")],
-    )
-    model = helper.make_model(graph, ir_version=9, opset_imports=[helper.make_opsetid("", 17)])
-    onnx.checker.check_model(model)
-    return bytes(model.SerializeToString())
+Block = dict[str, Any]
 
 
 class Service:
-    """A service in a process of its own."""
+    """A service in a process of its own, with a network's table to read."""
 
     def __init__(self, folder: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "rankwise", "serve", "--port", "0"],
-            cwd=folder,
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-        )
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            if b"serves on" in line:
-                self.url = line.split()[-1].decode() + "/api/v1"
-                break
-        # nobody else reads it, and a full pipe would stop the service
-        subprocess.Popen(["cat"], stdin=self.process.stderr, stdout=subprocess.DEVNULL)
-        self.http = httpx.Client(base_url=self.url, timeout=120)
+        log = folder / "log"
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "rankwise", "serve", "--port", "0"],
+                cwd=folder,
+                stderr=output,
+                stdout=output,
+            )
+        while not (found := re.search(r"serves on (\S+)", log.read_text())):
+            time.sleep(0.05)
+        self.http = httpx.Client(base_url=f"{found[1]}/api/v1", timeout=120)
 
-    def upload(self, content: bytes) -> str:
-        headers = {"content-type": "application/octet-stream"}
-        answer = self.http.post("/networks", content=content, headers=headers)
-        answer.raise_for_status()
-        return str(answer.json()["id"])
-
-    def run(self, **request: Any) -> None:
-        job = self.http.post("/profiles", json=request).json()
+    def table(self, network: str) -> str:
+        """The address of a page of a network's table, measured on the fake device."""
+        asked = {"network": network, "backend": "fake:step=16"}
+        job = self.http.post("/profiles", json=asked).json()
         while job["state"] in ("queued", "running"):
             time.sleep(0.5)
             job = self.http.get(f"/jobs/{job['id']}").json()
-        assert job["state"] == "done", job
+        sha256 = self.http.get(f"/networks/{network}").json()["sha256"]
+        address = f"{self.http.base_url}tables?network={sha256}&limit=100"
+        rows = httpx.get(address, timeout=60).json()["rows"]
+        print(f"the table that is read has {len(rows)} rows on its first page", flush=True)
+        return address
 
 
-async def read(url: str, stop: Path) -> list[float]:
-    """What 50 clients wait for, in seconds, until the file `stop` is there."""
+async def read(url: str, going: Path, done: Path) -> list[float]:
+    """What 50 clients wait for, in seconds; they read while the file `going` is there."""
     waited: list[float] = []
     limits = httpx.Limits(max_connections=CLIENTS, max_keepalive_connections=CLIENTS)
     async with httpx.AsyncClient(timeout=60, limits=limits) as client:
 
         async def one() -> None:
-            await asyncio.sleep(random.uniform(0, THINK_S))
-            while not stop.exists():
-                began = time.perf_counter()
-                answer = await client.get(url)
-                answer.raise_for_status()
-                waited.append(time.perf_counter() - began)
+            while not done.exists():
                 await asyncio.sleep(THINK_S * random.uniform(0.5, 1.5))
+                if going.exists():
+                    began = time.perf_counter()
+                    (await client.get(url)).raise_for_status()
+                    waited.append(time.perf_counter() - began)
 
         await asyncio.gather(*(one() for _ in range(CLIENTS)))
     return waited
 
 
-def readers(url: str, stop: Path) -> None:
+def readers(url: str, going: Path, done: Path) -> None:
     """The readers' process: prints what they waited for."""
     os.nice(10)
-    print(json.dumps(asyncio.run(read(url, stop))))
+    print(json.dumps(asyncio.run(read(url, going, done))))
 
 
-def block(
-    service: Service, network: str, folder: Path, table: str, reading: bool
-) -> dict[str, Any]:
-    """Measure once anew; the original's latency, each candidate's speedup, and the waits."""
-    stop = folder / "stop"
-    stop.unlink(missing_ok=True)
-    process = None
-    if reading:
-        process = subprocess.Popen(
-            [sys.executable, __file__, "--read", table, str(stop)], stdout=subprocess.PIPE
-        )
-        time.sleep(2)
-    last = _last_session(folder)
-    service.run(network=network, backend="onnxruntime-cpu", rank_quantum=QUANTUM, refresh=True)
-    stop.touch()
-    waited = json.loads(process.communicate()[0]) if process else []
-    original, speedups = _measured(folder, last)
+def prepared(bench: Bench) -> dict[str, int]:
+    """Executions a timing, by workload."""
+    loops = {}
+    for name, decomposition in {"original": ORIGINAL, **CANDIDATES}.items():
+        bench.prepare(ChainWorkload(name, lower(SPEC, decomposition)))
+        seconds = min(bench.run(name, 3)["host"] for _ in range(5))
+        loops[name] = max(1, round(ROUND_S / seconds))
+    return loops
+
+
+def block(bench: Bench, loops: dict[str, int], seconds: float) -> Block:
+    """Rounds for that long: the original's median latency, each candidate's median speedup."""
+    rounds: list[dict[str, float]] = []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end or len(rounds) < 5:
+        order = random.sample(list(loops), len(loops))
+        rounds.append({name: bench.run(name, loops[name])["host"] for name in order})
     return {
-        "reading": reading,
-        "original_s": original,
-        "speedups": speedups,
-        "waited_s": waited,
-        "load": os.getloadavg()[0],
+        "original_s": statistics.median(r["original"] for r in rounds),
+        "speedups": {
+            name: statistics.median(r["original"] / r[name] for r in rounds) for name in CANDIDATES
+        },
+        "rounds": len(rounds),
     }
 
 
-def _last_session(folder: Path) -> int:
-    with sqlite3.connect(folder / "rankwise.db") as connection:
-        return int(connection.execute("select coalesce(max(id), 0) from sessions").fetchone()[0])
+def pair(bench: Bench, loops: dict[str, int], seconds: float, going: Path) -> dict[str, Block]:
+    """One block with readers and one without, in random order."""
+    found = {}
+    for name in random.sample(["with", "without"], 2):
+        going.unlink(missing_ok=True)
+        if name == "with":
+            going.touch()
+        time.sleep(SETTLE_S)
+        found[name] = block(bench, loops, seconds)
+    going.unlink(missing_ok=True)
+    return found
 
 
-def _measured(folder: Path, last: int) -> tuple[float, dict[str, float]]:
-    with sqlite3.connect(folder / "rankwise.db") as connection:
-        rows = connection.execute(
-            "select w.decomposition, avg(s.log_ratio), avg(s.original_s) from summaries s "
-            "join workloads w on w.id = s.workload_id where s.session_id > ? group by w.id",
-            (last,),
-        ).fetchall()
-    speedups = {str(name): float(np.exp(ratio)) for name, ratio, _ in rows}
-    return float(np.median([original for *_, original in rows])), speedups
+def compared(pairs: Sequence[dict[str, Block]]) -> None:
+    """With readers against without, within pairs: the median and its 95% interval."""
+    latency = [np.log(p["with"]["original_s"] / p["without"]["original_s"]) for p in pairs]
+    _say("original's latency", latency, 5)
+    for name in CANDIDATES:
+        changes = [
+            np.log(p["with"]["speedups"][name] / p["without"]["speedups"][name]) for p in pairs
+        ]
+        _say(f"speedup of {name}", changes, 2)
+    print(f"{len(pairs)} pairs of blocks, {CLIENTS} readers")
 
 
-def compared(blocks: Sequence[dict[str, Any]]) -> None:
-    """Medians over blocks, with readers against without; and the readers' waits."""
-    with_, without = ([b for b in blocks if b["reading"] is r] for r in (True, False))
-    waits = [s for b in with_ for s in b["waited_s"]]
-    print(f"{len(with_)} blocks with {CLIENTS} readers, {len(without)} without")
-    print(f"load of the machine: median {statistics.median(b['load'] for b in blocks):.1f}")
-    latency = [statistics.median(b["original_s"] for b in part) for part in (with_, without)]
-    print(
-        f"original layer: {latency[0] * 1e6:.1f} us with, {latency[1] * 1e6:.1f} us without: "
-        f"{latency[0] / latency[1] - 1:+.2%} (limit 5%)"
-    )
-    off = {
-        name: statistics.median(b["speedups"][name] for b in with_)
-        / statistics.median(b["speedups"][name] for b in without)
-        - 1
-        for name in without[0]["speedups"]
-    }
-    worst = max(off.values(), key=abs)
-    typical = statistics.median(map(abs, off.values()))
-    print(f"{len(off)} speedups: median difference {typical:.2%}, worst {worst:+.2%} (limit 2%)")
-    noise = _scatter(without)
-    print(f"scatter of a speedup between blocks without readers: {noise:.2%} (median)")
-    if waits:
-        p50, p99 = np.percentile(waits, [50, 99])
-        print(
-            f"{len(waits)} reads: median {p50 * 1e3:.0f} ms, 99th percentile {p99 * 1e3:.0f} ms "
-            "(limit 300 ms)"
-        )
+def _say(what: str, logs: Sequence[float], limit: float) -> None:
+    rng = np.random.default_rng(0)
+    medians = [np.median(rng.choice(logs, len(logs))) for _ in range(2000)]
+    low, high = np.expm1(np.percentile(medians, [2.5, 97.5]))
+    print(f"{what}: {np.expm1(np.median(logs)):+.2%} [{low:+.2%}, {high:+.2%}] (limit {limit}%)")
 
 
-def _scatter(blocks: Sequence[dict[str, Any]]) -> float:
-    if len(blocks) < 2:
-        return float("nan")
-    names = blocks[0]["speedups"]
-    return statistics.median(
-        statistics.stdev(np.log([b["speedups"][name] for b in blocks])) for name in names
-    )
+def measure(given: argparse.Namespace, folder: Path, service: Service) -> list[float]:
+    """Append pairs to the results; what the readers waited for."""
+    going, done = folder / "going", folder / "done"
+    table = service.table(given.network)
+    words = [sys.executable, __file__, "--read", table, str(going), str(done)]
+    policy = open_backend("onnxruntime-cpu").resolve_policy(MeasurementPolicy())
+    end = time.monotonic() + _seconds(given.budget)
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
+        with closing(ChildBench("onnxruntime-cpu", policy, 120)) as bench:
+            loops = prepared(bench)
+            while len(_kept(given.results)) < given.pairs and time.monotonic() < end:
+                found = pair(bench, loops, _seconds(given.block), going)
+                with given.results.open("a") as file:
+                    file.write(json.dumps(found) + "\n")
+        done.touch()
+        assert process.stdout is not None
+        waited: list[float] = json.loads(process.stdout.read())
+    return waited
+
+
+def _kept(results: Path) -> list[dict[str, Block]]:
+    text = results.read_text() if results.exists() else ""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def _seconds(text: str) -> float:
+    return float(text[:-1]) * {"s": 1, "m": 60, "h": 3600}[text[-1]]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path, nargs="?")
-    parser.add_argument("--pairs", type=int, default=20)
-    parser.add_argument("--budget", default="30m", help="Start no block after this.")
-    parser.add_argument("--network", type=Path, help="An .onnx whose table is read.")
-    parser.add_argument("--read", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--pairs", type=int, default=60)
+    parser.add_argument("--block", default="3s")
+    parser.add_argument("--budget", default="10m", help="Start no pair after this.")
+    parser.add_argument("--network", default="resnet18", help="One of the zoo: its table is read.")
+    parser.add_argument("--read", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.read:
-        readers(given.read[0], Path(given.read[1]))
+        readers(given.read[0], Path(given.read[1]), Path(given.read[2]))
         return
-    units = {"s": 1, "m": 60, "h": 3600}
-    end = time.monotonic() + float(given.budget[:-1]) * units[given.budget[-1]]
-    text = given.results.read_text() if given.results.exists() else ""
-    blocks = [json.loads(line) for line in text.splitlines()]
     with tempfile.TemporaryDirectory(prefix="rankwise-") as name:
-        folder = Path(name)
-        service = Service(folder)
+        service = Service(Path(name))
         try:
-            table = _prepared(service, given.network)
-            network = service.upload(one_layer())
-            while len(blocks) < 2 * given.pairs and time.monotonic() < end:
-                reading = sum(b["reading"] for b in blocks) <= len(blocks) / 2 and (
-                    not blocks or not blocks[-1]["reading"]
-                )
-                blocks.append(block(service, network, folder, table, reading))
-                with given.results.open("a") as file:
-                    file.write(json.dumps(blocks[-1]) + "\n")
-                shown = blocks[-1]
-                print(
-                    f"block {len(blocks)}: {'with' if reading else 'without'} readers, original "
-                    f"{shown['original_s'] * 1e6:.1f} us, {len(shown['waited_s'])} reads",
-                    flush=True,
-                )
+            waited = measure(given, Path(name), service)
         finally:
             service.process.terminate()
             service.process.wait()
-    if len(blocks) > 1:
-        compared(blocks)
-
-
-def _prepared(service: Service, network: Path | None) -> str:
-    """The address of a table with rows: of a network on the fake device."""
-    made = service.upload(network.read_bytes() if network else one_layer())
-    service.run(network=made, backend="fake:step=16")
-    return f"{service.url}/tables?network={made}&device=fake&limit=100"
+    compared(_kept(given.results))
+    if waited:
+        p50, p99 = np.percentile(waited, [50, 99]) * 1e3
+        print(f"{len(waited)} reads: median {p50:.0f} ms, 99% {p99:.0f} ms (limit 300 ms)")
+    print(f"load of the machine in the last minute: {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":

@@ -116,6 +116,8 @@ async def _receive(here: Context, request: Request, accept: Callable[[File], Any
                     file.write(chunk)
             if not received.stat().st_size:
                 raise HTTPException(422, "the body is empty: send the file")
+            # again, because not every body says beforehand how long it is
+            require_room(here.library, here.settings.limits, 0)
             return await run_in_threadpool(accept, received)
     finally:
         received.unlink(missing_ok=True)
