@@ -117,10 +117,17 @@ def _start(settings: Settings, sessions: Sessions) -> Context:
     context = Context(settings, store, library, scheduler, tables, sessions)
     context.submit("devices", DevicesRequest())
     scheduler.start()
+    step_back()
+    return context
+
+
+def step_back() -> None:
+    """Let this thread, and what it starts from now on, take turns after those that measure,
+    and never push one of them off its core (SCHED_BATCH). Not on every system."""
     with suppress(OSError, AttributeError):
         me = threading.get_native_id()
         os.setpriority(os.PRIO_PROCESS, me, os.getpriority(os.PRIO_PROCESS, me) + NICER)
-    return context
+        os.sched_setscheduler(me, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _add_errors(app: FastAPI) -> None:
