@@ -39,7 +39,7 @@ venv: .venv/.installed
 ifneq ($(strip $(TORCH_INDEX)),)
 	@$(PIP) install -c constraints.txt --index-url "$(TORCH_INDEX)" torch
 endif
-	@$(PIP) install -c constraints.txt -e '.[dev,demo]'
+	@$(PIP) install -c constraints.txt -e '.[dev,demo,service]'
 	@touch $@
 
 demo: venv

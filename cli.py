@@ -6,7 +6,8 @@ from typing import Any
 
 import typer
 
-from .commands import exploring, measuring, planning, store, training
+from .commands import exploring, measuring, planning, serving, store, training
+from .commands.remote import served
 
 app = typer.Typer(
     help="Which layers does low-rank decomposition really make faster on this device, and at "
@@ -31,7 +32,9 @@ for function in (
     planning.verify,
     training.recover,
 ):
-    app.command(function.__name__.replace("_", "-"))(function)
+    app.command(function.__name__.replace("_", "-"))(served(function))
+app.command()(serving.report)
+app.command()(serving.serve)
 app.add_typer(store.db_app, name="db")
 
 

@@ -391,6 +391,30 @@ class Pareto(Document):
     points: list[FrontPoint]
 
 
+class LimitPoint(_Strict):
+    """What can be had at one limit on the network error. `speedup` is predicted from layers
+    measured alone; `network_error` was measured on the select split."""
+
+    max_error: float
+    speedup: float | None
+    speedup_low: float | None
+    speedup_high: float | None
+    network_error: float | None
+    replaced: int
+
+
+class Front(Document):
+    """Speedup against fidelity; a plan for a point comes from its `max_error`."""
+
+    kind: Literal["rankwise.front"] = "rankwise.front"
+    model: Model
+    device: Fingerprint
+    policies: list[dict[str, Any]]
+    layers: int
+    calibration: CalibrationNote | None
+    points: list[LimitPoint]
+
+
 class ErrorChange(_Strict):
     """Relative error of the network's outputs against the original's."""
 
@@ -452,6 +476,7 @@ DOCUMENTS: tuple[type[Document], ...] = (
     WhatIf,
     Pareto,
     Recovery,
+    Front,
 )
 """Every document that a command prints or writes."""
 

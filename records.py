@@ -17,7 +17,6 @@ Op = Literal["conv2d", "linear"]
 Phase = Literal["inference", "training"]
 Context = Literal["isolated", "marginal", "in_network"]
 Cache = Literal["hot", "cold"]
-JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 FailureStage = Literal["prepare", "convert", "run", "timeout", "crash"]
 
 KEY_DIGITS = 32
@@ -335,27 +334,3 @@ class Measurement:
     measured_at: str
     failure: Failure | None = None
     layers: tuple[str, ...] = field(default=())
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """Long work that was asked for. `request` and `result` are JSON; `request_key` is equal
-    for requests that ask for the same; `progress` goes from 0 to 1. Times are UTC in ISO 8601,
-    empty where they have not come yet. It has ended if its state is done, failed or cancelled."""
-
-    uuid: str
-    kind: str
-    request: Mapping[str, Any]
-    request_key: str
-    state: JobState
-    progress: float
-    message: str
-    result: Mapping[str, Any] | None
-    error: str
-    created_at: str
-    started_at: str
-    ended_at: str
-
-    @property
-    def ended(self) -> bool:
-        return self.state in ("done", "failed", "cancelled")

@@ -1,148 +1,135 @@
-"""Jobs: long work that was asked for, kept so that it outlives the process that does it."""
+"""Jobs: long work that was asked for, who does it, and what came of it."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
-from uuid import uuid4
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
-from ..errors import StoreError
-from ..records import Job, JobState, content_key
 from . import processes
 from .tables import jobs
-from .workloads import now, plain
+from .workloads import now
 
-ENDED: tuple[JobState, ...] = ("done", "failed", "cancelled")
-_FREE = {"host": None, "boot": None, "pid": None, "process_started": None}
-
-
-def put(
-    connection: Connection, kind: str, request: Mapping[str, Any], request_key: str | None
-) -> tuple[Job, bool]:
-    """A new queued job, or the one that was asked for with the same key and neither failed nor
-    was cancelled; and whether it is new. Needs the write lock."""
-    key = request_key or content_key([kind, request])
-    found = _first(
-        connection,
-        jobs.c.request_key == key,
-        jobs.c.kind == kind,
-        jobs.c.state.in_(("queued", "running", "done")),
-    )
-    if found is not None:
-        return found, False
-    uuid = uuid4().hex
-    row = {
-        "uuid": uuid,
-        "kind": kind,
-        "request": dict(request),
-        "request_key": key,
-        "state": "queued",
-        "progress": 0.0,
-        "message": "",
-        "error": "",
-        "created_at": now(),
-    }
-    connection.execute(jobs.insert(), [row])
-    return one(connection, uuid), True
+JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+LIVE = ("queued", "running")
 
 
-def find(connection: Connection, uuid: str) -> Job | None:
-    return _first(connection, jobs.c.uuid == uuid)
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """One job. `request_key` is the content key of kind and request: of all live jobs only
+    one has it. `owner` names the process that runs it; times are UTC in ISO 8601."""
+
+    uuid: str
+    kind: str
+    request: Mapping[str, Any]
+    request_key: str
+    state: JobState
+    progress: Mapping[str, Any]
+    result: Mapping[str, Any] | None
+    error: str
+    created_at: str
+    started_at: str | None
+    ended_at: str | None
+    owner: Mapping[str, Any] | None
+
+    @property
+    def live(self) -> bool:
+        return self.state in LIVE
 
 
-def one(connection: Connection, uuid: str) -> Job:
-    job = find(connection, uuid)
-    if job is None:
-        raise StoreError(f"there is no job {uuid} in the store")
-    return job
+_COLUMNS = [jobs.c[field.name] for field in fields(JobRecord)]
+
+
+def put(connection: Connection, record: JobRecord) -> JobRecord:
+    """Queue a job; the live one with the same request, if there is one, is returned instead."""
+    query = select(*_COLUMNS).where(jobs.c.request_key == record.request_key)
+    row = connection.execute(query.where(jobs.c.state.in_(LIVE))).first()
+    if row is not None:
+        return JobRecord(*row)
+    values = {field.name: getattr(record, field.name) for field in fields(JobRecord)}
+    connection.execute(jobs.insert().values(**values))
+    return record
+
+
+def claim(connection: Connection, uuid: str | None) -> JobRecord | None:
+    """Make this process the owner of a queued job (that one, or the oldest); None if there
+    is none."""
+    query = select(jobs.c.uuid).where(jobs.c.state == "queued")
+    if uuid is not None:
+        query = query.where(jobs.c.uuid == uuid)
+    found = connection.scalar(query.order_by(jobs.c.created_at, jobs.c.id).limit(1))
+    if found is None:
+        return None
+    me = processes.this_process()
+    owner = {"host": me.host, "boot": me.boot, "pid": me.pid, "started": me.started}
+    queued = update(jobs).where(jobs.c.uuid == found, jobs.c.state == "queued")
+    connection.execute(queued.values(state="running", started_at=now(), owner=owner))
+    return one(connection, found)
+
+
+def change(
+    connection: Connection, uuid: str, values: Mapping[str, Any], states: Collection[str]
+) -> bool:
+    """Set columns of a job if it is in one of these states; whether it was."""
+    values = dict(values)
+    if values.get("state") in ("done", "failed", "cancelled"):
+        values.setdefault("ended_at", now())
+    statement = update(jobs).where(jobs.c.uuid == uuid, jobs.c.state.in_(states))
+    return connection.execute(statement.values(**values)).rowcount == 1
+
+
+def one(connection: Connection, uuid: str) -> JobRecord | None:
+    row = connection.execute(select(*_COLUMNS).where(jobs.c.uuid == uuid)).first()
+    return None if row is None else JobRecord(*row)
 
 
 def listed(
-    connection: Connection, states: Collection[str], kinds: Collection[str], limit: int, offset: int
-) -> list[Job]:
-    """The newest first; empty filters take all."""
-    query = select(jobs).order_by(jobs.c.id.desc()).limit(limit).offset(offset)
+    connection: Connection,
+    *,
+    kinds: Collection[str] = (),
+    states: Collection[str] = (),
+    limit: int = 100,
+    offset: int = 0,
+    oldest_first: bool = False,
+) -> tuple[list[JobRecord], int]:
+    """A page of the jobs that fit, newest first, and how many fit in all."""
+    where = []
+    if kinds:
+        where.append(jobs.c.kind.in_(kinds))
     if states:
-        query = query.where(jobs.c.state.in_(states))
-    if kinds:
-        query = query.where(jobs.c.kind.in_(kinds))
-    return [_job(row) for row in connection.execute(query).mappings()]
+        where.append(jobs.c.state.in_(states))
+    total = connection.scalar(select(func.count()).select_from(jobs).where(*where)) or 0
+    order = jobs.c.id.asc() if oldest_first else jobs.c.id.desc()
+    query = select(*_COLUMNS).where(*where).order_by(order).limit(limit).offset(offset)
+    return [JobRecord(*row) for row in connection.execute(query)], total
 
 
-def claim(connection: Connection, kinds: Collection[str], uuid: str | None) -> Job | None:
-    """The oldest queued job, now running and this process's own. Needs the write lock: two
-    processes never claim the same."""
-    wanted = [jobs.c.state == "queued"]
-    if kinds:
-        wanted.append(jobs.c.kind.in_(kinds))
-    if uuid is not None:
-        wanted.append(jobs.c.uuid == uuid)
-    found = _first(connection, *wanted)
-    if found is None:
-        return None
-    owner = processes.this_process()
-    mine = {
-        "state": "running",
-        "started_at": found.started_at or now(),
-        "host": owner.host,
-        "boot": owner.boot,
-        "pid": owner.pid,
-        "process_started": owner.started,
-    }
-    connection.execute(update(jobs).where(jobs.c.uuid == found.uuid).values(**mine))
-    return one(connection, found.uuid)
-
-
-def change(connection: Connection, uuid: str, changes: Mapping[str, Any]) -> Job:
-    """Make the changes, unless the job has ended (then it stays as it is); the job as it is
-    now. A job that ends gets its time of ending."""
-    job = one(connection, uuid)
-    if job.ended or not changes:
-        return job
-    values = dict(changes)
-    for name in values.keys() & {"message", "error"}:
-        values[name] = plain(values[name])
-    if values.get("state") in ENDED:
-        values |= {"ended_at": now(), **_FREE}
-    elif values.get("state") == "queued":
-        values |= _FREE
-    connection.execute(update(jobs).where(jobs.c.uuid == uuid).values(**values))
-    return one(connection, uuid)
-
-
-def abandoned(connection: Connection) -> list[str]:
-    """Running jobs of this host whose process is gone. Another host's processes cannot be seen
-    from here, and a job may well take days."""
-    c = jobs.c
-    query = select(c.uuid, c.started_at, c.host, c.boot, c.pid, c.process_started)
-    here = query.where(c.state == "running", c.host == processes.this_process().host)
-    return [
+def requeue_orphans(connection: Connection) -> list[str]:
+    """Queue running jobs whose process is gone again, in their old place; their uuids. Another
+    host's processes cannot be seen from here, and a job may well take days."""
+    query = select(jobs.c.uuid, jobs.c.owner, jobs.c.started_at).where(jobs.c.state == "running")
+    orphans = [
         uuid
-        for uuid, started_at, *owner in connection.execute(here)
-        if processes.is_gone(processes.Owner(*owner), started_at)
+        for uuid, owner, started_at in connection.execute(query)
+        if owner is None or _gone_here(processes.Owner(**owner), started_at)
     ]
+    for uuid in orphans:
+        statement = update(jobs).where(jobs.c.uuid == uuid)
+        connection.execute(statement.values(state="queued", owner=None))
+    return orphans
 
 
-def _first(connection: Connection, *wanted: ColumnElement[bool]) -> Job | None:
-    query = select(jobs).where(*wanted).order_by(jobs.c.id).limit(1)
-    row = connection.execute(query).mappings().first()
-    return None if row is None else _job(row)
+def _gone_here(owner: processes.Owner, started_at: str) -> bool:
+    here = owner.host == processes.this_process().host
+    return here and processes.is_gone(owner, started_at)
 
 
-def _job(row: RowMapping) -> Job:
-    return Job(
-        uuid=row["uuid"],
-        kind=row["kind"],
-        request=row["request"],
-        request_key=row["request_key"],
-        state=row["state"],
-        progress=row["progress"],
-        message=row["message"],
-        result=row["result"],
-        error=row["error"],
-        created_at=row["created_at"],
-        started_at=row["started_at"] or "",
-        ended_at=row["ended_at"] or "",
-    )
+def prune(connection: Connection, keep: int) -> int:
+    """Forget ended jobs beyond the newest `keep`; how many."""
+    ended = select(jobs.c.id).where(jobs.c.state.not_in(LIVE)).order_by(jobs.c.id.desc())
+    old = list(connection.scalars(ended.offset(keep).limit(500)))
+    if old:
+        connection.execute(delete(jobs).where(jobs.c.id.in_(old)))
+    return len(old)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from time import sleep
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any
 
-from ..records import Decomposition, Job, JobState
-from . import checks, curves, documents, jobs, prune
+from ..records import Decomposition
+from . import checks, curves, documents, jobs, measurements, prune
 from .curves import Arrays
 from .database import BREATH_S
 from .opened import Opened
@@ -19,16 +19,6 @@ if TYPE_CHECKING:
     from .importing import Merged
 
 RELATIVE_ERROR = "relative_error"
-
-
-class JobChanges(TypedDict, total=False):
-    """What `Store.update_job` changes; what is left out stays."""
-
-    state: JobState
-    progress: float
-    message: str
-    result: Mapping[str, Any] | None
-    error: str
 
 
 class Keeping(Opened):
@@ -120,52 +110,59 @@ class Keeping(Opened):
 
     # Jobs
 
-    def put_job(
-        self, kind: str, request: Mapping[str, Any], *, request_key: str | None = None
-    ) -> tuple[Job, bool]:
-        """A queued job and True; or, where the same was asked for before, that job and False.
-
-        The same: equal `request_key` (left out: equal request), in a job that neither failed
-        nor was cancelled.
-        """
+    def put_job(self, record: jobs.JobRecord) -> jobs.JobRecord:
+        """Queue a job; the live one with the same request, if there is one, comes back instead."""
         with self._writing() as connection:
-            return jobs.put(connection, kind, request, request_key)
+            return jobs.put(connection, record)
 
-    def claim_job(self, *, kinds: Collection[str] = (), uuid: str | None = None) -> Job | None:
-        """Make the oldest queued job (of these kinds, or this one) this process's own, and
-        running; None if there is none. Two processes never get the same."""
+    def claim_job(self, uuid: str | None = None) -> jobs.JobRecord | None:
+        """Make this process run a queued job (that one, or the oldest); None if there is none."""
         with self._writing() as connection:
-            return jobs.claim(connection, kinds, uuid)
+            return jobs.claim(connection, uuid)
 
-    def update_job(self, uuid: str, **changes: Unpack[JobChanges]) -> Job:
-        """Change a job; one that has ended stays as it ended. Returns it as it is now, so that
-        who works on it sees that it was cancelled meanwhile. `state="queued"` gives it back."""
-        with self._writing(durable="state" in changes) as connection:
-            return jobs.change(connection, uuid, changes)
-
-    def requeue_jobs(self) -> int:
-        """Queue this host's running jobs again whose process is gone; returns how many."""
+    def update_job(self, uuid: str, *, states: Collection[str] = jobs.LIVE, **values: Any) -> bool:
+        """Set columns of a job if it is in one of these states; whether it was."""
         with self._writing() as connection:
-            gone = jobs.abandoned(connection)
-            for uuid in gone:
-                jobs.change(connection, uuid, {"state": "queued"})
-        return len(gone)
+            return jobs.change(connection, uuid, values, states)
 
-    def job(self, uuid: str) -> Job | None:
+    def job(self, uuid: str) -> jobs.JobRecord | None:
         with self._reading() as connection:
-            return jobs.find(connection, uuid)
+            return jobs.one(connection, uuid)
 
     def jobs(
         self,
         *,
-        states: Collection[str] = (),
         kinds: Collection[str] = (),
+        states: Collection[str] = (),
         limit: int = 100,
         offset: int = 0,
-    ) -> list[Job]:
-        """The newest first; a filter that is left out takes all."""
+        oldest_first: bool = False,
+    ) -> tuple[list[jobs.JobRecord], int]:
+        """A page of the jobs that fit, newest first, and how many fit in all."""
         with self._reading() as connection:
-            return jobs.listed(connection, states, kinds, limit, offset)
+            return jobs.listed(
+                connection,
+                kinds=kinds,
+                states=states,
+                limit=limit,
+                offset=offset,
+                oldest_first=oldest_first,
+            )
+
+    def requeue_jobs(self) -> list[str]:
+        """Queue running jobs whose process is gone again; their uuids."""
+        with self._writing() as connection:
+            return jobs.requeue_orphans(connection)
+
+    def prune_jobs(self, keep: int) -> int:
+        """Forget ended jobs beyond the newest `keep`; how many."""
+        with self._writing() as connection:
+            return jobs.prune(connection, keep)
+
+    def table_stamp(self) -> str:
+        """Changes whenever a speedup table may have changed; much cheaper than the table."""
+        with self._reading() as connection:
+            return measurements.stamp(connection)
 
     # Looking after it
 

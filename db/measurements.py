@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Select, select, true
+from sqlalchemy import Column, ColumnElement, Connection, Select, func, select, true
 
 from ..records import (
     Decomposition,
@@ -282,3 +282,15 @@ def run_summaries(
     for key, *numbers in connection.execute(query):
         found[key] = (*found.get(key, ()), PairSummary(*numbers))
     return found
+
+
+def stamp(connection: Connection) -> str:
+    """A text that changes with every ended session, failure and network. Reads small tables
+    only: it is asked before each table that is served from memory."""
+    done = sessions.c.ended_at
+    ended = select(func.count(), func.max(done)).where(done.is_not(None))
+    resolved = func.count().filter(failures.c.resolved)
+    failed = select(func.count(), func.max(failures.c.at), resolved)
+    known = select(func.count(), func.max(networks.c.put_at))
+    rows = [connection.execute(query).one() for query in (ended, failed, known)]
+    return "|".join(str(value) for row in rows for value in row)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +14,6 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from ..errors import StoreError
 from ..records import content_key
 
-SQLITE_HEADER = b"SQLite format 3\x00"
 POSTGRES_DRIVER = "postgresql+psycopg"
 _WRITE_BITS = 0o222
 
@@ -117,15 +118,20 @@ def require_usable(place: Place, *, create: bool, readonly: bool) -> None:
 
 
 def _require_database(path: Path) -> None:
+    """Looks at the header through SQLite: if this process has the database open already,
+    opening and closing the file by itself would drop the locks of those connections, and the
+    next process to close the database would delete the log under them."""
     try:
-        with path.open("rb") as file:
-            header = file.read(len(SQLITE_HEADER))
-    except OSError as error:
-        raise StoreError(
-            f"{path} cannot be read ({error.strerror}); check its permissions"
-        ) from None
-    if header and header != SQLITE_HEADER:
-        raise StoreError(f"{path} is not an SQLite database; give another file as --db")
+        uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+        with closing(sqlite3.connect(uri, uri=True)) as connection:
+            connection.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.OperationalError as error:
+        raise StoreError(f"{path} cannot be read ({error}); check its permissions") from None
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:  # what else is wrong, opening says
+            raise StoreError(
+                f"{path} is not an SQLite database; give another file as --db"
+            ) from None
 
 
 def read_only(place: Place) -> StoreError:

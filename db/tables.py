@@ -19,6 +19,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 VERSION_TABLE = "rankwise_version"
@@ -215,27 +216,32 @@ sensitivities = Table(
     Index(None, "network_sha256", "calibration_sha256"),
 )
 
-# The owner's four columns are those of `sessions`; empty while nobody works on the job.
+# Of all live jobs only one has a request: the same request gives the same job.
+_LIVE = text("state IN ('queued', 'running')")
+
 jobs = Table(
     "jobs",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("uuid", String(32), nullable=False, unique=True),
-    Column("kind", String(64), nullable=False),
+    Column("kind", String(32), nullable=False),
     Column("request", JSON, nullable=False),
-    Column("request_key", String(64), nullable=False, index=True),
-    Column("state", String(16), nullable=False, index=True),
-    Column("progress", Double, nullable=False),
-    Column("message", Text, nullable=False),
+    Column("request_key", String(32), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("progress", JSON, nullable=False),
     Column("result", JSON(none_as_null=True), nullable=True),
     Column("error", Text, nullable=False),
     Column("created_at", String(32), nullable=False),
     Column("started_at", String(32), nullable=True),
     Column("ended_at", String(32), nullable=True),
-    Column("host", Text, nullable=True),
-    Column("boot", String(64), nullable=True),
-    Column("pid", Integer, nullable=True),
-    Column("process_started", Double, nullable=True),
+    Column("owner", JSON(none_as_null=True), nullable=True),
+    Index(
+        "uq_jobs_live_request",
+        "request_key",
+        unique=True,
+        sqlite_where=_LIVE,
+        postgresql_where=_LIVE,
+    ),
 )
 
 # Which archives were merged into this store, and which sessions came with them.

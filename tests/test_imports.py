@@ -56,6 +56,8 @@ HEAVY = {
         "uvicorn",
         "plotly",
         "psycopg",
+        "httpx",
+        "pyarrow",
     ),
 }
 

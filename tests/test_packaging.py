@@ -104,7 +104,7 @@ def test_wheel_holds_every_module_and_nothing_else(wheel: Path) -> None:
     data = {
         Path("rankwise", path.relative_to(ROOT)).as_posix()
         for package in PACKAGES[1:]  # the root's other files are the repository's, not ours
-        for path in _folder(package).iterdir()
+        for path in _folder(package).rglob("*")
         if path.is_file() and path.suffix not in (".py", ".pyc") and path.name[0] != "."
     }
     assert data <= shipped, f"add to [tool.setuptools.package-data]: {sorted(data - shipped)}"

@@ -79,7 +79,7 @@ def pareto(
 
 
 def _assignments(planner: Planner, max_error: float, points: int) -> list[Assignment]:
-    layers, options = planner.layers(), planner.options
+    layers, options = planner.choices(), planner.options
     found = exact_front(layers, max_error**2, points)
     if options.trials:
         found = sampled_front(

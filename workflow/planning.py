@@ -176,20 +176,24 @@ class Planner:
         calibration: Calibration | None,
         reporter: Reporter,
     ) -> None:
-        self.setting, self.store, self.objective = setting, store, objective
+        self.setting, self.store = setting, store
         self.options, self.calibration, self.reporter = options, calibration, reporter
         self.table = self._table()
         self.allowed = options.choosable.allowed(setting.network, self.table)
         self.assembly = self._assembly()
         self.sensitivity = self._sensitivity()
-        self.limits = objective.limits(setting.policy.dtype)
-        score = find_score(objective.evaluate, objective.floor, setting.network)
+        self.aim_at(objective)
+
+    def aim_at(self, objective: Objective) -> None:
+        """What plans are held to from now on; what was measured of layers stays."""
+        self.objective, self.limits = objective, objective.limits(self.setting.policy.dtype)
+        score = find_score(objective.evaluate, objective.floor, self.setting.network)
         self.quality = Quality(self.sensitivity, objective.max_error, score)
 
     def run(self) -> tuple[documents.Plan, str]:
         """The plan, and what it is short of (empty if it keeps every limit)."""
-        layers = self.layers()
-        exact, budget = self._exact(layers)
+        layers = self.choices()
+        exact, budget = self.solve_exactly(layers)
         study = self._study(layers, budget)
         finalists = self._finalists(exact, study.best)
         refined = refine(self, layers, finalists, budget)
@@ -253,7 +257,7 @@ class Planner:
         inputs = random_input(shape, seed=self.options.seed)
         return Sensitivity(self.assembly, inputs, SYNTHETIC_INPUTS)
 
-    def layers(self) -> list[LayerChoices]:
+    def choices(self) -> list[LayerChoices]:
         """Choices of every layer, errors measured in the network."""
         uses = self._uses()
         self._probe(uses)
@@ -277,7 +281,7 @@ class Planner:
             self.reporter.progress(number, len(probes), f"sensitivity of {name}")
             self.sensitivity.probe(name, candidates)
 
-    def _exact(self, layers: Sequence[LayerChoices]) -> tuple[Assignment, float]:
+    def solve_exactly(self, layers: Sequence[LayerChoices]) -> tuple[Assignment, float]:
         """The best additive plan whose *measured* loss keeps the limits, and the budget of
         modelled squared error that led to it."""
         if not self.quality.limited:

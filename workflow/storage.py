@@ -10,6 +10,7 @@ from ..errors import UsageError
 
 if TYPE_CHECKING:
     from ..db.importing import Merged
+    from ..db.store import Store
 
 DEFAULT_DB = "sqlite:///rankwise.db"
 
@@ -95,3 +96,10 @@ def companion(db: str, suffix: str) -> Path:
     from ..db.place import locate
 
     return locate(db).companion(suffix)
+
+
+def open_store(db: str, *, create: bool = True) -> Store:
+    """The store itself, for a program that keeps it open: a service."""
+    from ..db.store import Store
+
+    return Store.open(db, create=create)

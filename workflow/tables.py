@@ -42,9 +42,20 @@ def table_document(
     from ..db.store import Store
 
     with Store.open(db, create=False, readonly=True) as store:
-        sha256 = _find_network(store, model)
-        found = store.measurements(network_sha=sha256, layer=layer, phase=phase)
-        return document_of(_on_devices(found, devices))
+        return stored_table(store, model, devices, layer, phase)
+
+
+def stored_table(
+    store: Store,
+    model: str | None = None,
+    devices: Sequence[str] = (),
+    layer: str | None = None,
+    phase: str | None = None,
+) -> documents.Table:
+    """As `table_document`, from a store that is open."""
+    sha256 = _find_network(store, model)
+    found = store.measurements(network_sha=sha256, layer=layer, phase=phase)
+    return document_of(_on_devices(found, devices))
 
 
 def _find_network(store: Store, model: str | None) -> str | None:

@@ -1,110 +1,104 @@
-"""Jobs: the same request is the same job, two workers never get the same, ended is ended."""
+"""Jobs in the store: one live job for a request, one owner for a job, nothing lost."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
-
-import pytest
 
 from rankwise.db import Store
-from rankwise.errors import StoreError
+from rankwise.db.jobs import JobRecord
 
-REQUEST = {"model": "resnet18", "backend": "fake", "threads": 1}
+AT = "2026-01-01T00:00:00.000Z"
 
 
-def test_a_job_goes_its_way(store: Store) -> None:
-    job, new = store.put_job("profile", REQUEST)
-    assert new
-    assert (job.state, job.request, job.progress, job.result) == ("queued", REQUEST, 0.0, None)
-    assert (job.started_at, job.ended_at) == ("", "")
+def record(uuid: str, key: str = "k", **more: object) -> JobRecord:
+    values = {"state": "queued", "progress": {}, "result": None, "error": "", "created_at": AT}
+    times = {"started_at": None, "ended_at": None, "owner": None}
+    return JobRecord(uuid, "plan", {"a": 1}, key, **{**values, **times, **more})  # type: ignore[arg-type]
 
-    claimed = store.claim_job()
-    assert claimed is not None
-    assert (claimed.uuid, claimed.state) == (job.uuid, "running")
-    assert claimed.started_at
-    assert store.update_job(job.uuid, progress=0.5, message="conv1\0").message == "conv1"
 
-    done = store.update_job(job.uuid, state="done", progress=1.0, result={"rows": 3})
-    assert done.ended
-    assert done.ended_at
-    assert (done.result, store.job(job.uuid)) == ({"rows": 3}, done)
+def test_the_same_request_is_the_same_job_while_it_lives(store: Store) -> None:
+    assert store.put_job(record("a")).uuid == "a"
+    assert store.put_job(record("b")).uuid == "a"
+    assert store.update_job("a", state="done", result={"x": 1})
+    assert store.put_job(record("b")).uuid == "b"
+    first = store.job("a")
+    assert first is not None
+    assert (first.state, first.result, first.live) == ("done", {"x": 1}, False)
+    assert first.ended_at is not None
+
+
+def test_many_ask_at_once_and_one_job_comes_of_it(store: Store) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        found = {job.uuid for job in pool.map(store.put_job, map(record, "abcdefgh"))}
+    assert len(found) == 1
+    assert store.jobs()[1] == 1
+
+
+def test_a_job_has_one_owner(store: Store) -> None:
+    store.put_job(record("a"))
+    with ThreadPoolExecutor(8) as pool:
+        claimed = [job for job in pool.map(store.claim_job, ["a"] * 8) if job]
+    assert [job.state for job in claimed] == ["running"]
+    assert claimed[0].owner
     assert store.claim_job() is None
 
 
-def test_the_same_request_is_the_same_job(store: Store) -> None:
-    job, _ = store.put_job("profile", REQUEST)
-    same, new = store.put_job("profile", dict(reversed(REQUEST.items())))
-    assert (same, new) == (job, False)
-    assert store.put_job("plan", REQUEST)[1]
-    assert store.put_job("profile", {**REQUEST, "threads": 2})[1]
-    assert store.put_job("profile", {}, request_key="mine")[1]
-    assert not store.put_job("profile", REQUEST, request_key="mine")[1]
-    store.update_job(job.uuid, state="done")
-    assert store.put_job("profile", REQUEST) == (store.job(job.uuid), False)
+def test_the_oldest_is_claimed_first(store: Store) -> None:
+    for uuid in "abc":
+        store.put_job(record(uuid, key=uuid))
+    assert [job.uuid for job in iter(store.claim_job, None)] == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize("state", ["failed", "cancelled"])
-def test_what_failed_or_was_cancelled_can_be_asked_for_again(store: Store, state: Any) -> None:
-    job, _ = store.put_job("profile", REQUEST)
-    store.update_job(job.uuid, state=state, error="no such device")
-    again, new = store.put_job("profile", REQUEST)
-    assert new
-    assert again.uuid != job.uuid
+def test_what_has_ended_is_not_changed(store: Store) -> None:
+    store.put_job(record("a"))
+    store.update_job("a", state="cancelled")
+    assert not store.update_job("a", state="done")
+    assert not store.update_job("a", states=("running",), progress={"done": 1})
+    job = store.job("a")
+    assert job is not None
+    assert job.state == "cancelled"
 
 
-def test_an_ended_job_stays_as_it_ended(store: Store) -> None:
-    job, _ = store.put_job("profile", REQUEST)
-    store.claim_job()
-    store.update_job(job.uuid, state="cancelled")
-    late = store.update_job(job.uuid, state="done", progress=1.0, result={})
-    assert (late.state, late.progress, late.result) == ("cancelled", 0.0, None)
+def test_jobs_of_a_process_that_is_gone_are_queued_again(store: Store, url: str) -> None:
+    store.put_job(record("a"))
+    store.put_job(record("b", key="b"))
+    code = (
+        "import sys; from rankwise.db import Store\n"
+        "with Store.open(sys.argv[1]) as store: store.claim_job('a')"
+    )
+    subprocess.run([sys.executable, "-P", "-c", code, url], check=True)
+    store.claim_job("b")
+    assert store.requeue_jobs() == ["a"], "b's owner, this process, is there"
+    assert [job.uuid for job in store.jobs(states=("queued",))[0]] == ["a"]
+    assert store.requeue_jobs() == []
 
 
-def test_jobs_are_claimed_in_order_and_by_kind(store: Store) -> None:
-    first, second, third = (store.put_job(k, {"n": n})[0] for n, k in enumerate("aba"))
-    assert [job.uuid for job in store.jobs()] == [third.uuid, second.uuid, first.uuid]
-    assert [job.uuid for job in store.jobs(limit=1, offset=1)] == [second.uuid]
-    assert [job.uuid for job in store.jobs(kinds=["b"])] == [second.uuid]
-    by_kind, by_name = store.claim_job(kinds=["b"]), store.claim_job(uuid=third.uuid)
-    assert by_kind is not None
-    assert by_name is not None
-    assert (by_kind.uuid, by_name.uuid) == (second.uuid, third.uuid)
-    assert {job.uuid for job in store.jobs(states=["running"])} == {second.uuid, third.uuid}
+def test_pages_and_filters(store: Store) -> None:
+    for number in range(5):
+        store.put_job(record(str(number), key=str(number)))
+    store.update_job("1", state="failed")
+    page, total = store.jobs(limit=2, offset=1)
+    assert ([job.uuid for job in page], total) == (["3", "2"], 5)
+    failed, total = store.jobs(states=("failed",), kinds=("plan",))
+    assert ([job.uuid for job in failed], total) == (["1"], 1)
+    assert store.jobs(kinds=("profile",)) == ([], 0)
 
 
-def test_no_two_get_the_same_job(url: str) -> None:
-    with Store.open(url) as store:
-        for number in range(20):
-            store.put_job("profile", {"n": number})
-
-    def work(_: int) -> list[str]:
-        with Store.open(url) as own:
-            return [job.uuid for job in iter(own.claim_job, None) if job is not None]
-
-    with ThreadPoolExecutor(4) as pool:
-        claimed = [uuid for found in pool.map(work, range(4)) for uuid in found]
-    assert len(claimed) == len(set(claimed)) == 20
+def test_old_ended_jobs_are_forgotten(store: Store) -> None:
+    for number in range(6):
+        store.put_job(record(str(number), key=str(number)))
+        if number:
+            store.update_job(str(number), state="done")
+    assert store.prune_jobs(2) == 3
+    assert [job.uuid for job in store.jobs()[0]] == ["5", "4", "0"]
 
 
-def test_a_job_whose_process_is_gone_is_queued_again(
-    store: Store, execute: Callable[..., Any]
-) -> None:
-    job, _ = store.put_job("profile", REQUEST)
-    first = store.claim_job()
-    assert store.requeue_jobs() == 0  # this process is alive
-    execute("UPDATE jobs SET process_started = -1, host = 'x' || host")
-    assert store.requeue_jobs() == 0  # nobody here can know
-    execute("UPDATE jobs SET host = substr(host, 2)")
-    assert store.requeue_jobs() == 1
-    again = store.claim_job()
-    assert first is not None
-    assert again is not None
-    assert (again.uuid, again.started_at) == (job.uuid, first.started_at)
-
-
-def test_a_job_that_is_not_there(store: Store) -> None:
-    assert store.job("0" * 32) is None
-    with pytest.raises(StoreError, match="no job"):
-        store.update_job("0" * 32, progress=1.0)
+def test_the_stamp_changes_with_what_a_table_shows(store: Store) -> None:
+    before = store.table_stamp()
+    assert store.table_stamp() == before
+    store.put_job(record("a"))
+    assert store.table_stamp() == before
+    store.put_network("a" * 64, "net", (1, 4), ())
+    assert store.table_stamp() != before

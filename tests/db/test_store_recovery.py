@@ -216,3 +216,20 @@ def killed_after(words: list[str], seconds: float) -> set[tuple[int, int]]:
     # The last line may be cut off in the middle of a number.
     whole = [line.split() for line in lines if line.endswith("\n")]
     return {(int(session), int(number)) for session, number in whole}
+
+
+def test_opening_again_leaves_the_locks_of_the_first(tmp_path: Path) -> None:
+    """POSIX drops all of a process's locks on a file when it closes any descriptor of it; the
+    next process to close the database would then delete the write-ahead log under us."""
+    path = tmp_path / "rankwise.db"
+    code = (
+        "import sys; from rankwise.db import Store\n"
+        "with Store.open(sys.argv[1]) as store: store.put_network('b' * 64, 'b', (1,), ())"
+    )
+    with Store.open(str(path)) as first:
+        first.put_network("a" * 64, "a", (1,), ())
+        with Store.open(str(path), readonly=True) as second:
+            assert len(second.networks()) == 1
+        subprocess.run([sys.executable, "-P", "-c", code, path], check=True)
+        assert path.with_name("rankwise.db-wal").exists()
+        assert len(first.networks()) == 2

@@ -99,26 +99,29 @@ def _create_jobs() -> None:
         "jobs",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("uuid", sa.String(length=32), nullable=False),
-        sa.Column("kind", sa.String(length=64), nullable=False),
+        sa.Column("kind", sa.String(length=32), nullable=False),
         sa.Column("request", sa.JSON(), nullable=False),
-        sa.Column("request_key", sa.String(length=64), nullable=False),
+        sa.Column("request_key", sa.String(length=32), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
-        sa.Column("progress", sa.Double(), nullable=False),
-        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("progress", sa.JSON(), nullable=False),
         sa.Column("result", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("error", sa.Text(), nullable=False),
         sa.Column("created_at", sa.String(length=32), nullable=False),
         sa.Column("started_at", sa.String(length=32), nullable=True),
         sa.Column("ended_at", sa.String(length=32), nullable=True),
-        sa.Column("host", sa.Text(), nullable=True),
-        sa.Column("boot", sa.String(length=64), nullable=True),
-        sa.Column("pid", sa.Integer(), nullable=True),
-        sa.Column("process_started", sa.Double(), nullable=True),
+        sa.Column("owner", sa.JSON(none_as_null=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_jobs")),
         sa.UniqueConstraint("uuid", name=op.f("uq_jobs_uuid")),
     )
-    op.create_index(op.f("ix_jobs_request_key"), "jobs", ["request_key"], unique=False)
-    op.create_index(op.f("ix_jobs_state"), "jobs", ["state"], unique=False)
+    live = sa.text("state IN ('queued', 'running')")
+    op.create_index(
+        "uq_jobs_live_request",
+        "jobs",
+        ["request_key"],
+        unique=True,
+        sqlite_where=live,
+        postgresql_where=live,
+    )
 
 
 def _create_imports() -> None:

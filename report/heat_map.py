@@ -1,0 +1,176 @@
+"""The speedup table as a heat map: layers by candidates, as an HTML table.
+
+A table rather than a drawing: it can be read aloud, walked by keyboard, and scrolled sideways
+on a small screen. Colour repeats what the text in each cell says.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from .. import documents
+from .markup import Html, joined, tag
+from .text import decomposition, duration
+
+LADDER = (
+    ("s3", 0.62),
+    ("s2", 0.8),
+    ("s1", 1.0),
+    ("f1", 1.25),
+    ("f2", 1.6),
+    ("f3", 2.2),
+    ("f4", float("inf")),
+)
+"""Classes of speedups, by their upper ends: slower and faster in steps of about a quarter."""
+SIGNS = {"SAME": "= ", "UNDECIDED": "? "}
+
+Group = tuple[str, str, str, str]
+"""Rows that may stand in one picture: backend, hardware, software, policy."""
+
+
+def groups(table: documents.Table) -> dict[Group, list[documents.Row]]:
+    """Rows by device and policy, the group measured last first."""
+    found: dict[Group, list[documents.Row]] = {}
+    for row in table.rows:
+        device = row.device
+        key = (device.backend, device.hardware_key, device.software_key, _policy(row.policy))
+        found.setdefault(key, []).append(row)
+    newest = sorted(found, key=lambda key: max(r.measured_at for r in found[key]), reverse=True)
+    return {key: found[key] for key in newest}
+
+
+def _policy(policy: Mapping[str, Any]) -> str:
+    return (
+        f"{policy['phase']}, batch {policy['batch']}, {policy['threads']} thread"
+        f"{'' if policy['threads'] == 1 else 's'}, {policy['context']}"
+    )
+
+
+def heat_map(
+    table: documents.Table, order: Sequence[str] = (), *, choose: bool = False, most: int = 3
+) -> Html:
+    """One picture for each device and policy, at most `most`, the newest first.
+
+    `order`: the network's layer names. `choose`: layers are buttons that carry their spec.
+    """
+    if not table.rows:
+        return tag("p", "Nothing was measured yet.", class_="empty")
+    place = {name: number for number, name in enumerate(order)}
+    found = list(groups(table).items())[:most]
+    maps = [_one(key, rows, place, choose) for key, rows in found]
+    return joined([legend(), *maps, _failures(table.failures)])
+
+
+def _one(key: Group, rows: list[documents.Row], place: Mapping[str, int], choose: bool) -> Html:
+    layers: dict[str, list[documents.Row]] = {}
+    for row in rows:
+        layers.setdefault(row.spec_key, []).append(row)
+    kinds = _kinds(layers.values())
+    widths = {
+        kind: max(sum(r.decomposition.kind == kind for r in group) for group in layers.values())
+        for kind in kinds
+    }
+    ordered = sorted(layers.values(), key=lambda g: place.get(g[0].layer, len(place)))
+    caption = f"{key[0]} on {key[1][:6]}, software {key[2][:6]}; {key[3]}"
+    stale = " (stale: measured with other software)" if rows[0].stale else ""
+    heads = [tag("th", kind, scope="colgroup", colspan=widths[kind]) for kind in kinds]
+    head = tag("tr", tag("th", "layer", scope="col"), tag("th", "shape", scope="col"), *heads)
+    body = [_line(group, kinds, widths, choose) for group in ordered]
+    return tag(
+        "div",
+        tag(
+            "table",
+            tag("caption", caption + stale),
+            tag("thead", head),
+            tag("tbody", *body),
+            class_="heat",
+        ),
+        class_="wide",
+        tabindex="0",
+        role="region",
+        aria_label="Heat map of speedups",
+    )
+
+
+def _kinds(layers: Iterable[Sequence[documents.Row]]) -> list[str]:
+    """Those that apply to most layers first: they are seen without scrolling."""
+    counts = Counter(kind for rows in layers for kind in {r.decomposition.kind for r in rows})
+    return sorted(counts, key=lambda kind: (-counts[kind], kind))
+
+
+def _line(
+    group: list[documents.Row], kinds: Sequence[str], widths: Mapping[str, int], choose: bool
+) -> Html:
+    first = group[0]
+    name = tag("b", first.layer, title=" ".join(first.layers))
+    label = (
+        tag("button", name, type="button", class_="layer", data_spec=first.spec_key)
+        if choose
+        else name
+    )
+    cells: list[Html] = []
+    for kind in kinds:
+        rows = [row for row in group if row.decomposition.kind == kind]
+        rows.sort(key=lambda row: row.decomposition.ranks)
+        cells += [_cell(row) for row in rows]
+        cells += [tag("td", class_="none")] * (widths[kind] - len(rows))
+    what = tag("td", shape(first), class_="shape")
+    return tag("tr", tag("th", label, scope="row"), what, *cells)
+
+
+def shape(row: documents.Row) -> str:
+    """What the layer is, and how many there are of it."""
+    spec = row.spec
+    kernel = "x".join(map(str, spec["kernel_size"])) + " " if row.op == "conv2d" else ""
+    times = f" x{row.count}" if row.count > 1 else ""
+    return f"{kernel}{spec['in_channels']}\u2192{spec['out_channels']}{times}"
+
+
+def _cell(row: documents.Row) -> Html:
+    told = (
+        f"{row.layer}: {decomposition(row.decomposition)}, {row.verdict}, speedup "
+        f"{row.speedup:.3f} [{row.speedup_low:.3f}, {row.speedup_high:.3f}], "
+        f"{duration(row.latency_s)} against {duration(row.original_latency_s)}"
+    )
+    text = f"{SIGNS.get(row.verdict, '')}{row.speedup:.2f}"
+    return tag("td", text, class_=f"cell {colour(row)}", title=told)
+
+
+def colour(row: documents.Row) -> str:
+    """The class of a cell: by verdict where nothing is decided, else by speedup."""
+    if row.verdict in SIGNS:
+        return row.verdict.lower()
+    return next(name for name, end in LADDER if row.speedup < end)
+
+
+def legend() -> Html:
+    """What colours, signs and patterns mean."""
+    entries: Iterable[tuple[str, str, str]] = (
+        ("s3", "0.5", "slower"),
+        ("s1", "0.9", "a little slower"),
+        ("same", "= 1.00", "SAME: no difference worth having"),
+        ("undecided", "? 1.03", "UNDECIDED: the interval is too wide"),
+        ("f1", "1.1", "a little faster"),
+        ("f3", "2.0", "faster"),
+    )
+    return tag(
+        "ul",
+        *(
+            tag("li", tag("span", sample, class_=f"cell {name}"), " ", meaning)
+            for name, sample, meaning in entries
+        ),
+        class_="legend",
+    )
+
+
+def _failures(failures: Sequence[documents.Failure]) -> Html:
+    if not failures:
+        return Html("")
+    lines = [
+        tag("li", f"{f.layer} {decomposition(f.decomposition)}: {f.stage}: {f.reason}")
+        for f in failures
+    ]
+    summary = tag("summary", f"{len(lines)} candidates failed")
+    return tag("details", summary, tag("ul", *lines))

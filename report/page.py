@@ -1,0 +1,128 @@
+"""`rankwise report`: a plan as one HTML file that needs nothing else: no script, no network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib.resources import files
+
+from .. import documents
+from .heat_map import groups, heat_map
+from .markup import Html, joined, tag
+from .plan_pictures import agreement, front_picture, network_picture
+from .staircase import staircase
+from .text import duration
+
+MOST_STAIRCASES = 12
+
+
+def stylesheet() -> str:
+    """The pictures' own style; the service's page uses it, too."""
+    return (files(__package__) / "pictures.css").read_text(encoding="utf-8")
+
+
+def report_page(
+    plan: documents.Plan,
+    table: documents.Table | None = None,
+    front: documents.Front | None = None,
+    verifications: Sequence[documents.Verification] = (),
+    name: str = "",
+) -> str:
+    """The whole page. What is not given is said to be missing."""
+    title = f"{name or plan.model.source} on {plan.device.backend}"
+    sections = [
+        _summary(plan),
+        _section("Predicted against measured", agreement(plan, verifications)),
+        _section("The front of speedup against fidelity", _front(front)),
+        _section("The plan", network_picture(plan)),
+        _section("Speedup of each candidate", _table(plan, table)),
+        _section("Latency over rank", _staircases(plan, table)),
+        _section("How it was made", _origin(plan)),
+    ]
+    body = tag("main", tag("h1", title), *sections, class_="report")
+    style = stylesheet()
+    policy = f"default-src 'none'; style-src '{style_hash(style)}'; img-src data:"
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=policy),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("title", f"rankwise: {title}"),
+        tag("style", Html(style)),
+    )
+    return f"<!doctype html>\n{tag('html', head, tag('body', body), lang='en')}\n"
+
+
+def style_hash(style: str) -> str:
+    """As a Content-Security-Policy names an inline style."""
+    digest = hashlib.sha256(style.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
+
+
+def _section(title: str, *parts: object) -> Html:
+    return tag("section", tag("h2", title), *parts)
+
+
+def _summary(plan: documents.Plan) -> Html:
+    replaced = sum(layer.decomposition.kind != "original" for layer in plan.layers)
+    facts = [("layers replaced", f"{replaced} of {len(plan.layers)}")]
+    predicted = plan.predicted
+    if predicted.speedup is not None:
+        facts.append(("predicted speedup", f"{predicted.speedup:.2f}"))
+    if predicted.network_error is not None:
+        facts.append(("network error (select split)", f"{predicted.network_error:.4f}"))
+    if plan.verified is not None:
+        verified = plan.verified
+        facts.append(("measured speedup", f"{verified.speedup:.2f}"))
+        facts.append(("latency", f"{duration(verified.latency_s)}"))
+        if (error := verified.fidelity.get("relative_error")) is not None:
+            facts.append(("network error (report split)", f"{error:.4f}"))
+    return tag("dl", *(tag("div", tag("dt", k), tag("dd", v)) for k, v in facts), class_="facts")
+
+
+def _front(front: documents.Front | None) -> Html:
+    if front is None:
+        return tag("p", "No front was worked out for this network.", class_="empty")
+    return front_picture(front)
+
+
+def _table(plan: documents.Plan, table: documents.Table | None) -> Html:
+    if table is None or not table.rows:
+        return tag("p", "The measurements behind this plan are not in the store.", class_="empty")
+    return heat_map(table, [layer.name for layer in plan.layers])
+
+
+def _staircases(plan: documents.Plan, table: documents.Table | None) -> Html:
+    """Of the layers that take most of the time."""
+    if table is None or not table.rows:
+        return tag("p", "The measurements behind this plan are not in the store.", class_="empty")
+    rows = next(iter(groups(table).values()))
+    specs = {row.spec_key: row.original_latency_s * row.count for row in rows}
+    heaviest = sorted(specs, key=lambda key: specs[key], reverse=True)[:MOST_STAIRCASES]
+    drawn = [staircase([row for row in rows if row.spec_key == key]) for key in heaviest]
+    more = len(specs) - len(drawn)
+    text = f"The {len(drawn)} layers that take most of the time; {more} more are left out."
+    said = tag("p", text)
+    return joined([said if more > 0 else "", tag("div", *drawn, class_="pair")])
+
+
+def _origin(plan: documents.Plan) -> Html:
+    policy = plan.policies[0] if plan.policies else {}
+    pictures = plan.calibration
+    calibration = f"{pictures.images} pictures, {pictures.preprocess}" if pictures else "none"
+    facts = [
+        ("network", f"{plan.model.source}, SHA-256 {plan.model.sha256}"),
+        ("input", "x".join(map(str, plan.model.input_shape))),
+        ("device", " ".join(plan.device.hardware.values())),
+        ("software", ", ".join(f"{k} {v}" for k, v in plan.device.software.items())),
+        ("policy", ", ".join(f"{k} {v}" for k, v in policy.items() if v != "")),
+        ("objective", ", ".join(f"{k} {v}" for k, v in plan.objective.items() if v is not None)),
+        ("calibration", calibration),
+        ("search", f"{plan.search.sampler}, {plan.search.trials} trials, seed {plan.search.seed}"),
+        ("made", f"{plan.created_at} by rankwise {plan.rankwise_version}"),
+    ]
+    lines = [tag("tr", tag("th", k, scope="row"), tag("td", v)) for k, v in facts]
+    table = tag("table", tag("tbody", *lines), class_="plain")
+    return tag("div", table, class_="wide", tabindex="0")

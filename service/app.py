@@ -1,0 +1,168 @@
+"""The application: routes, the gate around them, and what starts and ends with it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+
+from .. import __version__
+from ..errors import RankwiseError, UsageError
+from ..report.page import stylesheet
+from ..workflow.job_requests import DevicesRequest
+from ..workflow.library import Library
+from ..workflow.storage import open_store
+from . import pictures, results, things, work
+from .context import REFUSALS, Context, Here
+from .gate import COOKIE, SESSION_S, Gate, Sessions
+from .models import Login, Session
+from .scheduler import Scheduler
+from .settings import Settings, absolute_db
+from .tables import Tables
+
+STATIC = Path(__file__).parent / "static"
+NICER = 5
+"""How much lower the priority of answering is than that of measuring."""
+
+session_router = APIRouter(responses=REFUSALS)
+
+
+@session_router.get("/session")
+def session(here: Here, request: Request) -> Session:
+    """Whether a token is needed, and whether the caller has shown it."""
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    admitted = here.sessions.admitted(headers)
+    return Session(needed=here.sessions.needed, admitted=admitted, version=__version__)
+
+
+@session_router.post("/session", status_code=204)
+def log_in(here: Here, login: Login) -> Response:
+    """Exchange the token for a cookie that scripts cannot read and other sites cannot send."""
+    if not here.sessions.right_token(login.token):
+        return JSONResponse({"detail": "this is not the token"}, 401)
+    response = Response(status_code=204)
+    response.set_cookie(
+        COOKIE,
+        here.sessions.new_cookie(),
+        max_age=SESSION_S,
+        httponly=True,
+        samesite="strict",
+        path="/",
+    )
+    return response
+
+
+@session_router.delete("/session", status_code=204)
+def log_out() -> Response:
+    """Forget the cookie."""
+    response = Response(status_code=204)
+    response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+    return response
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The service as an ASGI application. Raises `UsageError` for unsafe settings."""
+    settings.check()
+    sessions = Sessions(settings.token)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        context = _start(settings, sessions)
+        app.state.context = context
+        yield
+        context.stopping.set()
+        context.scheduler.stop()
+        context.store.close()
+
+    app = FastAPI(
+        title="rankwise",
+        version=__version__,
+        summary="Which layers does low-rank decomposition really make faster on this device?",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        separate_input_output_schemas=False,
+    )
+    for router in (
+        session_router,
+        things.router,
+        work.router,
+        results.router,
+        pictures.router,
+    ):
+        app.include_router(router, prefix="/api/v1")
+    _add_errors(app)
+    _add_page(app)
+    app.add_middleware(Gate, settings=settings, sessions=sessions)
+    return app
+
+
+def _start(settings: Settings, sessions: Sessions) -> Context:
+    """The scheduler's thread starts before this thread becomes less important: threads and
+    processes inherit, and those that measure must not."""
+    db = absolute_db(settings.db)
+    store = open_store(db)
+    library = Library.beside(db)
+    library.clean()
+    scheduler = Scheduler(store, library, db)
+    tables = Tables(store, lambda: scheduler.running is not None)
+    context = Context(settings, store, library, scheduler, tables, sessions)
+    context.submit("devices", DevicesRequest())
+    scheduler.start()
+    step_back()
+    return context
+
+
+def step_back() -> None:
+    """Let this thread, and what it starts from now on, take turns after those that measure,
+    and never push one of them off its core (SCHED_BATCH). Not on every system."""
+    with suppress(OSError, AttributeError):
+        me = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, me, os.getpriority(os.PRIO_PROCESS, me) + NICER)
+        os.sched_setscheduler(me, os.SCHED_BATCH, os.sched_param(0))
+
+
+def _add_errors(app: FastAPI) -> None:
+    """Every refusal is one sentence."""
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        place = ".".join(map(str, _place(first["loc"])))
+        return JSONResponse({"detail": f"{place}: {first['msg']}"}, 422)
+
+    @app.exception_handler(UsageError)
+    async def usage(request: Request, error: UsageError) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 422)
+
+    @app.exception_handler(RankwiseError)
+    async def other(request: Request, error: RankwiseError) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 409)
+
+
+def _place(loc: Sequence[Any]) -> Sequence[Any]:
+    return loc[1:] if len(loc) > 1 and loc[0] in ("body", "query", "path") else loc
+
+
+def _add_page(app: FastAPI) -> None:
+    @app.get("/", include_in_schema=False)
+    def page() -> FileResponse:
+        return FileResponse(STATIC / "index.html", media_type="text/html")
+
+    @app.get("/static/pictures.css", include_in_schema=False)
+    def style() -> HTMLResponse:
+        return HTMLResponse(stylesheet(), media_type="text/css")
+
+    @app.get("/favicon.ico", include_in_schema=False)
+    def icon() -> FileResponse:
+        return FileResponse(STATIC / "icon.svg", media_type="image/svg+xml")
+
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")

@@ -1,0 +1,277 @@
+"""A client of the service: what the command line's `--server URL` uses.
+
+client = Client("http://device.lab:8765")      # the token comes from RANKWISE_TOKEN
+network = client.upload_network("net.onnx")
+client.wait(client.submit("profile", network=network["id"], backend="onnxruntime-cpu"))
+table = client.table(network=network["sha256"])
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from .. import documents
+from ..errors import RankwiseError, UsageError
+from ..workflow.reporter import Reporter, Silent
+from .settings import TOKEN_VARIABLE
+
+Json = dict[str, Any]
+
+PATHS = {
+    "devices": "/devices",
+    "profile": "/profiles",
+    "front": "/fronts",
+    "plan": "/plans",
+    "apply": "/applied",
+    "verify": "/verifications",
+}
+PAGE = 1000
+TIMEOUT_S = 60.0
+ATTEMPTS = 20
+"""Times in a row that the stream of a job's events may break before the client gives up: a
+service that is restarted goes on with its jobs."""
+PAUSE_S = 1.0
+
+
+class ServiceError(RankwiseError):
+    """The service cannot be reached, or failed."""
+
+
+class Client:
+    """Talks to one service. Methods raise `UsageError` with the service's own sentence for what
+    it refuses, `ServiceError` if it cannot be reached."""
+
+    def __init__(
+        self, url: str, token: str | None = None, *, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        token = os.environ.get(TOKEN_VARIABLE, "") if token is None else token
+        if not url.startswith(("http://", "https://")):
+            raise UsageError(f"{url!r} is no address of a service; write http://HOST:PORT")
+        self.url = url.rstrip("/")
+        self._http = httpx.Client(
+            base_url=f"{self.url}/api/v1",
+            headers={"authorization": f"Bearer {token}"} if token else {},
+            timeout=TIMEOUT_S,
+            transport=transport,
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # Things
+
+    def devices(self) -> documents.Devices:
+        return documents.Devices.model_validate(self._get("/devices"))
+
+    def networks(self) -> list[Json]:
+        return self._all("/networks")
+
+    def upload_network(
+        self, path: str | Path, *, architecture: str | None = None, input_shape: str | None = None
+    ) -> Json:
+        """Upload an `.onnx` file, or `.safetensors` weights for an architecture of the zoo. A
+        file that is there already is not sent again, if it is an `.onnx`."""
+        query = {"architecture": architecture, "input_shape": input_shape}
+        return self._upload("/networks", Path(path), query)
+
+    def upload_calibration(self, path: str | Path) -> Json:
+        """Upload an `.npz`, a `.zip` of pictures, or a folder of pictures."""
+        return self._upload("/calibrations", Path(path), {})
+
+    def layers(self, network: str) -> documents.Layers:
+        return documents.Layers.model_validate(self._get(f"/networks/{network}/layers"))
+
+    # Jobs
+
+    def submit(self, kind: str, **request: Any) -> Json:
+        """Ask for a job. The same request as one that waits or runs gives that job."""
+        asked = {name: value for name, value in request.items() if value is not None}
+        found: Json = self._send("POST", PATHS[kind], json=asked).json()
+        return found
+
+    def job(self, job_id: str) -> Json:
+        return self._get(f"/jobs/{job_id}")
+
+    def cancel(self, job_id: str) -> Json:
+        found: Json = self._send("POST", f"/jobs/{job_id}/cancel").json()
+        return found
+
+    def resume(self, job_id: str) -> Json:
+        found: Json = self._send("POST", f"/jobs/{job_id}/resume").json()
+        return found
+
+    def events(self, job_id: str) -> Iterator[Json]:
+        """The job, now and whenever it changes, until it has ended or the stream breaks."""
+        with self._http.stream("GET", f"/jobs/{job_id}/events") as response:
+            if response.is_error:
+                response.read()
+                _raise(response)
+            for line in response.iter_lines():
+                if line.startswith("data: "):
+                    yield json.loads(line.removeprefix("data: "))
+
+    def wait(self, job: Json, reporter: Reporter | None = None) -> Json:
+        """The result of a job, once it is done. Raises `UsageError` if it failed or was
+        cancelled; a stream that breaks is taken up again."""
+        said, broken = reporter or Silent(), 0
+        while True:
+            try:
+                for now in self.events(job["id"]):
+                    job, broken = now, 0
+                    _tell(said, job)
+            except httpx.HTTPError as error:
+                broken += 1
+                if broken > ATTEMPTS:
+                    raise ServiceError(f"{self.url} is gone: {error}") from error
+            if job["state"] not in ("queued", "running"):
+                return _result(job)
+            time.sleep(PAUSE_S)
+
+    # Results
+
+    def table(self, **filters: str | None) -> documents.Table:
+        """All rows that fit; filters: network (a SHA-256), device, layer, phase, verdict."""
+        rows: list[documents.Row] = []
+        while True:
+            query = {**filters, "limit": str(PAGE), "offset": str(len(rows))}
+            part = documents.Table.model_validate(self._get("/tables", query))
+            rows += part.rows
+            if len(part.rows) < PAGE:
+                return documents.Table(rows=rows, failures=part.failures)
+
+    def plan(self, key: str) -> documents.Plan:
+        return documents.Plan.model_validate(self._get(f"/plans/{key}"))
+
+    def put_plan(self, plan: documents.Plan) -> str:
+        """Give the service a plan that it has not made; its key. The network must be there."""
+        body = plan.model_dump(mode="json")
+        return str(self._send("POST", "/plans/documents", json=body).json()["key"])
+
+    def plans(self, network: str | None = None) -> list[Json]:
+        return self._all("/plans", {"network": network})
+
+    def verifications(self, plan: str) -> list[Json]:
+        return self._all("/verifications", {"plan": plan})
+
+    def download_applied(self, applied_id: str, output: str | Path) -> Path:
+        """Write a compressed network to a file, whole or not at all."""
+        return self._download(f"/applied/{applied_id}/file", Path(output))
+
+    def download_report(self, plan: str, output: str | Path) -> Path:
+        return self._download(f"/plans/{plan}/report", Path(output))
+
+    # HTTP
+
+    def _get(self, path: str, query: Mapping[str, str | None] | None = None) -> Json:
+        found: Json = self._send("GET", path, params=_given(query)).json()
+        return found
+
+    def _all(self, path: str, query: Mapping[str, str | None] | None = None) -> list[Json]:
+        items: list[Json] = []
+        while True:
+            part = {**(query or {}), "limit": str(PAGE), "offset": str(len(items))}
+            page = self._get(path, part)
+            items += page["items"]
+            if len(items) >= page["total"] or not page["items"]:
+                return items
+
+    def _upload(self, path: str, file: Path, query: Mapping[str, str | None]) -> Json:
+        if file.is_dir():
+            return self._upload_folder(path, file)
+        if not file.is_file():
+            raise UsageError(f"there is no file {file}")
+        with file.open("rb") as stream:
+            found: Json = self._send(
+                "POST",
+                path,
+                params=_given({**query, "name": file.name}),
+                content=stream,
+                headers={
+                    "content-type": "application/octet-stream",
+                    "content-length": str(file.stat().st_size),
+                },
+            ).json()
+        return found
+
+    def _upload_folder(self, path: str, folder: Path) -> Json:
+        import tempfile
+        import zipfile
+
+        with tempfile.TemporaryDirectory(prefix="rankwise-") as place:
+            packed = Path(place) / f"{folder.name or 'pictures'}.zip"
+            with zipfile.ZipFile(packed, "w") as archive:
+                for file in sorted(folder.rglob("*")):
+                    if file.is_file() and not file.name.startswith("."):
+                        archive.write(file, file.relative_to(folder))
+            return self._upload(path, packed, {})
+
+    def _download(self, path: str, output: Path) -> Path:
+        temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+        try:
+            with self._http.stream("GET", path) as response, temporary.open("wb") as file:
+                if response.is_error:
+                    response.read()
+                    _raise(response)
+                for chunk in response.iter_bytes():
+                    file.write(chunk)
+            temporary.replace(output)
+        except httpx.HTTPError as error:
+            raise ServiceError(f"{self.url} cannot be reached: {error}") from error
+        finally:
+            temporary.unlink(missing_ok=True)
+        return output
+
+    def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
+        try:
+            response = self._http.request(method, path, **more)
+        except httpx.HTTPError as error:
+            raise ServiceError(f"{self.url} cannot be reached: {error}") from error
+        if response.is_error:
+            _raise(response)
+        return response
+
+
+def _given(query: Mapping[str, str | None] | None) -> dict[str, str]:
+    return {name: value for name, value in (query or {}).items() if value is not None}
+
+
+def _raise(response: httpx.Response) -> None:
+    try:
+        detail = str(response.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        detail = f"status {response.status_code}"
+    if response.is_client_error:
+        raise UsageError(f"the service says: {detail}")
+    raise ServiceError(f"the service failed: {detail}")
+
+
+def _tell(reporter: Reporter, job: Json) -> None:
+    progress = job["progress"]
+    if progress["total"]:
+        reporter.progress(progress["done"], progress["total"], progress["text"])
+
+
+def _result(job: Json) -> Json:
+    if job["state"] == "done":
+        found: Json = job["result"]
+        return found
+    raise UsageError(f"the {job['kind']} job {job['state']}: {job['error']}")

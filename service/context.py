@@ -1,0 +1,124 @@
+"""What the routes share."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from fastapi import Depends, HTTPException, Request
+
+from .. import documents
+from ..errors import UsageError
+from ..workflow import jobs
+from ..workflow.describe import describe_apart
+from ..workflow.job_requests import Request as Asked
+from ..workflow.library import Library, NetworkEntry
+from .gate import Sessions
+from .models import Job, Problem
+from .scheduler import Scheduler
+from .settings import Settings
+from .tables import Query, Tables
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": description}
+    for status, description in (
+        (400, "Not a request that can be read"),
+        (401, "No token, or a wrong one"),
+        (403, "Sent by another site"),
+        (404, "Nothing there"),
+        (409, "Not possible in this state"),
+        (413, "Too large"),
+        (421, "Not a name of this service"),
+        (422, "Wrong use, in one sentence"),
+        (429, "Too much at once"),
+    )
+}
+
+
+HTML_REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": refusal["description"],
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    for status, refusal in REFUSALS.items()
+}
+"""For routes that answer with HTML: what they refuse, they refuse as JSON."""
+
+
+@dataclass
+class Context:
+    """One running service."""
+
+    settings: Settings
+    store: Any
+    library: Library
+    scheduler: Scheduler
+    tables: Tables
+    sessions: Sessions
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    receiving: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    """Uploads are checked one after the other."""
+    listeners: int = 0
+
+    def submit(self, kind: str, request: Asked) -> tuple[Job, bool]:
+        """Raises what becomes 422 or 429."""
+        try:
+            record, new = jobs.submit(
+                self.store, self.library, kind, request, self.settings.most_waiting
+            )
+        except jobs.TooManyJobs as error:
+            raise HTTPException(429, str(error)) from None
+        self.scheduler.wake()
+        return Job.of(record), new
+
+    def network(self, network_id: str) -> NetworkEntry:
+        """Raises 404."""
+        try:
+            return self.library.network(network_id)
+        except UsageError as error:
+            raise HTTPException(404, str(error)) from None
+
+    def described(self, network_id: str) -> NetworkEntry:
+        """A zoo network is read, once, when it is asked for. Raises 404."""
+        entry = self.network(network_id)
+        if entry.layers is None:
+            entry = describe_apart(entry, self.library.folder)
+            self.library.put(entry)
+        return entry
+
+    def plan(self, key: str) -> documents.Plan:
+        """The plan with its latest verification. Raises 404."""
+        document = self.store.plan(key)
+        if document is None:
+            raise HTTPException(404, "there is no such plan")
+        return self.with_verification(key, document)
+
+    def with_verification(self, key: str, document: dict[str, Any]) -> documents.Plan:
+        found = self.store.verifications(key)
+        latest = None
+        if found:
+            known = documents.Verification.model_fields
+            latest = {name: value for name, value in found[-1].items() if name in known}
+        return documents.Plan.model_validate({**document, "verified": latest})
+
+    def table_of(self, sha256: str | None, **wanted: str | None) -> documents.Table:
+        """Empty if nothing of that network was measured."""
+        if sha256 is not None and not self.measured(sha256):
+            return documents.Table(rows=[], failures=[])
+        return self.tables.document(Query(network=sha256, **wanted))
+
+    def measured(self, sha256: str) -> bool:
+        return any(known == sha256 for known, _, _ in self.store.networks())
+
+    def names(self) -> dict[str, str]:
+        """What users call networks, by SHA-256."""
+        return {entry.sha256: entry.name for entry in self.library.networks() if entry.sha256}
+
+
+def context_of(request: Request) -> Context:
+    found: Context = request.app.state.context
+    return found
+
+
+Here = Annotated[Context, Depends(context_of)]

@@ -1,0 +1,107 @@
+"""Routes of pictures: fragments of HTML that the page puts in, and whole reports."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Query
+from fastapi.responses import HTMLResponse
+
+from .. import documents
+from ..report.heat_map import groups, heat_map
+from ..report.page import report_page, style_hash, stylesheet
+from ..report.plan_pictures import agreement, front_picture, network_picture
+from ..report.staircase import staircase
+from .context import HTML_REFUSALS, Context, Here
+from .things import Id
+
+router = APIRouter(responses=HTML_REFUSALS, default_response_class=HTMLResponse)
+
+Device = Annotated[str | None, Query(max_length=80, description="A backend, or a hardware key.")]
+NetworkId = Annotated[str, Query(pattern=r"^[0-9A-Za-z_]{1,160}$")]
+
+
+def _table(here: Context, network: str, device: str | None) -> tuple[documents.Table, list[str]]:
+    """The network's rows, and its layers' names in order."""
+    entry = here.network(network)
+    if entry.sha256 is None or entry.layers is None:  # nothing was measured of it
+        return documents.Table(rows=[], failures=[]), []
+    names = [layer["name"] for layer in entry.layers["layers"]]
+    return here.table_of(entry.sha256, device=device), names
+
+
+@router.get("/pictures/heat-map")
+def heat(here: Here, network: NetworkId, device: Device = None) -> HTMLResponse:
+    """Layers by candidates, coloured by speedup."""
+    table, names = _table(here, network, device)
+    return HTMLResponse(heat_map(table, names, choose=True))
+
+
+@router.get("/pictures/staircase")
+def stairs(here: Here, network: NetworkId, spec: NetworkId, device: Device = None) -> HTMLResponse:
+    """Latency over rank of one layer, on the device that it was measured on last."""
+    table, _ = _table(here, network, device)
+    rows = next(iter(groups(table).values()), [])
+    return HTMLResponse(staircase([row for row in rows if row.spec_key == spec]))
+
+
+@router.get("/pictures/front")
+def front(here: Here, job: NetworkId) -> HTMLResponse:
+    """The front that a job worked out."""
+    record = here.store.job(job)
+    if record is None or record.kind != "front" or record.result is None:
+        raise HTTPException(404, "there is no such front")
+    found = documents.Front.model_validate(dict(record.result))
+    return HTMLResponse(front_picture(found, choose=True))
+
+
+@router.get("/pictures/plan")
+def plan(here: Here, key: NetworkId) -> HTMLResponse:
+    """The network with each decision and its reason."""
+    return HTMLResponse(network_picture(here.plan(key)))
+
+
+@router.get("/pictures/agreement")
+def agree(here: Here, key: NetworkId) -> HTMLResponse:
+    """The predicted speedup against what was measured."""
+    found = here.plan(key)
+    return HTMLResponse(agreement(found, _verifications(here, key)))
+
+
+def _verifications(here: Context, key: str) -> list[documents.Verification]:
+    known = documents.Verification.model_fields
+    return [
+        documents.Verification.model_validate({k: v for k, v in one.items() if k in known})
+        for one in reversed(here.store.verifications(key))
+    ]
+
+
+@router.get("/plans/{key}/report")
+def report(here: Here, key: Id, download: bool = False) -> HTMLResponse:
+    """The plan as one HTML file that needs nothing else."""
+    found = here.plan(key)
+    sha256 = found.model.sha256
+    text = report_page(
+        found,
+        here.table_of(sha256, device=found.device.hardware_key),
+        _front(here, sha256),
+        _verifications(here, key),
+        here.names().get(sha256, ""),
+    )
+    style = style_hash(stylesheet())
+    headers = {
+        "content-security-policy": f"default-src 'none'; style-src '{style}'; "
+        "frame-ancestors 'none'; base-uri 'none'; sandbox"
+    }
+    if download:
+        headers["content-disposition"] = 'attachment; filename="report.html"'
+    return HTMLResponse(text, headers=headers)
+
+
+def _front(here: Context, sha256: str) -> documents.Front | None:
+    """The latest one of that network."""
+    done, _ = here.store.jobs(kinds=("front",), states=("done",), limit=100)
+    for record in done:
+        if record.result and record.result["model"]["sha256"] == sha256:
+            return documents.Front.model_validate(dict(record.result))
+    return None

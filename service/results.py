@@ -1,0 +1,183 @@
+"""Routes of what was found: profiles, tables, fronts, plans, applied networks, verifications."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, HTTPException, Query, Response
+from fastapi.responses import FileResponse
+
+from .. import documents
+from ..errors import UsageError
+from ..workflow.jobs import check_plan
+from . import tables
+from .context import REFUSALS, Context, Here
+from .models import Applied, Page, PlanNote, PlanVerification
+from .things import Id, Limit, Offset, page_of
+
+router = APIRouter(responses=REFUSALS)
+
+Sha = Annotated[str | None, Query(pattern=r"^[0-9a-f]{64}$", description="A network's SHA-256.")]
+Text = Annotated[str | None, Query(max_length=200)]
+MEDIA = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+
+
+@router.get("/profiles")
+def profiles(
+    here: Here, network: Sha = None, limit: Limit = 20, offset: Offset = 0
+) -> Page[documents.Profile]:
+    """What profiles have measured, the newest first."""
+    return _documents(here, "profile", documents.Profile, network, limit, offset)
+
+
+@router.get("/fronts")
+def fronts(
+    here: Here, network: Sha = None, limit: Limit = 20, offset: Offset = 0
+) -> Page[documents.Front]:
+    """Fronts of speedup against fidelity, the newest first."""
+    return _documents(here, "front", documents.Front, network, limit, offset)
+
+
+def _documents(
+    here: Context, kind: str, model: Any, network: str | None, limit: int, offset: int
+) -> Page[Any]:
+    done, _ = here.store.jobs(kinds=(kind,), states=("done",), limit=1000)
+    found = [dict(record.result) for record in done if record.result]
+    fitting = [d for d in found if network in (None, d["model"]["sha256"])]
+    return page_of(fitting, limit, offset, model.model_validate)
+
+
+@router.get(
+    "/tables",
+    responses={
+        200: {
+            "model": documents.Table,
+            "headers": {"x-total-count": {"schema": {"type": "integer"}, "required": True}},
+            "content": {
+                "text/csv": {"schema": {"type": "string"}},
+                "application/vnd.apache.parquet": BINARY,
+            },
+        },
+        304: {"description": "As it was when the caller read it"},
+    },
+)
+def table(
+    here: Here,
+    network: Sha = None,
+    device: Annotated[
+        str | None, Query(max_length=80, description="A backend, or a hardware key.")
+    ] = None,
+    layer: Text = None,
+    phase: Literal["inference", "training"] | None = None,
+    verdict: Literal["FASTER", "SLOWER", "SAME", "UNDECIDED"] | None = None,
+    format: Literal["json", "csv", "parquet"] = "json",
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
+    offset: Offset = 0,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """The per-layer speedup table: JSON by pages, CSV and Parquet whole."""
+    query = tables.Query(network, device, layer, phase, verdict)
+    if network is not None and not here.measured(network):
+        empty = documents.Table(rows=[], failures=[])
+        return _answer(empty.model_dump_json().encode(), 0, "application/json", None)
+    if format == "json":
+        body, total = here.tables.page(query, limit, offset)
+        return _answer(body, total, "application/json", if_none_match)
+    total = len(here.tables.document(query).rows)
+    return _answer(here.tables.written(query, format), total, MEDIA[format], if_none_match)
+
+
+def _answer(body: bytes, total: int, media: str, seen: str | None) -> Response:
+    tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+    headers = {"etag": tag, "x-total-count": str(total), "cache-control": "no-cache"}
+    if seen is not None and tag in seen:
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type=media, headers=headers)
+
+
+@router.get("/plans")
+def plans(here: Here, network: Sha = None, limit: Limit = 20, offset: Offset = 0) -> Page[PlanNote]:
+    """Plans, the newest first."""
+    found = here.store.plans(network)
+
+    def note(pair: tuple[str, dict[str, Any]]) -> PlanNote:
+        return PlanNote.of(pair[0], here.with_verification(*pair))
+
+    return page_of(found, limit, offset, note)
+
+
+@router.post("/plans/documents", status_code=201)
+def put_plan(here: Here, plan: documents.Plan) -> PlanNote:
+    """Keep a plan that was made elsewhere or edited by hand; its network must be here."""
+    check_plan(here.library, plan)
+    key = here.store.put_plan(plan.model_dump(mode="json"))
+    return PlanNote.of(key, plan)
+
+
+@router.get("/plans/{key}", response_model=documents.Plan)
+def plan(here: Here, key: Id, download: bool = False) -> Response:
+    """A plan with its latest verification: what `apply` and `verify` take."""
+    body = here.plan(key).model_dump_json(indent=2) + "\n"
+    return Response(body, media_type="application/json", headers=_attached("plan.json", download))
+
+
+def _attached(name: str, download: bool) -> dict[str, str]:
+    return {"content-disposition": f'attachment; filename="{name}"'} if download else {}
+
+
+@router.get("/applied")
+def applied(
+    here: Here,
+    plan: Annotated[str | None, Query(pattern=r"^[0-9a-f]{1,64}$")] = None,
+    limit: Limit = 100,
+    offset: Offset = 0,
+) -> Page[Applied]:
+    """Compressed networks, the newest first."""
+    found = [entry for entry in here.library.applied() if plan in (None, entry.plan)]
+    return page_of(found, limit, offset, Applied.of)
+
+
+@router.get(
+    "/applied/{applied_id}/file",
+    response_class=FileResponse,
+    responses={200: {"content": {"application/octet-stream": BINARY}}},
+)
+def applied_file(here: Here, applied_id: Id) -> FileResponse:
+    """The compressed network itself."""
+    try:
+        entry = here.library.applied_one(applied_id)
+    except UsageError as error:
+        raise HTTPException(404, str(error)) from None
+    return FileResponse(
+        here.library.folder / entry.file,
+        media_type="application/octet-stream",
+        filename=f"compressed-{entry.plan[:8]}.{entry.format}",
+    )
+
+
+@router.delete("/applied/{applied_id}", status_code=204)
+def delete_applied(here: Here, applied_id: Id) -> Response:
+    """Delete a compressed network; its plan can make it again."""
+    try:
+        here.library.remove(here.library.applied_one(applied_id))
+    except UsageError as error:
+        raise HTTPException(404, str(error)) from None
+    return Response(status_code=204)
+
+
+@router.get("/verifications")
+def verifications(
+    here: Here,
+    plan: Annotated[str, Query(pattern=r"^[0-9a-f]{1,64}$", description="A plan's key.")],
+    limit: Limit = 20,
+    offset: Offset = 0,
+) -> Page[PlanVerification]:
+    """Verifications of a plan, the newest first."""
+    known = documents.Verification.model_fields
+    found = [
+        {**{name: value for name, value in one.items() if name in known}, "plan": plan}
+        for one in reversed(here.store.verifications(plan))
+    ]
+    return page_of(found, limit, offset, PlanVerification.model_validate)

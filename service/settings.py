@@ -1,0 +1,69 @@
+"""How a service is to run, and what it refuses to start with."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import UsageError
+from ..workflow.jobs import MOST_WAITING
+from ..workflow.storage import DEFAULT_DB
+from ..workflow.uploads import Limits
+
+TOKEN_VARIABLE = "RANKWISE_TOKEN"
+SHORTEST_TOKEN = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`token` empty: nobody is asked for one, which only loopback addresses allow."""
+
+    db: str = DEFAULT_DB
+    host: str = "127.0.0.1"
+    port: int = 8765
+    token: str = field(default="", repr=False)
+    limits: Limits = field(default_factory=Limits)
+    most_waiting: int = MOST_WAITING
+    most_listeners: int = 64
+
+    def check(self) -> None:
+        """Raises `UsageError`."""
+        if self.token and len(self.token) < SHORTEST_TOKEN:
+            raise UsageError(f"the token must have at least {SHORTEST_TOKEN} characters")
+        if self.token and not (self.token.isascii() and self.token.isprintable()):
+            raise UsageError("the token must be printable ASCII")
+        if not is_loopback(self.host) and not self.token:
+            raise UsageError(
+                f"{self.host} can be reached from other machines, so a token is needed: put one "
+                f"into {TOKEN_VARIABLE} or a file for --token-file, or leave --host out"
+            )
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def absolute_db(db: str) -> str:
+    """The same store, named so that it is found from any working directory."""
+    if "://" not in db:
+        return f"sqlite:///{Path(db).expanduser().absolute()}"
+    if db.startswith("sqlite:///"):
+        return f"sqlite:///{Path(db.removeprefix('sqlite:///')).expanduser().absolute()}"
+    return db
+
+
+def read_token(file: Path | None) -> str:
+    """From a file, or from the environment; never from the command line, which others see."""
+    if file is None:
+        return os.environ.get(TOKEN_VARIABLE, "").strip()
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"the token file {file} cannot be read: {error}") from None

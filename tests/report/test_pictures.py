@@ -1,0 +1,253 @@
+"""Pictures: what they say is what the documents say, and no text becomes markup."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rankwise import documents
+from rankwise.report.axes import Scale, ticks
+from rankwise.report.heat_map import colour, heat_map
+from rankwise.report.markup import Html, tag
+from rankwise.report.page import report_page, stylesheet
+from rankwise.report.plan_pictures import agreement, front_picture, network_picture
+from rankwise.report.staircase import staircase, treads
+
+EVIL = '<img src=x onerror="alert(1)">&'
+DEVICE = documents.Fingerprint(
+    backend="fake", hardware_key="a" * 16, software_key="b" * 16, hardware={}, software={}
+)
+POLICY = {"phase": "inference", "batch": 1, "threads": 1, "context": "isolated"}
+
+
+def row(rank: int, latency: float, verdict: str = "FASTER", **more: Any) -> documents.Row:
+    speedup = 1e-3 / latency
+    fields = {
+        "layer": "body",
+        "layers": ["body"],
+        "op": "conv2d",
+        "spec": {"kernel_size": [3, 3], "in_channels": 64, "out_channels": 64},
+        "spec_key": "k",
+        "count": 2,
+        "decomposition": {"kind": "svd", "ranks": [rank], "groups": 1},
+        "device": {"backend": "fake", "hardware_key": "a" * 16, "software_key": "b" * 16},
+        "policy": POLICY,
+        "latency_s": latency,
+        "original_latency_s": 1e-3,
+        "saving_s": 1e-3 - latency,
+        "speedup": speedup,
+        "speedup_low": speedup * 0.98,
+        "speedup_high": speedup * 1.02,
+        "verdict": verdict,
+        "macs": 1,
+        "original_macs": 2,
+        "params": 1,
+        "measured_at": "2026-01-01T00:00:00Z",
+        "stale": False,
+        "measurement_id": "m",
+    }
+    return documents.Row.model_validate({**fields, **more})
+
+
+def plan(**more: Any) -> documents.Plan:
+    layer = {
+        "name": "body",
+        "op": "conv2d",
+        "spec": {"kernel_size": [3, 3], "in_channels": 64, "out_channels": 64},
+        "decomposition": {"kind": "svd", "ranks": [16], "groups": 1},
+        "rank_quantum": 16,
+        "factors": "weights",
+        "original_latency_s": 1e-3,
+        "predicted_latency_s": 5e-4,
+        "speedup": 2.0,
+        "speedup_low": 1.9,
+        "speedup_high": 2.1,
+        "verdict": "FASTER",
+        "layer_error": 0.01,
+        "reason": "faster",
+        "measurement_ids": ["m"],
+    }
+    kept = {
+        **layer,
+        "name": "head",
+        "decomposition": {"kind": "original"},
+        "speedup": None,
+        "reason": "fidelity",
+    }
+    fields = {
+        "rankwise_version": "0",
+        "created_at": "2026-01-01T00:00:00Z",
+        "model": {"source": "net", "sha256": "0" * 64, "input_shape": [1, 3, 8, 8]},
+        "device": DEVICE,
+        "policies": [POLICY],
+        "objective": {"max_error": 0.1},
+        "mode": "vanilla",
+        "rank_selection": "search",
+        "calibration": None,
+        "layers": [layer, kept],
+        "predicted": {
+            "latency_s": 5e-4,
+            "speedup": 1.5,
+            "speedup_low": 1.4,
+            "speedup_high": 1.6,
+            "network_error": 0.05,
+            "model_error": None,
+        },
+        "search": {"sampler": "tpe", "trials": 1, "exact_speedup": 1.5, "gap": 0.0, "seed": 0},
+    }
+    return documents.Plan.model_validate({**fields, **more})
+
+
+def texts(markup: str) -> str:
+    return " ".join(ElementTree.fromstring(f"<x>{markup}</x>").itertext())
+
+
+def test_text_is_escaped() -> None:
+    assert EVIL not in tag("p", EVIL, title=EVIL)
+    assert texts(tag("p", EVIL)) == EVIL
+    assert tag("p", Html("<b>x</b>")) == "<p><b>x</b></p>"
+    assert tag("g", class_="a", data_x=0.123456, hidden=True, role=None) == (
+        '<g class="a" data-x="0.1235" hidden></g>'
+    )
+
+
+@given(
+    st.floats(-1e6, 1e6, allow_nan=False),
+    st.floats(1e-3, 1e6),
+    st.integers(2, 12),
+)
+def test_ticks_cover_and_are_even(low: float, length: float, most: int) -> None:
+    high = low + length
+    found = ticks(low, high, most)
+    assert found[0] <= low + 1e-6 * length
+    assert found[-1] >= high - 1e-6 * length
+    assert 2 <= len(found) <= most + 3
+
+
+def test_a_scale_maps_its_ends() -> None:
+    scale = Scale(1, 3, 100, 0)
+    assert (scale(1), scale(2), scale(3)) == (100, 50, 0)
+
+
+def test_treads_of_a_planted_staircase() -> None:
+    """Steps of 16 ranks, jitter of 1%: the right ends are the multiples of 16."""
+    points = [(rank, math.ceil(rank / 16) * (1 + 0.01 * (-1) ** rank)) for rank in range(4, 65, 4)]
+    assert [(first, last) for first, last, _ in treads(points)] == [
+        (4, 16),
+        (20, 32),
+        (36, 48),
+        (52, 64),
+    ]
+    assert treads([]) == []
+    assert treads([(5, 1.0)]) == [(5, 5, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("latency", "verdict", "name"),
+    [
+        (2e-3, "SLOWER", "s3"),
+        (1.1e-3, "SLOWER", "s1"),
+        (9e-4, "FASTER", "f1"),
+        (3e-4, "FASTER", "f4"),
+        (3e-4, "UNDECIDED", "undecided"),
+        (1e-3, "SAME", "same"),
+    ],
+)
+def test_colours(latency: float, verdict: str, name: str) -> None:
+    assert colour(row(16, latency, verdict)) == name
+
+
+def test_the_heat_map_can_be_read_without_colour() -> None:
+    rows = [row(16, 5e-4), row(32, 1e-3, "SAME"), row(48, 9.7e-4, "UNDECIDED")]
+    shown = heat_map(documents.Table(rows=rows, failures=[]))
+    cells = re.findall(r'<td class="cell [^>]*>([^<]*)</td>', shown)
+    assert cells == ["2.00", "= 1.00", "? 1.03"]
+    assert "64\u219264 x2" in texts(shown)
+
+
+def test_other_devices_are_other_maps() -> None:
+    other = {"backend": "torch-cpu", "hardware_key": "c" * 16, "software_key": "d" * 16}
+    later = row(16, 5e-4, device=other, measured_at="2026-02-01T00:00:00Z")
+    shown = heat_map(documents.Table(rows=[row(16, 5e-4), later], failures=[]))
+    assert shown.count("<caption>") == 2
+    assert shown.index("torch-cpu") < shown.index("fake on")
+
+
+def test_the_staircase_shows_every_rank_and_the_original() -> None:
+    shown = staircase([row(rank, 1e-4 * rank / 8) for rank in (16, 32, 48)])
+    for rank in (16, 32, 48):
+        assert f"svd {rank}:" in texts(shown) or f"svd {rank}" in texts(shown)
+    assert "original 1 ms" in texts(shown)
+
+
+def test_the_plan_shows_each_decision_and_its_reason() -> None:
+    shown = texts(network_picture(plan()))
+    assert "faster: speedup 2.00 [1.90, 2.10], layer error 0.010" in shown
+    assert "it would cost more fidelity than it gains time" in shown
+
+
+def test_predicted_beside_measured() -> None:
+    assert "Not verified yet" in texts(agreement(plan()))
+    verified = {
+        "latency_s": 8e-4,
+        "original_latency_s": 1e-3,
+        "speedup": 1.25,
+        "speedup_low": 1.2,
+        "speedup_high": 1.3,
+        "predicted_speedup": 1.5,
+        "fidelity": {"relative_error": 0.06},
+        "device": DEVICE,
+        "at": "2026-01-02",
+    }
+    shown = texts(agreement(plan(verified=verified)))
+    assert "20.0% too hopeful" in shown
+
+
+def test_points_of_a_front_carry_their_limit() -> None:
+    front = documents.Front.model_validate(
+        {
+            "model": plan().model,
+            "device": DEVICE,
+            "policies": [],
+            "layers": 2,
+            "calibration": None,
+            "points": [
+                {
+                    "max_error": 0.15,
+                    "speedup": 1.5,
+                    "speedup_low": 1.4,
+                    "speedup_high": 1.6,
+                    "network_error": 0.12,
+                    "replaced": 1,
+                }
+            ],
+        }
+    )
+    chosen = front_picture(front, choose=True)
+    assert chosen.count('data-max-error="0.15"') == 2, "in the drawing and in the table"
+    assert 'tabindex="0" role="button"' in chosen
+    assert "data-max-error" not in front_picture(front)
+
+
+def test_the_report_needs_nothing_else_and_escapes_all() -> None:
+    table = documents.Table(rows=[row(16, 5e-4)], failures=[])
+    page = report_page(plan(), table)
+    for outside in ("<script", "<link", " src=", " href=", "url(", "@import", "//"):
+        assert outside not in page, outside
+    assert "Predicted against measured" in page
+    evil = plan(model={"source": EVIL, "sha256": "0" * 64, "input_shape": [1]})
+    evil.layers[0].name = EVIL
+    page = report_page(evil, documents.Table(rows=[row(16, 5e-4, layer=EVIL)], failures=[]))
+    assert EVIL not in page
+    assert "<img" not in page
+
+
+def test_the_style_needs_nothing_else() -> None:
+    assert "url(" not in stylesheet()
+    assert "@import" not in stylesheet()
