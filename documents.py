@@ -181,7 +181,9 @@ class CalibrationNote(_Strict):
 
 
 class PlannedLayer(_Strict):
-    """The decision for one layer. Kept layers have kind `original` and a reason."""
+    """The decision for one layer. Kept layers have kind `original` and a reason.
+    `in_network_saving_s` is what the layer is thought to save inside the network, fitted
+    jointly on the whole networks that were timed (null where there were none)."""
 
     name: str
     op: str
@@ -198,12 +200,14 @@ class PlannedLayer(_Strict):
     layer_error: float | None
     reason: str
     measurement_ids: list[str]
+    in_network_saving_s: float | None = None
 
 
 class Predicted(_Strict):
     """What the plan promises. `network_error` was measured on the select split, before the
-    report split was read; `model_error` is the relative error of the latency model on
-    whole-network runs that it was not fitted on (null where there were none)."""
+    report split was read. `runs` whole networks were timed to fit the latency model, this
+    plan's own among them if `own_run`; `model_error` is the median relative error of the
+    speedup for runs that were left out one at a time (null for fewer than three)."""
 
     latency_s: float | None
     speedup: float | None
@@ -211,6 +215,8 @@ class Predicted(_Strict):
     speedup_high: float | None
     network_error: float | None
     model_error: float | None
+    runs: int = 0
+    own_run: bool = False
 
 
 class Verification(_Strict):

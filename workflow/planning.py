@@ -163,17 +163,19 @@ class Planner:
         refined = refine(self, layers, finalists, budget)
         chosen = refined.winner
         document = plan_document(self, layers, chosen, refined.predicted, study)
+        for layer in document.layers:
+            layer.in_network_saving_s = refined.in_network.get(layer.name)
         return document, self._shortfall(document)
 
     def _finalists(self, *found: Assignment) -> list[Assignment]:
         """Different assignments whose measured network error keeps the limit."""
         different = {assignment.key: assignment for assignment in found}
+        return [assignment for assignment in different.values() if self.allows(assignment)]
+
+    def allows(self, assignment: Assignment) -> bool:
+        """Whether its measured network error keeps the limit."""
         limit = self.objective.max_error
-        return [
-            assignment
-            for assignment in different.values()
-            if limit is None or self.sensitivity.measured(decisions_of(assignment)).upper <= limit
-        ]
+        return limit is None or self.sensitivity.measured(decisions_of(assignment)).upper <= limit
 
     def _shortfall(self, document: documents.Plan) -> str:
         target, reached = self.objective.target_speedup, document.predicted.speedup
