@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .workflow.application import apply
+    from .workflow.doctor import doctor
     from .workflow.listing import devices, layers
     from .workflow.planning import plan
     from .workflow.profiling import profile
@@ -26,11 +27,12 @@ if TYPE_CHECKING:
     from .workflow.verification import verify
 
 __version__ = "0.1.0"
-__all__ = ["apply", "devices", "layers", "plan", "profile", "table", "verify"]
+__all__ = ["apply", "devices", "doctor", "layers", "plan", "profile", "table", "verify"]
 
 _HOME = {
     "apply": "application",
     "devices": "listing",
+    "doctor": "doctor",
     "layers": "listing",
     "plan": "planning",
     "profile": "profiling",

@@ -72,6 +72,24 @@ class Devices(Document):
     devices: list[Device]
 
 
+class Check(_Strict):
+    """`advice` says what to change; empty where nothing needs to."""
+
+    name: str
+    ok: bool
+    value: str
+    advice: str
+
+
+class Doctor(Document):
+    """Whether this machine is fit to measure; every check has to be ok for that."""
+
+    kind: Literal["rankwise.doctor"] = "rankwise.doctor"
+    fit: bool
+    backend: str
+    checks: list[Check]
+
+
 class Model(_Strict):
     source: str
     sha256: str
@@ -262,6 +280,7 @@ class Plan(Document):
 
 DOCUMENTS: tuple[type[Document], ...] = (
     Devices,
+    Doctor,
     Layers,
     Profile,
     Table,

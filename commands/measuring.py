@@ -34,6 +34,26 @@ def devices(json: Json = False, debug: Debug = False) -> None:
         show(run(), json)
 
 
+def doctor(
+    backend: Annotated[
+        str, typer.Option(help="Device family whose A/A test is run.")
+    ] = "onnxruntime-cpu",
+    threads: Threads = 1,
+    pairs: Annotated[int, typer.Option(help="Pairs of the A/A test.")] = 12,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Is this machine fit to measure? A/A test, timer, load, clock policy, limits; status 3 if
+    not, with what to change."""
+    with command(debug):
+        from ..workflow.doctor import doctor as run
+
+        document = run(backend, threads=threads, pairs=pairs, reporter=reporter())
+        show(document, json)
+        if not document.fit:
+            raise typer.Exit(3)
+
+
 def layers(
     model: ModelArgument,
     weights: Weights = None,

@@ -115,6 +115,18 @@ def _devices(document: documents.Devices, console: Console) -> None:
     )
 
 
+def _doctor(document: documents.Doctor, console: Console) -> None:
+    _rows(
+        console,
+        ("check", "", "found", "advice"),
+        ([c.name, "ok" if c.ok else "FAIL", c.value, c.advice] for c in document.checks),
+        style=lambda line: "" if line[1] == "ok" else "red",
+    )
+    console.print(
+        "this machine is fit to measure" if document.fit else "this machine is not fit to measure"
+    )
+
+
 def _chip(fingerprint: documents.Fingerprint | None) -> str:
     if fingerprint is None:
         return ""
@@ -218,6 +230,7 @@ def _verification(document: documents.VerificationDocument, console: Console) ->
 
 _PRINTERS: dict[type[documents.Document], Callable[[Any, Console], None]] = {
     documents.Devices: _devices,
+    documents.Doctor: _doctor,
     documents.Layers: _layers,
     documents.Profile: _profile,
     documents.Plan: _plan,

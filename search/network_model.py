@@ -101,6 +101,9 @@ class NetworkModel:
         self._weights = self._believed()
 
     def forecast(self, plan: Plan, confidence: float = 0.95) -> Forecast:
+        """The speedup with its interval; a plan that replaces nothing changes nothing."""
+        if not plan.parts:
+            return Forecast(1.0, 1.0, 1.0, False)
         mean, variance = self._posterior(plan)
         share = min(mean, MOST_SHARE)
         spread = float(np.sqrt(variance + (FLOOR * (1 - share)) ** 2))
