@@ -136,6 +136,8 @@ class Staircase(_Strict):
 
 
 class Profile(Document):
+    """`failed` counts candidates that failed in this run; `failures` are all that stand."""
+
     kind: Literal["rankwise.profile"] = "rankwise.profile"
     model: Model
     device: Fingerprint
@@ -147,6 +149,7 @@ class Profile(Document):
     samples: int
     verdicts: dict[str, int]
     failures: list[Failure]
+    failed: int = 0
     staircases: list[Staircase] = []
     elapsed_s: float
     complete: bool

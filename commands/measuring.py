@@ -93,7 +93,8 @@ def profile(
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Measure what is missing: each distinct layer, original against decomposed. Resumable."""
+    """Measure what is missing: each distinct layer, original against decomposed. Resumable.
+    Status 1 if time ran out, 3 if candidates failed."""
     with command(debug):
         from ..workflow.profiling import profile as run
 
@@ -118,6 +119,8 @@ def profile(
         show(document, json)
         if not document.complete:
             raise typer.Exit(1)
+        if document.failed:
+            raise typer.Exit(3)
 
 
 def table(

@@ -179,6 +179,8 @@ def _profile(document: documents.Profile, console: Console) -> None:
         where = f"{found.layer} {found.kind} rank {found.axis + 1}"
         console.print(f"{where}: {found.text} ({found.measured} measured)", markup=False)
     _failures(console, document.failures)
+    if document.failed:
+        console.print(f"{document.failed} candidates failed in this run", style="red")
     if not document.complete:
         console.print("not complete: time ran out; run again to go on", style="yellow")
 

@@ -237,7 +237,7 @@ class Profiling:
                 case sweep.WorkloadFailed():
                     failed = candidates[event.failure.workload_key]
                     store.add_failure(*self.where, failed, event.failure, session_id)
-                    tally.timed.add(failed.key)
+                    tally.failed(failed.key)
                     self.reporter.message(_failed(failed, event.failure))
                 case sweep.SessionEnded():
                     store.end_session(session_id, event.summaries)
@@ -267,6 +267,7 @@ class Profiling:
             samples=self.samples,
             verdicts=dict(Counter(row.verdict for row in table.rows)),
             failures=table.failures,
+            failed=self.tally.failures,
             staircases=self.findings,
             elapsed_s=time.monotonic() - self.started,
             complete=not left,
