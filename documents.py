@@ -162,7 +162,9 @@ class RowDevice(_Strict):
 
 
 class Row(_Strict):
-    """One spec, candidate, device and policy. `layers` names all that share the spec."""
+    """One spec, candidate, device and policy. `layers` names all that share the spec. In the
+    context `marginal`, a layer whose output has another shape than its input has a saving
+    only: latencies and speedup are null."""
 
     layer: str
     layers: list[str]
@@ -173,12 +175,12 @@ class Row(_Strict):
     decomposition: Decomposition
     device: RowDevice
     policy: dict[str, Any]
-    latency_s: float
-    original_latency_s: float
+    latency_s: float | None
+    original_latency_s: float | None
     saving_s: float
-    speedup: float
-    speedup_low: float
-    speedup_high: float
+    speedup: float | None
+    speedup_low: float | None
+    speedup_high: float | None
     verdict: str
     macs: int
     original_macs: int

@@ -23,7 +23,7 @@ PROVIDERS = ["CPUExecutionProvider"]
 SEVERITY_ERROR = 3
 ALLOWED = {
     "phase": ("inference",),
-    "context": ("isolated", "in_network"),
+    "context": ("isolated", "marginal", "in_network"),
     "cache": ("hot",),
     "dtype": ("float32",),
     "numeric_mode": ("default",),

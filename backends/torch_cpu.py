@@ -21,7 +21,7 @@ from .modules import compute, evaluating
 
 ALLOWED = {
     "phase": ("inference",),
-    "context": ("isolated", "in_network"),
+    "context": ("isolated", "marginal", "in_network"),
     "cache": ("hot",),
     "dtype": ("float32",),
     "numeric_mode": ("default",),

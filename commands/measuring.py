@@ -90,6 +90,9 @@ def profile(
     retry_failed: Annotated[bool, typer.Option(help="Try failed candidates again.")] = False,
     phase: Annotated[str, typer.Option(help="inference; training is to come.")] = "inference",
     dtype: Annotated[str, typer.Option(help="float32.")] = "float32",
+    context: Annotated[
+        str, typer.Option(help="isolated: each layer alone; marginal: among others.")
+    ] = "isolated",
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -114,6 +117,7 @@ def profile(
             retry_failed=retry_failed,
             phase=phase,
             dtype=dtype,
+            context=context,
             reporter=reporter(),
         )
         show(document, json)

@@ -50,9 +50,9 @@ def cells(row: documents.Row) -> list[str]:
         str(row.count),
         decomposition(row.decomposition),
         f"{row.device.backend} {row.device.hardware_key[:6]}" + (" (stale)" if row.stale else ""),
-        duration(row.latency_s),
+        "" if row.latency_s is None else duration(row.latency_s),
         number(row.speedup, 2),
-        f"{row.speedup_low:.2f}-{row.speedup_high:.2f}",
+        "" if row.speedup is None else f"{row.speedup_low:.2f}-{row.speedup_high:.2f}",
         row.verdict,
     ]
 

@@ -57,6 +57,7 @@ def make_setting(
     threads: int = 1,
     phase: str = "inference",
     dtype: str = "float32",
+    context: str = "isolated",
 ) -> Setting:
     """Check everything that can be checked cheaply, then load the network.
 
@@ -68,8 +69,18 @@ def make_setting(
         raise UsageError(f"--batch must be at least 1, not {batch}")
     if phase not in ("inference", "training"):
         raise UsageError(f"--phase is inference or training, not {phase!r}")
+    if context not in ("isolated", "marginal"):
+        raise UsageError(
+            f"--context is isolated or marginal, not {context!r}; in_network is what `plan` "
+            "measures of its finalists"
+        )
     device = usable_backend(backend)
-    wanted = MeasurementPolicy(phase=phase, threads=threads, dtype=dtype)  # type: ignore[arg-type]
+    wanted = MeasurementPolicy(
+        phase=phase,  # type: ignore[arg-type]
+        context=context,  # type: ignore[arg-type]
+        threads=threads,
+        dtype=dtype,
+    )
     device.resolve_policy(wanted)
     network = load(
         model, example_input=example_input, weights=weights, input_shape=input_shape, batch=batch
