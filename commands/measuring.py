@@ -88,7 +88,7 @@ def profile(
     max_time: Annotated[str | None, typer.Option(metavar="10m", help="Stop after this.")] = None,
     refresh: Annotated[bool, typer.Option(help="Measure again what is there.")] = False,
     retry_failed: Annotated[bool, typer.Option(help="Try failed candidates again.")] = False,
-    phase: Annotated[str, typer.Option(help="inference; training is to come.")] = "inference",
+    phase: Annotated[str, typer.Option(help="inference or training.")] = "inference",
     dtype: Annotated[str, typer.Option(help="float32.")] = "float32",
     context: Annotated[
         str, typer.Option(help="isolated: each layer alone; marginal: among others.")
