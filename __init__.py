@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .workflow.application import apply
+    from .workflow.doctor import doctor
     from .workflow.explaining import explain
     from .workflow.listing import devices, layers
     from .workflow.pareto import pareto
@@ -33,6 +34,7 @@ __version__ = "0.1.0"
 __all__ = [
     "apply",
     "devices",
+    "doctor",
     "explain",
     "layers",
     "pareto",
@@ -47,6 +49,7 @@ __all__ = [
 _HOME = {
     "apply": "application",
     "devices": "listing",
+    "doctor": "doctor",
     "explain": "explaining",
     "layers": "listing",
     "pareto": "pareto",

@@ -21,6 +21,7 @@ app = typer.Typer(
 # In the order in which they are used, and shown by --help.
 for function in (
     measuring.devices,
+    measuring.doctor,
     measuring.layers,
     measuring.profile,
     measuring.table,

@@ -72,6 +72,24 @@ class Devices(Document):
     devices: list[Device]
 
 
+class Check(_Strict):
+    """`advice` says what to change; empty where nothing needs to."""
+
+    name: str
+    ok: bool
+    value: str
+    advice: str
+
+
+class Doctor(Document):
+    """Whether this machine is fit to measure; every check has to be ok for that."""
+
+    kind: Literal["rankwise.doctor"] = "rankwise.doctor"
+    fit: bool
+    backend: str
+    checks: list[Check]
+
+
 class Model(_Strict):
     source: str
     sha256: str
@@ -144,6 +162,8 @@ class Staircase(_Strict):
 
 
 class Profile(Document):
+    """`failed` counts candidates that failed in this run; `failures` are all that stand."""
+
     kind: Literal["rankwise.profile"] = "rankwise.profile"
     model: Model
     device: Fingerprint
@@ -156,6 +176,7 @@ class Profile(Document):
     samples: int
     verdicts: dict[str, int]
     failures: list[Failure]
+    failed: int = 0
     staircases: list[Staircase] = []
     elapsed_s: float
     complete: bool
@@ -168,7 +189,9 @@ class RowDevice(_Strict):
 
 
 class Row(_Strict):
-    """One spec, candidate, device and policy. `layers` names all that share the spec."""
+    """One spec, candidate, device and policy. `layers` names all that share the spec. In the
+    context `marginal`, a layer whose output has another shape than its input has a saving
+    only: latencies and speedup are null."""
 
     layer: str
     layers: list[str]
@@ -179,12 +202,12 @@ class Row(_Strict):
     decomposition: Decomposition
     device: RowDevice
     policy: dict[str, Any]
-    latency_s: float
-    original_latency_s: float
+    latency_s: float | None
+    original_latency_s: float | None
     saving_s: float
-    speedup: float
-    speedup_low: float
-    speedup_high: float
+    speedup: float | None
+    speedup_low: float | None
+    speedup_high: float | None
     verdict: str
     macs: int
     original_macs: int
@@ -210,7 +233,9 @@ class CalibrationNote(_Strict):
 class PlannedLayer(_Strict):
     """The decision for one layer. Kept layers have kind `original` and a reason. `shrinkage` is
     how far factors from data were pulled towards those from the weights, and `layer_error` that
-    of the layer's output on the select split (without calibration: of its weight)."""
+    of the layer's output on the select split (without calibration: of its weight).
+    `in_network_saving_s` is what the layer is thought to save inside the network, fitted
+    jointly on the whole networks that were timed (null where there were none)."""
 
     name: str
     op: str
@@ -228,12 +253,14 @@ class PlannedLayer(_Strict):
     reason: str
     measurement_ids: list[str]
     shrinkage: float | None = None
+    in_network_saving_s: float | None = None
 
 
 class Predicted(_Strict):
     """What the plan promises. `network_error` was measured on the select split, before the
-    report split was read; `model_error` is the relative error of the latency model on
-    whole-network runs that it was not fitted on (null where there were none)."""
+    report split was read. `runs` whole networks were timed to fit the latency model, this
+    plan's own among them if `own_run`; `model_error` is the median relative error of the
+    speedup for runs that were left out one at a time (null for fewer than three)."""
 
     latency_s: float | None
     speedup: float | None
@@ -241,6 +268,8 @@ class Predicted(_Strict):
     speedup_high: float | None
     network_error: float | None
     model_error: float | None
+    runs: int = 0
+    own_run: bool = False
 
 
 class Verification(_Strict):
@@ -467,6 +496,7 @@ class Recovery(Document):
 
 DOCUMENTS: tuple[type[Document], ...] = (
     Devices,
+    Doctor,
     Layers,
     Profile,
     Table,

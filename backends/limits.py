@@ -9,7 +9,7 @@ from ..records import MeasurementPolicy
 
 INFERENCE_ONLY = {
     "phase": ("inference",),
-    "context": ("isolated", "in_network"),
+    "context": ("isolated", "marginal", "in_network"),
     "cache": ("hot",),
     "frozen": ("",),
 }

@@ -117,7 +117,7 @@ class TorchBackend:
         )
         allowed = {
             "phase": ("inference", "training"),
-            "context": ("isolated", "in_network"),
+            "context": ("isolated", "marginal", "in_network"),
             "cache": device.caches,
         }
         require_dtype(self.name, policy.dtype, device.dtypes())

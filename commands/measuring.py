@@ -40,6 +40,26 @@ def devices(json: Json = False, debug: Debug = False) -> None:
         show(run(), json)
 
 
+def doctor(
+    backend: Annotated[
+        str, typer.Option(help="Device family whose A/A test is run.")
+    ] = "onnxruntime-cpu",
+    threads: Threads = 1,
+    pairs: Annotated[int, typer.Option(help="Pairs of the A/A test.")] = 12,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Is this machine fit to measure? A/A test, timer, load, clock policy, limits; status 3 if
+    not, with what to change."""
+    with command(debug):
+        from ..workflow.doctor import doctor as run
+
+        document = run(backend, threads=threads, pairs=pairs, reporter=reporter())
+        show(document, json)
+        if not document.fit:
+            raise typer.Exit(3)
+
+
 def layers(
     model: ModelArgument,
     weights: Weights = None,
@@ -118,10 +138,14 @@ def profile(
     retry_failed: Annotated[bool, typer.Option(help="Try failed candidates again.")] = False,
     phase: Annotated[str, typer.Option(help="inference, or training (torch).")] = "inference",
     dtype: Annotated[str, typer.Option(help="float32, float16 or bfloat16.")] = "float32",
+    context: Annotated[
+        str, typer.Option(help="isolated: each layer alone; marginal: among others.")
+    ] = "isolated",
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Measure what is missing: each distinct layer, original against decomposed. Resumable."""
+    """Measure what is missing: each distinct layer, original against decomposed. Resumable.
+    Status 1 if time ran out, 3 if candidates failed."""
     with command(debug):
         from ..workflow.profiling import profile as run
 
@@ -141,11 +165,14 @@ def profile(
             retry_failed=retry_failed,
             phase=phase,
             dtype=dtype,
+            context=context,
             reporter=reporter(),
         )
         show(document, json)
         if not document.complete:
             raise typer.Exit(1)
+        if document.failed:
+            raise typer.Exit(3)
 
 
 def table(

@@ -21,9 +21,12 @@ from typing import Any, Protocol
 from ..backends.base import Backend, ChainWorkload, FileWorkload, Runner, Workload
 from ..errors import BackendError, MeasurementError
 from ..records import MeasurementPolicy
+from . import memory
 
 START_TIMEOUT_S = 180.0
 """Starting includes importing the backend's libraries from a cold disk."""
+WATCH_S = 0.2
+"""How often a child that lets one wait is looked at; shorter requests are left in peace."""
 TAIL_BYTES = 2000
 """How much of the child's output is kept, to say why it died."""
 
@@ -114,13 +117,23 @@ class ChildBench:
     """A `Bench` in a child process that is started on first use and after each death.
 
     `backend_text` is what `backends.registry.open_backend` takes. A request that takes longer
-    than `timeout_s` ends the child (stage `timeout`); a child that dies gives stage `crash`.
-    Both name the workload that was asked for; the other workloads are prepared again, each
+    than `timeout_s` ends the child (stage `timeout`); a child that dies, takes more than
+    `memory_bytes` (default: most of what is free) or answers nonsense gives stage `crash`.
+    All name the workload that was asked for; the other workloads are prepared again, each
     when it is next run.
     """
 
-    def __init__(self, backend_text: str, policy: MeasurementPolicy, timeout_s: float) -> None:
+    def __init__(
+        self,
+        backend_text: str,
+        policy: MeasurementPolicy,
+        timeout_s: float,
+        memory_bytes: int | None = None,
+    ) -> None:
         self.backend_text, self.policy, self.timeout_s = backend_text, policy, timeout_s
+        self.memory_bytes = memory_bytes
+        self.standing: Mapping[str, Any] = {}
+        """Processors and priority that the child reached."""
         self._wanted: dict[str, Workload] = {}
         self._prepared: set[str] = set()
         self._child: _Child | None = None
@@ -135,7 +148,11 @@ class ChildBench:
         if key not in self._prepared:
             self._ready(key)
         answer = self._ask({"op": "run", "key": key, "loops": loops})
-        return {clock: float(seconds) for clock, seconds in answer["seconds"].items()}
+        try:
+            return {clock: float(seconds) for clock, seconds in answer["seconds"].items()}
+        except (KeyError, AttributeError, TypeError, ValueError):
+            self._drop()  # whatever it is, it is not the process that was started
+            raise MeasurementError("the measuring process sent no times", "crash") from None
 
     def release(self, key: str) -> None:
         self._wanted.pop(key, None)
@@ -168,7 +185,7 @@ class ChildBench:
         return _unwrapped(answer)
 
     def _started(self) -> _Child:
-        child = _Child(self.policy.threads)
+        child = _Child(self.policy.threads, self.memory_bytes or memory.allowance())
         opening = {"op": "open", "backend": self.backend_text, "policy": self.policy.to_json()}
         try:
             answer = child.ask(opening, START_TIMEOUT_S)
@@ -181,6 +198,7 @@ class ChildBench:
         if "error" in answer:
             child.close(kind=True)
             raise BackendError(str(answer["error"]["reason"]))
+        self.standing = answer.get("standing", {})
         return child
 
     def _drop(self, kind: bool = False) -> None:
@@ -199,7 +217,8 @@ def _unwrapped(answer: Mapping[str, Any]) -> Mapping[str, Any]:
 class _Child:
     """The process, its two private pipes, and what it printed lately."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, memory_bytes: int) -> None:
+        self._memory_bytes = memory_bytes
         requests, self._requests = os.pipe()
         self._answers, answers = os.pipe()
         self._output, output = os.pipe()
@@ -231,9 +250,11 @@ class _Child:
             raise self._crash() from None
         line = self._line(time.monotonic() + timeout_s, timeout_s)
         try:
-            answer: Mapping[str, Any] = json.loads(line)
+            answer = json.loads(line)
         except ValueError:
-            raise MeasurementError("the measuring process sent no JSON", "crash") from None
+            answer = None
+        if not isinstance(answer, dict):
+            raise MeasurementError("the measuring process sent no JSON document", "crash")
         return answer
 
     def _line(self, deadline: float, timeout_s: float) -> bytes:
@@ -241,9 +262,12 @@ class _Child:
             selector.register(self._answers, selectors.EVENT_READ)
             selector.register(self._output, selectors.EVENT_READ)
             while b"\n" not in self._unread:
-                ready = selector.select(max(deadline - time.monotonic(), 0))
-                if not ready:
+                left = deadline - time.monotonic()
+                ready = selector.select(min(max(left, 0), WATCH_S))
+                if not ready and left <= 0:
                     raise MeasurementError(f"no answer within {timeout_s:g} s", "timeout")
+                if not ready:
+                    self._watch()
                 for key, _ in ready:
                     self._read(key.fd, selector)
         line, _, self._unread = self._unread.partition(b"\n")
@@ -259,6 +283,16 @@ class _Child:
             self._printed = (self._printed + data)[-TAIL_BYTES:]
         else:
             selector.unregister(descriptor)
+
+    def _watch(self) -> None:
+        """A process that eats the machine is ended before the machine is."""
+        taken = memory.taken(self._process.pid)
+        if taken > self._memory_bytes:
+            limit, size = self._memory_bytes / 2**30, taken / 2**30
+            raise MeasurementError(
+                f"the measuring process took {size:.1f} GiB of memory, more than {limit:.1f} GiB",
+                "crash",
+            )
 
     def _crash(self) -> MeasurementError:
         try:

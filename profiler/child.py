@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,6 +24,7 @@ from ..ops.chain import Chain
 from ..records import MeasurementPolicy
 from .bench import LocalBench
 from .roll_call import names_in, try_out
+from .standing import die_first, standing
 
 PR_SET_PDEATHSIG = 1
 Answer = dict[str, Any]
@@ -34,6 +35,7 @@ class Server:
 
     def __init__(self) -> None:
         self._bench: LocalBench | None = None
+        self._stands = ExitStack()
         self._operations: dict[str, Callable[[Mapping[str, Any]], Answer]] = {
             "open": self._open,
             "prepare": self._prepare,
@@ -60,9 +62,10 @@ class Server:
             return {"error": {"stage": "prepare", "reason": reason}}
 
     def _open(self, request: Mapping[str, Any]) -> Answer:
-        backend = open_backend(request["backend"])
-        self._bench = LocalBench(backend, MeasurementPolicy.from_json(request["policy"]))
-        return {}
+        policy = MeasurementPolicy.from_json(request["policy"])
+        reached = self._stands.enter_context(standing(policy.threads))
+        self._bench = LocalBench(open_backend(request["backend"]), policy)
+        return {"standing": reached}
 
     def _prepare(self, request: Mapping[str, Any]) -> Answer:
         self.bench.prepare(workload_from_json(request["workload"]))
@@ -86,6 +89,7 @@ class Server:
     def close(self) -> None:
         if self._bench is not None:
             self._bench.close()
+        self._stands.close()
 
 
 def workload_from_json(document: Mapping[str, Any]) -> Workload:
@@ -119,6 +123,7 @@ def die_with(parent: int) -> None:
 def main(arguments: list[str]) -> None:
     requests, answers, parent = map(int, arguments)
     die_with(parent)
+    die_first()
     os.dup2(2, 1)
     with os.fdopen(requests, "rb") as lines, os.fdopen(answers, "wb") as replies:
         serve(lines, replies)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..lowrank import applicable_kinds, full_ranks, lower
+from ..lowrank import full_ranks, lower
 from ..records import Decomposition, LayerSpec
 from .candidates import HIGHEST, LOWEST, default_candidates
 from .pairs import PairSearch
@@ -47,7 +47,8 @@ class KindSearch:
 
     def __init__(self, spec: LayerSpec, kind: str) -> None:
         self.spec, self.kind = spec, kind
-        self.limits = saving_limits(spec, kind)
+        branched = any(d.groups > 1 for d in default_candidates(spec, [kind], 1))
+        self.limits = None if branched else saving_limits(spec, kind)
         self._told: dict[Ranks, float] = {}
         self._failed: set[Ranks] = set()
         self._single: StaircaseSearch | None = None
@@ -131,11 +132,9 @@ class KindSearch:
 
 
 def searches(spec: LayerSpec, kinds: Sequence[str] | None) -> list[KindSearch]:
-    """One for each kind that applies."""
-    applicable, _ = applicable_kinds(spec)
-    return [
-        KindSearch(spec, k) for k in applicable if k != "original" and (not kinds or k in kinds)
-    ]
+    """One for each kind of which there are candidates at all."""
+    found = default_candidates(spec, kinds, 1)
+    return [KindSearch(spec, kind) for kind in dict.fromkeys(d.kind for d in found)]
 
 
 def saving_limits(spec: LayerSpec, kind: str) -> tuple[Ranks, Ranks] | None:

@@ -20,6 +20,7 @@ from ..errors import MeasurementError
 from ..ops.chain import Chain
 from ..records import DeviceFingerprint, LayerSpec, MeasurementPolicy
 from .bench import _Child
+from .memory import allowance
 
 TINY = LayerSpec("conv2d", 1, 1, (1, 1, 3), (1, 3), bias=False)
 """Three elements in, one out: enough to see a backend work."""
@@ -71,7 +72,7 @@ class _Desk:
         self._child: _Child | None = None
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        self._child = self._child or _Child(threads=1)
+        self._child = self._child or _Child(threads=1, memory_bytes=allowance())
         try:
             answer = dict(self._child.ask(request, self._timeout_s))
         except MeasurementError as error:

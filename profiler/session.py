@@ -19,6 +19,7 @@ from .bench import Bench
 from .stopping import PairRule, RuleFactory, StoppingRule
 
 MAX_LOOPS = 100_000
+WARM_UPS = 4
 Seed = int | Sequence[int]
 
 
@@ -119,13 +120,17 @@ class _Session:
             yield from self._fail(workload.key, error)
 
     def _warm_up(self, key: str) -> int:
-        """Loops that make one timing last about `round_s`. The first execution (allocation,
-        caches, lazy set-up) is only a first guess; no warm-up timing is kept."""
-        loops = 1
-        for _ in range(2):
+        """Loops that make one timing last about `round_s`, from the fastest of a few short
+        ones: on a busy machine a timing that was disturbed would give fewer loops, and short
+        timings slip between the disturbances that long ones meet. (Two preparations of one
+        layer then differed by 30% and more in all rounds of a session.) The first execution
+        (allocation, caches, lazy set-up) is only a first guess; no warm-up timing is kept."""
+        loops, fastest = 1, math.inf
+        for _ in range(WARM_UPS):
             seconds = self._run(key, loops)
-            loops = loops_for(self.effort.round_s, seconds[primary_clock(seconds)])
-        return loops
+            fastest = min(fastest, seconds[primary_clock(seconds)])
+            loops = loops_for(self.effort.round_s / WARM_UPS, fastest)
+        return loops_for(self.effort.round_s, fastest)
 
     def round(self) -> Generator[RoundDone | WorkloadFailed, None, None]:
         """Time everything once. If one fails, the round is not kept: a device that had to be

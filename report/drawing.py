@@ -24,17 +24,21 @@ class Panel:
 
     title: str
     rows: tuple[Row, ...]
+    seconds: tuple[float, ...]
+    """Of each row."""
     original_s: float
 
     @property
     def longest(self) -> float:
-        return max(self.original_s, *(row.latency_s for row in self.rows))
+        return max(self.original_s, *self.seconds)
 
 
 def panels(table: Table) -> list[Panel]:
     """What can be drawn. Raises `UsageError` if no layer has enough ranks of one kind."""
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in table.rows:
+        if row.latency_s is None:
+            continue
         policy = ", ".join(f"{name} {value}" for name, value in sorted(row.policy.items()))
         key = (row.spec_key, row.decomposition.kind, str(row.decomposition.groups))
         device = (row.device.backend, row.device.hardware_key, row.device.software_key, policy)
@@ -51,7 +55,9 @@ def _panel(rows: list[Row]) -> Panel:
     first = rows[0]
     ordered = sorted(rows, key=lambda row: (row.macs, row.decomposition.ranks))
     title = f"{first.layer} {first.decomposition.kind} on {first.device.backend}"
-    return Panel(title, tuple(ordered), sum(r.original_latency_s for r in rows) / len(rows))
+    originals = [row.original_latency_s or 0.0 for row in rows]
+    seconds = tuple(row.latency_s or 0.0 for row in ordered)
+    return Panel(title, tuple(ordered), seconds, sum(originals) / len(originals))
 
 
 def ranks(row: Row) -> str:
@@ -66,9 +72,9 @@ def draw_text(table: Table) -> str:
 def _bars(panel: Panel) -> Iterator[str]:
     yield panel.title
     wide = max(len(ranks(row)) for row in panel.rows)
-    for row in panel.rows:
-        bar = "#" * max(round(BAR * row.latency_s / panel.longest), 1)
-        yield f"{ranks(row):>{wide}} {duration(row.latency_s):>8} {bar} {row.verdict.lower()}"
+    for row, seconds in zip(panel.rows, panel.seconds, strict=True):
+        bar = "#" * max(round(BAR * seconds / panel.longest), 1)
+        yield f"{ranks(row):>{wide}} {duration(seconds):>8} {bar} {row.verdict.lower()}"
     bar = "=" * max(round(BAR * panel.original_s / panel.longest), 1)
     yield f"{'-':>{wide}} {duration(panel.original_s):>8} {bar} original"
 
@@ -101,13 +107,13 @@ def _picture(panel: Panel) -> Iterator[str]:
     yield f'<text x="4" y="{bottom}">0</text>'
     level = f"{y(panel.original_s):.1f}"
     yield f'<path d="M{MARGIN} {level}H{right}" stroke="#57606a" stroke-dasharray="4"/>'
-    points = [(x, y(row.latency_s), row) for x, row in zip(places, panel.rows, strict=True)]
-    line = " ".join(f"{x:.1f},{height:.1f}" for x, height, _ in points)
+    points = list(zip(places, panel.seconds, panel.rows, strict=True))
+    line = " ".join(f"{x:.1f},{y(seconds):.1f}" for x, seconds, _ in points)
     yield f'<polyline points="{line}" fill="none" stroke="#8c959f"/>'
-    for x, height, row in points:
-        said = f"rank {ranks(row)}: {duration(row.latency_s)}, {row.verdict}"
+    for x, seconds, row in points:
+        said = f"rank {ranks(row)}: {duration(seconds)}, {row.verdict}"
         colour = COLOURS.get(row.verdict, "#000000")
-        yield f'<circle cx="{x:.1f}" cy="{height:.1f}" r="3" fill="{colour}">'
+        yield f'<circle cx="{x:.1f}" cy="{y(seconds):.1f}" r="3" fill="{colour}">'
         yield f"<title>{escape(said)}</title></circle>"
     for x, _, row in points[:: max(len(points) // 6, 1)]:
         yield f'<text x="{x:.1f}" y="{bottom + 14}" text-anchor="middle">{ranks(row)}</text>'

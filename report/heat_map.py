@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import documents
 from .markup import Html, joined, tag
-from .text import decomposition, duration
+from .text import decomposition, duration, known, timed
 
 LADDER = (
     ("s3", 0.62),
@@ -33,7 +33,7 @@ Group = tuple[str, str, str, str]
 def groups(table: documents.Table) -> dict[Group, list[documents.Row]]:
     """Rows by device and policy, the group measured last first."""
     found: dict[Group, list[documents.Row]] = {}
-    for row in table.rows:
+    for row in timed(table.rows):
         device = row.device
         key = (device.backend, device.hardware_key, device.software_key, _policy(row.policy))
         found.setdefault(key, []).append(row)
@@ -55,7 +55,7 @@ def heat_map(
 
     `order`: the network's layer names. `choose`: layers are buttons that carry their spec.
     """
-    if not table.rows:
+    if not timed(table.rows):
         return tag("p", "Nothing was measured yet.", class_="empty")
     place = {name: number for number, name in enumerate(order)}
     found = list(groups(table).items())[:most]
@@ -132,7 +132,7 @@ def _cell(row: documents.Row) -> Html:
     told = (
         f"{row.layer}: {decomposition(row.decomposition)}, {row.verdict}, speedup "
         f"{row.speedup:.3f} [{row.speedup_low:.3f}, {row.speedup_high:.3f}], "
-        f"{duration(row.latency_s)} against {duration(row.original_latency_s)}"
+        f"{duration(known(row.latency_s))} against {duration(known(row.original_latency_s))}"
     )
     text = f"{SIGNS.get(row.verdict, '')}{row.speedup:.2f}"
     return tag("td", text, class_=f"cell {colour(row)}", title=told)
@@ -142,7 +142,7 @@ def colour(row: documents.Row) -> str:
     """The class of a cell: by verdict where nothing is decided, else by speedup."""
     if row.verdict in SIGNS:
         return row.verdict.lower()
-    return next(name for name, end in LADDER if row.speedup < end)
+    return next(name for name, end in LADDER if known(row.speedup) < end)
 
 
 def legend() -> Html:

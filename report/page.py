@@ -12,7 +12,7 @@ from .heat_map import groups, heat_map
 from .markup import Html, joined, tag
 from .plan_pictures import agreement, front_picture, network_picture
 from .staircase import staircase
-from .text import duration
+from .text import duration, known, timed
 
 MOST_STAIRCASES = 12
 
@@ -89,17 +89,17 @@ def _front(front: documents.Front | None) -> Html:
 
 
 def _table(plan: documents.Plan, table: documents.Table | None) -> Html:
-    if table is None or not table.rows:
+    if table is None or not timed(table.rows):
         return tag("p", "The measurements behind this plan are not in the store.", class_="empty")
     return heat_map(table, [layer.name for layer in plan.layers])
 
 
 def _staircases(plan: documents.Plan, table: documents.Table | None) -> Html:
     """Of the layers that take most of the time."""
-    if table is None or not table.rows:
+    if table is None or not timed(table.rows):
         return tag("p", "The measurements behind this plan are not in the store.", class_="empty")
     rows = next(iter(groups(table).values()))
-    specs = {row.spec_key: row.original_latency_s * row.count for row in rows}
+    specs = {row.spec_key: known(row.original_latency_s) * row.count for row in timed(rows)}
     heaviest = sorted(specs, key=lambda key: specs[key], reverse=True)[:MOST_STAIRCASES]
     drawn = [staircase([row for row in rows if row.spec_key == key]) for key in heaviest]
     more = len(specs) - len(drawn)

@@ -8,6 +8,7 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 
 class RichReporter:
@@ -32,12 +33,13 @@ class RichReporter:
     def _started(self) -> Progress:
         if self._bar is None:
             self._bar = Progress(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(),
+                TextColumn("{task.description}", markup=False, table_column=_whole_line()),
+                BarColumn(bar_width=20),
                 TextColumn("{task.completed:.0f}/{task.total:.0f}"),
                 TimeElapsedColumn(),
                 console=self.console,
                 transient=True,
+                expand=True,
             )
             self._bar.start()
         return self._bar
@@ -57,3 +59,8 @@ class RichReporter:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _whole_line() -> Column:
+    """As much of the text as the line has room for; never a second line."""
+    return Column(ratio=1, no_wrap=True, overflow="ellipsis")

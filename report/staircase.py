@@ -8,7 +8,7 @@ from .. import documents
 from .axes import Axes, axes, drawing, marker
 from .heat_map import shape
 from .markup import Html, joined, tag
-from .text import decomposition, duration
+from .text import decomposition, duration, known, timed
 
 SAME_TREAD = 0.03
 """Ranks belong to one tread while their latencies differ by less than this share."""
@@ -30,6 +30,7 @@ def treads(points: Sequence[tuple[int, float]]) -> list[tuple[int, int, float]]:
 def staircase(rows: Sequence[documents.Row]) -> Html:
     """One layer on one device under one policy: a step line for each kind, with intervals, and
     the original's latency. The best rank of a tread is its right end, which is ringed."""
+    rows = timed(rows)
     if not rows:
         return tag("p", "Nothing was measured of this layer.", class_="empty")
     first = rows[0]
@@ -37,12 +38,12 @@ def staircase(rows: Sequence[documents.Row]) -> Html:
         kind: sorted((r for r in rows if r.decomposition.kind == kind), key=_rank)
         for kind in sorted({row.decomposition.kind for row in rows})
     }
-    original = first.original_latency_s
-    highest = 1.2 * max(original, *(row.latency_s for row in rows))
-    ends = [min(highest, row.original_latency_s / row.speedup_low) for row in rows]
+    original = known(first.original_latency_s)
+    highest = 1.2 * max(original, *(known(row.latency_s) for row in rows))
+    ends = [min(highest, known(row.original_latency_s) / known(row.speedup_low)) for row in rows]
     drawn = axes(
         [0, *(_rank(row) for row in rows)],
-        [0.0, original, *(row.latency_s for row in rows), *ends],
+        [0.0, original, *(known(row.latency_s) for row in rows), *ends],
         "rank (the smaller one of a pair)",
         "latency",
         lambda v: f"{v:g}",
@@ -73,26 +74,29 @@ def _rank(row: documents.Row) -> int:
 def _series(drawn: Axes, number: int, rows: Sequence[documents.Row]) -> Html:
     x, y = drawn.x, drawn.y
     parts: list[Html] = []
-    flat = treads([(_rank(row), row.latency_s) for row in rows])
+    flat = treads([(_rank(row), known(row.latency_s)) for row in rows])
     path, ends = "", {last for begin, last, _ in flat if begin < last}
     for begin, end, latency in flat:
         path += f"{'L' if path else 'M'}{x(begin)} {y(latency)}L{x(end)} {y(latency)}"
     parts.append(tag("path", d=path, class_=f"tread series{number % 4}"))
     for row in rows:
         low, high = (
-            min(y.high, row.original_latency_s / s) for s in (row.speedup_high, row.speedup_low)
+            min(y.high, known(row.original_latency_s) / known(s))
+            for s in (row.speedup_high, row.speedup_low)
         )
         place = x(_rank(row))
         parts.append(tag("line", x1=place, x2=place, y1=y(low), y2=y(high), class_="whisker"))
         if _rank(row) in ends:
-            parts.append(tag("circle", cx=place, cy=y(row.latency_s), r=8, class_="ring"))
-        parts.append(tag("g", tag("title", _told(row)), marker(number, place, y(row.latency_s))))
+            parts.append(tag("circle", cx=place, cy=y(known(row.latency_s)), r=8, class_="ring"))
+        parts.append(
+            tag("g", tag("title", _told(row)), marker(number, place, y(known(row.latency_s))))
+        )
     return joined(parts)
 
 
 def _told(row: documents.Row) -> str:
     return (
-        f"{decomposition(row.decomposition)}: {duration(row.latency_s)}, speedup "
+        f"{decomposition(row.decomposition)}: {duration(known(row.latency_s))}, speedup "
         f"{row.speedup:.2f}, {row.verdict}"
     )
 

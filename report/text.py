@@ -35,6 +35,18 @@ def duration(seconds: float) -> str:
     return f"{seconds / 1e-6:.3g} us"
 
 
+def known(value: float | None) -> float:
+    """A number of a row that was timed (see `timed`)."""
+    assert value is not None
+    return value
+
+
+def timed(rows: Iterable[documents.Row]) -> list[documents.Row]:
+    """Rows with latencies and a speedup: among others (the context `marginal`), a layer whose
+    input and output differ has a saving only."""
+    return [row for row in rows if row.latency_s is not None and row.speedup is not None]
+
+
 def number(value: float | None, digits: int = 3) -> str:
     return "" if value is None else f"{value:.{digits}f}"
 
@@ -50,9 +62,9 @@ def cells(row: documents.Row) -> list[str]:
         str(row.count),
         decomposition(row.decomposition),
         f"{row.device.backend} {row.device.hardware_key[:6]}" + (" (stale)" if row.stale else ""),
-        duration(row.latency_s),
+        "" if row.latency_s is None else duration(row.latency_s),
         number(row.speedup, 2),
-        f"{row.speedup_low:.2f}-{row.speedup_high:.2f}",
+        "" if row.speedup is None else f"{row.speedup_low:.2f}-{row.speedup_high:.2f}",
         row.verdict,
     ]
 
@@ -112,6 +124,18 @@ def _devices(document: documents.Devices, console: Console) -> None:
             ]
             for device in document.devices
         ),
+    )
+
+
+def _doctor(document: documents.Doctor, console: Console) -> None:
+    _rows(
+        console,
+        ("check", "", "found", "advice"),
+        ([c.name, "ok" if c.ok else "FAIL", c.value, c.advice] for c in document.checks),
+        style=lambda line: "" if line[1] == "ok" else "red",
+    )
+    console.print(
+        "this machine is fit to measure" if document.fit else "this machine is not fit to measure"
     )
 
 
@@ -208,6 +232,8 @@ def _profile(document: documents.Profile, console: Console) -> None:
         where = f"{found.layer} {found.kind} rank {found.axis + 1}"
         console.print(f"{where}: {found.text} ({found.measured} measured)", markup=False)
     _failures(console, document.failures)
+    if document.failed:
+        console.print(f"{document.failed} candidates failed in this run", style="red")
     if not document.complete:
         console.print("not complete: time ran out; run again to go on", style="yellow")
 
@@ -369,6 +395,7 @@ def _recovery(document: documents.Recovery, console: Console) -> None:
 
 _PRINTERS: dict[type[documents.Document], Callable[[Any, Console], None]] = {
     documents.Devices: _devices,
+    documents.Doctor: _doctor,
     documents.Layers: _layers,
     documents.Profile: _profile,
     documents.Plan: _plan,

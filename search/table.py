@@ -53,6 +53,17 @@ class TableRow:
     stale: bool
     measurement_id: str
 
+    @property
+    def own_times(self) -> bool:
+        """Are latency and speedup the layer's own? Between fixed neighbours only the saving
+        is; latency and speedup are of the three together, the ratio nearer to 1."""
+        return not between_neighbours(self.spec, self.policy)
+
+
+def between_neighbours(spec: LayerSpec, policy: MeasurementPolicy) -> bool:
+    """Was such a layer timed between neighbours, because it cannot follow itself?"""
+    return policy.context == "marginal" and spec.input_shape != spec.output_shape
+
 
 @dataclass(frozen=True, slots=True)
 class FailedRow:
@@ -116,11 +127,19 @@ def speedup_table(
                 device,
                 spec_key=key_of(measurement.spec),
                 costs=cost_of(measurement.spec, measurement.decomposition),
-                verdict=stats.verdict(comparison.speedup_low, comparison.speedup_high, margin),
+                verdict=_verdict(measurement, comparison, margin),
                 stale=device.software_key not in fresh[device.hardware_key],
             )
         )
     return rows
+
+
+def _verdict(measurement: Measurement, comparison: Comparison, margin: float) -> Verdict:
+    """Between neighbours the ratio is nearer to 1 than the layer's own: faster is faster, but
+    nobody knows whether the same is the same."""
+    found = stats.verdict(comparison.speedup_low, comparison.speedup_high, margin)
+    squeezed = between_neighbours(measurement.spec, measurement.policy)
+    return Verdict.UNDECIDED if squeezed and found is Verdict.SAME else found
 
 
 def failed_rows(measurements: Iterable[Measurement]) -> list[FailedRow]:

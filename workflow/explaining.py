@@ -75,6 +75,10 @@ def _one_device(rows: Sequence[TableRow]) -> list[TableRow]:
     if len(places) > 1:
         known = ", ".join(sorted(f"{backend} {key}" for backend, key in places))
         raise UsageError(f"that was measured on several devices; choose one: --device ({known})")
+    # Among others a layer whose input and output differ has a saving, but no latency.
+    rows = [row for row in rows if row.latency_s is not None]
+    if not rows:
+        raise UsageError("only savings were measured of that, from which nothing can be explained")
     policy = max(rows, key=lambda row: row.measured_at).policy
     return [row for row in rows if row.policy == policy and not row.stale]
 

@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from .. import stats
 from ..errors import MeasurementError, ModelError
 from ..records import Comparison, Effort, PairSummary
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 NETWORK_EFFORT = Effort(
     interval=0.01, min_rounds=10, max_rounds=24, preparations=3, round_s=0.05, timeout_s=300.0
 )
+
+MOST_AT_ONCE = 3
+"""Networks alive beside the original: more would take caches from each other."""
 
 
 def can_time(setting: Setting) -> str:
@@ -51,7 +56,8 @@ def compare_networks(
 ) -> dict[str, Comparison]:
     """Time each of `others` (by key) against the original; raw samples go into the store.
 
-    Every preparation is a fresh one (a file's own process; a module's own copy). Raises
+    Every preparation is a fresh one (a file's own process; a module's own copy), of at most
+    `MOST_AT_ONCE` of the others, put together and ordered anew by lot. Raises
     `MeasurementError` if the original or one of the others cannot be run.
     """
     if not others:
@@ -61,12 +67,22 @@ def compare_networks(
         workloads = _workloads(setting, others, Path(folder))
         _compile(setting, list(workloads.values()))
         for preparation in range(effort.preparations):
-            found = _session(setting, store, workloads, descriptions, effort, preparation)
-            for key, summary in found.items():
-                summaries[key].append(summary)
+            for number, part in enumerate(_parts(list(others), preparation)):
+                alive = {key: workloads[key] for key in (setting.network.sha256, *part)}
+                seed = (preparation, number)
+                found = _session(setting, store, alive, descriptions, effort, seed)
+                for key, summary in found.items():
+                    summaries[key].append(summary)
     return {
         key: stats.combine(found, planned=effort.preparations) for key, found in summaries.items()
     }
+
+
+def _parts(keys: list[str], seed: int) -> list[list[str]]:
+    """The keys in random order, in parts of about equal size."""
+    shuffled = [keys[i] for i in np.random.default_rng(seed).permutation(len(keys))]
+    count = -(-len(keys) // MOST_AT_ONCE)
+    return [shuffled[part::count] for part in range(count)]
 
 
 def _workloads(
@@ -99,7 +115,7 @@ def _session(
     workloads: Mapping[str, Workload],
     descriptions: Mapping[str, dict[str, object]],
     effort: Effort,
-    seed: int,
+    seed: Sequence[int],
 ) -> dict[str, PairSummary]:
     from ..db.store import NetworkRun
     from ..profiler import sweep

@@ -199,12 +199,18 @@ class Planner:
         refined = refine(self, layers, finalists, budget)
         chosen = refined.winner
         document = plan_document(self, layers, chosen, refined.predicted, study)
+        for layer in document.layers:
+            layer.in_network_saving_s = refined.in_network.get(layer.name)
         return document, self._shortfall(document)
 
     def _finalists(self, *found: Assignment) -> list[Assignment]:
         """Different assignments whose measured loss keeps the limits."""
         different = {assignment.key: assignment for assignment in found}
-        return [a for a in different.values() if self.quality.used(decisions_of(a)) <= 1]
+        return [assignment for assignment in different.values() if self.allows(assignment)]
+
+    def allows(self, assignment: Assignment) -> bool:
+        """Whether its measured loss keeps the limits."""
+        return self.quality.used(decisions_of(assignment)) <= 1
 
     def _shortfall(self, document: documents.Plan) -> str:
         target, reached = self.objective.target_speedup, document.predicted.speedup

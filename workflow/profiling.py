@@ -28,6 +28,7 @@ from .tally import Tally
 
 if TYPE_CHECKING:
     from ..db.store import Store
+    from ..profiler.bench import Bench
     from ..profiler.sweep import LayerTask, SessionEvent
 
 AUTO = "auto"
@@ -54,6 +55,7 @@ def profile(
     retry_failed: bool = False,
     phase: str = "inference",
     dtype: str = "float32",
+    context: str = "isolated",
     seed: int = 0,
     reporter: Reporter | None = None,
 ) -> documents.Profile:
@@ -63,8 +65,9 @@ def profile(
     an interruption loses nothing. `complete` is false if time ran out before everything had
     its preparations. What was measured on this hardware with other software is stale: it is
     left alone, and said so, unless `refresh`. `rank_quantum` "auto" searches each layer and
-    kind for its staircase and measures the good ends; a number takes multiples of it. Raises
-    `UsageError` and its children before anything is measured.
+    kind for its staircase and measures the good ends; a number takes multiples of it. `context`
+    "marginal" times layers among others (see `profiler.marginal`). Raises `UsageError` and its
+    children before anything is measured.
     """
     from ..db.store import Store
 
@@ -78,6 +81,7 @@ def profile(
         threads=threads,
         phase=phase,
         dtype=dtype,
+        context=context,
     )
     effort = _effort(interval, max_time_s)
     quantum = _quantum(setting, rank_quantum)
@@ -230,18 +234,15 @@ class Profiling:
     def sweep(self, tasks: list[LayerTask], effort: Effort, further: bool = True) -> None:
         """Play the sessions in a child process; the time limit is that of the whole run.
         `further`: time that is left goes to undecided candidates."""
-        from ..profiler.bench import ChildBench
         from ..profiler.sweep import planned_sessions, sweep
 
-        setting, tasks = self.setting, self._compiled(tasks)
+        tasks = self._compiled(tasks)
         left = self.time_left_s
         if not tasks or (left is not None and left <= 0):
             return
         effort = replace(effort, max_time_s=left)
         self.tally.plan(planned_sessions(tasks, effort))
-        with closing(
-            ChildBench(setting.backend_text, setting.policy, self.effort.timeout_s)
-        ) as bench:
+        with closing(_bench(self.setting, effort, self.seed)) as bench:
             events = sweep(tasks, bench, effort, self.seed, further=further)
             with closing(events):
                 self._keep(events)
@@ -284,7 +285,7 @@ class Profiling:
                 case sweep.WorkloadFailed():
                     failed = candidates[event.failure.workload_key]
                     store.add_failure(*self.where, failed, event.failure, session_id)
-                    tally.timed.add(failed.key)
+                    tally.failed(failed.key)
                     self.reporter.message(_failed(failed, event.failure))
                 case sweep.SessionEnded():
                     store.end_session(session_id, event.summaries)
@@ -316,10 +317,20 @@ class Profiling:
             samples=self.samples,
             verdicts=dict(Counter(row.verdict for row in table.rows)),
             failures=table.failures,
+            failed=self.tally.failures,
             staircases=self.findings,
             elapsed_s=time.monotonic() - self.started,
             complete=not left,
         )
+
+
+def _bench(setting: Setting, effort: Effort, seed: int) -> Bench:
+    """A child process, which times layers alone or among others as the policy says."""
+    from ..profiler.bench import ChildBench
+    from ..profiler.marginal import MarginalBench
+
+    bench = ChildBench(setting.backend_text, setting.policy, effort.timeout_s)
+    return MarginalBench(bench, seed) if setting.policy.context == "marginal" else bench
 
 
 def _failed(candidate: Candidate, failure: Failure) -> str:

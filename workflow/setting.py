@@ -59,6 +59,7 @@ def make_setting(
     dtype: str = "float32",
     execution: str = "eager",
     numeric_mode: str = "default",
+    context: str = "isolated",
 ) -> Setting:
     """Check everything that can be checked cheaply, then load the network.
 
@@ -71,9 +72,15 @@ def make_setting(
         raise UsageError(f"--batch must be at least 1, not {batch}")
     if phase not in ("inference", "training"):
         raise UsageError(f"--phase is inference or training, not {phase!r}")
+    if context not in ("isolated", "marginal"):
+        raise UsageError(
+            f"--context is isolated or marginal, not {context!r}; in_network is what `plan` "
+            "measures of its finalists"
+        )
     device = usable_backend(backend)
     wanted = MeasurementPolicy(
         phase=phase,  # type: ignore[arg-type]
+        context=context,  # type: ignore[arg-type]
         threads=threads,
         dtype=dtype,
         execution=execution,

@@ -123,9 +123,16 @@ _SAME_NAME = [
 ]
 
 
+_OWN_TIMES = ("latency_s", "original_latency_s", "speedup", "speedup_low", "speedup_high")
+"""Empty where the layer was timed between neighbours."""
+
+
 def _row(row: TableRow, spec: dict[str, Any], policy: dict[str, Any]) -> documents.Row:
+    numbers = {name: getattr(row, name) for name in _SAME_NAME}
+    if not row.own_times:
+        numbers.update(dict.fromkeys(_OWN_TIMES))
     return documents.Row(
-        **{name: getattr(row, name) for name in _SAME_NAME},
+        **numbers,
         layers=list(row.layers),
         spec=spec,
         decomposition=documents.Decomposition.of(row.decomposition),

@@ -19,6 +19,7 @@ class Tally:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.timed: set[str] = set()
         """Keys of the candidates that were timed or failed."""
+        self.failures = 0
         self._clock, self._began = clock, clock()
         self._sessions = self._planned = 0
         self._layers: set[str] = set()
@@ -34,6 +35,11 @@ class Tally:
     def started(self, spec: LayerSpec) -> None:
         self._doing = title(spec)
         self._layers.add(spec.key)
+
+    def failed(self, key: str) -> None:
+        """A candidate has left its session."""
+        self.failures += 1
+        self.timed.add(key)
 
     def ended(
         self, candidates: Mapping[str, Candidate], summaries: Mapping[str, PairSummary]

@@ -31,6 +31,10 @@ class Misbehaving:
 
         def run(self, loops: int) -> Mapping[str, float]:
             behave("run", self.key)
+            if self.key == "nonsense-run":
+                return "no times at all"  # type: ignore[return-value]
+            if self.key == "lies-run":
+                return {"host": float("nan")}
             # the process's number as a time: the test can see which child answered
             return {"host": float(os.getpid()), "loops": float(loops)}
 
@@ -56,6 +60,11 @@ def behave(when: str, key: str) -> None:
         orphan = subprocess.Popen(["sleep", "600"])
         print(f"orphan {orphan.pid}", flush=True)
         time.sleep(600)
+    elif what == "bloat":
+        kept = []
+        for _ in range(30 * 16):  # 30 GB, every page touched
+            kept.append(bytearray(b"x") * (64 * 2**20))
+            time.sleep(0.01)
     elif what == "refuse":
         raise MeasurementError("it will not convert", "convert")
     elif what == "bug":

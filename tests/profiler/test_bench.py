@@ -20,7 +20,10 @@ from rankwise.ops.chain import Chain
 from rankwise.profiler import bench as bench_module
 from rankwise.profiler.bench import Bench, ChildBench, LocalBench, workload_to_json
 from rankwise.profiler.child import workload_from_json
-from rankwise.records import LayerSpec, MeasurementPolicy
+from rankwise.profiler.memory import allowance
+from rankwise.profiler.session import SessionEnded, WorkloadFailed, run_session
+from rankwise.profiler.standing import chosen, standing
+from rankwise.records import Effort, LayerSpec, MeasurementPolicy
 
 CHAIN = Chain((LayerSpec("linear", 4, 8, (3, 4)), LayerSpec("linear", 8, 2, (3, 8), bias=False)))
 POLICY = MeasurementPolicy()
@@ -168,6 +171,87 @@ def test_a_hang_ends_with_all_that_it_started(misbehaving: ChildBench) -> None:
     assert pid_of(misbehaving) != before
 
 
+def test_thirty_gigabytes_are_that_workloads(misbehaving: ChildBench) -> None:
+    misbehaving.memory_bytes = 700 * 2**20
+    misbehaving.prepare(work("good"))
+    before = pid_of(misbehaving)
+    misbehaving.prepare(work("bloat-run"))
+    with pytest.raises(MeasurementError, match="GiB of memory") as caught:
+        misbehaving.run("bloat-run", 1)
+    assert caught.value.stage == "crash"
+    assert gone(before)
+    misbehaving.release("bloat-run")
+    assert pid_of(misbehaving) != before
+
+
+def test_answers_without_times_are_a_failure(misbehaving: ChildBench) -> None:
+    misbehaving.prepare(work("nonsense-run"))
+    with pytest.raises(MeasurementError):
+        misbehaving.run("nonsense-run", 1)
+    misbehaving.prepare(work("good"))
+    assert pid_of(misbehaving)
+
+
+def test_a_sweep_survives_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One session with every misdeed in it: what behaves is timed to the end, the rest are
+    records."""
+    use_script(monkeypatch)
+    bench = ChildBench("misbehaving", POLICY, 2.0, 700 * 2**20)
+    bad = ["crash-run", "exit-prepare", "hang-run", "bloat-run", "nonsense-run", "lies-run"]
+    fine = ["good", "garbage-run"]
+    effort = Effort(min_rounds=4, max_rounds=5)
+    monkeypatch.setattr("rankwise.profiler.session.loops_for", lambda *_: 1)
+    with closing(bench):
+        others = [work(key) for key in (*bad, *fine)]
+        events = list(run_session(bench, work("original"), others, effort))
+    failed = {e.failure.workload_key: e.failure for e in events if isinstance(e, WorkloadFailed)}
+    assert set(failed) == set(bad)
+    assert failed["hang-run"].stage == "timeout"
+    assert {failed[key].stage for key in ("crash-run", "bloat-run", "exit-prepare")} == {"crash"}
+    assert all(failure.reason and "\n" not in failure.reason for failure in failed.values())
+    ended = events[-1]
+    assert isinstance(ended, SessionEnded)
+    assert set(ended.summaries) == set(fine)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity on this system")
+def test_processors_and_priority_are_the_childs_alone() -> None:
+    before = os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0)
+    with closing(ChildBench("fake", POLICY, 60)) as bench:
+        bench.prepare(work("a"))
+        assert len(bench.standing["processors"]) == 1
+        assert bench.standing["nice"] <= before[1]
+        assert (os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0)) == before
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity on this system")
+def test_standing_is_put_back() -> None:
+    before = os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0)
+    with standing(1) as reached:
+        assert len(reached["processors"]) == 1  # type: ignore[arg-type]
+    assert (os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0)) == before
+
+
+def test_each_thread_gets_a_core_first(tmp_path: Path) -> None:
+    for number in range(4):  # 0 and 2 are one core, 1 and 3 another
+        folder = tmp_path / f"cpu{number}" / "topology"
+        folder.mkdir(parents=True)
+        (folder / "physical_package_id").write_text("0\n")
+        (folder / "core_id").write_text(f"{number % 2}\n")
+    assert chosen({0, 1, 2, 3}, 2, tmp_path) == {3, 2}
+    assert chosen({0, 1, 2}, 2, tmp_path) == {2, 1}
+    assert chosen({0, 1, 2, 3}, 3, tmp_path) == {3, 2, 1}
+
+
+def test_memory_that_a_container_leaves(tmp_path: Path) -> None:
+    assert allowance(tmp_path) > 0
+    (tmp_path / "memory.max").write_text("1000000\n")
+    (tmp_path / "memory.current").write_text("500000\n")
+    assert allowance(tmp_path) == 400000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert allowance(tmp_path) > 400000
+
+
 @pytest.mark.parametrize(
     ("key", "stage"), [("refuse-prepare", "convert"), ("bug-prepare", "prepare")]
 )
@@ -207,7 +291,10 @@ sys.path[:0] = {sys.path!r}
 from rankwise.backends.base import ChainWorkload
 from rankwise.ops.chain import Chain
 from rankwise.profiler.bench import ChildBench
-from rankwise.records import LayerSpec, MeasurementPolicy
+from rankwise.profiler.memory import allowance
+from rankwise.profiler.session import SessionEnded, WorkloadFailed, run_session
+from rankwise.profiler.standing import chosen, standing
+from rankwise.records import Effort, LayerSpec, MeasurementPolicy
 bench = ChildBench("fake", MeasurementPolicy(), 60)
 bench.prepare(ChainWorkload("a", Chain((LayerSpec("linear", 4, 8, (4,)),))))
 print(bench._child._process.pid, flush=True)

@@ -193,3 +193,19 @@ def test_the_device_knows_its_time_best() -> None:
     assert primary_clock({"host": 1, "device": 2}) == "device"
     assert primary_clock({"host": 1, "other": 2}) == "host"
     assert primary_clock({"z": 1, "y": 2}) == "y"
+
+
+def test_a_disturbed_warm_up_does_not_shorten_the_timings() -> None:
+    """One slow warm-up of one of two equal workloads: both are still timed equally long."""
+    bench = Numbers({"original": 1e-4, "a": 1e-4})
+    undisturbed = bench.run
+
+    def run(key: str, loops: int) -> Mapping[str, float]:
+        found = undisturbed(key, loops)
+        late = key == "a" and bench.counts["run", "a"] == 2
+        return {clock: seconds * (20 if late else 1) for clock, seconds in found.items()}
+
+    bench.run = run  # type: ignore[method-assign]
+    list(run_session(bench, work("original"), [work("a")], EFFORT))
+    last = dict(bench.calls[-4:])
+    assert last["a"] == last["original"] == 200  # of the device's 50 us

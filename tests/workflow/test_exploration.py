@@ -74,3 +74,14 @@ def test_a_tally_says_what_is_left() -> None:
     done, total, text = tally.progress()
     assert (done, total) == (1, 3)
     assert "20 s left" in text
+
+
+def test_failures_show_in_status_and_summary(rankwise: Command, network_file: Path) -> None:
+    words = ["profile", network_file, "--backend", "fake:crash_at=40", "--kinds", "svd"]
+    result = rankwise(*words)
+    assert result.exit_code == 3, result.output
+    assert "candidates failed in this run" in result.stdout
+    assert "SIGABRT" in result.stdout
+    again = rankwise(*words)
+    assert again.exit_code == 0
+    assert "failed: " in again.stdout

@@ -103,6 +103,10 @@ def test_plan_apply_verify(
     assert all(layer.reason for layer in plan.layers)
     assert plan.predicted.network_error is not None
     assert plan.predicted.network_error <= 0.2
+    assert plan.predicted.own_run
+    assert plan.predicted.runs >= 3
+    assert plan.predicted.model_error is not None and plan.predicted.model_error < 0.02
+    assert all(layer.in_network_saving_s for layer in replaced)
 
     run(rankwise, "apply", path, network_file, "-o", smaller)  # moments come from the cache
     onnx.checker.check_model(str(smaller), full_check=True)
@@ -117,6 +121,7 @@ def test_plan_apply_verify(
     verified = json.loads(run(rankwise, *words).stdout)
     documents.VerificationDocument.model_validate(verified)
     assert verified["speedup_low"] > 1
+    assert verified["speedup"] == pytest.approx(plan.predicted.speedup, rel=0.01)  # exact times
     assert verified["fidelity"]["split"] == "report"
     noted = documents.Plan.model_validate_json(path.read_text())
     assert noted.verified is not None

@@ -1,0 +1,170 @@
+"""Prediction of whole networks: random plans, predicted before they are timed.
+
+    python benchmarks/prediction.py prediction.jsonl --budget 90m
+
+`resnet50` and ResNet-50-thin on onnxruntime-cpu, `resnet50` on torch-cpu, one thread. Each
+network is profiled (isolated and marginal), 8 random plans are timed to fit the latency model,
+and 20 others, with speedups from 1.1 to 2.0 by the isolated sums, are predicted and then timed,
+paired with the original. Wanted: median |predicted / measured - 1| at most 3%, at most one of
+20 beyond 10%, at most half the error of the summed isolated latencies; intervals that hold 90%.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from harness import Budget, Log, arguments, begin, show, verdict
+
+from rankwise.db.store import Store
+from rankwise.records import Comparison, Verdict
+from rankwise.search.network_model import NetworkModel, Part, Plan, Run
+from rankwise.search.space import standard_error
+from rankwise.search.table import SpeedupTable, TableRow
+from rankwise.workflow.assembly import Assembly
+from rankwise.workflow.network_runs import NETWORK_EFFORT, compare_networks
+from rankwise.workflow.profiling import profile
+from rankwise.workflow.setting import Setting, make_setting
+from rankwise.workflow.tables import measured, rows_of
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
+from assets import fetch
+
+CASES = (
+    ("resnet50", "onnxruntime-cpu"),
+    ("open-nsfw.onnx", "onnxruntime-cpu"),
+    ("resnet50", "torch-cpu"),
+)
+CONTEXTS = ("isolated", "marginal")
+TRAINING, TESTED = 8, 20
+LOWEST, HIGHEST = 1.1, 2.0
+
+
+def main() -> None:
+    options = arguments(__doc__ or "", tested=TESTED, only="")
+    log, budget = begin(options)
+    for network, backend in CASES:
+        if options.only in f"{network} {backend}":
+            one_case(log, budget, network, backend, options)
+    for network, backend in CASES:
+        report(network, backend, log.of(kind="plan", network=network, backend=backend))
+
+
+def one_case(log: Log, budget: Budget, network: str, backend: str, options) -> None:
+    db = f"sqlite:///{options.output.with_suffix('.db')}"
+    source = str(fetch(network)) if network.endswith(".onnx") else network
+    shape = (1, 224, 224, 3) if network.endswith(".onnx") else None
+    common = {"backend": backend, "input_shape": shape}
+    for context in CONTEXTS:
+        if not budget.left:
+            return
+        left = max(budget.end - time.monotonic(), 1.0)
+        profile(source, db=db, context=context, max_time_s=left, **common)
+    settings = {c: make_setting(source, context=c, **common) for c in CONTEXTS}
+    with Store.open(db) as store:
+        tables = {c: SpeedupTable(rows_of(measured(store, s))) for c, s in settings.items()}
+        setting = settings["isolated"]
+        assembly = Assembly(setting.network, {})
+        for number in range(TRAINING + options.tested):
+            cell = {"kind": "plan", "network": network, "backend": backend, "number": number}
+            if log.of(**cell) or not budget.left:
+                continue
+            chosen = random_plan(setting, tables["isolated"], number)
+            decisions = {name: row.decomposition for name, row in chosen.items()}
+            others = {str(number): assembly.network_with(decisions)}
+            effort = replace(NETWORK_EFFORT, preparations=2)
+            found = compare_networks(setting, store, others, {}, effort)[str(number)]
+            parts = {c: parts_of(chosen, table) for c, table in tables.items()}
+            log.add(**cell, parts=parts, found=asdict(found))
+
+
+def random_plan(setting: Setting, table: SpeedupTable, seed: int) -> dict[str, TableRow]:
+    """Layers in random order, each with a random candidate that is faster, until the isolated
+    sums promise the speedup that was drawn."""
+    rng = np.random.default_rng(seed)
+    total = sum(
+        rows[0].original_latency_s
+        for use in setting.network.layers
+        if use.spec and (rows := table.rows(use.spec.key))
+    )
+    wanted = total * (1 - 1 / rng.uniform(LOWEST, HIGHEST))
+    chosen: dict[str, TableRow] = {}
+    for index in rng.permutation(len(setting.network.layers)):
+        use = setting.network.layers[index]
+        rows = table.rows(use.spec.key) if use.spec else ()
+        faster = [row for row in rows if row.verdict is Verdict.FASTER]
+        if faster and sum(row.saving_s for row in chosen.values()) < wanted:
+            chosen[use.name] = faster[int(rng.integers(len(faster)))]
+    return chosen
+
+
+def parts_of(chosen: dict[str, TableRow], table: SpeedupTable) -> list[list]:
+    """(key, saving, standard error, original latency) of each replaced layer."""
+    parts = []
+    for row in chosen.values():
+        other = table.get((row.spec_key, row.decomposition), row)
+        key = f"{row.spec_key} {row.decomposition}"
+        parts.append([key, other.saving_s, standard_error(other, 0.95), row.original_latency_s])
+    return parts
+
+
+def report(network: str, backend: str, rows: list[dict]) -> None:
+    training = [row for row in rows if row["number"] < TRAINING]
+    tested = [row for row in rows if row["number"] >= TRAINING]
+    if not training or not tested:
+        return
+    measured_ = [row["found"]["speedup"] for row in tested]
+    spread = f"measured speedups {min(measured_):.2f} to {max(measured_):.2f}"
+    print(f"\n{network} on {backend}: {len(tested)} plans, {spread}")
+    original_s = median(row["found"]["original_latency_s"] for row in rows)
+    lines, errors, inside = [], {}, {}
+    for context in CONTEXTS:
+        model = NetworkModel(original_s, [run_of(row, context) for row in training])
+        forecasts = [model.forecast(plan_of(row, context)) for row in tested]
+        sums = [1 / (1 - alone(row, context, original_s)) for row in tested]
+        errors[context, "sum"] = errors_of(sums, measured_)
+        errors[context, "model"] = errors_of([f.speedup for f in forecasts], measured_)
+        pairs = list(zip(forecasts, measured_, strict=True))
+        inside[context] = sum(f.speedup_low <= m <= f.speedup_high for f, m in pairs) / len(pairs)
+        half = median(f.speedup_high / f.speedup - 1 for f in forecasts)
+        for method in ("sum", "model"):
+            found = errors[context, method]
+            beyond = sum(error > 0.1 for error in found)
+            lines.append((context, method, median(found), max(found), beyond))
+        print(f"{context}: held-out {model.held_out()}, half-width {half:.3f}")
+    show(("context", "method", "median error", "largest", "beyond 10%"), lines)
+    best = errors["isolated", "model"]
+    verdict("median error", median(best), median(best) <= 0.03, "at most 0.03")
+    beyond = sum(error > 0.1 for error in best)
+    verdict("beyond 10%", beyond, beyond <= 1, "at most 1")
+    half_sum = median(errors["isolated", "sum"]) / 2
+    verdict(
+        "against half the sums' error", median(best), median(best) <= half_sum, f"{half_sum:.3g}"
+    )
+    verdict("intervals hold", inside["isolated"], inside["isolated"] >= 0.9, "at least 0.9")
+
+
+def plan_of(row: dict, context: str) -> Plan:
+    parts = [Part(key, saving, se) for key, saving, se, _ in row["parts"][context]]
+    return Plan(str(row["number"]), tuple(parts))
+
+
+def run_of(row: dict, context: str) -> Run:
+    return Run.of(plan_of(row, context), Comparison(**row["found"]))
+
+
+def alone(row: dict, context: str, original_s: float) -> float:
+    """Share saved by the sum of single layers."""
+    return min(sum(part[1] for part in row["parts"][context]) / original_s, 0.95)
+
+
+def errors_of(predicted: list[float], found: list[float]) -> list[float]:
+    return [abs(p / m - 1) for p, m in zip(predicted, found, strict=True)]
+
+
+if __name__ == "__main__":
+    main()

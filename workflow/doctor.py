@@ -1,0 +1,87 @@
+"""`rankwise doctor`: is this machine fit to measure, and what would make it fitter."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from .. import documents
+from ..errors import MeasurementError
+from ..records import Comparison, Effort, LayerSpec, MeasurementPolicy
+from .reporter import Reporter, Silent
+from .setting import usable_backend
+
+if TYPE_CHECKING:
+    from ..profiler.surroundings import Check
+
+PAIRS = 12
+WIDEST = 0.05
+"""An A/A interval wider than this at the median decides no gain worth having."""
+EFFORT = Effort()
+SPEC = LayerSpec("conv2d", 128, 128, (128, 14, 14), (3, 3), padding=(1, 1, 1, 1), bias=False)
+
+
+def doctor(
+    backend: str = "onnxruntime-cpu",
+    *,
+    threads: int = 1,
+    pairs: int = PAIRS,
+    reporter: Reporter | None = None,
+) -> documents.Doctor:
+    """Checks of clock, load, frequency policy, threads and limits, and an A/A test: the same
+    layer, prepared twice, compared with itself on `backend`. Raises `BackendError` if the
+    backend cannot be used."""
+    from ..profiler import surroundings
+
+    device = usable_backend(backend)
+    policy = device.resolve_policy(MeasurementPolicy(threads=threads))
+    checks = list(surroundings.still(threads))
+    throttled, stolen, began = surroundings.throttled(), surroundings.stolen_s(), time.monotonic()
+    checks += _aa(backend, policy, pairs, reporter or Silent())
+    checks.append(surroundings.throttling(throttled, surroundings.throttled()))
+    elapsed = time.monotonic() - began
+    checks.append(surroundings.steal(stolen, surroundings.stolen_s(), elapsed))
+    return documents.Doctor(
+        fit=all(check.ok for check in checks),
+        backend=backend,
+        checks=[
+            documents.Check(name=c.name, ok=c.ok, value=c.value, advice=c.advice) for c in checks
+        ],
+    )
+
+
+def _aa(backend: str, policy: MeasurementPolicy, pairs: int, reporter: Reporter) -> list[Check]:
+    from ..lowrank import lower
+    from ..profiler.aa import aa_pair
+    from ..profiler.bench import ChildBench
+    from ..profiler.surroundings import Check
+    from ..records import ORIGINAL
+
+    found = []
+    with closing(ChildBench(backend, policy, EFFORT.timeout_s)) as bench:
+        for number in range(pairs):
+            reporter.progress(number, pairs, "the same layer against itself")
+            try:
+                found.append(aa_pair(bench, lower(SPEC, ORIGINAL), EFFORT, number))
+            except (MeasurementError, RuntimeError) as error:
+                return [Check("A/A test", False, f"failed: {error}", "see `rankwise devices`")]
+    return list(judged(found))
+
+
+def judged(found: list[Comparison]) -> tuple[Check, Check]:
+    """Whether intervals hold what is true, and whether they are narrow enough to be of use."""
+    from ..profiler.aa import allowed_misses, spread_of, tally
+    from ..profiler.surroundings import Check
+
+    count = tally(found)
+    honest = count.missed <= allowed_misses(count.pairs) and not count.wrong
+    value = f"{count.missed} of {count.pairs} intervals miss 1.0, {count.wrong} wrong verdicts"
+    advice = "" if honest else "this machine changes while it measures: find out what else runs"
+    width = spread_of(found)
+    narrow = width <= WIDEST
+    remedy = "" if narrow else "this machine is too noisy to tell small gains: make it quieter"
+    return (
+        Check("A/A test", honest, value, advice),
+        Check("A/A noise", narrow, f"intervals of +-{width:.1%}", remedy),
+    )
