@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .workflow.application import apply
+    from .workflow.finetuning import finetune
     from .workflow.listing import devices, layers
     from .workflow.planning import plan
     from .workflow.profiling import profile
@@ -27,11 +28,22 @@ if TYPE_CHECKING:
     from .workflow.verification import verify
 
 __version__ = "0.1.0"
-__all__ = ["apply", "devices", "layers", "plan", "profile", "recover", "table", "verify"]
+__all__ = [
+    "apply",
+    "devices",
+    "finetune",
+    "layers",
+    "plan",
+    "profile",
+    "recover",
+    "table",
+    "verify",
+]
 
 _HOME = {
     "apply": "application",
     "devices": "listing",
+    "finetune": "finetuning",
     "layers": "listing",
     "plan": "planning",
     "profile": "profiling",

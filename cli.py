@@ -27,6 +27,7 @@ for function in (
     planning.apply,
     planning.verify,
     training.recover,
+    training.finetune,
 ):
     app.command()(function)
 app.add_typer(store.db_app, name="db")
