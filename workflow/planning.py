@@ -13,8 +13,9 @@ from ..backends.base import random_input
 from ..db.store import Store
 from ..errors import GoalNotReached, UsageError
 from ..models.pictures import load_calibration
-from ..records import Decomposition, LayerUse, Verdict, content_key
+from ..records import Decomposition, LayerUse, MeasurementPolicy, Verdict, content_key
 from ..search.exact import solve
+from ..search.phases import weighed_rows
 from ..search.space import layer_choices
 from ..search.study import run_study
 from ..search.table import SpeedupTable
@@ -32,11 +33,13 @@ if TYPE_CHECKING:
     from ..models.pictures import Calibration
     from ..search.space import Assignment, LayerChoices
     from ..search.study import StudyResult, TrialEvent
+    from ..search.table import TableRow
 
 SYNTHETIC_INPUTS = 8
 """Without calibration pictures errors are measured on this many examples of unit noise."""
 
 REPAIR_STEPS = 8
+BOTH = "both"
 CLOSE_ENOUGH = 0.95
 """A plan that uses this share of the error limit is not worth another repair step."""
 
@@ -78,13 +81,17 @@ def plan(
     sampler: str = "tpe",
     refine: bool = True,
     seed: int = 0,
+    phase: str = "inference",
+    training_weight: float = 0.5,
     reporter: Reporter | None = None,
 ) -> documents.Plan:
     """Choose a kind and rank for each layer; write the plan to `output` if it is given.
 
-    Only candidates whose measured verdict is FASTER are used. Raises `UsageError` if nothing
-    was measured for this network, device and policy, `GoalNotReached` (after writing the
-    best plan there is) if the limits cannot be met.
+    `phase`: inference, training (rows of whole training steps), or both: then a training step
+    counts `training_weight` of what is saved, and inference the rest. Only candidates whose
+    measured verdict is FASTER are used. Raises `UsageError` if nothing was measured for this
+    network, device and policy, `GoalNotReached` (after writing the best plan there is) if the
+    limits cannot be met.
     """
     objective = Objective(max_error, target_speedup, max_params)
     objective.check()
@@ -96,9 +103,21 @@ def plan(
         input_shape=input_shape,
         batch=batch,
         threads=threads,
+        phase="inference" if phase == BOTH else phase,
     )
+    if not 0 < training_weight < 1:
+        raise UsageError(f"--training-weight must lie between 0 and 1, not {training_weight}")
     with Store.open(db, create=False) as store:
-        options = PlanningOptions(db, trials, sampler, refine, seed)
+        options = PlanningOptions(
+            db,
+            trials,
+            sampler,
+            refine,
+            seed,
+            weights,
+            isinstance(model, (str, Path)),
+            training_weight if phase == BOTH else None,
+        )
         pictures = load_pictures(setting, calibration, preprocess, seed)
         planner = Planner(setting, store, objective, options, pictures, reporter or Silent())
         document, shortfall = planner.run()
@@ -125,6 +144,9 @@ class PlanningOptions:
     sampler: str
     refine: bool
     seed: int
+    weights: Path | None = None
+    named: bool = True
+    training_weight: float | None = None
 
 
 def next_budget(budget: float, factor: float, allowed: float, broken: float) -> float:
@@ -183,15 +205,32 @@ class Planner:
         return f"the target speedup {target} is out of reach; the best plan found {best}"
 
     def _table(self) -> SpeedupTable:
-        setting = self.setting
+        rows = self._rows(self.setting)
+        weight = self.options.training_weight
+        if weight is not None:
+            rows = weighed_rows(rows, self._rows(self.setting.in_phase("training")), weight)
+        return SpeedupTable(rows)
+
+    def _rows(self, setting: Setting) -> list[TableRow]:
         found = measured(self.store, setting)
         if not found:
+            policy = setting.policy
+            phase = " --phase training" if policy.phase == "training" else ""
             raise UsageError(
                 f"nothing was measured for {setting.network.source} on {setting.backend_text} "
-                f"(threads {setting.policy.threads}, batch {setting.policy.batch}): run "
-                f"`rankwise profile {setting.network.source} --backend {setting.backend_text}`"
+                f"(phase {policy.phase}, threads {policy.threads}, batch {policy.batch}): run "
+                f"`rankwise profile {setting.network.source} --backend {setting.backend_text}"
+                f"{phase}`"
             )
-        return SpeedupTable(rows_of(found))
+        return rows_of(found)
+
+    @property
+    def policies(self) -> list[MeasurementPolicy]:
+        """Of the rows that the plan rests on."""
+        settings = [self.setting]
+        if self.options.training_weight is not None:
+            settings.append(self.setting.in_phase("training"))
+        return [setting.policy for setting in settings]
 
     def _uses(self) -> list[tuple[LayerUse, list[Decomposition]]]:
         """Each layer with its candidates that are measurably faster."""
@@ -300,7 +339,8 @@ class Planner:
             [
                 self.setting.network.sha256,
                 self.setting.fingerprint.key,
-                self.setting.policy.key,
+                *(policy.key for policy in self.policies),
+                self.options.training_weight,
                 asdict(self.objective),
                 self.options.sampler,
                 self.options.seed,

@@ -19,6 +19,7 @@ from ..search.exact import solve
 from ..search.prediction import FLOOR, fit_scale, predict
 from ..search.space import Assignment
 from .network_runs import can_time, compare_networks
+from .training_runs import Variant, can_train, compare_training
 
 if TYPE_CHECKING:
     from ..search.space import LayerChoices
@@ -53,7 +54,7 @@ def refine(
     """
     nothing = _original(layers)
     candidates = [a for a in finalists if decisions_of(a)]
-    reason = can_time(planner.setting)
+    reason = _cannot_time(planner)
     if planner.options.refine and reason:
         planner.reporter.message(f"not refined in the network: {reason}")
     if not candidates:
@@ -62,6 +63,30 @@ def refine(
         best = max(candidates, key=lambda a: a.saving_s)
         return Refined(best, _promise(planner, best, None, {}))
     return _measured(planner, layers, candidates, budget, nothing)
+
+
+def _cannot_time(planner: Planner) -> str:
+    """Empty if finalists can be timed whole in the plan's phase; else why not, in one phrase."""
+    if planner.options.training_weight is not None:
+        return "a plan for two phases rests on the weighed sum of its layers"
+    if planner.setting.policy.phase == "inference":
+        return can_time(planner.setting)
+    if not planner.options.named:
+        return "a module without a name cannot be loaded in the processes that time its training"
+    return can_train(planner.setting)
+
+
+def _compared(planner: Planner, everyone: dict[str, Assignment]) -> dict[str, Comparison]:
+    decided = {key: decisions_of(assignment) for key, assignment in everyone.items()}
+    descriptions: dict[str, dict[str, object]] = {
+        key: {name: d.to_json() for name, d in one.items()} for key, one in decided.items()
+    }
+    where = planner.setting, planner.store
+    if planner.setting.policy.phase == "training":
+        variants = {key: Variant(one) for key, one in decided.items()}
+        return compare_training(*where, variants, descriptions, weights=planner.options.weights)
+    networks = {key: planner.assembly.network_with(one) for key, one in decided.items()}
+    return compare_networks(*where, networks, descriptions)
 
 
 def _measured(
@@ -75,11 +100,7 @@ def _measured(
     finalists = {assignment.key: assignment for assignment in candidates}
     training = _training_plans(layers, budget, finalists)
     everyone = {**finalists, **training}
-    networks = {key: planner.assembly.network_with(decisions_of(a)) for key, a in everyone.items()}
-    descriptions: dict[str, dict[str, object]] = {
-        key: {n: d.to_json() for n, d in decisions_of(a).items()} for key, a in everyone.items()
-    }
-    found = compare_networks(planner.setting, planner.store, networks, descriptions)
+    found = _compared(planner, everyone)
     winner = max(finalists, key=lambda key: found[key].speedup)
     runs = {key: (everyone[key], found[key]) for key in everyone}
     if found[winner].speedup_low <= 1:
