@@ -17,7 +17,7 @@ RUN       := .venv/bin/python -P
 PIP       := $(RUN) -m pip --disable-pip-version-check -qq
 TYPECHECK := build/typecheck/rankwise
 
-.PHONY: help venv demo test check format wheel-test clean
+.PHONY: help venv demo test check format schemas wheel-test clean
 .DELETE_ON_ERROR:
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo "make test        the whole test suite"
 	@echo "make check       lint, format, types"
 	@echo "make format      put the sources into the format that check wants"
+	@echo "make schemas     write docs/schemas/ anew from documents.py"
 	@echo "make wheel-test  build the wheel and run it outside the checkout"
 	@echo "make venv        only make .venv"
 	@echo "make clean       remove .venv and everything that was built"
@@ -63,6 +64,11 @@ format: venv
 $(TYPECHECK):
 	@mkdir -p $(@D)
 	@ln -sfn ../.. $@
+
+schemas: venv
+	@$(RUN) -c 'import json, pathlib; from rankwise.documents import schemas; \
+	  [pathlib.Path("docs/schemas", name).write_text(json.dumps(schema, indent=2) + "\n") \
+	   for name, schema in schemas().items()]'
 
 # The wheel goes into an environment of its own that sees the dependencies of .venv but, as
 # .pth files are not followed from there, not its editable rankwise.

@@ -19,37 +19,46 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .workflow.application import apply
+    from .workflow.explaining import explain
     from .workflow.finetuning import finetune
     from .workflow.listing import devices, layers
+    from .workflow.pareto import pareto
     from .workflow.planning import plan
     from .workflow.profiling import profile
     from .workflow.recovery import recover
     from .workflow.tables import table
     from .workflow.verification import verify
+    from .workflow.what_if import what_if
 
 __version__ = "0.1.0"
 __all__ = [
     "apply",
     "devices",
+    "explain",
     "finetune",
     "layers",
+    "pareto",
     "plan",
     "profile",
     "recover",
     "table",
     "verify",
+    "what_if",
 ]
 
 _HOME = {
     "apply": "application",
     "devices": "listing",
+    "explain": "explaining",
     "finetune": "finetuning",
     "layers": "listing",
+    "pareto": "pareto",
     "plan": "planning",
     "profile": "profiling",
     "recover": "recovery",
     "table": "tables",
     "verify": "verification",
+    "what_if": "what_if",
 }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from .commands import measuring, planning, store, training
+from .commands import exploring, measuring, planning, store, training
 
 app = typer.Typer(
     help="Which layers does low-rank decomposition really make faster on this device, and at "
@@ -23,13 +23,16 @@ for function in (
     measuring.layers,
     measuring.profile,
     measuring.table,
+    exploring.pareto,
     planning.plan,
+    exploring.explain,
+    exploring.what_if,
     planning.apply,
     planning.verify,
     training.recover,
     training.finetune,
 ):
-    app.command()(function)
+    app.command(function.__name__.replace("_", "-"))(function)
 app.add_typer(store.db_app, name="db")
 
 

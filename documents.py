@@ -78,6 +78,30 @@ class Model(_Strict):
     input_shape: Shape
 
 
+class RankedLayer(_Strict):
+    """What a rule makes of a layer. `macs` and `params` are those of the chain, `layer_error`
+    is the relative error of the weight; `reason` says why the layer stays as it is."""
+
+    decomposition: Decomposition
+    macs: int
+    params: int
+    layer_error: float
+    reason: str
+
+
+class Ranking(_Strict):
+    """How ranks were chosen. `final_dense_ratio` is the final dense layer's own parameter
+    reduction; null where it follows the rule."""
+
+    rule: str
+    parameters: dict[str, float]
+    rank_quantum: int
+    rounding: str
+    kinds: list[str]
+    mode: str
+    final_dense_ratio: float | None
+
+
 class Layer(_Strict):
     name: str
     op: str
@@ -88,11 +112,13 @@ class Layer(_Strict):
     params: int
     kinds: list[str]
     reason: str
+    ranked: RankedLayer | None = None
 
 
 class Layers(Document):
     kind: Literal["rankwise.layers"] = "rankwise.layers"
     model: Model
+    ranking: Ranking | None = None
     layers: list[Layer]
 
 
@@ -101,6 +127,20 @@ class Failure(_Strict):
     decomposition: Decomposition
     stage: str
     reason: str
+
+
+class Staircase(_Strict):
+    """What `--rank-quantum auto` found: ranks of this axis that are multiples of `quantum` are
+    good (1: there is no staircase). `measured` counts the ranks or pairs that were timed."""
+
+    layer: str
+    spec_key: str
+    kind: str
+    axis: int
+    quantum: int
+    alignment: int
+    measured: int
+    text: str
 
 
 class Profile(Document):
@@ -115,6 +155,7 @@ class Profile(Document):
     samples: int
     verdicts: dict[str, int]
     failures: list[Failure]
+    staircases: list[Staircase] = []
     elapsed_s: float
     complete: bool
 
@@ -239,6 +280,113 @@ class Plan(Document):
     search: Search
 
 
+class LayerCost(_Strict):
+    """What one way of computing a layer takes, for a whole batch. `moved_bytes` is the least
+    traffic: every operator reads its input and weights and writes its output once."""
+
+    macs: int
+    moved_bytes: int
+    launches: int
+    latency_s: float
+    macs_per_byte: float
+    macs_per_s: float
+
+
+class ExplainedCandidate(_Strict):
+    decomposition: Decomposition
+    verdict: str
+    speedup: float
+    speedup_low: float
+    speedup_high: float
+    chain: LayerCost
+    reasons: list[str]
+    measurement_id: str
+
+
+class ExplainedLayer(_Strict):
+    """`reason` is the plan's (empty without a plan). `candidates` are the plan's choice, or
+    else the fastest; every measured one where a single layer was asked for."""
+
+    name: str
+    count: int
+    reason: str
+    original: LayerCost | None
+    candidates: list[ExplainedCandidate]
+
+
+class Explanation(Document):
+    """`ridge_macs_per_byte` separates, on this device and among what was measured, layers
+    limited by traffic (below) from layers limited by arithmetic."""
+
+    kind: Literal["rankwise.explanation"] = "rankwise.explanation"
+    device: RowDevice
+    policy: dict[str, Any]
+    ridge_macs_per_byte: float
+    layers: list[ExplainedLayer]
+
+
+class WhatIfLayer(_Strict):
+    name: str
+    decomposition: Decomposition
+    original_latency_s: float | None
+    latency_s: float | None
+    speedup: float | None
+    verdict: str | None
+    macs: int
+    params: int
+    layer_error: float | None
+    note: str
+
+
+class WhatIf(Document):
+    """A plan's cost without timing it. Latencies are null where a chosen candidate was never
+    measured; `network_error` where no calibration pictures were given."""
+
+    kind: Literal["rankwise.what_if"] = "rankwise.what_if"
+    model: Model
+    device: Fingerprint
+    original_latency_s: float | None
+    latency_s: float | None
+    speedup: float | None
+    speedup_low: float | None
+    speedup_high: float | None
+    macs: int
+    original_macs: int
+    params: int
+    original_params: int
+    network_error: float | None
+    layers: list[WhatIfLayer]
+
+
+class FrontPoint(_Strict):
+    """One plan on the front. `network_error` was measured on the select split, and stays below
+    `network_error_upper` on as many other pictures in nine cases of ten. `measured` says
+    whether the speedup was timed on the whole network, or follows from its layers."""
+
+    speedup: float
+    speedup_low: float
+    speedup_high: float
+    latency_s: float
+    measured: bool
+    network_error: float
+    network_error_upper: float
+    macs: int
+    params: int
+    replaced: int
+    decisions: dict[str, Decomposition]
+
+
+class Pareto(Document):
+    """The front of speedup against network error, by rising error; the original comes first."""
+
+    kind: Literal["rankwise.pareto"] = "rankwise.pareto"
+    model: Model
+    device: Fingerprint
+    policy: dict[str, Any]
+    calibration: CalibrationNote | None
+    points: list[FrontPoint]
+
+
 class ErrorChange(_Strict):
     """Relative error of the network's outputs against the original's."""
 
@@ -296,6 +444,9 @@ DOCUMENTS: tuple[type[Document], ...] = (
     Table,
     Plan,
     VerificationDocument,
+    Explanation,
+    WhatIf,
+    Pareto,
     Recovery,
 )
 """Every document that a command prints or writes."""

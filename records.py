@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Literal, Self
 
@@ -17,6 +17,7 @@ Op = Literal["conv2d", "linear"]
 Phase = Literal["inference", "training"]
 Context = Literal["isolated", "marginal", "in_network"]
 Cache = Literal["hot", "cold"]
+JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 FailureStage = Literal["prepare", "convert", "run", "timeout", "crash"]
 
 KEY_DIGITS = 32
@@ -32,6 +33,14 @@ def content_key(value: object) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:KEY_DIGITS]
 
 
+def element_bytes(dtype: str) -> int:
+    """Bytes of one number: `float32` 4, `bfloat16` 2, `int8` 1. `ValueError` for no number."""
+    bits = dtype.lstrip("abcdefghijklmnopqrstuvwxyz")
+    if not bits.isdigit() or int(bits) % 8:
+        raise ValueError(f"{dtype!r} is no type of whole bytes")
+    return int(bits) // 8
+
+
 def _frozen(value: Any) -> Any:
     return tuple(_frozen(v) for v in value) if isinstance(value, list) else value
 
@@ -42,7 +51,8 @@ class _Jsonable:
     __slots__ = ()
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)  # type: ignore[call-overload, no-any-return]
+        # not `asdict`, whose deep copies are most of the time that a key takes
+        return {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
@@ -325,3 +335,27 @@ class Measurement:
     measured_at: str
     failure: Failure | None = None
     layers: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Long work that was asked for. `request` and `result` are JSON; `request_key` is equal
+    for requests that ask for the same; `progress` goes from 0 to 1. Times are UTC in ISO 8601,
+    empty where they have not come yet. It has ended if its state is done, failed or cancelled."""
+
+    uuid: str
+    kind: str
+    request: Mapping[str, Any]
+    request_key: str
+    state: JobState
+    progress: float
+    message: str
+    result: Mapping[str, Any] | None
+    error: str
+    created_at: str
+    started_at: str
+    ended_at: str
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ("done", "failed", "cancelled")

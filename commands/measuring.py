@@ -14,12 +14,19 @@ from .options import (
     Batch,
     Db,
     Debug,
+    FinalDenseRatio,
     InputShape,
     Json,
+    Mode,
     ModelArgument,
+    Ratio,
     Threads,
+    Threshold,
+    Weakening,
     Weights,
     parse_duration,
+    parse_kinds,
+    parse_quantum,
     parse_shape,
 )
 from .running import command, reporter, show
@@ -38,6 +45,26 @@ def layers(
     weights: Weights = None,
     input_shape: InputShape = None,
     batch: Batch = None,
+    ranks: Annotated[
+        str | None, typer.Option(help="Ranks by this rule: vbmf, pr, energy or fixed.")
+    ] = None,
+    mode: Mode = None,
+    kinds: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated, the first that applies; default: svd,tucker2."),
+    ] = None,
+    ratio: Ratio = None,
+    weakening: Weakening = None,
+    threshold: Threshold = None,
+    rank: Annotated[int | None, typer.Option(help="fixed: the rank.")] = None,
+    rank_quantum: Annotated[int | None, typer.Option(help="Multiple that ranks keep to.")] = None,
+    rounding: Annotated[
+        str | None, typer.Option(help="To that multiple: nearest, down or up.")
+    ] = None,
+    final_dense_ratio: FinalDenseRatio = None,
+    spectra: Annotated[
+        Path | None, typer.Option(help="Write a picture of singular values: .svg or .png.")
+    ] = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -45,7 +72,24 @@ def layers(
     with command(debug):
         from ..workflow.listing import layers as run
 
-        show(run(model, weights=weights, input_shape=parse_shape(input_shape), batch=batch), json)
+        document = run(
+            model,
+            weights=weights,
+            input_shape=parse_shape(input_shape),
+            batch=batch,
+            ranks=ranks,
+            mode=mode,
+            spectra=spectra,
+            kinds=parse_kinds(kinds),
+            ratio=ratio,
+            weakening=weakening,
+            threshold=threshold,
+            rank=rank,
+            rank_quantum=rank_quantum,
+            rounding=rounding,
+            final_dense_ratio=final_dense_ratio,
+        )
+        show(document, json)
 
 
 def profile(
@@ -56,8 +100,14 @@ def profile(
     input_shape: InputShape = None,
     batch: Batch = None,
     threads: Threads = 1,
-    kinds: Annotated[str | None, typer.Option(help="Comma-separated; default: all.")] = None,
-    rank_quantum: Annotated[int | None, typer.Option(help="Multiple that ranks keep to.")] = None,
+    kinds: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated; default: all but branched_tucker and cp."),
+    ] = None,
+    rank_quantum: Annotated[
+        str | None,
+        typer.Option(metavar="N|auto", help="Multiple that ranks keep to; auto finds it."),
+    ] = None,
     interval: Annotated[
         float | None, typer.Option(help="Half-width of the speedup's interval that is enough.")
     ] = None,
@@ -81,8 +131,8 @@ def profile(
             input_shape=parse_shape(input_shape),
             batch=batch,
             threads=threads,
-            kinds=kinds.split(",") if kinds else None,
-            rank_quantum=rank_quantum,
+            kinds=parse_kinds(kinds),
+            rank_quantum=parse_quantum(rank_quantum),
             interval=interval,
             max_time_s=parse_duration(max_time),
             refresh=refresh,
@@ -108,15 +158,21 @@ def table(
         str, typer.Option(help="table, csv, json, parquet, html or markdown.")
     ] = "table",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write here.")] = None,
+    draw: Annotated[
+        bool, typer.Option("--draw", help="Draw latency over rank; SVG with -o FILE.svg.")
+    ] = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Show the per-layer speedup table."""
     with command(debug):
-        from ..report.formats import write_table
+        from ..report.formats import draw_table, write_table
         from ..workflow.tables import table_document
 
         document = table_document(
             db=db, model=model, devices=device or [], layer=layer, phase=phase
         )
+        if draw:
+            draw_table(document, output, sys.stdout)
+            return
         write_table(document, "json" if json else format, output, sys.stdout)

@@ -37,6 +37,26 @@ Calibration = Annotated[
 Preprocess = Annotated[
     str | None, typer.Option(help="Name, .toml file, or package.module:callable.")
 ]
+Mode = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE.toml",
+        help="Compression mode: which layers may be decomposed (vanilla, mode1, ..., measured).",
+    ),
+]
+Ratio = Annotated[float | None, typer.Option(help="pr: parameters are divided by this; default 2.")]
+Weakening = Annotated[
+    float | None, typer.Option(help="vbmf: 1 takes its ranks, 0 keeps full rank; default 0.8.")
+]
+Threshold = Annotated[float | None, typer.Option(help="energy: share that is kept; default 0.9.")]
+FinalDenseRatio = Annotated[
+    float | None,
+    typer.Option(help="The final dense layer's own parameter reduction; default: the mode's."),
+]
+
+
+def parse_kinds(text: str | None) -> list[str] | None:
+    return [kind.strip() for kind in text.split(",")] if text else None
 
 
 def parse_shape(text: str | None) -> tuple[int, ...] | None:
@@ -50,6 +70,12 @@ def parse_duration(text: str | None, option: str = "--max-time") -> float | None
         return None
     units = {"s": 1.0, "m": 60.0, "h": 3600.0}
     return _parsed(text, option, "90s, 10m or 1h", lambda t: float(t[:-1]) * units[t[-1]])
+
+
+def parse_quantum(text: str | None) -> int | str | None:
+    if text is None or text == "auto":
+        return text
+    return _parsed(text, "--rank-quantum", "16 or auto", int)
 
 
 def _parsed(text: str, option: str, example: str, parse: Callable[[str], _T]) -> _T:

@@ -14,12 +14,17 @@ from .options import (
     Calibration,
     Db,
     Debug,
+    FinalDenseRatio,
     InputShape,
     Json,
+    Mode,
     ModelArgument,
     PlanArgument,
     Preprocess,
+    Ratio,
     Threads,
+    Threshold,
+    Weakening,
     Weights,
     parse_shape,
 )
@@ -37,6 +42,13 @@ def plan(
         float | None, typer.Option(help="Least error at this speedup.")
     ] = None,
     max_params: Annotated[int | None, typer.Option(help="Limit on parameters.")] = None,
+    max_weight_bytes: Annotated[
+        int | None, typer.Option(help="Limit on the weights' bytes.")
+    ] = None,
+    evaluate: Annotated[
+        str | None, typer.Option(metavar="package.module:callable", help="Your own score.")
+    ] = None,
+    floor: Annotated[float | None, typer.Option(help="Least score of --evaluate.")] = None,
     db: Db = DEFAULT_DB,
     weights: Weights = None,
     input_shape: InputShape = None,
@@ -54,6 +66,15 @@ def plan(
     training_weight: Annotated[
         float, typer.Option(help="With --phase both: the share of training in what is saved.")
     ] = 0.5,
+    mode: Mode = None,
+    rank_selection: Annotated[
+        str,
+        typer.Option(help="search, or one rank a kind, by rule: pr, vbmf or energy."),
+    ] = "search",
+    ratio: Ratio = None,
+    weakening: Weakening = None,
+    threshold: Threshold = None,
+    final_dense_ratio: FinalDenseRatio = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -68,6 +89,9 @@ def plan(
             max_error=max_error,
             target_speedup=target_speedup,
             max_params=max_params,
+            max_weight_bytes=max_weight_bytes,
+            evaluate=evaluate,
+            floor=floor,
             db=db,
             weights=weights,
             input_shape=parse_shape(input_shape),
@@ -81,6 +105,12 @@ def plan(
             seed=seed,
             phase=phase,
             training_weight=training_weight,
+            mode=mode or "vanilla",
+            rank_selection=rank_selection,
+            ratio=ratio,
+            weakening=weakening,
+            threshold=threshold,
+            final_dense_ratio=final_dense_ratio,
             reporter=reporter(),
         )
         show(document, json)

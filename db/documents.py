@@ -38,6 +38,14 @@ def plan(connection: Connection, key: str) -> Json | None:
     return found
 
 
+def plans_of(connection: Connection, network_sha256: str | None) -> list[tuple[str, Json]]:
+    """(key, document), the newest first."""
+    query = select(plans.c.key, plans.c.json).order_by(plans.c.created_at.desc(), plans.c.id.desc())
+    if network_sha256 is not None:
+        query = query.where(plans.c.network_sha256 == network_sha256)
+    return [(key, document) for key, document in connection.execute(query)]
+
+
 def put_verification(connection: Connection, key: str, document: Mapping[str, Any]) -> None:
     row = {"plan_key": key, "json": dict(document), "at": now()}
     connection.execute(verifications.insert(), [row])

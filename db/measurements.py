@@ -161,9 +161,12 @@ def _policies(connection: Connection, wanted: Wanted) -> dict[int, tuple[str, Me
 def _specs(connection: Connection, wanted: Wanted) -> dict[int, tuple[LayerSpec, tuple[str, ...]]]:
     names = _names(connection, wanted.network_sha)
     table = tables.specs.c
-    rows = connection.execute(select(table.id, table.key, table.json).order_by(table.id))
+    query = select(table.id, table.key, table.json).order_by(table.id)
+    if wanted.network_sha is not None:
+        query = query.where(_one_of(table.id, names))
+    rows = connection.execute(query)
     stored = {row_id: (key, json) for row_id, key, json in rows}
-    order = dict.fromkeys([*names, *stored])
+    order = [spec_id for spec_id in dict.fromkeys([*names, *stored]) if spec_id in stored]
     found = ((spec_id, *stored[spec_id], names.get(spec_id, ())) for spec_id in order)
     return {
         spec_id: (LayerSpec.from_json(json), uses)
@@ -235,11 +238,11 @@ def rows_of(connection: Connection, known: Known, query: Select[Any]) -> Iterato
 
 def _summary_query(known: Known) -> Select[Any]:
     table = summaries.c
-    place = (table.workload_id, sessions.c.device_id, sessions.c.policy_id, sessions.c.ended_at)
+    place = (table.workload_id, table.device_id, table.policy_id, sessions.c.ended_at)
     return (
         select(*place, *_NUMBERS)
         .select_from(summaries.join(sessions, table.session_id == sessions.c.id))
-        .where(_of_specs(table.workload_id, known), _one_of(sessions.c.device_id, known.devices))
+        .where(_of_specs(table.workload_id, known), _one_of(table.device_id, known.devices))
         .order_by(table.workload_id, table.session_id)
     )
 
@@ -247,7 +250,8 @@ def _summary_query(known: Known) -> Select[Any]:
 def _failure_query(known: Known) -> Select[Any]:
     table = failures.c
     columns = (table.workload_id, table.device_id, table.policy_id, table.at)
-    query = select(*columns, table.stage, table.reason).order_by(table.id)
+    # by time, not by id: the same in every store, whatever was imported first
+    query = select(*columns, table.stage, table.reason).order_by(table.at, table.id)
     return query.where(table.resolved.is_(False), _of_specs(table.workload_id, known))
 
 
@@ -264,7 +268,8 @@ def run_summaries(
     table = workloads.c
     devices = tables.devices
     policies = tables.policies
-    joined = summaries.join(sessions).join(devices).join(policies)
+    joined = summaries.join(devices, summaries.c.device_id == devices.c.id)
+    joined = joined.join(policies, summaries.c.policy_id == policies.c.id)
     joined = joined.join(workloads, summaries.c.workload_id == table.id)
     query = (
         select(table.key, *_NUMBERS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from ..errors import StoreError
 from ..records import LayerSpec, LayerUse
@@ -24,11 +24,12 @@ def put(
 ) -> None:
     """Store a network's inventory; one that was there is replaced (same network, perhaps
     with another input shape)."""
-    row = {"source": source, "input_shape": list(input_shape), "put_at": now()}
-    network_id = _id(connection, sha256)
+    latest = connection.scalar(select(func.max(networks.c.put_at)))
+    row = {"source": source, "input_shape": list(input_shape), "put_at": now(after=latest)}
+    network_id = id_of(connection, sha256)
     if network_id is None:
         connection.execute(networks.insert().values(sha256=sha256, **row))
-        network_id = _id(connection, sha256)
+        network_id = id_of(connection, sha256)
     else:
         connection.execute(update(networks).where(networks.c.id == network_id).values(**row))
     connection.execute(delete(network_layers).where(network_layers.c.network_id == network_id))
@@ -48,7 +49,7 @@ def put(
         connection.execute(network_layers.insert(), layers)
 
 
-def _id(connection: Connection, sha256: str) -> int | None:
+def id_of(connection: Connection, sha256: str) -> int | None:
     return connection.scalar(select(networks.c.id).where(networks.c.sha256 == sha256))
 
 
@@ -61,7 +62,7 @@ def listed(connection: Connection) -> list[tuple[str, str, tuple[int, ...]]]:
 
 def layer_uses(connection: Connection, sha256: str) -> tuple[LayerUse, ...]:
     """The inventory in the network's order. Raises `StoreError` for an unknown network."""
-    network_id = _id(connection, sha256)
+    network_id = id_of(connection, sha256)
     if network_id is None:
         raise StoreError(f"network {sha256[:12]} is not in the store; profile it first")
     layers = network_layers.c

@@ -45,7 +45,20 @@ def _boot() -> str:
 
 
 def _started(pid: int) -> float | None:
-    """When the process was started; None when there is none, or only its corpse."""
+    """Seconds from the boot to the process's start; None when there is none, or only its
+    corpse. Not the time of day, which jumps when somebody sets the clock."""
+    path = Path(f"/proc/{pid}/stat")
+    if not Path("/proc/self/stat").exists():
+        return _started_by_clock(pid)
+    try:
+        # the name, in brackets, may hold anything
+        fields = path.read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else int(fields[19]) / os.sysconf("SC_CLK_TCK")
+
+
+def _started_by_clock(pid: int) -> float | None:
     import psutil
 
     try:

@@ -13,22 +13,15 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, inspect, select
+from sqlalchemy import Connection, inspect, select
 
 from ..errors import StoreError
-from . import tables
-from .engine import (
-    BUSY_TIMEOUT_S,
-    Place,
-    locate,
-    make_engine,
-    reading,
-    require_usable,
-    translating,
-    writing,
-)
+from . import tables, views
+from .database import BUSY_TIMEOUT_S, Database, unused
+from .place import Place, locate, require_usable
+from .sentences import translating
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Every revision in db/migrations/versions, oldest first; the last is the current schema."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -41,21 +34,23 @@ def read_version(connection: Connection) -> str | None:
     return connection.scalar(select(tables.version.c.version_num))
 
 
-def prepare(engine: Engine, place: Place, *, create: bool) -> None:
+def prepare(database: Database, *, create: bool) -> None:
     """Make sure that the database has the current schema; create it in an empty one."""
-    with reading(engine, place) as connection:
+    place = database.place
+    with database.reading() as connection:
         version = read_version(connection)
-        foreign = version is None and bool(inspect(connection).get_table_names())
+        names = set(inspect(connection).get_table_names()) if version is None else set()
     if version is None:
-        _require_empty(place, foreign, create)
-        _create(engine, place)
+        _require_empty(place, names, create)
+        _create(database)
     else:
         require_current(place, version)
 
 
-def _require_empty(place: Place, foreign: bool, create: bool) -> None:
+def _require_empty(place: Place, names: set[str], create: bool) -> None:
     # On a server a database may be shared; a file of another program is left alone.
-    if (foreign and place.is_sqlite) or not create:
+    foreign = names if place.is_sqlite else names & tables.metadata.tables.keys()
+    if foreign or not create:
         raise StoreError(f"{place.name} is not a rankwise database; give another one as --db")
 
 
@@ -72,22 +67,23 @@ def require_current(place: Place, version: str) -> None:
         )
 
 
-def _create(engine: Engine, place: Place) -> None:
-    if place.is_sqlite and place.path is not None:
-        _use_wal(engine, place)
-    with writing(engine, place) as connection:
+def _create(database: Database) -> None:
+    if database.place.path is not None:
+        _use_wal(database)
+    with database.writing() as connection:
         # Another process may have created it since we looked; the write lock is ours now.
         if read_version(connection) is None:
-            tables.metadata.create_all(connection, checkfirst=True)
+            tables.metadata.create_all(connection, checkfirst=False)
             tables.version.create(connection)
             connection.execute(tables.version.insert().values(version_num=REVISIONS[-1]))
+            views.create(connection)
 
 
-def _use_wal(engine: Engine, place: Place) -> None:
+def _use_wal(database: Database) -> None:
     """Readers never wait for the writer. The mode stays in the file. Where a file system
     cannot do it, SQLite keeps its old mode, which is slower but right."""
     deadline = time.monotonic() + 5.0
-    with translating(place), closing(engine.raw_connection()) as connection:
+    with translating(database.place), closing(database.engine.raw_connection()) as connection:
         while True:
             try:
                 connection.cursor().execute("PRAGMA journal_mode=WAL")
@@ -99,61 +95,83 @@ def _use_wal(engine: Engine, place: Place) -> None:
                 time.sleep(0.02)
 
 
-def upgrade(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> tuple[str, Path | None, bool]:
-    """Bring a database to the current schema: its version, the backup, whether it changed.
+def upgrade(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> tuple[str, str, bool]:
+    """Bring a database to the current schema: its version, its backup's name (empty: none was
+    made), whether it changed.
 
-    An SQLite file is first copied to `<name>.backup-<old version>` beside it. The migrations
-    run in one transaction, so a failure leaves the database as it was. Raises `StoreError`.
+    An SQLite file is first copied to `<name>.backup-<old version>` beside it; on a server the
+    tables are copied to a schema of such a name. The migrations run in one transaction, so a
+    failure leaves the database as it was. Raises `StoreError`.
     """
     place = locate(url)
     require_usable(place, create=False, readonly=False)
-    engine = make_engine(place, create=False, readonly=False, busy_timeout_s=busy_timeout_s)
+    database = Database(place, create=False, readonly=False, busy_timeout_s=busy_timeout_s)
     try:
-        with reading(engine, place) as connection:
+        with database.reading() as connection:
             version = read_version(connection)
         if version is None:
             raise StoreError(f"{place.name} is not a rankwise database; give another one as --db")
         if version == REVISIONS[-1]:
-            return version, None, False
+            return version, "", False
         if version not in REVISIONS:
             require_current(place, version)
         # The lock first: nothing may be written between the copy and the migration.
-        with writing(engine, place) as connection:
-            backup = _back_up(place, version)
+        with database.writing() as connection:
+            backup = _back_up(place, connection, version)
             migrate(connection)
         return REVISIONS[-1], backup, True
     finally:
-        engine.dispose()
+        database.dispose()
 
 
 def migrate(connection: Connection) -> None:
-    """Run the migrations that are missing, in the connection's transaction."""
+    """Run the migrations that are missing, in the connection's transaction.
+
+    Views are made anew: they are no history, and one that stands in its way would make
+    SQLite refuse to change a table.
+    """
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
+    views.drop(connection)
     command.upgrade(config, "head")
+    views.create(connection)
 
 
-def _back_up(place: Place, version: str) -> Path | None:
-    if place.path is None:
-        return None
-    target = _unused(place.path.with_name(f"{place.path.name}.backup-{version}"))
-    _require_space(place.path)
+def _back_up(place: Place, connection: Connection, version: str) -> str:
+    if not place.is_sqlite:
+        return _copy_schema(connection, version)
+    return "" if place.path is None else str(_copy_file(place, place.path, version))
+
+
+def _copy_file(place: Place, path: Path, version: str) -> Path:
+    target = unused(path.with_name(f"{path.name}.backup-{version}"))
+    _require_space(path)
     with (
         translating(place),
-        closing(sqlite3.connect(place.path)) as source,
+        closing(sqlite3.connect(path)) as source,
         closing(sqlite3.connect(target)) as copy,
     ):
         source.backup(copy)
     return target
 
 
-def _unused(path: Path) -> Path:
-    candidates = (path.with_name(f"{path.name}-{n}") for n in range(2, 10_000))
-    return path if not path.exists() else next(c for c in candidates if not c.exists())
+def _copy_schema(connection: Connection, version: str) -> str:
+    """Copy our tables into a new schema of the same database, in the same transaction."""
+    inspector = inspect(connection)
+    quote = connection.dialect.identifier_preparer.quote
+    taken, base = inspector.get_schema_names(), f"{inspector.default_schema_name}_backup_{version}"
+    names = (base, *(f"{base}_{number}" for number in range(2, 10_000)))
+    target = next(name for name in names if name not in taken)
+    connection.exec_driver_sql(f"CREATE SCHEMA {quote(target)}")
+    ours = {*tables.metadata.tables, tables.VERSION_TABLE}
+    for name in sorted(ours & set(inspector.get_table_names())):
+        copy = f"{quote(target)}.{quote(name)}"
+        connection.exec_driver_sql(f"CREATE TABLE {copy} AS TABLE {quote(name)}")
+    return f"schema {target}"
 
 
 def _require_space(path: Path) -> None:

@@ -21,6 +21,7 @@ from .workloads import (
     intern_policy,
     intern_workloads,
     now,
+    plain,
 )
 
 
@@ -93,7 +94,7 @@ def add_failure(
         "policy_id": intern_policy(connection, policy),
         "session_id": session_id,
         "stage": failure.stage,
-        "reason": failure.reason,
+        "reason": plain(failure.reason),
         "at": now(),
         "resolved": False,
     }
@@ -140,7 +141,7 @@ def failed(
             .select_from(joined)
             .where(workloads.c.key.in_(chunk), failures.c.resolved.is_(False))
             .where(devices.c.key == fingerprint.key, policies.c.key == policy.key)
-            .order_by(failures.c.id)
+            .order_by(failures.c.at, failures.c.id)
         )
         rows = connection.execute(query)
         found.update((key, Failure(key, stage, reason)) for key, stage, reason in rows)
@@ -156,9 +157,8 @@ def done(
     """How many sessions have a summary of each candidate (those with none are left out)."""
     counts: dict[str, int] = {}
     joined = summaries.join(workloads, summaries.c.workload_id == workloads.c.id)
-    joined = joined.join(sessions, summaries.c.session_id == sessions.c.id)
-    joined = joined.join(devices, sessions.c.device_id == devices.c.id)
-    joined = joined.join(policies, sessions.c.policy_id == policies.c.id)
+    joined = joined.join(devices, summaries.c.device_id == devices.c.id)
+    joined = joined.join(policies, summaries.c.policy_id == policies.c.id)
     for chunk in chunks(set(keys)):
         query = (
             select(workloads.c.key, func.count())
@@ -185,9 +185,13 @@ def put_summaries(
     from ..stats import ESTIMATOR_VERSION
 
     connection.execute(delete(summaries).where(summaries.c.session_id == session_id))
+    place = select(sessions.c.device_id, sessions.c.policy_id).where(sessions.c.id == session_id)
+    device_id, policy_id = connection.execute(place).one()
     rows = [
         {
             "workload_id": workload_id,
+            "device_id": device_id,
+            "policy_id": policy_id,
             "session_id": session_id,
             "estimator_version": ESTIMATOR_VERSION,
             **summary.to_json(),

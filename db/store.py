@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
-from types import TracebackType
-from typing import Any, Self, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import Connection, Engine
-
-from ..errors import StoreError
 from ..records import (
     DeviceFingerprint,
     Failure,
@@ -19,7 +14,9 @@ from ..records import (
     PairSummary,
     Sample,
 )
-from . import checks, documents, engine, measurements, networks, schema, sessions, traces
+from . import measurements, networks, schema, sessions, traces
+from .keeping import Keeping
+from .place import locate
 from .workloads import NetworkRun, Stored
 
 __all__ = ["Filters", "NetworkRun", "Store", "upgrade"]
@@ -31,7 +28,7 @@ def upgrade(url: str) -> str:
     An SQLite file is first copied to `<name>.backup-<old schema>`. Raises `StoreError`.
     """
     version, backup, changed = schema.upgrade(url)
-    name = engine.locate(url).name
+    name = locate(url).name
     if not changed:
         return f"{name} is up to date (schema {version})"
     kept = f"; as it was before, it is kept in {backup}" if backup else ""
@@ -51,64 +48,14 @@ class Filters(TypedDict, total=False):
     policy_key: str | None
 
 
-class Store:
+class Store(Keeping):
     """One database. Every method is a transaction: it happened as a whole, or not at all.
 
     A method that writes returns after its commit; what it wrote then survives `kill -9`.
     Readers never wait for the writer; writers wait for each other (`busy_timeout_s`).
-    Methods raise `StoreError`. Safe to use from several threads.
+    Methods raise `StoreError`. Safe to use from several threads. `Keeping` has the methods
+    for documents, jobs and cached arrays, and those that look after the store.
     """
-
-    def __init__(self, place: engine.Place, opened: Engine, *, readonly: bool) -> None:
-        self._place = place
-        self._engine = opened
-        self._readonly = readonly
-        self._own_sessions: set[int] = set()
-
-    @classmethod
-    def open(
-        cls,
-        url: str,
-        *,
-        create: bool = True,
-        readonly: bool = False,
-        busy_timeout_s: float = engine.BUSY_TIMEOUT_S,
-    ) -> Self:
-        """Open, and if there is none create, the database at a URL or path.
-
-        `readonly` opens what cannot be written, too. Raises `StoreError` with one sentence.
-        """
-        place = engine.locate(url)
-        engine.require_usable(place, create=create, readonly=readonly)
-        create = create and not readonly
-        opened = engine.make_engine(
-            place, create=create, readonly=readonly, busy_timeout_s=busy_timeout_s
-        )
-        try:
-            schema.prepare(opened, place, create=create)
-        except BaseException:
-            opened.dispose()
-            raise
-        return cls(place, opened, readonly=readonly)
-
-    def close(self) -> None:
-        """Close. Sessions that were begun here and not ended are ended from their samples."""
-        with suppress(StoreError):  # else the next profile's `recover_sessions` does it
-            for session_id in sorted(self._own_sessions):
-                self._recover(session_id)
-        self._own_sessions.clear()
-        self._engine.dispose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # Networks
 
@@ -159,7 +106,7 @@ class Store:
         circumstances: Mapping[str, Any],
     ) -> int:
         """Open a session of an original and its candidates; its id is for `add_round`."""
-        with self._writing() as connection:
+        with self._writing(durable=False) as connection:
             session_id = sessions.begin(
                 connection, fingerprint, policy, original, candidates, circumstances
             )
@@ -168,7 +115,8 @@ class Store:
 
     def add_round(self, session_id: int, samples: Sequence[Sample]) -> None:
         """Commit the samples of one round (or more)."""
-        with self._writing() as connection:
+        # Not flushed to the disk, which would disturb the next round; `end_session` is.
+        with self._writing(shared=True, durable=False) as connection:
             sessions.add_round(connection, session_id, samples)
 
     def add_failure(
@@ -238,48 +186,11 @@ class Store:
         with self._reading() as connection:
             return traces.raw_samples(connection, measurement_id)
 
-    # Documents
-
-    def put_plan(self, document: Mapping[str, Any]) -> str:
-        """Store a plan; returns its key, which a verification written into it leaves alone."""
-        with self._writing() as connection:
-            return documents.put_plan(connection, document)
-
-    def plan(self, key: str) -> dict[str, Any] | None:
-        with self._reading() as connection:
-            return documents.plan(connection, key)
-
-    def put_verification(self, plan_key: str, document: Mapping[str, Any]) -> None:
-        with self._writing() as connection:
-            documents.put_verification(connection, plan_key, document)
-
-    def verifications(self, plan_key: str) -> list[dict[str, Any]]:
-        with self._reading() as connection:
-            return documents.verifications_of(connection, plan_key)
-
-    def put_calibration(self, sha256: str, document: Mapping[str, Any]) -> None:
-        with self._writing() as connection:
-            documents.put_calibration(connection, sha256, document)
-
-    def calibration(self, sha256: str) -> dict[str, Any] | None:
-        with self._reading() as connection:
-            return documents.calibration(connection, sha256)
-
-    def check(self) -> list[str]:
-        """One sentence for each thing that is wrong with the database."""
-        with self._reading() as connection:
-            return checks.check(connection)
+    def _close_sessions(self) -> None:
+        for session_id in sorted(self._own_sessions):
+            self._recover(session_id)
+        self._own_sessions.clear()
 
     def _recover(self, session_id: int) -> None:
         with self._writing() as connection:
             sessions.recover(connection, session_id)
-
-    def _reading(self) -> AbstractContextManager[Connection]:
-        return engine.reading(self._engine, self._place)
-
-    def _writing(self) -> AbstractContextManager[Connection]:
-        if self._readonly and self._place.writable:
-            raise StoreError(f"{self._place.name} was opened for reading only; open it for writing")
-        if self._readonly:
-            raise engine.read_only(self._place)
-        return engine.writing(self._engine, self._place)

@@ -126,11 +126,14 @@ samples = Table(
     sqlite_with_rowid=False,
 )
 
-# Clustered by workload: a network's table is then a few ranges of it.
+# Clustered by workload and device (the session's, repeated here): the table of one network on
+# one device is then a few ranges, however many networks and devices there are.
 summaries = Table(
     "summaries",
     metadata,
     Column("workload_id", ForeignKey("workloads.id"), nullable=False),
+    Column("device_id", ForeignKey("devices.id"), nullable=False),
+    Column("policy_id", ForeignKey("policies.id"), nullable=False),
     Column("session_id", ForeignKey("sessions.id"), nullable=False, index=True),
     Column("estimator_version", Integer, nullable=False),
     Column("rounds", Integer, nullable=False),
@@ -140,7 +143,7 @@ summaries = Table(
     Column("saving_var", Double, nullable=False),
     Column("original_s", Double, nullable=False),
     Column("candidate_s", Double, nullable=False),
-    PrimaryKeyConstraint("workload_id", "session_id"),
+    PrimaryKeyConstraint("workload_id", "device_id", "policy_id", "session_id"),
     sqlite_with_rowid=False,
 )
 
@@ -182,6 +185,87 @@ calibrations = Table(
     metadata,
     Column("sha256", String(64), primary_key=True),
     Column("json", JSON, nullable=False),
+)
+
+# Arrays are files of the cache beside the database, named by their own hash; `key` says what
+# they were computed from.
+error_curves = Table(
+    "error_curves",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("sha256", String(64), nullable=False, index=True),
+    Column("size_bytes", Integer, nullable=False),
+    Column("meta", JSON, nullable=False),
+    Column("put_at", String(32), nullable=False),
+)
+
+# The network error when one layer alone is replaced, on one set of pictures.
+sensitivities = Table(
+    "sensitivities",
+    metadata,
+    Column("key", String(32), primary_key=True),
+    Column("network_sha256", String(64), nullable=False),
+    Column("calibration_sha256", String(64), nullable=False),
+    Column("layer", Text, nullable=False),
+    Column("decomposition", JSON, nullable=False),
+    Column("metric", String(64), nullable=False),
+    Column("value", Double, nullable=False),
+    Column("upper", Double, nullable=False),
+    Column("put_at", String(32), nullable=False),
+    Index(None, "network_sha256", "calibration_sha256"),
+)
+
+# The owner's four columns are those of `sessions`; empty while nobody works on the job.
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("uuid", String(32), nullable=False, unique=True),
+    Column("kind", String(64), nullable=False),
+    Column("request", JSON, nullable=False),
+    Column("request_key", String(64), nullable=False, index=True),
+    Column("state", String(16), nullable=False, index=True),
+    Column("progress", Double, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("result", JSON(none_as_null=True), nullable=True),
+    Column("error", Text, nullable=False),
+    Column("created_at", String(32), nullable=False),
+    Column("started_at", String(32), nullable=True),
+    Column("ended_at", String(32), nullable=True),
+    Column("host", Text, nullable=True),
+    Column("boot", String(64), nullable=True),
+    Column("pid", Integer, nullable=True),
+    Column("process_started", Double, nullable=True),
+)
+
+# Which archives were merged into this store, and which sessions came with them.
+imports = Table(
+    "imports",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("sha256", String(64), nullable=False, unique=True),
+    Column("imported_at", String(32), nullable=False),
+    Column("exported_at", String(32), nullable=False),
+    Column("host", Text, nullable=False),
+    Column("rankwise_version", String(32), nullable=False),
+)
+
+session_imports = Table(
+    "session_imports",
+    metadata,
+    Column("session_id", ForeignKey("sessions.id"), primary_key=True, autoincrement=False),
+    Column("import_id", ForeignKey("imports.id"), nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+
+# Sessions whose raw samples were dropped; their summaries stay.
+pruned = Table(
+    "pruned",
+    metadata,
+    Column("session_id", ForeignKey("sessions.id"), primary_key=True, autoincrement=False),
+    Column("samples", Integer, nullable=False),
+    Column("at", String(32), nullable=False),
+    sqlite_with_rowid=False,
 )
 
 # Apart, because Alembic owns it: same shape as Alembic's own, so that either may create it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, exists, select
 
 from ..records import Sample
 from .measurements import Ids, Wanted, known_values, rows_of
@@ -26,12 +26,8 @@ def raw_samples(connection: Connection, wanted_id: str) -> list[tuple[str, tuple
 
 def _find(connection: Connection, wanted_id: str) -> Ids | None:
     known = known_values(connection, Wanted())
-    table = summaries.c
-    joined = summaries.join(sessions, table.session_id == sessions.c.id)
-    columns = (table.workload_id, sessions.c.device_id, sessions.c.policy_id)
-    other = (failures.c.workload_id, failures.c.device_id, failures.c.policy_id)
-    queries = (select(*columns).select_from(joined).distinct(), select(*other).distinct())
-    for query in queries:
+    for table in (summaries.c, failures.c):
+        query = select(table.workload_id, table.device_id, table.policy_id).distinct()
         for row in rows_of(connection, known, query):
             ids: Ids = (row[0], row[1], row[2])
             if known.id_of(ids) == wanted_id:
@@ -41,10 +37,10 @@ def _find(connection: Connection, wanted_id: str) -> Ids | None:
 
 def _sessions_with(connection: Connection, ids: Ids) -> list[Any]:
     table = sessions.c
-    with_workload = select(samples.c.session_id).where(samples.c.workload_id == ids[0])
+    here = exists().where(samples.c.session_id == table.id, samples.c.workload_id == ids[0])
     query = select(table.id, table.uuid, table.original_workload_id).order_by(table.id)
     query = query.where(table.device_id == ids[1], table.policy_id == ids[2])
-    return list(connection.execute(query.where(table.id.in_(with_workload))))
+    return list(connection.execute(query.where(here)))
 
 
 def _pair_samples(

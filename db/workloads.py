@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -29,9 +29,18 @@ class NetworkRun:
 Stored = Candidate | NetworkRun
 
 
-def now() -> str:
-    """UTC in ISO 8601, to the millisecond: sorts as text."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def now(*, after: str | None = None) -> str:
+    """UTC in ISO 8601, to the millisecond: sorts as text. Always later than `after`, even if
+    the clock was set back since then."""
+    time = datetime.now(UTC)
+    if after is not None:
+        time = max(time, datetime.fromisoformat(after) + timedelta(milliseconds=1))
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def plain(text: str) -> str:
+    """A text that every database takes: what a crashed child wrote may hold anything."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def chunks(values: Iterable[Any], size: int = CHUNK) -> Iterator[list[Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .catalog import KINDS, find_kind
 from .factorizer import (
     Factorizer,
     applicable_kinds,
@@ -11,12 +12,14 @@ from .factorizer import (
     full_ranks,
     layer_error,
     lower,
+    rank_step,
 )
-from .kinds import KINDS, Kind
+from .kinds import Factorization, Kind
 from .moments import OutputMoments, default_shrinkage
 
 __all__ = [
     "KINDS",
+    "Factorization",
     "Factorizer",
     "Kind",
     "OutputMoments",
@@ -25,7 +28,9 @@ __all__ = [
     "error_curve",
     "factor",
     "factorizer",
+    "find_kind",
     "full_ranks",
     "layer_error",
     "lower",
+    "rank_step",
 ]

@@ -68,3 +68,18 @@ def tail_errors(energies: NDArray[Any]) -> NDArray[np.float64]:
         return np.zeros_like(tails)
     errors: NDArray[np.float64] = np.sqrt(np.clip(tails / tails[0], 0.0, 1.0))
     return errors
+
+
+RIDGE = 1e-12
+"""Of the mean diagonal of normal equations: directions that are alike do not blow up."""
+
+
+def least_squares(gram: Matrix, seen: Matrix) -> Matrix:
+    """The solution X of `gram @ X = seen`, with gram (n x n) positive semi-definite."""
+    mean = float(np.trace(gram)) / len(gram)
+    held = gram + RIDGE * max(mean, np.finfo(float).tiny) * np.eye(len(gram))
+    try:
+        result = np.linalg.solve(held, seen)
+    except np.linalg.LinAlgError:
+        result = np.linalg.pinv(gram, hermitian=True) @ seen
+    return np.asarray(result, dtype=np.float64)

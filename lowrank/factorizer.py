@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from ..errors import LayerError
 from ..ops.chain import Chain, LinkWeights
 from ..records import Decomposition, LayerSpec
-from .kinds import KINDS, Factorization, Kind, find_kind
+from .catalog import KINDS, find_kind
+from .kinds import Factorization, Kind
 from .moments import OutputMoments
 
 
@@ -21,7 +22,7 @@ def lower(spec: LayerSpec, decomposition: Decomposition) -> Chain:
     The original is a chain of one link. Raises `LayerError` for an unknown kind, one that does
     not apply to the layer, or ranks that are too many, too few, below 1 or above full rank.
     """
-    return find_kind(decomposition.kind).lower(spec, decomposition)
+    return find_kind(decomposition.kind, decomposition.groups).lower(spec, decomposition)
 
 
 def applicable_kinds(spec: LayerSpec) -> tuple[list[str], str]:
@@ -32,16 +33,22 @@ def applicable_kinds(spec: LayerSpec) -> tuple[list[str], str]:
     return fitting, "" if fitting else next(iter(reasons.values()))
 
 
-def full_ranks(spec: LayerSpec, kind: str) -> tuple[int, ...]:
+def full_ranks(spec: LayerSpec, kind: str, groups: int = 1) -> tuple[int, ...]:
     """The largest ranks of that kind, at which nothing is lost; () for the original.
 
-    Raises `LayerError` if the kind is unknown or does not apply to the layer.
+    `groups` are a branched kind's branches. Raises `LayerError` if the kind is unknown or does
+    not apply to the layer.
     """
-    return _fitting(spec, kind).full_ranks(spec)
+    return _fitting(spec, kind, groups).full_ranks(spec)
 
 
-def _fitting(spec: LayerSpec, name: str) -> Kind:
-    kind = find_kind(name)
+def rank_step(spec: LayerSpec, kind: str, groups: int = 1) -> int:
+    """What every rank of that kind is a multiple of: the layer's groups, or the branches."""
+    return _fitting(spec, kind, groups).rank_step(spec)
+
+
+def _fitting(spec: LayerSpec, name: str, groups: int = 1) -> Kind:
+    kind = find_kind(name, groups)
     reason = kind.applies(spec)
     if reason:
         raise LayerError(f"{name} does not apply to this layer: {reason}")
@@ -73,19 +80,23 @@ class Factorizer:
         return self.factorization.error(self._checked(ranks))
 
     def estimate(self, ranks: tuple[int, ...]) -> float:
-        """As `error`, but at no cost for further ranks: for tucker2 the error before its
-        refinement, an upper bound; for the one-rank kinds the error itself."""
+        """As `error`, but at no cost for further ranks: an upper bound for the kinds that are
+        refined rank by rank (tucker2, branched_tucker, cp), else the error itself."""
         return self.factorization.estimate(self._checked(ranks))
 
     def curve(self) -> NDArray[np.float64]:
-        """Errors (full + 1,) at ranks 0 (nothing kept) to full, for a kind with one rank."""
+        """Errors (full + 1,) at ranks 0 (nothing kept) to full, for a kind with one rank; the
+        estimates where errors are not known for all ranks at once (cp). A rank between two
+        multiples of the layer's groups has the error of the lower one."""
         full = self.kind.full_ranks(self.spec)
         if len(full) != 1:
             raise LayerError(f"{self.kind.name} has {len(full)} ranks: no curve over one rank")
-        return np.array([self.factorization.error((r,)) for r in range(full[0] + 1)])
+        known = self.factorization.error if self.kind.exact_curve else self.factorization.estimate
+        return np.array([known((r,)) for r in range(full[0] + 1)])
 
     def _checked(self, ranks: tuple[int, ...]) -> tuple[int, ...]:
-        return self.kind.checked_ranks(self.spec, Decomposition(self.kind.name, tuple(ranks)))
+        wanted = Decomposition(self.kind.name, tuple(ranks), self.kind.groups)
+        return self.kind.checked_ranks(self.spec, wanted)
 
     def _bias(self, ranks: tuple[int, ...]) -> NDArray[Any] | None:
         if not self.spec.bias:
@@ -106,8 +117,9 @@ def factorizer(
     bias: NDArray[Any] | None = None,
     moments: OutputMoments | None = None,
     shrinkage: float | None = None,
+    groups: int = 1,
 ) -> Factorizer:
-    """Take one layer's weight apart for all ranks of one kind.
+    """Take one layer's weight apart for all ranks of one kind, in `groups` branches.
 
     `weight` has `spec.weight_shape`; `bias` (C_out,) may be left out when only errors are
     asked for. `moments` matter to `svd` and `channel_svd` only. `shrinkage` in [0, 1] pulls
@@ -115,7 +127,7 @@ def factorizer(
     weight-only subspace judged by the moments). All arithmetic is in float64; results have the
     spec's dtype, or float64 if `weight` is float64. Raises `LayerError`.
     """
-    fitting = _fitting(spec, kind)
+    fitting = _fitting(spec, kind, groups)
     exact = _finite(weight, spec.weight_shape, "weight")
     if bias is not None and not spec.bias:
         raise LayerError("a bias was given for a layer without one")
@@ -157,7 +169,8 @@ def factor(
 ) -> tuple[LinkWeights, ...]:
     """Weights for each link of `lower(spec, decomposition)`: `factorizer` for one choice."""
     lower(spec, decomposition)  # refuses bad ranks before the work
-    made = factorizer(spec, decomposition.kind, weight, bias, moments, shrinkage)
+    kind, groups = decomposition.kind, decomposition.groups
+    made = factorizer(spec, kind, weight, bias, moments, shrinkage, groups)
     return made.at(decomposition.ranks)
 
 
@@ -176,7 +189,8 @@ def layer_error(
     lose (all zero) has error 0.
     """
     lower(spec, decomposition)
-    made = factorizer(spec, decomposition.kind, weight, None, moments, shrinkage)
+    kind, groups = decomposition.kind, decomposition.groups
+    made = factorizer(spec, kind, weight, None, moments, shrinkage, groups)
     return made.error(decomposition.ranks)
 
 

@@ -1,4 +1,7 @@
-"""The kinds of decomposition, as data. A new kind is one entry of `KINDS`."""
+"""What a kind of decomposition is: everything that is to be known of it, as data.
+
+A third party makes one and names it in the entry-point group `rankwise.decompositions`.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ from numpy.typing import NDArray
 from ..errors import LayerError
 from ..ops.chain import Chain
 from ..records import Decomposition, LayerSpec
-from . import projection, shapes, tucker
 from .moments import OutputMoments
+from .shapes import layer_groups
 
 Ranks = tuple[int, ...]
 Float64 = NDArray[np.float64]
@@ -54,114 +57,58 @@ class Kind:
     links: Callable[[LayerSpec, Ranks], tuple[LayerSpec, ...]]
     """The shapes of the chain's links at valid ranks."""
     unfold: Callable[[LayerSpec, Float64], tuple[Float64, ...]]
-    """For each rank the matrix whose rank it limits."""
+    """For each rank the matrix whose rank it limits; (groups, rows, columns) of a grouped layer."""
     factorize: Factorize
     """The weight taken apart: (spec, float64 weight, moments, shrinkage)."""
     uses_moments: bool = False
     """Whether output moments change the factors."""
+    rank_step: Callable[[LayerSpec], int] = layer_groups
+    """What every rank is a multiple of."""
+    exact_curve: bool = True
+    """Whether one factorization knows the error at every rank; else `estimate` bounds it."""
+    by_default: bool = True
+    """Whether candidates are made where nobody has named kinds."""
+    groups: int = 1
+    """`Decomposition.groups`: the branches of a chain whose links are branched."""
+    branch: Callable[[int], Kind] | None = None
+    """This kind in another number of branches, where it can be branched."""
+    branchings: tuple[int, ...] = (1,)
+    """The numbers of branches that candidates are made with."""
+
+    def with_groups(self, groups: int) -> Kind:
+        """This kind in so many branches; `LayerError` if it has none."""
+        if groups == self.groups:
+            return self
+        if self.branch is None:
+            raise LayerError(f"{self.name} has no groups, but {groups} were asked")
+        if groups < 1:
+            raise LayerError(f"{self.name} needs at least one group, not {groups}")
+        return self.branch(groups)
 
     def lower(self, spec: LayerSpec, decomposition: Decomposition) -> Chain:
         """The chain that replaces the layer; `LayerError` if the kind or ranks do not fit."""
-        return Chain(self.links(spec, self.checked_ranks(spec, decomposition)))
+        kind = self.with_groups(decomposition.groups)
+        return Chain(kind.links(spec, kind.checked_ranks(spec, decomposition)))
 
     def checked_ranks(self, spec: LayerSpec, decomposition: Decomposition) -> Ranks:
         """The ranks, if they are possible for this layer; else `LayerError`."""
         reason = self.applies(spec)
         if reason:
             raise LayerError(f"{self.name} does not apply to this layer: {reason}")
-        if decomposition.groups != 1:
-            raise LayerError(f"{self.name} has no groups, but {decomposition.groups} were asked")
-        full, ranks = self.full_ranks(spec), decomposition.ranks
+        if decomposition.groups != self.groups:
+            return self.with_groups(decomposition.groups).checked_ranks(spec, decomposition)
+        full, ranks, step = self.full_ranks(spec), decomposition.ranks, self.rank_step(spec)
         if len(ranks) != len(full):
             raise LayerError(f"{self.name} takes {len(full)} rank(s), not {len(ranks)}")
         for rank, limit in zip(ranks, full, strict=True):
             if not isinstance(rank, (int, np.integer)):
                 raise LayerError(f"rank {rank!r} of {self.name} is not a whole number")
-            if not 1 <= rank <= limit:
+            if not step <= rank <= limit:
                 raise LayerError(
-                    f"rank {rank} of {self.name} is outside 1 to {limit} for this layer"
+                    f"rank {rank} of {self.name} is outside {step} to {limit} for this layer"
+                )
+            if rank % step:
+                raise LayerError(
+                    f"rank {rank} of {self.name} is no multiple of {step}, the number of groups"
                 )
         return tuple(int(rank) for rank in ranks)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Unchanged:
-    """The original as a factorization: one link, no loss."""
-
-    weight: Float64
-
-    def weights(self, ranks: Ranks) -> tuple[Float64, ...]:
-        return (self.weight,)
-
-    def bias(self, ranks: Ranks, bias: Float64) -> Float64:
-        return bias
-
-    def error(self, ranks: Ranks) -> float:
-        return 0.0
-
-    estimate = error
-
-
-def _unchanged(
-    spec: LayerSpec, weight: Float64, moments: OutputMoments | None, shrinkage: float | None
-) -> Unchanged:
-    return Unchanged(weight)
-
-
-def _nothing(spec: LayerSpec, weight: Float64) -> tuple[Float64, ...]:
-    return ()
-
-
-_ALL = (
-    Kind(
-        "original",
-        shapes.original_applies,
-        shapes.original_full_ranks,
-        shapes.original_links,
-        _nothing,
-        _unchanged,
-    ),
-    Kind(
-        "svd",
-        shapes.svd_applies,
-        shapes.projection_full_ranks,
-        shapes.projection_links,
-        projection.output_unfolding,
-        projection.project_output,
-        uses_moments=True,
-    ),
-    Kind(
-        "channel_svd",
-        shapes.channel_svd_applies,
-        shapes.projection_full_ranks,
-        shapes.projection_links,
-        projection.output_unfolding,
-        projection.project_output,
-        uses_moments=True,
-    ),
-    Kind(
-        "spatial_svd",
-        shapes.spatial_svd_applies,
-        shapes.spatial_svd_full_ranks,
-        shapes.spatial_svd_links,
-        projection.spatial_unfolding,
-        projection.project_spatial,
-    ),
-    Kind(
-        "tucker2",
-        shapes.channel_svd_applies,
-        shapes.tucker2_full_ranks,
-        shapes.tucker2_links,
-        tucker.channel_unfoldings,
-        tucker.tucker2,
-    ),
-)
-
-KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
-
-
-def find_kind(name: str) -> Kind:
-    """The kind of that name; `LayerError` that lists the known ones."""
-    if name not in KINDS:
-        raise LayerError(f"unknown kind {name!r}; known are {', '.join(KINDS)}")
-    return KINDS[name]

@@ -1,6 +1,8 @@
 """Which ranks to take: by parameters, by VBMF, by energy; weakened and rounded to a quantum.
 
 Each rule exists for single numbers and for a layer (one rank for each unfolding of its kind).
+Ranks of a grouped layer, and of a branched kind, are multiples of its groups: all groups get
+the rank of the one that needs most. `selection` makes one decision out of a rule.
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ from numpy.typing import NDArray
 from ..errors import LayerError
 from ..records import Decomposition, LayerSpec
 from .algebra import singular_energies, tail_errors
-from .factorizer import error_curve, full_ranks, lower
-from .kinds import KINDS
+from .catalog import find_kind
+from .factorizer import factorizer, full_ranks, lower, rank_step
 from .moments import OutputMoments
 from .vbmf import evbmf
 
@@ -24,6 +26,7 @@ __all__ = [
     "evbmf",
     "pr_rank",
     "quantize",
+    "spectra",
     "vbmf_ranks",
     "weaken",
 ]
@@ -32,34 +35,38 @@ Ranks = tuple[int, ...]
 Rounding = Literal["nearest", "down", "up"]
 
 
-def pr_rank(spec: LayerSpec, kind: str, ratio: float, beta: float | None = None) -> Ranks:
+def pr_rank(
+    spec: LayerSpec, kind: str, ratio: float, beta: float | None = None, groups: int = 1
+) -> Ranks:
     """Parameter reduction: the largest ranks whose chain has at most params / ratio weights.
 
     Biases are not counted. For two ranks `r_out = beta * r_in`, each limited to its full rank;
     `beta` defaults to MUSCO's max(0.8 * C_out / C_in, 1) (msModelSlim takes 1). Each rank is
-    at least 1, even where that is too many parameters. Raises `LayerError`.
+    at least the least possible, even where that is too many parameters. Raises `LayerError`.
     """
     if not (np.isfinite(ratio) and ratio > 0):
         raise LayerError(f"a parameter reduction must be a positive number, not {ratio}")
-    full = full_ranks(spec, kind)
+    full, step = full_ranks(spec, kind, groups), rank_step(spec, kind, groups)
     if beta is None:
         beta = max(0.8 * spec.out_channels / spec.in_channels, 1.0)
     if not (np.isfinite(beta) and beta > 0):
         raise LayerError(f"beta must be a positive number, not {beta}")
     allowed = _weight_count(spec, Decomposition()) / ratio
     # The count grows with the first rank, so bisection finds the largest that fits.
-    fits, fails = 0, full[0] + 1 if full else 1
+    fits, fails = 0, full[0] // step + 1 if full else 1
     while fails - fits > 1:
         middle = (fits + fails) // 2
-        if _weight_count(spec, Decomposition(kind, _scaled(middle, beta, full))) <= allowed:
+        ranks = _scaled(middle, beta, full, step)
+        if _weight_count(spec, Decomposition(kind, ranks, groups)) <= allowed:
             fits = middle
         else:
             fails = middle
-    return _scaled(max(fits, 1), beta, full)
+    return _scaled(max(fits, 1), beta, full, step)
 
 
-def _scaled(rank: int, beta: float, full: Ranks) -> Ranks:
-    wanted = (rank, *(max(1, int(beta * rank)) for _ in full[1:]))
+def _scaled(steps: int, beta: float, full: Ranks, step: int) -> Ranks:
+    first = steps * step
+    wanted = (first, *(max(step, int(beta * first) // step * step) for _ in full[1:]))
     return tuple(min(r, limit) for r, limit in zip(wanted, full, strict=False))
 
 
@@ -88,24 +95,45 @@ def energy_ranks(
     weight: NDArray[Any],
     threshold: float,
     moments: OutputMoments | None = None,
+    groups: int = 1,
 ) -> Ranks:
     """`energy_rank` for each rank of a kind: of the output where the kind uses moments and
-    they are given, else of each unfolding of the weight."""
-    if len(full_ranks(spec, kind)) == 1:
-        return (energy_rank(error_curve(spec, kind, weight, moments), threshold),)
-    return tuple(
-        energy_rank(tail_errors(singular_energies(matrix)), threshold)
-        for matrix in _unfoldings(spec, kind, weight)
-    )
+    they are given, else of each unfolding of the weight. (cp: of the terms it starts from.)"""
+    full, step = full_ranks(spec, kind, groups), rank_step(spec, kind, groups)
+    if len(full) == 1:
+        curve = factorizer(spec, kind, weight, None, moments, groups=groups).curve()
+        return (_stepped(energy_rank(curve, threshold), step, full[0]),)
+    found = [
+        max(energy_rank(tail_errors(singular_energies(one)), threshold) for one in matrices)
+        * len(matrices)
+        for matrices in _unfoldings(spec, kind, weight)
+    ]
+    return tuple(_stepped(rank, step, limit) for rank, limit in zip(found, full, strict=True))
+
+
+def _stepped(rank: int, step: int, full: int) -> int:
+    """The next possible rank from `rank` on."""
+    return min(-(-rank // step) * step, full)
 
 
 def _unfoldings(
     spec: LayerSpec, kind: str, weight: NDArray[Any]
 ) -> tuple[NDArray[np.float64], ...]:
+    """For each rank (groups, rows, columns); one matrix where the layer is not grouped."""
     full_ranks(spec, kind)
     if weight.shape != spec.weight_shape:
         raise LayerError(f"the weight has shape {weight.shape}, the layer {spec.weight_shape}")
-    return KINDS[kind].unfold(spec, np.asarray(weight, dtype=np.float64))
+    unfolded = find_kind(kind).unfold(spec, np.asarray(weight, dtype=np.float64))
+    return tuple(one if one.ndim == 3 else one[None] for one in unfolded)
+
+
+def spectra(spec: LayerSpec, kind: str, weight: NDArray[Any]) -> tuple[NDArray[np.float64], ...]:
+    """For each rank of the kind the singular values, falling, of what that rank limits; of a
+    grouped layer those of all groups together."""
+    return tuple(
+        np.sort(np.concatenate([np.sqrt(singular_energies(one)) for one in matrices]))[::-1]
+        for matrices in _unfoldings(spec, kind, weight)
+    )
 
 
 def weaken(full: int, vbmf: int, k: float = 0.8, min_rank: int = 21) -> int:
@@ -122,15 +150,25 @@ def weaken(full: int, vbmf: int, k: float = 0.8, min_rank: int = 21) -> int:
 
 
 def vbmf_ranks(
-    spec: LayerSpec, kind: str, weight: NDArray[Any], k: float = 0.8, min_rank: int = 21
+    spec: LayerSpec,
+    kind: str,
+    weight: NDArray[Any],
+    k: float = 0.8,
+    min_rank: int = 21,
+    groups: int = 1,
 ) -> Ranks:
     """Weakened EVBMF ranks of each unfolding of the weight."""
-    return tuple(
-        weaken(full, evbmf(matrix)[0], k, min_rank)
-        for full, matrix in zip(
-            full_ranks(spec, kind), _unfoldings(spec, kind, weight), strict=True
+    full, step = full_ranks(spec, kind, groups), rank_step(spec, kind, groups)
+    found = [
+        weaken(
+            len(matrices) * min(matrices.shape[1:]),
+            len(matrices) * max(evbmf(one)[0] for one in matrices),
+            k,
+            min_rank,
         )
-    )
+        for matrices in _unfoldings(spec, kind, weight)
+    ]
+    return tuple(_stepped(rank, step, limit) for rank, limit in zip(found, full, strict=True))
 
 
 def quantize(rank: int, quantum: int, full: int, how: Rounding = "nearest") -> int | None:

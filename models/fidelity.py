@@ -49,11 +49,37 @@ def top1_agreement(reference: Array, outputs: Array) -> float:
     return float(np.mean(first.argmax(axis=1) == second.argmax(axis=1)))
 
 
+def kl_divergence(reference: Array, outputs: Array) -> float:
+    """Mean over pictures of KL(reference || outputs) in nats, for (pictures, classes).
+
+    Rows of probabilities are taken as they are, all others as logits. Infinite where `outputs`
+    holds a number that is not finite, or no probability where the reference has some.
+    """
+    first, second = _pair(reference, outputs)
+    if not np.isfinite(second).all():
+        return math.inf
+    p, q = _log_probabilities(first), _log_probabilities(second)
+    with np.errstate(invalid="ignore"):
+        terms = np.where(np.isneginf(p), 0.0, np.exp(p) * (p - q))
+    return max(float(terms.sum(axis=1).mean()), 0.0)
+
+
+def _log_probabilities(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    if (rows >= 0).all() and np.allclose(rows.sum(axis=1), 1, atol=1e-3):
+        with np.errstate(divide="ignore"):
+            logs: NDArray[np.float64] = np.log(rows)
+        return logs
+    shifted = rows - rows.max(axis=1, keepdims=True)
+    result: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return result
+
+
 def fidelity(reference: Array, outputs: Array) -> dict[str, float]:
     """All that outputs alone can say; `psnr` takes the reference's range as its peak.
 
-    `top1_agreement` only where outputs are (pictures, classes) with more than one class.
-    Equal outputs have no finite PSNR, so it is left out then (JSON knows no infinity).
+    `top1_agreement` and `kl_divergence` only where outputs are (pictures, classes) with more
+    than one class. What is infinite is left out (JSON knows no infinity): the PSNR of equal
+    outputs, the divergence from outputs that exclude what the reference holds possible.
     """
     first, second = _pair(reference, outputs)
     result = {
@@ -66,6 +92,9 @@ def fidelity(reference: Array, outputs: Array) -> dict[str, float]:
         result["psnr"] = ratio
     if first.ndim == 2 and first.shape[1] > 1:
         result["top1_agreement"] = top1_agreement(first, second)
+        divergence = kl_divergence(first, second)
+        if math.isfinite(divergence):
+            result["kl_divergence"] = divergence
     return result
 
 

@@ -16,9 +16,22 @@ from .network import linear_input_shape
 Shapes = Mapping[str, tuple[int, ...]]
 """By tensor name, batch included."""
 
-UNSUPPORTED = frozenset(
-    {"ConvTranspose", "ConvInteger", "QLinearConv", "DeformConv", "MatMulInteger", "QLinearMatMul"}
-)
+UNSUPPORTED = {
+    "ConvTranspose": "ConvTranspose",
+    "ConvInteger": "int8 weights (ConvInteger)",
+    "QLinearConv": "int8 weights (QLinearConv)",
+    "MatMulInteger": "int8 weights (MatMulInteger)",
+    "QLinearMatMul": "int8 weights (QLinearMatMul)",
+    "DeformConv": "several inputs (DeformConv)",
+    "Einsum": "Einsum",
+    "LSTM": "recurrent layer (LSTM)",
+    "GRU": "recurrent layer (GRU)",
+    "RNN": "recurrent layer (RNN)",
+}
+"""Layers of other kinds by the node's type, each with the reason."""
+
+FUSED = ("Conv", "Gemm", "MatMul", "Attention")
+"""What the names of a runtime's own layers have in them (FusedConv, MatMulNBits, ...)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +53,29 @@ class OnnxLayer:
 
 
 def find_layers(graph: GraphProto) -> list[OnnxLayer]:
-    """The layers of a normalised graph in its order. Nodes inside loops are not looked at."""
+    """The layers of a normalised graph in its order; those inside loops and branches, which
+    stay as they are, stand where the loop or branch is."""
     constants = {tensor.name: tensor for tensor in graph.initializer}
+    makers = {output: node.op_type for node in graph.node for output in node.output}
     layers: list[OnnxLayer] = []
     taken: set[str] = set()
     for node in graph.node:
-        found = _classify(node, constants)
-        if found is not None:
-            name = _free_name(node, taken)
+        found = [(node, *one)] if (one := _classify(node, constants, makers)) else _inside(node)
+        for part, op, reason in found:
+            name = _free_name(part, taken)
             taken.add(name)
-            layers.append(OnnxLayer(name, found[0], node, found[1]))
+            layers.append(OnnxLayer(name, op, part, reason))
     return layers
+
+
+def _inside(node: NodeProto) -> list[tuple[NodeProto, str, str]]:
+    """Layers of the graphs that a node holds, each with its op and the reason."""
+    found = []
+    for attribute in node.attribute:
+        for graph in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
+            for layer in find_layers(graph):
+                found.append((layer.node, layer.op, f"inside a node of type {node.op_type}"))
+    return found
 
 
 def _free_name(node: NodeProto, taken: set[str]) -> str:
@@ -60,25 +85,48 @@ def _free_name(node: NodeProto, taken: set[str]) -> str:
     return name
 
 
-def _classify(node: NodeProto, constants: Mapping[str, TensorProto]) -> tuple[str, str] | None:
-    """(op, why it has no spec) of a node that is a layer; None of any other node."""
+def _classify(
+    node: NodeProto, constants: Mapping[str, TensorProto], makers: Mapping[str, str]
+) -> tuple[str, str] | None:
+    """(op, why it has no spec) of a node that is a layer; None of any other node. `makers`
+    are the types of the nodes that tensors come from."""
+    op = node.op_type
     if node.domain not in ("", "ai.onnx"):
+        of_runtime = any(part in op for part in FUSED)
+        return (op, f"{op} of {node.domain}") if of_runtime else None
+    if op in UNSUPPORTED:
+        return (op, UNSUPPORTED[op]) if op != "Einsum" or _takes_a(constants, node) else None
+    if op not in ("Conv", "Gemm", "MatMul"):
         return None
-    if node.op_type in UNSUPPORTED:
-        return node.op_type, node.op_type
-    weight = constants.get(node.input[1]) if len(node.input) > 1 else None
-    if node.op_type == "Conv":
+    weight = constants.get(node.input[1])
+    if weight is None:
+        kind = "conv2d" if op == "Conv" else "linear"
+        return kind, _computed(node, constants, makers)
+    if op == "Conv":
         return _classify_conv(node, weight, constants)
-    if node.op_type in ("Gemm", "MatMul") and weight is not None:
-        return "linear", _unfit_linear(node, weight, constants)
-    return None
+    return "linear", _unfit_linear(node, weight, constants)
+
+
+def _takes_a(constants: Mapping[str, TensorProto], node: NodeProto) -> bool:
+    return any(name in constants for name in node.input)
+
+
+def _computed(
+    node: NodeProto, constants: Mapping[str, TensorProto], makers: Mapping[str, str]
+) -> str:
+    """Why a node has no constant weight where layers have theirs."""
+    if makers.get(node.input[1]) == "DequantizeLinear":
+        return "int8 weights (QDQ)"
+    if node.op_type != "Conv" and node.input[0] in constants:
+        return "its weight stands on the left"
+    if node.op_type == "MatMul":
+        return "several inputs (product of two computed tensors)"
+    return "its weight is computed"
 
 
 def _classify_conv(
-    node: NodeProto, weight: TensorProto | None, constants: Mapping[str, TensorProto]
+    node: NodeProto, weight: TensorProto, constants: Mapping[str, TensorProto]
 ) -> tuple[str, str]:
-    if weight is None:
-        return "conv2d", "its weight is computed"
     rank = len(weight.dims) - 2
     if rank != 2:
         return f"Conv{rank}d", f"Conv{rank}d"

@@ -20,7 +20,15 @@ OTHER_CONVOLUTIONS = (
     nn.ConvTranspose2d,
     nn.ConvTranspose3d,
 )
-LAYERS = (nn.Conv2d, nn.Linear, *OTHER_CONVOLUTIONS)
+OTHER_LAYERS: tuple[tuple[type[nn.Module], str], ...] = (
+    (nn.Bilinear, "several inputs (Bilinear)"),
+    (nn.MultiheadAttention, "several inputs (MultiheadAttention)"),
+    (nn.RNNBase, "recurrent layer"),
+    (nn.RNNCellBase, "recurrent layer"),
+)
+LAYERS = (nn.Conv2d, nn.Linear, *OTHER_CONVOLUTIONS, *(kind for kind, _ in OTHER_LAYERS))
+QUANTIZED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized")
+"""Where torch keeps its int8 modules, which are children of none of these."""
 
 Shape = tuple[int, ...]
 
@@ -74,8 +82,15 @@ def read_layers(module: nn.Module, input_shape: Shape) -> TorchLayers:
 
 def _named_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     for name, part in module.named_modules():
-        if isinstance(part, LAYERS):
+        if isinstance(part, LAYERS) or _is_quantized(part):
             yield name, part
+
+
+def _is_quantized(part: nn.Module) -> bool:
+    """An int8 convolution or linear layer of torch's."""
+    name, module = type(part).__name__, type(part).__module__
+    is_layer = "Packed" not in name and any(word in name for word in ("Conv", "Linear"))
+    return is_layer and module.startswith(QUANTIZED)
 
 
 def _position(calls: dict[nn.Module, list[Shape]], part: nn.Module) -> int:
@@ -149,6 +164,11 @@ def _unreadable(part: nn.Module) -> str:
     """Why the layer's kind has no spec, in one phrase; else empty."""
     if isinstance(part, OTHER_CONVOLUTIONS):
         return type(part).__name__
+    if _is_quantized(part):
+        return f"int8 weights ({type(part).__name__})"
+    for kind, why in OTHER_LAYERS:
+        if isinstance(part, kind):
+            return why
     plain = nn.Conv2d if isinstance(part, nn.Conv2d) else nn.Linear
     if type(part).forward is not plain.forward or (
         isinstance(part, nn.Conv2d) and type(part)._conv_forward not in PLAIN_CONVOLUTIONS

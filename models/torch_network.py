@@ -71,9 +71,8 @@ class TorchNetwork:
         for name, part in self.module.named_modules():
             settings = re.sub(r" at 0x[0-9a-f]+", "", part.extra_repr())
             digest.update(f"{name}|{type(part).__name__}|{settings}\n".encode())
-        for name, tensor in self.module.state_dict().items():
-            digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}\n".encode())
-            digest.update(_bytes(tensor))
+        for name, value in self.module.state_dict().items():
+            _digest(digest, name, value)
         return digest.hexdigest()
 
     def weights(self, name: str) -> tuple[NDArray[Any], NDArray[Any] | None]:
@@ -196,6 +195,22 @@ def _move_hooks(layer: nn.Module, memo: dict[int, Any]) -> None:
         for key, hook in getattr(layer, kind).items():
             if not type(hook).__module__.startswith("torch.nn.utils"):
                 getattr(chain, kind)[key] = copy.deepcopy(hook, memo)
+
+
+def _digest(digest: Any, name: str, value: Any) -> None:
+    """Add one entry of a state: a tensor, or what int8 modules keep there (tuples, types)."""
+    if isinstance(value, (tuple, list)):
+        for part in value:
+            _digest(digest, name, part)
+        return
+    if not isinstance(value, Tensor):
+        digest.update(f"{name}|{value!r}\n".encode())
+        return
+    if value.is_quantized:
+        digest.update(f"{name}|{value.qscheme()}\n".encode())
+        value = value.dequantize()
+    digest.update(f"{name}|{value.dtype}|{tuple(value.shape)}\n".encode())
+    digest.update(_bytes(value))
 
 
 def _bytes(tensor: Tensor) -> bytes:

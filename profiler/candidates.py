@@ -7,10 +7,11 @@ not been seen to be faster.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from ..lowrank import applicable_kinds, full_ranks, lower
+from ..lowrank import KINDS, applicable_kinds, full_ranks, lower, rank_step
 from ..records import Decomposition, LayerSpec
 
 LOWEST, HIGHEST = 0.15, 0.9
@@ -23,13 +24,15 @@ def default_candidates(
 ) -> list[Decomposition]:
     """Decompositions of the layer to measure, by kind, each by rising rank.
 
-    `kinds` None means all that apply. A kind that does not apply, or has no rank on the
-    quantum's grid, gives none: `dropped` says why.
+    `kinds` None means all that apply and are measured without being asked for
+    (`Kind.by_default`). A kind that does not apply, or has no rank on the quantum's grid, gives
+    none: `dropped` says why. A branched kind gives as many for each number of branches.
     """
     return [
-        Decomposition(kind, ranks)
+        Decomposition(kind, ranks, groups)
         for kind in _kinds(spec, kinds)
-        for ranks in _spread(_grid(spec, kind, quantum), max_per_kind)
+        for groups in KINDS[kind].branchings
+        for ranks in _spread(_grid(spec, kind, groups, quantum), max_per_kind)
     ]
 
 
@@ -41,29 +44,36 @@ def dropped(spec: LayerSpec, kinds: Sequence[str] | None, quantum: int) -> dict[
 
 def _kinds(spec: LayerSpec, kinds: Sequence[str] | None) -> list[str]:
     applicable, _ = applicable_kinds(spec)
-    return [kind for kind in applicable if kind != "original" and (kinds is None or kind in kinds)]
+    return [k for k in applicable if (KINDS[k].by_default if kinds is None else k in kinds)]
 
 
 def _why_none(spec: LayerSpec, kind: str, quantum: int) -> str:
-    smallest = min(full_ranks(spec, kind))
-    if smallest < quantum:
-        return f"full rank {smallest} is below the rank quantum {quantum}"
-    if not _grid(spec, kind, quantum):
-        return f"no multiple of {quantum} saves multiply-accumulates"
-    return ""
+    if any(_grid(spec, kind, groups, quantum) for groups in KINDS[kind].branchings):
+        return ""
+    groups = KINDS[kind].branchings[0]
+    smallest, unit = min(full_ranks(spec, kind, groups)), _unit(spec, kind, groups, quantum)
+    if smallest < unit:
+        return f"full rank {smallest} is below the rank quantum {unit}"
+    return f"no multiple of {unit} saves multiply-accumulates"
 
 
-def _grid(spec: LayerSpec, kind: str, quantum: int) -> list[tuple[int, ...]]:
+def _unit(spec: LayerSpec, kind: str, groups: int, quantum: int) -> int:
+    """The least multiple of the quantum that is a possible rank."""
+    return math.lcm(quantum, rank_step(spec, kind, groups))
+
+
+def _grid(spec: LayerSpec, kind: str, groups: int, quantum: int) -> list[tuple[int, ...]]:
     """All ranks on the grid that save multiply-accumulates, without the extremes."""
-    smallest = min(full_ranks(spec, kind))
+    full, unit = full_ranks(spec, kind, groups), _unit(spec, kind, groups, quantum)
+    smallest = min(full)
 
     def ranks(step: int) -> tuple[int, ...]:
-        return _on_grid(full_ranks(spec, kind), step * quantum, smallest, quantum)
+        return _on_grid(full, step * unit, smallest, unit)
 
     def too_much(step: int) -> bool:
-        return lower(spec, Decomposition(kind, ranks(step))).macs >= spec.macs
+        return lower(spec, Decomposition(kind, ranks(step), groups)).macs >= spec.macs
 
-    steps = range(1, smallest // quantum + 1)
+    steps = range(1, smallest // unit + 1)
     below = steps[: bisect_left(steps, True, key=too_much)]
     if not below:
         return []

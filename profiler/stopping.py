@@ -113,5 +113,6 @@ def decided(summary: PairSummary) -> bool:
 
 def half_width(summary: PairSummary, preparations: int) -> float:
     """Relative half-width of the speedup's interval that `preparations` such sessions give."""
-    all_alike = stats.combine([summary] * max(preparations, 1))
+    count = max(preparations, 1)
+    all_alike = stats.combine([summary] * count, planned=count)
     return all_alike.speedup_high / all_alike.speedup - 1

@@ -2,21 +2,33 @@
 
 Preparations are the outer loop: those of one layer lie far apart in time, in memory and, in a
 child, in processes of their own. A candidate that one session has decided still gets the
-others, because a verdict rests on several preparations.
+others, because a verdict rests on several preparations. Within a preparation the layers come
+in the order of what is at stake (see `attention`), so that a time limit cuts off what decides
+least; and while time that was given is left, undecided candidates get further preparations.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from .. import stats
 from ..backends.base import ChainWorkload
 from ..errors import LayerError, PlanError
 from ..lowrank import lower
-from ..records import ORIGINAL, Candidate, Decomposition, Effort, Failure, LayerSpec
+from ..records import (
+    ORIGINAL,
+    Candidate,
+    Decomposition,
+    Effort,
+    Failure,
+    LayerSpec,
+    PairSummary,
+)
+from .attention import in_order, undecided, worth
 from .bench import Bench
 from .session import (
     RoundDone,
@@ -44,11 +56,16 @@ MOST_AT_ONCE = 6
 
 @dataclass(frozen=True, slots=True)
 class LayerTask:
-    """What is still wanted of one spec, and how many sessions it has behind it."""
+    """What is still wanted of one spec, and how many sessions it has behind it.
+
+    `weight`: the seconds that a network spends in such layers, in any unit that all tasks of
+    a sweep share.
+    """
 
     spec: LayerSpec
     decompositions: tuple[Decomposition, ...]
     sessions_done: int = 0
+    weight: float = 1.0
 
 
 def planned_sessions(tasks: Sequence[LayerTask], effort: Effort) -> int:
@@ -65,33 +82,97 @@ def sweep(
     effort: Effort,
     seed: int = 0,
     clock: Callable[[], float] = time.monotonic,
+    further: bool = True,
 ) -> Generator[SessionEvent, None, None]:
     """Play all sessions; the caller keeps each event as it comes.
 
-    A candidate that failed is not tried again. No session starts after `effort.max_time_s`.
+    A candidate that failed is not tried again. No session starts after `effort.max_time_s`;
+    where that leaves time and `further` allows it, undecided candidates get up to
+    `stats.MOST_PREPARATIONS`.
     The bench is closed at the end, also when the generator is left early (Ctrl-C, `close()`).
     """
-    deadline = None if effort.max_time_s is None else clock() + effort.max_time_s
-    failed: set[str] = set()
+    work = _Sweep(tasks, bench, effort, seed, clock)
     try:
         for preparation in range(effort.preparations):
-            if preparation:
-                bench.renew()
-            for number, task in enumerate(tasks):
-                if task.sessions_done > preparation:
-                    continue
-                rng = np.random.default_rng([seed, preparation, number])
-                for part in _split(_candidates(task, failed), rng):
-                    if deadline is not None and clock() >= deadline:
-                        return
-                    yield from _session(task.spec, part, bench, effort, rng, failed)
+            yield from work.preparation(preparation)
+        if further and effort.max_time_s is not None:
+            for preparation in range(effort.preparations, stats.MOST_PREPARATIONS):
+                work.keep_undecided()
+                yield from work.preparation(preparation)
     finally:
         bench.close()
 
 
-def _candidates(task: LayerTask, failed: set[str]) -> list[Candidate]:
-    candidates = (Candidate(task.spec, d) for d in task.decompositions if not d.is_original)
-    return [candidate for candidate in candidates if candidate.key not in failed]
+@dataclass
+class _Sweep:
+    tasks: Sequence[LayerTask]
+    bench: Bench
+    effort: Effort
+    seed: int
+    clock: Callable[[], float]
+    failed: set[str] = field(default_factory=set)
+    known: dict[str, list[PairSummary]] = field(default_factory=dict)
+    deadline: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.effort.max_time_s is not None:
+            self.deadline = self.clock() + self.effort.max_time_s
+
+    def preparation(self, number: int) -> Generator[SessionEvent, None, None]:
+        """One session of every candidate that has no more than `number` behind it."""
+        due = {n: t for n, t in enumerate(self.tasks) if t.sessions_done <= number}
+        if number and due:
+            self.bench.renew()
+        for index in in_order({n: self._worth(task) for n, task in due.items()}):
+            rng = np.random.default_rng([self.seed, number, index])
+            for part in _split(self._candidates(due[index]), rng):
+                if self.deadline is not None and self.clock() >= self.deadline:
+                    return
+                yield from self._session(due[index].spec, part, rng)
+
+    def keep_undecided(self) -> None:
+        """Only what further preparations may still decide. A candidate of which this sweep
+        has timed nothing was complete before it."""
+        self.tasks = [
+            replace(task, decompositions=tuple(c.decomposition for c in left))
+            for task in self.tasks
+            if (left := [c for c in self._candidates(task) if self._open(c)])
+        ]
+
+    def _open(self, candidate: Candidate) -> bool:
+        found = self.known.get(candidate.key, [])
+        return bool(found) and undecided(found)
+
+    def _worth(self, task: LayerTask) -> float:
+        found = [self.known.get(candidate.key, []) for candidate in self._candidates(task)]
+        return worth(task.weight, found)
+
+    def _candidates(self, task: LayerTask) -> list[Candidate]:
+        candidates = (Candidate(task.spec, d) for d in task.decompositions if not d.is_original)
+        return [candidate for candidate in candidates if candidate.key not in self.failed]
+
+    def _session(
+        self, spec: LayerSpec, candidates: list[Candidate], rng: np.random.Generator
+    ) -> Generator[SessionEvent, None, None]:
+        original = Candidate(spec, ORIGINAL)
+        yield SessionStarted(spec, original, tuple(candidates))
+        workloads = []
+        for candidate in candidates:
+            made = _workload(candidate)
+            if isinstance(made, Failure):
+                self.failed.add(candidate.key)
+                yield WorkloadFailed(made)
+            else:
+                workloads.append(made)
+        first = ChainWorkload(original.key, lower(spec, ORIGINAL))
+        seed = int(rng.integers(2**32))
+        for event in run_session(self.bench, first, workloads, self.effort, seed):
+            if isinstance(event, WorkloadFailed):
+                self.failed.add(event.failure.workload_key)
+            elif isinstance(event, SessionEnded):
+                for key, summary in event.summaries.items():
+                    self.known.setdefault(key, []).append(summary)
+            yield event
 
 
 def _parts(candidates: int) -> int:
@@ -103,31 +184,6 @@ def _split(candidates: list[Candidate], rng: np.random.Generator) -> list[list[C
     shuffled = [candidates[index] for index in rng.permutation(len(candidates))]
     parts = _parts(len(shuffled))
     return [shuffled[part::parts] for part in range(parts)]
-
-
-def _session(
-    spec: LayerSpec,
-    candidates: list[Candidate],
-    bench: Bench,
-    effort: Effort,
-    rng: np.random.Generator,
-    failed: set[str],
-) -> Generator[SessionEvent, None, None]:
-    original = Candidate(spec, ORIGINAL)
-    yield SessionStarted(spec, original, tuple(candidates))
-    workloads = []
-    for candidate in candidates:
-        made = _workload(candidate)
-        if isinstance(made, Failure):
-            failed.add(candidate.key)
-            yield WorkloadFailed(made)
-        else:
-            workloads.append(made)
-    first = ChainWorkload(original.key, lower(spec, ORIGINAL))
-    for event in run_session(bench, first, workloads, effort, int(rng.integers(2**32))):
-        if isinstance(event, WorkloadFailed):
-            failed.add(event.failure.workload_key)
-        yield event
 
 
 def _workload(candidate: Candidate) -> ChainWorkload | Failure:

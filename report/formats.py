@@ -33,6 +33,18 @@ def write_table(table: Table, format: str, output: Path | None, stream: TextIO) 
         output.write_text(text, encoding="utf-8")
 
 
+def draw_table(table: Table, output: Path | None, stream: TextIO) -> None:
+    """Latency over rank: an SVG picture if `output` ends with `.svg`, else text."""
+    from .drawing import draw_svg, draw_text
+
+    picture = output is not None and output.suffix == ".svg"
+    text = draw_svg(table) if picture else draw_text(table)
+    if output is None:
+        stream.write(text)
+    else:
+        output.write_text(text, encoding="utf-8")
+
+
 def _write_parquet(table: Table, output: Path) -> None:
     try:
         frame(table).to_parquet(output, index=False)

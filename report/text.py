@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 
@@ -123,6 +123,9 @@ def _chip(fingerprint: documents.Fingerprint | None) -> str:
 
 
 def _layers(document: documents.Layers, console: Console) -> None:
+    if document.ranking is not None:
+        _ranked_layers(document, document.ranking, console)
+        return
     _rows(
         console,
         ("layer", "x", "op", "shape", "MMACs", "params", "kinds or reason"),
@@ -134,6 +137,44 @@ def _layers(document: documents.Layers, console: Console) -> None:
     console.print(
         f"{len(document.layers)} layers, {distinct} distinct specs, {total / 1e6:.1f} MMACs"
     )
+
+
+def _ranked_layers(
+    document: documents.Layers, ranking: documents.Ranking, console: Console
+) -> None:
+    _rows(
+        console,
+        ("layer", "op", "shape", "decision", "MMACs", "of", "params", "of", "error", "reason"),
+        (_ranked_cells(layer) for layer in document.layers),
+        right=("MMACs", "of", "params", "error"),
+    )
+    layers = document.layers
+    macs, params = (sum(getattr(layer, name) for layer in layers) for name in ("macs", "params"))
+    left = [layer.ranked or layer for layer in layers]
+    now_macs, now_params = sum(one.macs for one in left), sum(one.params for one in left)
+    settings = ", ".join(f"{name} {value:g}" for name, value in ranking.parameters.items())
+    console.print(
+        f"{ranking.rule} ({settings}), mode {ranking.mode}: {now_macs / 1e6:.1f} of "
+        f"{macs / 1e6:.1f} MMACs, {now_params} of {params} parameters"
+    )
+
+
+def _ranked_cells(layer: documents.Layer) -> list[str]:
+    start = [layer.name, layer.op, _shape(layer.spec)]
+    ranked = layer.ranked
+    if ranked is None:
+        return [*start, "", "", f"{layer.macs / 1e6:.1f}", "", str(layer.params), "", layer.reason]
+    changed = ranked.decomposition.kind != "original"
+    return [
+        *start,
+        decomposition(ranked.decomposition),
+        f"{ranked.macs / 1e6:.1f}" if changed else "",
+        f"{layer.macs / 1e6:.1f}",
+        str(ranked.params) if changed else "",
+        str(layer.params),
+        number(ranked.layer_error) if changed else "",
+        ranked.reason,
+    ]
 
 
 def _layer_cells(layer: documents.Layer) -> list[str]:
@@ -163,6 +204,9 @@ def _profile(document: documents.Profile, console: Console) -> None:
         f"{document.already_measured}, {document.samples} samples in {document.elapsed_s:.1f} s"
     )
     console.print(f"verdicts: {verdicts or 'none'}")
+    for found in document.staircases:
+        where = f"{found.layer} {found.kind} rank {found.axis + 1}"
+        console.print(f"{where}: {found.text} ({found.measured} measured)", markup=False)
     _failures(console, document.failures)
     if not document.complete:
         console.print("not complete: time ran out; run again to go on", style="yellow")
@@ -196,7 +240,16 @@ def _planned_cells(layer: documents.PlannedLayer) -> list[str]:
     ]
 
 
-def _interval(value: documents.Predicted | documents.Verification) -> str:
+class _Speedup(Protocol):
+    @property
+    def speedup(self) -> float | None: ...
+    @property
+    def speedup_low(self) -> float | None: ...
+    @property
+    def speedup_high(self) -> float | None: ...
+
+
+def _interval(value: _Speedup) -> str:
     return f"{value.speedup:.3f} [{value.speedup_low:.3f}, {value.speedup_high:.3f}]"
 
 
@@ -211,6 +264,87 @@ def _verification(document: documents.VerificationDocument, console: Console) ->
     for name, value in document.fidelity.items():
         shown = f"{value:.4g}" if isinstance(value, float) else str(value)
         console.print(f"{name.replace('_', ' ')}: {shown}", markup=False)
+
+
+def _explanation(document: documents.Explanation, console: Console) -> None:
+    for layer in document.layers:
+        title = layer.name + (f" (one of {layer.count} alike)" if layer.count > 1 else "")
+        console.print(title + (f": {layer.reason}" if layer.reason else ""), markup=False)
+        for found in layer.candidates:
+            _explained(found, console)
+    console.print(
+        f"below {document.ridge_macs_per_byte:.1f} MACs a byte this device, as far as it was "
+        "measured, is limited by traffic"
+    )
+
+
+def _explained(found: documents.ExplainedCandidate, console: Console) -> None:
+    style = _STYLE.get(found.verdict, "") if console.is_terminal else None
+    console.print(
+        f"  {decomposition(found.decomposition)}: {found.verdict} {_interval(found)}",
+        style=style,
+        markup=False,
+    )
+    for reason in found.reasons:
+        console.print(f"    - {reason}", markup=False)
+
+
+def _what_if(document: documents.WhatIf, console: Console) -> None:
+    _rows(
+        console,
+        ("layer", "decision", "latency", "original", "speedup", "layer error", "note"),
+        (_what_if_cells(layer) for layer in document.layers),
+        right=("latency", "original", "speedup", "layer error"),
+        style=lambda line: "dim" if line[1] == "original" else "",
+    )
+    macs, params = (
+        f"{after / 1e6:.1f} of {before / 1e6:.1f} M{unit}"
+        for after, before, unit in (
+            (document.macs, document.original_macs, "MACs"),
+            (document.params, document.original_params, " parameters"),
+        )
+    )
+    console.print(f"{macs}, {params}")
+    if document.speedup is None:
+        console.print("speedup not known: a chosen candidate was not measured", style="yellow")
+    else:
+        console.print(f"predicted speedup {_interval(document)}")
+    if document.network_error is not None:
+        console.print(f"network error on the select split {document.network_error:.4f}")
+
+
+def _what_if_cells(layer: documents.WhatIfLayer) -> list[str]:
+    return [
+        layer.name,
+        decomposition(layer.decomposition),
+        "" if layer.latency_s is None else duration(layer.latency_s),
+        "" if layer.original_latency_s is None else duration(layer.original_latency_s),
+        number(layer.speedup, 2),
+        number(layer.layer_error),
+        layer.note,
+    ]
+
+
+def _pareto(document: documents.Pareto, console: Console) -> None:
+    _rows(
+        console,
+        ("network error", "at most", "speedup", "interval", "", "latency", "Mparams", "replaced"),
+        (_front_cells(point) for point in document.points),
+        right=("network error", "at most", "speedup", "interval", "latency", "Mparams", "replaced"),
+    )
+
+
+def _front_cells(point: documents.FrontPoint) -> list[str]:
+    return [
+        f"{point.network_error:.4f}",
+        f"{point.network_error_upper:.4f}",
+        f"{point.speedup:.3f}",
+        f"{point.speedup_low:.3f}-{point.speedup_high:.3f}",
+        "measured" if point.measured else "predicted",
+        duration(point.latency_s),
+        f"{point.params / 1e6:.3f}",
+        str(point.replaced),
+    ]
 
 
 def _recovery(document: documents.Recovery, console: Console) -> None:
@@ -239,5 +373,8 @@ _PRINTERS: dict[type[documents.Document], Callable[[Any, Console], None]] = {
     documents.Profile: _profile,
     documents.Plan: _plan,
     documents.VerificationDocument: _verification,
+    documents.Explanation: _explanation,
+    documents.WhatIf: _what_if,
+    documents.Pareto: _pareto,
     documents.Recovery: _recovery,
 }

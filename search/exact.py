@@ -56,7 +56,14 @@ class Limits:
         return -assignment.error_sq if self.minimise_error else assignment.saving_s
 
 
+def most_error_sq(layers: Sequence[LayerChoices]) -> float:
+    """The largest finite sum of squared errors."""
+    return sum(max(c.error_sq for c in one.choices if isfinite(c.error_sq)) for one in layers)
+
+
 def _excess(amount: float, limit: float) -> float:
+    if limit == float("inf"):
+        return -1.0
     relative = (amount - limit) / (abs(limit) or 1.0)
     return 0.0 if 0 < relative <= knapsack.SLACK else relative
 
@@ -103,7 +110,7 @@ def pool(layer: LayerChoices, limits: Limits) -> tuple[Choice, ...]:
     """The layer's choices that can be part of an optimum; never empty."""
     most = float("inf") if limits.max_error_sq is None else limits.max_error_sq
     original, *others = layer.choices
-    within = [c for c in others if isfinite(c.error_sq) and c.error_sq <= most]
+    within = [c for c in others if isfinite(c.error_sq) and _excess(c.error_sq, most) <= 0]
     return prune((original, *within), by_params=limits.max_params is not None)
 
 

@@ -263,7 +263,8 @@ def _undecided(problem: Knapsack, relaxed: Relaxation, best: Ints | None) -> tup
     reduced = _reduced(problem, relaxed.multipliers)
     top = np.maximum.reduceat(reduced, problem.starts)
     reach = relaxed.bound - (top[problem.owner] - reduced)
-    enough = problem.value(best) + GAP / 2 * abs(relaxed.bound)
+    value = problem.value(best)
+    enough = value + GAP / 2 * abs(value)
     keep = reach >= enough
     keep[best] = True
     return np.flatnonzero(keep), enough

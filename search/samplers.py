@@ -31,6 +31,18 @@ def _nsgaii(seed: int) -> optuna.samplers.BaseSampler:
     return NSGAIISampler(seed=seed)
 
 
+def _nsgaiii(seed: int) -> optuna.samplers.BaseSampler:
+    from optuna.samplers import NSGAIIISampler
+
+    return NSGAIIISampler(seed=seed)
+
+
+def _qmc(seed: int) -> optuna.samplers.BaseSampler:
+    from optuna.samplers import QMCSampler
+
+    return QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False)
+
+
 def _gp(seed: int) -> optuna.samplers.BaseSampler:
     from optuna.samplers import GPSampler
 
@@ -47,6 +59,8 @@ _SAMPLERS: dict[str, tuple[Callable[[int], optuna.samplers.BaseSampler], str]] =
     "tpe": (_tpe, "numpy"),
     "random": (_random, "numpy"),
     "nsgaii": (_nsgaii, "numpy"),
+    "nsgaiii": (_nsgaiii, "numpy"),
+    "qmc": (_qmc, "scipy"),
     "gp": (_gp, "torch"),
     "cmaes": (_cmaes, "cmaes"),
 }

@@ -1,10 +1,11 @@
-"""Keep what C code prints out of our standard output."""
+"""Keep what other libraries say out of our output."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,3 +31,20 @@ def silent_output() -> Iterator[None]:
         flush(None)  # what C still holds back would come out after the switch
         os.dup2(saved, 1)
         os.close(saved)
+
+
+@contextmanager
+def quiet_optuna() -> Iterator[None]:
+    """No log lines, and no warnings about what Optuna calls experimental."""
+    import optuna
+
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            # Broken limits are told by values, too (study._Run.penalty).
+            warnings.filterwarnings("ignore", "Constraints have been set")
+            yield
+    finally:
+        optuna.logging.set_verbosity(before)

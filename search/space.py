@@ -139,7 +139,7 @@ def _judge(
     return Choice(
         decomposition=row.decomposition,
         saving_s=row.saving_s,
-        saving_se_s=_standard_error(row, confidence),
+        saving_se_s=standard_error(row, confidence),
         error_sq=float("inf") if error is None else error,
         params=row.params,
         measurement_id=row.measurement_id,
@@ -151,7 +151,7 @@ def _judge(
     )
 
 
-def _standard_error(row: TableRow, confidence: float) -> float:
+def standard_error(row: TableRow, confidence: float = 0.95) -> float:
     """Of the saving, as if its interval were a normal one: too wide for few sessions."""
     width = row.saving_high_s - row.saving_low_s
     return width / (2 * NormalDist().inv_cdf(0.5 + confidence / 2))

@@ -7,9 +7,7 @@ written as one record of a journal file, from which a later run goes on.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +18,7 @@ from . import exact
 from .encoding import LayerCode, code_layers, encode
 from .journal import open_study
 from .samplers import make_sampler
+from .silence import quiet_optuna
 from .space import Assignment, LayerChoices
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ def run_study(
     """Go on until the study has `trials` trials, and return the best assignment so far.
 
     `measured` gives a plan's real value, larger is better, best in seconds saved: plans that
-    break a limit are never measured, and stand with their predicted value. A plan that was
+    break a limit are never measured, and stand with a value worse than nothing. A plan that was
     measured is not measured again; where it raises `MeasurementError` the trial fails and the
     study goes on. With `storage` (a file of the study's own) a later call with the same
     layers and limits goes on from there; other layers or limits are another study in it.
@@ -89,7 +88,7 @@ def run_study(
     limits = exact.Limits(max_error_sq, max_params, min_saving_s)
     solution = exact.solve_within(layers, limits)
     name = f"{study_name}-{_digest(layers, limits, measured is not None)}"
-    with _quiet_optuna():
+    with quiet_optuna():
         journal = None if storage is None else open_study(storage, name)
         earlier = journal.trials if journal is not None else []
         study = _memory_study(sampler, _run_seed(seed, len(earlier)), name)
@@ -182,12 +181,18 @@ class _Run:
         for name, excess in violations.items():
             trial.set_constraint(name, excess)
         allowed = all(excess <= 0 for excess in violations.values())
-        value = self.value(assignment) if allowed else self.limits.value(assignment)
+        value = self.value(assignment) if allowed else self.penalty(violations)
         finished = self.tell(trial, value)
         if allowed and value is not None:
             self.note(assignment, value, "seed" in trial.user_attrs)
         best = self.best[0] if self.best else None
         return TrialEvent(finished.number, value, allowed, best)
+
+    def penalty(self, violations: Mapping[str, float]) -> float:
+        """Of an assignment that breaks limits: worse the more it does, and worse than nothing,
+        for samplers that know nothing of constraints (CMA-ES, QMC)."""
+        worst = 0.0 if not self.limits.minimise_error else -exact.most_error_sq(self.layers)
+        return worst - sum(max(excess, 0.0) for excess in violations.values())
 
     def value(self, assignment: Assignment) -> float | None:
         """Of an allowed assignment; None where it could not be measured."""
@@ -249,18 +254,3 @@ def _memory_study(sampler: str, seed: int, name: str) -> optuna.Study:
     return optuna.create_study(
         study_name=name, direction="maximize", sampler=make_sampler(sampler, seed)
     )
-
-
-@contextmanager
-def _quiet_optuna() -> Iterator[None]:
-    """No log lines, and no warnings about what Optuna calls experimental."""
-    import optuna
-
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            yield
-    finally:
-        optuna.logging.set_verbosity(before)

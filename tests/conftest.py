@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import settings
@@ -34,11 +38,39 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(_TheRootHoldsNoTests())
 
 
+def need(name: str, reason: str) -> NoReturn:
+    """Skip a test that lacks something of this machine; fail instead where RANKWISE_REQUIRE,
+    a list with commas, names it: CI must not pass for want of a database or a browser."""
+    required = os.environ.get("RANKWISE_REQUIRE", "").split(",")
+    if name in (word.strip() for word in required):
+        pytest.fail(f"RANKWISE_REQUIRE asks for {name}, but: {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session", name="need")
+def _need() -> Callable[[str, str], NoReturn]:
+    """`need`, for tests and fixtures: nobody can import a conftest.py."""
+    return need
+
+
 @pytest.fixture(autouse=True)
 def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The default store is a file in the working directory: let it be the test's own."""
     monkeypatch.delenv("RANKWISE_DB", raising=False)
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def fake_cann(tmp_path: Path) -> Iterator[Any]:
+    """A strict `acl` and `atc`, switched on while the test runs: tests/fake_cann/README.md."""
+    lib = str(Path(__file__).parent / "fake_cann" / "lib")
+    sys.path.insert(0, lib)
+    try:
+        switch = importlib.import_module("fake_cann.switch")
+    finally:
+        sys.path.remove(lib)
+    with switch.FakeCann(tmp_path / "fake_cann").on() as fake:
+        yield fake
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -15,6 +15,7 @@ from rankwise.records import (
     LayerSpec,
     MeasurementPolicy,
     canonical_json,
+    element_bytes,
 )
 
 
@@ -97,3 +98,11 @@ def test_fingerprint_keys_part_hardware_from_software() -> None:
 )
 def test_decompositions_read_well(decomposition: Decomposition, text: str) -> None:
     assert str(decomposition) == text
+
+
+def test_bytes_of_a_number() -> None:
+    known = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int8": 1, "uint8": 1}
+    assert {dtype: element_bytes(dtype) for dtype in known} == known
+    for wrong in ("float", "int4", "", "bool"):
+        with pytest.raises(ValueError):
+            element_bytes(wrong)

@@ -30,7 +30,7 @@ class Assembly:
     def __init__(self, network: Network, moments: Mapping[str, OutputMoments]) -> None:
         self.network, self.moments = network, moments
         self.specs = {use.name: use.spec for use in network.layers}
-        self._factorizers: dict[tuple[str, str], Factorizer] = {}
+        self._factorizers: dict[tuple[str, str, int], Factorizer] = {}
 
     def from_data(self, name: str, kind: str) -> bool:
         """Whether this layer's factors of this kind are made from calibration data."""
@@ -40,19 +40,20 @@ class Assembly:
         """Relative error of the layer's output (from data) or weight (without), in [0, 1]."""
         if decomposition.is_original:
             return 0.0
-        return self._factorizer(name, decomposition.kind).error(decomposition.ranks)
+        return self._factorizer(name, decomposition).error(decomposition.ranks)
 
     def estimated_error(self, name: str, decomposition: Decomposition) -> float:
-        """As `layer_error`, but free for every further rank: for tucker2 an upper bound."""
+        """As `layer_error`, but free for every further rank: an upper bound for kinds that are
+        refined rank by rank."""
         if decomposition.is_original:
             return 0.0
-        return self._factorizer(name, decomposition.kind).estimate(decomposition.ranks)
+        return self._factorizer(name, decomposition).estimate(decomposition.ranks)
 
     def replacement(
         self, name: str, decomposition: Decomposition
     ) -> tuple[Chain, Sequence[LinkWeights]]:
         spec = self.spec(name)
-        weights = self._factorizer(name, decomposition.kind).at(decomposition.ranks)
+        weights = self._factorizer(name, decomposition).at(decomposition.ranks)
         return lower(spec, decomposition), weights
 
     def network_with(self, decisions: Mapping[str, Decomposition]) -> Network:
@@ -68,12 +69,15 @@ class Assembly:
             raise PlanError(f"layer {name!r} {state}")
         return spec
 
-    def _factorizer(self, name: str, kind: str) -> Factorizer:
-        if (name, kind) not in self._factorizers:
+    def _factorizer(self, name: str, decomposition: Decomposition) -> Factorizer:
+        kind, groups = decomposition.kind, decomposition.groups
+        if (name, kind, groups) not in self._factorizers:
             weight, bias = self.network.weights(name)
             moments = self.moments.get(name) if self.from_data(name, kind) else None
-            self._factorizers[name, kind] = factorizer(self.spec(name), kind, weight, bias, moments)
-        return self._factorizers[name, kind]
+            self._factorizers[name, kind, groups] = factorizer(
+                self.spec(name), kind, weight, bias, moments, groups=groups
+            )
+        return self._factorizers[name, kind, groups]
 
 
 def check_decisions(assembly: Assembly, decisions: Mapping[str, Decomposition]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import documents
-from ..errors import RankwiseError
+from ..errors import RankwiseError, UsageError
 from ..records import LayerSpec, LayerUse, MeasurementPolicy
 from .setting import load, model_note
 
@@ -62,14 +62,36 @@ def layers(
     weights: Path | None = None,
     input_shape: Sequence[int] | None = None,
     batch: int | None = None,
+    ranks: str | None = None,
+    mode: str | None = None,
+    spectra: Path | None = None,
+    **parameters: Any,
 ) -> documents.Layers:
-    """The network's layers, their specs, costs, and which kinds apply or why none does."""
+    """The network's layers, their specs, costs, and which kinds apply or why none does.
+
+    With `ranks` (vbmf, pr, energy, fixed) also the ranks that this rule chooses for the layers
+    of a compression mode; its `parameters` are those of `ranking.make_ranking`. `spectra` is a
+    picture of singular values (.svg, .png) to write. Raises `UsageError` and its children.
+    """
+    from .ranking import make_ranking, ranked_layers, write_spectra
+
+    if ranks is None and (mode is not None or any(v is not None for v in parameters.values())):
+        raise UsageError("a mode or a rule's parameters need a rule: --ranks vbmf, pr, energy")
+    ranking = make_ranking(ranks or "energy", mode=mode or "vanilla", **parameters)
     network = load(
         model, example_input=example_input, weights=weights, input_shape=input_shape, batch=batch
     )
+    ranked = ranked_layers(network, ranking) if ranks else {}
+    if spectra is not None:
+        write_spectra(network, ranked, ranking.kinds, ranking.mode.select(network.layers), spectra)
     counts = Counter(use.spec.key for use in network.layers if use.spec)
     return documents.Layers(
-        model=model_note(network), layers=[_layer(use, counts) for use in network.layers]
+        model=model_note(network),
+        ranking=ranking.note if ranks else None,
+        layers=[
+            _layer(use, counts).model_copy(update={"ranked": ranked.get(use.name)})
+            for use in network.layers
+        ],
     )
 
 

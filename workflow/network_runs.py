@@ -63,7 +63,9 @@ def compare_networks(
             found = _session(setting, store, workloads, descriptions, effort, preparation)
             for key, summary in found.items():
                 summaries[key].append(summary)
-    return {key: stats.combine(found) for key, found in summaries.items()}
+    return {
+        key: stats.combine(found, planned=effort.preparations) for key, found in summaries.items()
+    }
 
 
 def _workloads(

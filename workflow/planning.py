@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,16 +13,26 @@ from ..backends.base import random_input
 from ..db.store import Store
 from ..errors import GoalNotReached, UsageError
 from ..models.pictures import load_calibration
-from ..records import Decomposition, LayerUse, MeasurementPolicy, Verdict, content_key
-from ..search.exact import solve
+from ..records import (
+    Decomposition,
+    LayerUse,
+    MeasurementPolicy,
+    Verdict,
+    content_key,
+    element_bytes,
+)
+from ..search.exact import Limits, solve_within
 from ..search.phases import weighed_rows
 from ..search.space import layer_choices
 from ..search.study import run_study
 from ..search.table import SpeedupTable
 from .assembly import Assembly, gather_moments
+from .choosable import Choosable, choosable
 from .plan_document import plan_document
 from .plan_file import write_plan
+from .quality import Quality, find_score
 from .refinement import decisions_of, refine
+from .repair import REPAIR_STEPS, best_within
 from .reporter import Reporter, Silent
 from .sensitivity import Sensitivity
 from .setting import Setting, make_setting
@@ -38,27 +48,39 @@ if TYPE_CHECKING:
 SYNTHETIC_INPUTS = 8
 """Without calibration pictures errors are measured on this many examples of unit noise."""
 
-REPAIR_STEPS = 8
 BOTH = "both"
-CLOSE_ENOUGH = 0.95
-"""A plan that uses this share of the error limit is not worth another repair step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """What the user asked for. `max_error` limits the network error on the select split."""
+    """What the user asked for. `max_error` limits the network error on the select split,
+    `floor` the score that `evaluate` (package.module:callable) gives the network."""
 
     max_error: float | None = None
     target_speedup: float | None = None
     max_params: int | None = None
+    max_weight_bytes: int | None = None
+    evaluate: str | None = None
+    floor: float | None = None
 
     def check(self) -> None:
-        for name, value in asdict(self).items():
+        for name in ("max_error", "target_speedup", "max_params", "max_weight_bytes"):
+            value = getattr(self, name)
             if value is not None and not value > 0:
                 option = name.replace("_", "-")
                 raise UsageError(f"--{option} must be more than 0, not {value}")
-        if self.max_error is None and self.target_speedup is None:
-            raise UsageError("say what the plan must keep: --max-error E, or --target-speedup S")
+        if self.max_error is None and self.target_speedup is None and self.evaluate is None:
+            raise UsageError(
+                "say what the plan must keep: --max-error E, --target-speedup S, or "
+                "--evaluate package.module:callable with its --floor F"
+            )
+
+    def limits(self, dtype: str) -> Limits:
+        """The limits that add up over layers. Weights in bytes are a number of parameters."""
+        params = [self.max_params]
+        if self.max_weight_bytes is not None:
+            params.append(self.max_weight_bytes // element_bytes(dtype))
+        return Limits(max_params=min((p for p in params if p is not None), default=None))
 
 
 def plan(
@@ -70,6 +92,9 @@ def plan(
     max_error: float | None = None,
     target_speedup: float | None = None,
     max_params: int | None = None,
+    max_weight_bytes: int | None = None,
+    evaluate: str | None = None,
+    floor: float | None = None,
     db: str = DEFAULT_DB,
     weights: Path | None = None,
     input_shape: Sequence[int] | None = None,
@@ -83,18 +108,34 @@ def plan(
     seed: int = 0,
     phase: str = "inference",
     training_weight: float = 0.5,
+    mode: str = "vanilla",
+    rank_selection: str = "search",
+    ratio: float | None = None,
+    weakening: float | None = None,
+    threshold: float | None = None,
+    final_dense_ratio: float | None = None,
     reporter: Reporter | None = None,
 ) -> documents.Plan:
     """Choose a kind and rank for each layer; write the plan to `output` if it is given.
 
-    `phase`: inference, training (rows of whole training steps), or both: then a training step
-    counts `training_weight` of what is saved, and inference the rest. Only candidates whose
-    measured verdict is FASTER are used. Raises `UsageError` if nothing was measured for this
-    network, device and policy, `GoalNotReached` (after writing the best plan there is) if the
-    limits cannot be met.
+    Only candidates whose measured verdict is FASTER are used, and only for layers of the
+    compression mode. With a `rank_selection` other than search each kind offers one candidate,
+    the measured one nearest to what that rule chooses. `phase`: inference, training (rows of
+    whole training steps), or both: then a training step counts `training_weight` of what is
+    saved, and inference the rest. Raises `UsageError` if nothing was measured for this network,
+    device and policy, `GoalNotReached` (after writing the best plan there is) if the limits
+    cannot be met.
     """
-    objective = Objective(max_error, target_speedup, max_params)
+    objective = Objective(max_error, target_speedup, max_params, max_weight_bytes, evaluate, floor)
     objective.check()
+    layers = choosable(
+        mode,
+        rank_selection,
+        ratio=ratio,
+        weakening=weakening,
+        threshold=threshold,
+        final_dense_ratio=final_dense_ratio,
+    )
     setting = make_setting(
         model,
         backend=backend,
@@ -114,6 +155,7 @@ def plan(
             sampler,
             refine,
             seed,
+            layers,
             weights,
             isinstance(model, (str, Path)),
             training_weight if phase == BOTH else None,
@@ -144,18 +186,10 @@ class PlanningOptions:
     sampler: str
     refine: bool
     seed: int
+    choosable: Choosable
     weights: Path | None = None
     named: bool = True
     training_weight: float | None = None
-
-
-def next_budget(budget: float, factor: float, allowed: float, broken: float) -> float:
-    """The next squared error budget to try: scaled by how far the measured error was off, or
-    the geometric middle once one budget was allowed and one broke the limit, because the
-    measured error does not follow the modelled one in proportion."""
-    if allowed > 0 and broken < float("inf"):
-        return float((allowed * broken) ** 0.5)
-    return budget * min(4.0, max(0.25, CLOSE_ENOUGH * factor))
 
 
 class Planner:
@@ -173,12 +207,16 @@ class Planner:
         self.setting, self.store, self.objective = setting, store, objective
         self.options, self.calibration, self.reporter = options, calibration, reporter
         self.table = self._table()
+        self.allowed = options.choosable.allowed(setting.network, self.table)
         self.assembly = self._assembly()
         self.sensitivity = self._sensitivity()
+        self.limits = objective.limits(setting.policy.dtype)
+        score = find_score(objective.evaluate, objective.floor, setting.network)
+        self.quality = Quality(self.sensitivity, objective.max_error, score)
 
     def run(self) -> tuple[documents.Plan, str]:
         """The plan, and what it is short of (empty if it keeps every limit)."""
-        layers = self._layers()
+        layers = self.layers()
         exact, budget = self._exact(layers)
         study = self._study(layers, budget)
         finalists = self._finalists(exact, study.best)
@@ -188,14 +226,9 @@ class Planner:
         return document, self._shortfall(document)
 
     def _finalists(self, *found: Assignment) -> list[Assignment]:
-        """Different assignments whose measured network error keeps the limit."""
+        """Different assignments whose measured loss keeps the limits."""
         different = {assignment.key: assignment for assignment in found}
-        limit = self.objective.max_error
-        return [
-            assignment
-            for assignment in different.values()
-            if limit is None or self.sensitivity.measured(decisions_of(assignment)).upper <= limit
-        ]
+        return [a for a in different.values() if self.quality.used(decisions_of(a)) <= 1]
 
     def _shortfall(self, document: documents.Plan) -> str:
         target, reached = self.objective.target_speedup, document.predicted.speedup
@@ -205,13 +238,15 @@ class Planner:
         return f"the target speedup {target} is out of reach; the best plan found {best}"
 
     def _table(self) -> SpeedupTable:
-        rows = self._rows(self.setting)
+        rows = self._measured_rows(self.setting)
         weight = self.options.training_weight
         if weight is not None:
-            rows = weighed_rows(rows, self._rows(self.setting.in_phase("training")), weight)
+            rows = weighed_rows(
+                rows, self._measured_rows(self.setting.in_phase("training")), weight
+            )
         return SpeedupTable(rows)
 
-    def _rows(self, setting: Setting) -> list[TableRow]:
+    def _measured_rows(self, setting: Setting) -> list[TableRow]:
         found = measured(self.store, setting)
         if not found:
             policy = setting.policy
@@ -235,13 +270,16 @@ class Planner:
     def _uses(self) -> list[tuple[LayerUse, list[Decomposition]]]:
         """Each layer with its candidates that are measurably faster."""
         return [
-            (use, self._faster(use.spec.key) if use.spec else [])
+            (use, [row.decomposition for row in self._rows(use) if row.verdict is Verdict.FASTER])
             for use in self.setting.network.layers
         ]
 
-    def _faster(self, spec_key: str) -> list[Decomposition]:
-        rows = self.table.rows(spec_key)
-        return [row.decomposition for row in rows if row.verdict is Verdict.FASTER]
+    def _rows(self, use: LayerUse) -> list[TableRow]:
+        """The rows of what may be chosen for the layer."""
+        allowed = self.allowed.get(use.name)
+        if use.spec is None or allowed is None:
+            return []
+        return [row for row in self.table.rows(use.spec.key) if row.decomposition in allowed]
 
     def _assembly(self) -> Assembly:
         network, moments = self.setting.network, {}
@@ -260,15 +298,16 @@ class Planner:
         inputs = random_input(shape, seed=self.options.seed)
         return Sensitivity(self.assembly, inputs, SYNTHETIC_INPUTS)
 
-    def _layers(self) -> list[LayerChoices]:
+    def layers(self) -> list[LayerChoices]:
         """Choices of every layer, errors measured in the network."""
         uses = self._uses()
         self._probe(uses)
         return [
             layer_choices(
                 use,
-                self.table.rows(use.spec.key) if use.spec else (),
+                self._rows(use),
                 partial(self.sensitivity.modelled_sq, use.name),
+                excluded=use.name not in self.allowed,
             )
             for use, _ in uses
         ]
@@ -284,31 +323,14 @@ class Planner:
             self.sensitivity.probe(name, candidates)
 
     def _exact(self, layers: Sequence[LayerChoices]) -> tuple[Assignment, float]:
-        """The best additive plan whose *measured* network error keeps the limit (on other
-        pictures, too: it is the upper bound that is held against the limit), and the
-        budget of modelled squared error that led to it."""
-        limit = self.objective.max_error
-        if limit is None:
+        """The best additive plan whose *measured* loss keeps the limits, and the budget of
+        modelled squared error that led to it."""
+        if not self.quality.limited:
             return self._least_error(layers)
-        best, best_budget = self._solve(layers, 0.0), 0.0
-        allowed, broken, budget = 0.0, float("inf"), limit**2
-        for step in range(REPAIR_STEPS):
-            found = self._solve(layers, budget)
-            error = self.sensitivity.measured(decisions_of(found)).upper
-            self.reporter.progress(step, REPAIR_STEPS, f"repair: network error {error:.4f}")
-            if error <= limit:
-                allowed = budget
-                if found.saving_s >= best.saving_s:
-                    best, best_budget = found, budget
-            else:
-                broken = budget
-            if error == 0 or CLOSE_ENOUGH * limit <= error <= limit:
-                break
-            budget = next_budget(budget, (limit / error) ** 2, allowed, broken)
-        return best, best_budget
+        return best_within(layers, self.limits, self.quality, self._tell_repair)
 
-    def _solve(self, layers: Sequence[LayerChoices], budget: float) -> Assignment:
-        return solve(layers, max_error_sq=budget, max_params=self.objective.max_params)
+    def _tell_repair(self, step: int, used: float) -> None:
+        self.reporter.progress(step, REPAIR_STEPS, f"repair: {used:.0%} of what may be lost")
 
     def _least_error(self, layers: Sequence[LayerChoices]) -> tuple[Assignment, float]:
         """The plan of least modelled error that reaches the speedup asked for."""
@@ -316,14 +338,9 @@ class Planner:
         total = self.original_latency_s()
         saving = total * (1 - 1 / self.objective.target_speedup)
         try:
-            found = solve(
-                layers,
-                max_error_sq=None,
-                max_params=self.objective.max_params,
-                min_saving_s=saving,
-            )
+            found = solve_within(layers, replace(self.limits, min_saving_s=saving))
         except GoalNotReached:
-            found = solve(layers, max_error_sq=None, max_params=self.objective.max_params)
+            found = solve_within(layers, self.limits)
         return found, found.error_sq
 
     def original_latency_s(self) -> float:
@@ -345,12 +362,13 @@ class Planner:
                 self.options.sampler,
                 self.options.seed,
                 round(budget, 12),
+                {name: sorted(map(str, chosen)) for name, chosen in self.allowed.items()},
             ]
         )
         return run_study(
             layers,
             max_error_sq=budget,
-            max_params=self.objective.max_params,
+            max_params=self.limits.max_params,
             trials=self.options.trials,
             sampler=self.options.sampler,
             seed=self.options.seed,

@@ -8,7 +8,7 @@ one that is promised, in the same sessions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -39,6 +39,11 @@ def decisions_of(assignment: Assignment) -> dict[str, Decomposition]:
     """The layers that an assignment replaces, and by what."""
     pairs = zip(assignment.names, assignment.choices, strict=True)
     return {n: c.decomposition for n, c in pairs if not c.decomposition.is_original}
+
+
+def descriptions_of(assignments: Iterable[Assignment]) -> dict[str, dict[str, object]]:
+    """What the store notes of whole-network runs, by the assignments' keys."""
+    return {a.key: {n: d.to_json() for n, d in decisions_of(a).items()} for a in assignments}
 
 
 def refine(
@@ -78,9 +83,7 @@ def _cannot_time(planner: Planner) -> str:
 
 def _compared(planner: Planner, everyone: dict[str, Assignment]) -> dict[str, Comparison]:
     decided = {key: decisions_of(assignment) for key, assignment in everyone.items()}
-    descriptions: dict[str, dict[str, object]] = {
-        key: {name: d.to_json() for name, d in one.items()} for key, one in decided.items()
-    }
+    descriptions = descriptions_of(everyone.values())
     where = planner.setting, planner.store
     if planner.setting.policy.phase == "training":
         variants = {key: Variant(one) for key, one in decided.items()}

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from ..db.importing import Merged
 
 DEFAULT_DB = "sqlite:///rankwise.db"
 
@@ -22,10 +29,69 @@ def upgrade(db: str = DEFAULT_DB) -> str:
     return store.upgrade(db)
 
 
+def export_store(target: Path, db: str = DEFAULT_DB) -> str:
+    """Write the store's content into one portable file. Returns what was written."""
+    from ..db.place import locate
+    from ..db.store import Store
+
+    with Store.open(db, create=False, readonly=not locate(db).writable) as store:
+        if locate(db).writable:
+            store.recover_sessions()  # what was cut off comes along
+        counts = store.export_archive(target)
+    written = f"{target}: {counts['sessions']} sessions on {counts['devices']} devices"
+    left = counts["open_sessions"]
+    return written + (f"; {left} that are not ended are left out" if left else "")
+
+
+def import_store(source: Path, db: str = DEFAULT_DB) -> str:
+    """Merge a file that `export_store` wrote. Returns what was new; again, nothing is."""
+    from ..db.store import Store
+
+    with Store.open(db) as store:
+        return f"{source}: {_described(store.import_archive(source))}"
+
+
+def _described(merged: Merged) -> str:
+    if not (merged.sessions or merged.samples or merged.others or merged.devices):
+        return f"nothing new ({merged.known_sessions} sessions are known)"
+    return (
+        f"{merged.sessions} sessions with {merged.samples} samples, {merged.devices} devices and "
+        f"{merged.others} other records are new; {merged.known_sessions} sessions were known"
+    )
+
+
+def prune(
+    older_than: timedelta,
+    db: str = DEFAULT_DB,
+    *,
+    dry_run: bool = False,
+    compact: bool = False,
+) -> str:
+    """Drop raw samples of sessions that ended so long ago; summaries, and so tables, stay.
+
+    Returns what was dropped. Raises `UsageError` for an age that is not positive.
+    """
+    from ..db.store import Store
+
+    if older_than <= timedelta(0):
+        raise UsageError("--older-than must be more than nothing")
+    before = (datetime.now(UTC) - older_than).isoformat(timespec="milliseconds")
+    with Store.open(db, create=False, readonly=dry_run) as store:
+        if not dry_run:
+            store.resummarize()  # the last time that it can be done for these
+        found = store.prune(before.replace("+00:00", "Z"), dry_run=dry_run, compact=compact)
+    verb = "would be dropped" if dry_run else "dropped"
+    return (
+        f"{found.samples} samples of {found.sessions} sessions and {found.cache_files} files of "
+        f"the cache {verb}; all summaries are kept"
+    )
+
+
 def companion(db: str, suffix: str) -> Path:
     """A file or folder that belongs to the store and lies beside it, such as `.optuna.db`.
 
     A store that is no file (a server's URL) has its companions in the working directory.
     """
-    path = db.removeprefix("sqlite:///") if db.startswith("sqlite:///") else db
-    return Path("rankwise" if "://" in path else path).with_suffix(suffix)
+    from ..db.place import locate
+
+    return locate(db).companion(suffix)

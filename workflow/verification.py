@@ -13,6 +13,7 @@ from ..records import Comparison, content_key
 from .application import assembly_for, plan_pictures
 from .network_runs import can_time, compare_networks
 from .plan_file import check_network, decisions_of, read_plan, write_plan
+from .quality import find_score
 from .reporter import Reporter, Silent
 from .setting import Setting, make_setting
 from .storage import DEFAULT_DB
@@ -79,7 +80,10 @@ def verify(
         else:
             found = compare_networks(setting, store, {key: compressed}, {key: description})
         comparison = found[key]
-        fidelity = _fidelity(setting.network, compressed, pictures)
+        fidelity = {
+            **_fidelity(setting.network, compressed, pictures),
+            **_scores(document, setting.network, compressed),
+        }
         result = _document(document, setting, comparison, fidelity)
         plan_key = store.put_plan(document.model_dump(mode="json"))
         store.put_verification(plan_key, result.model_dump(mode="json"))
@@ -103,6 +107,15 @@ def _fidelity(
     inputs = pictures.report
     found = fidelity(original.outputs(inputs), compressed.outputs(inputs))
     return {"split": "report", "examples": len(inputs), **found}
+
+
+def _scores(document: documents.Plan, original: Network, compressed: Network) -> dict[str, float]:
+    """What the plan's own evaluation says of both networks, where it was made with one."""
+    objective = document.objective
+    score = find_score(objective.get("evaluate"), objective.get("floor"), original)
+    if score is None:
+        return {}
+    return {"original_score": score.original, "score": score.of(compressed)}
 
 
 def _document(
@@ -141,6 +154,12 @@ def _require_agreement(document: documents.Plan, result: documents.VerificationD
         raise GoalNotReached(
             f"verified, but the network error on the report split is {error:.4f}, above the "
             f"plan's limit {limit}: plan again with a lower --max-error"
+        )
+    floor, score = document.objective.get("floor"), result.fidelity.get("score")
+    if floor is not None and score is not None and score < floor:
+        raise GoalNotReached(
+            f"verified, but {document.objective['evaluate']} gives {score:g}, below the plan's "
+            f"floor {floor:g}: plan again with a higher --floor"
         )
     if decisions_of(document) and result.speedup_high < 1:
         raise GoalNotReached(

@@ -13,12 +13,18 @@ import torch
 from torch import nn
 
 from .mobilenet import mobilenet_v2
-from .resnet import resnet18, resnet50
+from .resnet import resnet18, resnet34, resnet50, resnet101, resnet152
+from .vgg import vgg16, vgg16_bn
 
 ZOO: dict[str, Callable[[], nn.Module]] = {
     "mobilenet_v2": mobilenet_v2,
     "resnet18": resnet18,
+    "resnet34": resnet34,
     "resnet50": resnet50,
+    "resnet101": resnet101,
+    "resnet152": resnet152,
+    "vgg16": vgg16,
+    "vgg16_bn": vgg16_bn,
 }
 INPUT_SHAPE = (1, 3, 224, 224)
 SEED = 0
@@ -41,6 +47,8 @@ def _initialise(part: nn.Module, rng: np.random.Generator) -> None:
     if isinstance(part, nn.Conv2d):
         fan_out = part.weight[:, 0].numel() // part.groups
         _fill(part.weight, (2 / fan_out) ** 0.5, rng)
+        if part.bias is not None:
+            part.bias.zero_()
     elif isinstance(part, nn.Linear):
         _fill(part.weight, 0.01, rng)
         part.bias.zero_()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rankwise.db import NetworkRun, Store
@@ -43,12 +41,6 @@ USES = (
     LayerUse("conv2", "conv2d", SPEC),
     LayerUse("fc", "linear", WIDE),
 )
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store.open(str(tmp_path / "rankwise.db")) as opened:
-        yield opened
 
 
 def original_of(candidate: Candidate) -> Candidate:
@@ -161,10 +153,10 @@ def test_layers_are_those_of_the_network_asked_for(store: Store) -> None:
     assert store.measurements()[0].layers == ("conv1", "conv2", "stem")
 
 
-def test_ids_depend_on_content_only(tmp_path: Path) -> None:
+def test_ids_depend_on_content_only(new_url: Callable[[], str]) -> None:
     found = []
-    for name, candidates in (("a", (ONE, TWO)), ("b", (TWO, ONE))):
-        with Store.open(str(tmp_path / name)) as store:
+    for candidates in ((ONE, TWO), (TWO, ONE)):
+        with Store.open(new_url()) as store:
             measure(store, *candidates)
             found.append({m.decomposition: m.id for m in store.measurements()})
     assert found[0] == found[1]
@@ -300,15 +292,16 @@ session_plans = st.lists(
 )
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(session_plans)
 def test_everything_put_comes_back(
+    new_url: Callable[[], str],
     plans: list[tuple[DeviceFingerprint, MeasurementPolicy, list[tuple[float, float]]]],
 ) -> None:
     """Against the plainest oracle: a dictionary."""
     expected: dict[tuple[str, str], list[tuple[list[Sample], PairSummary]]] = {}
     original = original_of(ONE)
-    with TemporaryDirectory() as folder, Store.open(f"sqlite:///{folder}/x.db") as store:
+    with Store.open(new_url()) as store:
         for device, policy, pairs in plans:
             session = store.begin_session(device, policy, original, [ONE], {})
             samples = []

@@ -170,7 +170,9 @@ def test_a_locked_database(made: Path) -> None:
 def test_a_full_disk(made: Path) -> None:
     many = [LayerUse(f"{n}" * 100, "conv2d", None, "no") for n in range(2000)]
     with Store.open(str(made)) as store:
-        with store._engine.connect() as connection:  # the pool hands the same one out again
+        with (
+            store._database.engine.connect() as connection
+        ):  # the pool hands the same one out again
             connection.exec_driver_sql("PRAGMA max_page_count=40")
         text = complaint(lambda: store.put_network(NETWORK, "big", (1, 4), many))
         assert "is full" in text

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,33 +38,30 @@ ONE = Candidate(SPEC, Decomposition("svd", (4,)))
 TWO = Candidate(SPEC, Decomposition("svd", (2,)))
 
 
+Execute = Callable[..., list[tuple[Any, ...]]]
+CutOff = Callable[[dict[str, list[tuple[int, str, float]]]], None]
+
+
 @pytest.fixture
-def store() -> Iterator[Store]:
-    with Store.open("rankwise.db") as opened:
-        yield opened
+def cut_off(store: Store, execute: Execute) -> CutOff:
+    """Makes a session whose process is gone: (round, clock, seconds) by workload key."""
 
+    def make(rounds: dict[str, list[tuple[int, str, float]]]) -> None:
+        session = store.begin_session(DEVICE, POLICY, ORIGIN, [ONE, TWO], {})
+        for key, timed in rounds.items():
+            store.add_round(session, [Sample(r, key, clock, s) for r, clock, s in timed])
+        store._own_sessions.clear()
+        execute("UPDATE sessions SET process_started = -1 WHERE id = :id", id=session)
 
-def cut_off(store: Store, rounds: dict[str, list[tuple[int, str, float]]]) -> None:
-    """A session whose process is gone: (round, clock, seconds) by workload key."""
-    session = store.begin_session(DEVICE, POLICY, ORIGIN, [ONE, TWO], {})
-    for key, timed in rounds.items():
-        store.add_round(session, [Sample(r, key, clock, s) for r, clock, s in timed])
-    store._own_sessions.clear()
-    execute("UPDATE sessions SET process_started = 1 WHERE id = ?", session)
-
-
-def execute(sql: str, *values: object) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect("rankwise.db")) as connection, connection:
-        return connection.execute(sql, values).fetchall()
+    return make
 
 
 def host(*seconds: float) -> list[tuple[int, str, float]]:
     return [(number, "host", s) for number, s in enumerate(seconds)]
 
 
-def test_a_cut_off_session_is_summarised_from_paired_rounds(store: Store) -> None:
+def test_a_cut_off_session_is_summarised_from_paired_rounds(store: Store, cut_off: CutOff) -> None:
     cut_off(
-        store,
         {
             ORIGIN.key: host(1.0, 1.1, 1.2, 1.3),
             ONE.key: host(0.5, 0.6, 0.7),  # its last round was not committed
@@ -82,36 +78,36 @@ def test_a_cut_off_session_is_summarised_from_paired_rounds(store: Store) -> Non
     assert store.check() == []
 
 
-def test_the_device_clock_counts_where_there_is_one(store: Store) -> None:
+def test_the_device_clock_counts_where_there_is_one(store: Store, cut_off: CutOff) -> None:
     both = [(r, clock, s) for r in range(3) for clock, s in (("device", 2.0), ("host", 9.0))]
-    cut_off(store, {ORIGIN.key: both, ONE.key: [(r, c, s / 2) for r, c, s in both]})
+    cut_off({ORIGIN.key: both, ONE.key: [(r, c, s / 2) for r, c, s in both]})
     store.recover_sessions()
     [found] = store.measurements()
     assert (found.summaries[0].original_s, found.summaries[0].candidate_s) == (2.0, 1.0)
 
 
-def test_an_empty_session_is_removed(store: Store) -> None:
-    cut_off(store, {})
+def test_an_empty_session_is_removed(store: Store, cut_off: CutOff, execute: Execute) -> None:
+    cut_off({})
     assert store.recover_sessions() == 1
     assert execute("SELECT count(*) FROM sessions") == [(0,)]
 
 
-def test_a_session_with_a_failure_is_kept(store: Store) -> None:
+def test_a_session_with_a_failure_is_kept(store: Store, execute: Execute) -> None:
     session = store.begin_session(DEVICE, POLICY, ORIGIN, [ONE], {})
     store.add_failure(DEVICE, POLICY, ONE, Failure(ONE.key, "crash", "gone"), session)
     store.close()  # ends what it began
     assert execute("SELECT count(ended_at) FROM sessions") == [(1,)]
 
 
-def test_a_running_session_is_left_alone(store: Store) -> None:
+def test_a_running_session_is_left_alone(store: Store, url: str) -> None:
     session = store.begin_session(DEVICE, POLICY, ORIGIN, [ONE], {})
-    with Store.open("rankwise.db") as other:
+    with Store.open(url) as other:
         assert other.recover_sessions() == 0
     store.add_round(session, [Sample(0, ONE.key, "host", 1.0)])
 
 
-def test_closing_ends_what_was_begun(store: Store) -> None:
-    with Store.open("rankwise.db") as other:
+def test_closing_ends_what_was_begun(store: Store, url: str) -> None:
+    with Store.open(url) as other:
         session = other.begin_session(DEVICE, POLICY, ORIGIN, [ONE], {})
         for number in range(3):
             pair = [Sample(number, c.key, "host", 1.0 + number) for c in (ORIGIN, ONE)]
@@ -119,9 +115,9 @@ def test_closing_ends_what_was_begun(store: Store) -> None:
     assert store.sessions_done(DEVICE, POLICY, [ONE.key]) == {ONE.key: 1}
 
 
-def test_ending_a_recovered_session_replaces_its_summaries(store: Store) -> None:
+def test_ending_a_recovered_session_replaces_its_summaries(store: Store, execute: Execute) -> None:
     session = store.begin_session(DEVICE, POLICY, ORIGIN, [ONE], {})
-    execute("UPDATE sessions SET process_started = 1")
+    execute("UPDATE sessions SET process_started = -1")
     for number in range(3):
         pair = [Sample(number, c.key, "host", 1.0 + number) for c in (ORIGIN, ONE)]
         store.add_round(session, pair)
@@ -131,8 +127,10 @@ def test_ending_a_recovered_session_replaces_its_summaries(store: Store) -> None
     assert store.measurements()[0].summaries == (better,)
 
 
-def test_another_estimator_summarises_anew(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    cut_off(store, {ORIGIN.key: host(1, 2, 3), ONE.key: host(1, 1, 1)})
+def test_another_estimator_summarises_anew(
+    store: Store, cut_off: CutOff, execute: Execute, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_off({ORIGIN.key: host(1, 2, 3), ONE.key: host(1, 1, 1)})
     store.recover_sessions()
     execute("UPDATE summaries SET log_ratio = 99")
     assert store.resummarize() == 0
@@ -162,7 +160,7 @@ def test_a_corpse_is_gone() -> None:
 WRITER = """
 import itertools
 from test_data import *
-with Store.open("rankwise.db") as store:
+with Store.open(sys.argv[1]) as store:
     store.recover_sessions()
     for number in itertools.count():
         session = store.begin_session(DEVICE, POLICY, ORIGIN, [ONE], {})
@@ -172,29 +170,34 @@ with Store.open("rankwise.db") as store:
         pair = np.arange(1.0, 7.0)
         store.end_session(session, {ONE.key: stats.summarize_pairs(pair, pair)})
 """
+KILLS = 8
 
 
 @pytest.mark.slow
-def test_nothing_acknowledged_is_lost_when_killed(tmp_path: Path) -> None:
-    """Twenty times `kill -9` at a random moment of a process that writes as fast as it can."""
+def test_nothing_acknowledged_is_lost_when_killed(
+    url: str, execute: Execute, tmp_path: Path
+) -> None:
+    """`kill -9` at random moments of a process that writes as fast as it can.
+    `benchmarks/store_kill.py` does it hundreds of times."""
     rng = random.Random(20)
     script = tmp_path / "writer.py"
     source = Path(__file__).read_text()
-    head = source[source.index("import numpy") : source.index("@pytest.fixture")]
-    script.write_text(WRITER.replace("from test_data import *", head))
+    head = source[source.index("import numpy") : source.index("Execute =")]
+    script.write_text(WRITER.replace("from test_data import *", f"import sys\n{head}"))
     acknowledged: set[tuple[int, int]] = set()
-    for _ in range(20):
-        acknowledged |= killed_after(script, rng.uniform(0.0, 0.08))
-    assert len(acknowledged) > 50
+    for _ in range(KILLS):
+        acknowledged |= killed_after([str(script), url], rng.uniform(0.0, 0.2))
+        with Store.open(url) as store:
+            store.recover_sessions()
+            assert store.check() == []
+    assert len(acknowledged) > 2 * KILLS
 
     stored = {(s, r) for s, r in execute("SELECT DISTINCT session_id, round FROM samples")}
     assert acknowledged <= stored
-    assert len(stored - acknowledged) <= 20  # committed, and killed before it could say so
+    assert len(stored - acknowledged) <= KILLS  # committed, and killed before it could say so
     [(rows,)] = execute("SELECT count(*) FROM samples")
     assert rows == 2 * len(stored)  # whole rounds only
-    with Store.open("rankwise.db") as store:
-        store.recover_sessions()
-        assert store.check() == []
+    with Store.open(url) as store:
         done = store.sessions_done(DEVICE, POLICY, [ONE.key])[ONE.key]
     rounds: dict[object, int] = defaultdict(int)
     for session, _ in stored:
@@ -202,9 +205,9 @@ def test_nothing_acknowledged_is_lost_when_killed(tmp_path: Path) -> None:
     assert done == sum(count >= stats.MIN_ROUNDS for count in rounds.values())
 
 
-def killed_after(script: Path, seconds: float) -> set[tuple[int, int]]:
+def killed_after(words: list[str], seconds: float) -> set[tuple[int, int]]:
     """Run the writer, kill it some time after its first round; the rounds it told of."""
-    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as run:
+    with subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
         first = run.stdout.readline()
         time.sleep(seconds)

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from rankwise.db import Store, engine, schema
+from rankwise.db import Store, schema
+from rankwise.db.database import Database
+from rankwise.db.place import locate
 from rankwise.db.store import upgrade
 from rankwise.errors import StoreError
 from rankwise.records import LayerSpec, LayerUse
@@ -36,12 +38,11 @@ def _sorted_constraints(sql: str) -> str:
 def test_migrations_build_what_the_tables_say(tmp_path: Path) -> None:
     created, migrated = tmp_path / "created.db", tmp_path / "migrated.db"
     Store.open(str(created)).close()
-    place = engine.locate(str(migrated))
-    opened = engine.make_engine(place, create=True, readonly=False, busy_timeout_s=1)
-    with engine.writing(opened, place) as connection:
+    database = Database(locate(str(migrated)), create=True, readonly=False)
+    with database.writing() as connection:
         schema.migrate(connection)
         assert schema.read_version(connection) == schema.REVISIONS[-1]
-    opened.dispose()
+    database.dispose()
     assert statements(created) == statements(migrated)
     with Store.open(str(migrated)) as store:
         assert store.check() == []
@@ -58,7 +59,7 @@ def test_opening_needs_no_alembic(tmp_path: Path) -> None:
     code = (
         "import sys; from rankwise.db import Store\n"
         "for _ in range(2): Store.open('rankwise.db').close()\n"
-        "print([m for m in ('alembic', 'numpy', 'torch') if m in sys.modules])"
+        "print([m for m in ('alembic', 'numpy', 'torch', 'psycopg', 'pandas') if m in sys.modules])"
     )
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True

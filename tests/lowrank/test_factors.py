@@ -19,6 +19,7 @@ from rankwise.lowrank import (
     factorizer,
     full_ranks,
     lower,
+    rank_step,
 )
 from rankwise.ops.chain import Chain, LinkWeights
 from rankwise.records import ORIGINAL, Decomposition, LayerSpec
@@ -29,15 +30,17 @@ small = st.integers(1, 3)
 @st.composite
 def conv_specs(draw: st.DrawFn) -> LayerSpec:
     kernel = (draw(st.integers(1, 4)), draw(st.integers(1, 4)))
+    groups = draw(st.sampled_from([1, 1, 2, 3]))
     return LayerSpec(
         op="conv2d",
-        in_channels=(c_in := draw(st.integers(1, 5))),
-        out_channels=draw(st.integers(1, 12)),
+        in_channels=(c_in := groups * draw(st.integers(1, 5 if groups == 1 else 3))),
+        out_channels=groups * draw(st.integers(1, 12 // groups)),
         input_shape=(c_in, draw(st.integers(10, 13)), draw(st.integers(10, 13))),
         kernel_size=kernel,
         stride=(draw(small), draw(small)),
         padding=tuple(draw(st.integers(0, 2)) for _ in range(4)),  # type: ignore[arg-type]
         dilation=(draw(small), draw(small)),
+        groups=groups,
         bias=draw(st.booleans()),
     )
 
@@ -51,6 +54,19 @@ def linear_specs(draw: st.DrawFn) -> LayerSpec:
 
 
 specs = st.one_of(conv_specs(), linear_specs())
+
+
+def every_full_rank(spec: LayerSpec) -> list[Decomposition]:
+    """All that reproduces the layer; branched kinds in one, two and three branches."""
+    kinds, _ = applicable_kinds(spec)
+    return [
+        ORIGINAL,
+        *(
+            Decomposition(kind, full_ranks(spec, kind, groups), groups)
+            for kind in kinds
+            for groups in ((1, 2, 3) if KINDS[kind].branch else (1,))
+        ),
+    ]
 
 
 def random_layer(
@@ -85,6 +101,40 @@ def original_output(spec: LayerSpec, seed: int = 0) -> NDArray[Any]:
     return compute(Chain((spec,)), (LinkWeights(weight, bias),), inputs)
 
 
+def true_error(
+    spec: LayerSpec, weight: NDArray[np.float64], chain: Chain, made: tuple[LinkWeights, ...]
+) -> float:
+    """Relative error of the weight that the chain amounts to: its answers to unit impulses.
+
+    An impulse in the middle of a picture that has room for the kernel, without stride, padding
+    and dilation, gives one input channel's kernels, mirrored.
+    """
+    kh, kw = spec.kernel_size
+    room = (spec.in_channels, 2 * kh - 1, 2 * kw - 1)
+    impulses = np.zeros((spec.in_channels, *room))
+    impulses[np.arange(spec.in_channels), np.arange(spec.in_channels), kh - 1, kw - 1] = 1
+    if spec.op == "linear":
+        impulses = np.eye(spec.in_channels)
+    plain = [LinkWeights(link.weight) for link in made]
+    links = [replace(one, stride=(1, 1), padding=(0,) * 4, dilation=(1, 1)) for one in chain.links]
+    got = compute(Chain(_sized(links, impulses.shape[1:])), tuple(plain), impulses)
+    whole = _sized(
+        [replace(spec, stride=(1, 1), padding=(0,) * 4, dilation=(1, 1), bias=False)],
+        impulses.shape[1:],
+    )
+    wanted = compute(Chain(whole), (LinkWeights(weight),), impulses)
+    return float(np.linalg.norm(got - wanted) / np.linalg.norm(wanted))
+
+
+def _sized(links: list[LayerSpec], shape: tuple[int, ...]) -> tuple[LayerSpec, ...]:
+    """The links with the sizes that follow from an input of that shape."""
+    made = []
+    for link in links:
+        made.append(replace(link, input_shape=shape, bias=False))
+        shape = made[-1].output_shape
+    return tuple(made)
+
+
 def output_rows(spec: LayerSpec, outputs: NDArray[Any]) -> NDArray[Any]:
     """Output vectors (n, C_out) of a batch of outputs."""
     last = outputs if spec.op == "linear" else outputs.transpose(0, 2, 3, 1)
@@ -96,9 +146,7 @@ def output_rows(spec: LayerSpec, outputs: NDArray[Any]) -> NDArray[Any]:
 def test_full_rank_reproduces_the_layer(spec: LayerSpec, seed: int) -> None:
     weight, bias, inputs = random_layer(spec, seed)
     expected = original_output(spec, seed)
-    kinds, _ = applicable_kinds(spec)
-    for kind in ["original", *kinds]:
-        wanted = Decomposition(kind, full_ranks(spec, kind))
+    for wanted in every_full_rank(spec):
         got = compute(lower(spec, wanted), factor(spec, wanted, weight, bias), inputs)
         np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-10, err_msg=str(wanted))
 
@@ -127,8 +175,12 @@ def test_factors_have_the_shapes_of_the_chain(spec: LayerSpec, data: st.DataObje
     kinds, _ = applicable_kinds(spec)
     assume(kinds)
     kind = data.draw(st.sampled_from(kinds))
-    ranks = tuple(data.draw(st.integers(1, full)) for full in full_ranks(spec, kind))
-    wanted = Decomposition(kind, ranks)
+    groups = data.draw(st.sampled_from([1, 2, 3])) if KINDS[kind].branch else 1
+    step = rank_step(spec, kind, groups)
+    ranks = tuple(
+        step * data.draw(st.integers(1, full // step)) for full in full_ranks(spec, kind, groups)
+    )
+    wanted = Decomposition(kind, ranks, groups)
     chain = lower(spec, wanted)
     made = factor(spec, wanted, weight, bias)
     assert chain.output_shape == spec.output_shape
@@ -136,6 +188,11 @@ def test_factors_have_the_shapes_of_the_chain(spec: LayerSpec, data: st.DataObje
     assert [w.bias is not None for w in made] == [link.bias for link in chain.links]
     assert [link.bias for link in chain.links] == [False] * (len(made) - 1) + [spec.bias]
     assert all(w.weight.flags.c_contiguous for w in made)
+    again = factorizer(spec, kind, weight, bias, groups=groups)
+    assert again.error(ranks) <= again.estimate(ranks) + 1e-7
+    np.testing.assert_allclose(
+        again.error(ranks), true_error(spec, weight, chain, made), rtol=1e-6, atol=1e-7
+    )
 
 
 def test_the_result_has_the_spec_s_dtype_or_float64_if_the_weight_has() -> None:

@@ -18,6 +18,7 @@ from rankwise.lowrank import (
     full_ranks,
     layer_error,
     lower,
+    rank_step,
 )
 from rankwise.records import Decomposition, LayerSpec
 
@@ -36,16 +37,25 @@ LINEAR = LayerSpec("linear", 16, 32, (7, 16))
 
 
 def test_kinds_by_layer() -> None:
-    assert applicable_kinds(CONV) == (["channel_svd", "spatial_svd", "tucker2"], "")
+    every = ["channel_svd", "input_svd", "spatial_svd", "tucker2", "branched_tucker", "cp"]
+    assert applicable_kinds(CONV) == (every, "")
     assert applicable_kinds(POINTWISE) == (["svd"], "")
     assert applicable_kinds(LINEAR) == (["svd"], "")
-    assert applicable_kinds(replace(CONV, kernel_size=(1, 5))) == (["channel_svd", "tucker2"], "")
-    assert applicable_kinds(replace(CONV, groups=4)) == ([], "grouped convolution")
-    assert applicable_kinds(replace(CONV, groups=16)) == ([], "depthwise convolution")
+    for kernel in ((1, 5), (3, 1)):
+        flat = [kind for kind in every if kind != "spatial_svd"]
+        assert applicable_kinds(replace(CONV, kernel_size=kernel)) == (flat, "")
+    by_group = [kind for kind in every if kind != "branched_tucker"]
+    assert applicable_kinds(replace(CONV, groups=4)) == (by_group, "")
+    assert applicable_kinds(replace(POINTWISE, groups=4)) == (["svd"], "")
+    for depthwise in (replace(CONV, groups=16), replace(POINTWISE, groups=16)):
+        assert applicable_kinds(depthwise) == ([], "depthwise convolution")
 
 
 def test_the_registry_knows_each_kind_by_its_name() -> None:
-    assert list(KINDS) == ["original", "svd", "channel_svd", "spatial_svd", "tucker2"]
+    assert list(KINDS)[:8] == [
+        *("original", "svd", "channel_svd", "input_svd", "spatial_svd"),
+        *("tucker2", "branched_tucker", "cp"),
+    ]
     assert all(name == kind.name for name, kind in KINDS.items())
 
 
@@ -54,8 +64,24 @@ def test_full_ranks() -> None:
     assert full_ranks(CONV, "channel_svd") == (32,)
     assert full_ranks(replace(CONV, in_channels=2, input_shape=(2, 20, 24)), "channel_svd") == (30,)
     assert full_ranks(CONV, "spatial_svd") == (48,)
+    assert full_ranks(CONV, "input_svd") == (16,)
     assert full_ranks(CONV, "tucker2") == (16, 32)
+    assert full_ranks(CONV, "branched_tucker", 4) == (4 * 16, 4 * 32)
+    assert full_ranks(CONV, "cp") == (16 * 15,)
     assert full_ranks(POINTWISE, "svd") == full_ranks(LINEAR, "svd") == (16,)
+
+
+def test_full_ranks_of_grouped_layers_are_those_of_all_groups() -> None:
+    narrow = replace(CONV, in_channels=8, input_shape=(8, 20, 24), groups=4)  # 2 -> 8 a group
+    assert full_ranks(narrow, "channel_svd") == (4 * 8,)
+    assert full_ranks(narrow, "input_svd") == (4 * 2,)
+    assert full_ranks(narrow, "spatial_svd") == (4 * 2 * 3,)
+    assert full_ranks(narrow, "tucker2") == (4 * 2, 4 * 8)
+    assert full_ranks(narrow, "cp") == (4 * 2 * 15,)
+    assert full_ranks(replace(POINTWISE, groups=8), "svd") == (8 * 2,)
+    assert rank_step(narrow, "cp") == 4
+    assert rank_step(CONV, "cp") == rank_step(LINEAR, "svd") == 1
+    assert rank_step(CONV, "branched_tucker", 3) == 3
 
 
 def test_macs_are_those_of_the_formulas() -> None:
@@ -67,6 +93,10 @@ def test_macs_are_those_of_the_formulas() -> None:
     assert lower(spec, Decomposition("spatial_svd", (r,))).macs == pixels * r * (16 * 3 + 32 * 3)
     tucker = lower(spec, Decomposition("tucker2", (4, 6))).macs
     assert tucker == pixels * (16 * 4 + 4 * 6 * 9 + 6 * 32)
+    assert lower(spec, Decomposition("input_svd", (r,))).macs == pixels * r * (16 + 32 * 9)
+    branched = lower(spec, Decomposition("branched_tucker", (4, 6), 2)).macs
+    assert branched == pixels * (16 * 4 + 4 * 6 * 9 // 2 + 6 * 32)
+    assert lower(spec, Decomposition("cp", (r,))).macs == pixels * r * (16 + 3 + 3 + 32)
     one = LayerSpec("conv2d", 16, 32, (16, 20, 24))
     assert lower(one, Decomposition("svd", (r,))).macs == pixels * r * (16 + 32)
     assert lower(LINEAR, Decomposition("svd", (r,))).macs == 7 * r * (16 + 32)
@@ -84,6 +114,18 @@ def test_where_stride_padding_and_dilation_go() -> None:
     assert first == LayerSpec("conv2d", 16, 4, (16, 20, 24), bias=False)
     assert (core.stride, core.padding, core.dilation) == (CONV.stride, CONV.padding, CONV.dilation)
     assert (core.in_channels, core.out_channels, last.kernel_size) == (4, 6, (1, 1))
+    first, second = lower(CONV, Decomposition("input_svd", (5,))).links
+    assert first == LayerSpec("conv2d", 16, 5, (16, 20, 24), bias=False)
+    assert second == replace(CONV, in_channels=5, input_shape=(5, 20, 24))
+    first, column, row, last = lower(CONV, Decomposition("cp", (5,))).links
+    assert (column.kernel_size, column.stride, column.padding) == ((3, 1), (2, 1), (1, 0, 0, 0))
+    assert (row.kernel_size, row.stride, row.padding) == ((1, 5), (1, 1), (0, 2, 0, 3))
+    assert (column.groups, row.groups, column.dilation, row.dilation) == (5, 5, (1, 1), (1, 2))
+    flat = replace(CONV, kernel_size=(1, 5))
+    _, middle, _ = lower(flat, Decomposition("cp", (5,))).links
+    assert middle == replace(
+        flat, in_channels=5, out_channels=5, groups=5, input_shape=(5, 20, 24), bias=False
+    )
     first, second = lower(POINTWISE, Decomposition("svd", (5,))).links
     assert (first.stride, second.stride) == ((2, 2), (1, 1))
     assert (first.padding, second.padding) == ((0, 1, 0, 0), (0, 0, 0, 0))
@@ -93,6 +135,13 @@ def test_where_stride_padding_and_dilation_go() -> None:
     ("spec", "decomposition", "words"),
     [
         (CONV, Decomposition("channel_svd", (0,)), "rank 0 of channel_svd is outside 1 to 32"),
+        (CONV, Decomposition("input_svd", (17,)), "rank 17 of input_svd is outside 1 to 16"),
+        (CONV, Decomposition("cp", (241,)), "rank 241 of cp is outside 1 to 240"),
+        (CONV, Decomposition("branched_tucker", (4, 5), 2), "rank 5 .* no multiple of 2"),
+        (CONV, Decomposition("branched_tucker", (4, 6), 0), "at least one group, not 0"),
+        (CONV, Decomposition("branched_tucker", (34, 4), 2), "rank 34 .* outside 2 to 32"),
+        (replace(CONV, groups=4), Decomposition("channel_svd", (6,)), "rank 6 .* multiple of 4"),
+        (replace(CONV, groups=4), Decomposition("cp", (2,)), "rank 2 .* outside 4 to 240"),
         (CONV, Decomposition("channel_svd", (33,)), "rank 33 of channel_svd is outside 1 to 32"),
         (CONV, Decomposition("channel_svd", (-1,)), "rank -1 of channel_svd"),
         (CONV, Decomposition("channel_svd", (2.5,)), "rank 2.5 .* not a whole"),  # type: ignore
@@ -110,9 +159,14 @@ def test_where_stride_padding_and_dilation_go() -> None:
         (POINTWISE, Decomposition("tucker2", (4, 4)), "1x1 kernel"),
         (LINEAR, Decomposition("channel_svd", (4,)), "linear layer"),
         (replace(CONV, kernel_size=(3, 1)), Decomposition("spatial_svd", (4,)), "single row or"),
-        (replace(CONV, groups=2), Decomposition("tucker2", (4, 4)), "grouped convolution"),
-        (replace(CONV, groups=16), Decomposition("channel_svd", (4,)), "depthwise convolution"),
-        (replace(POINTWISE, groups=2), Decomposition("svd", (4,)), "grouped convolution"),
+        (replace(CONV, groups=2), Decomposition("branched_tucker", (4, 4), 2), "grouped convol"),
+        (replace(CONV, groups=16), Decomposition("channel_svd", (16,)), "depthwise convolution"),
+        (replace(CONV, groups=16), Decomposition("spatial_svd", (16,)), "depthwise convolution"),
+        (replace(CONV, groups=16), Decomposition("cp", (16,)), "depthwise convolution"),
+        (replace(POINTWISE, groups=16), Decomposition("svd", (16,)), "depthwise convolution"),
+        (POINTWISE, Decomposition("input_svd", (4,)), "1x1 kernel"),
+        (POINTWISE, Decomposition("branched_tucker", (4, 4), 2), "1x1 kernel"),
+        (LINEAR, Decomposition("cp", (4,)), "linear layer"),
     ],
 )
 def test_refusals(spec: LayerSpec, decomposition: Decomposition, words: str) -> None:

@@ -85,6 +85,18 @@ def test_as_good_as_tensorly_at_a_real_size() -> None:
         assert taken_apart(weight).error(ranks) <= 1.001 * tensorly_error(weight, *ranks)
 
 
+@pytest.mark.slow
+def test_as_good_as_tensorly_on_trained_weights(
+    real_weights: list[NDArray[np.float64]],
+) -> None:
+    for number, weight in enumerate(real_weights[:10]):
+        c_out, c_in = weight.shape[:2]
+        share = (0.125, 0.25, 0.5)[number % 3]
+        ranks = (max(1, int(share * c_in)), max(1, int(share * c_out)))
+        ours, theirs = taken_apart(weight).error(ranks), tensorly_error(weight, *ranks)
+        assert ours <= 1.001 * theirs, (weight.shape, ranks)
+
+
 @given(cases())
 @settings(max_examples=40)
 def test_the_error_is_that_of_the_weights(case: Case) -> None:

@@ -7,9 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.special import rel_entr, softmax
 
 from rankwise.errors import UsageError
-from rankwise.models.fidelity import fidelity, psnr, relative_error, top1_agreement
+from rankwise.models.fidelity import (
+    fidelity,
+    kl_divergence,
+    psnr,
+    relative_error,
+    top1_agreement,
+)
 
 values = arrays(np.float64, (3, 4), elements=st.floats(-100, 100))
 
@@ -68,3 +75,20 @@ def test_shapes_that_differ_or_nothing():
         relative_error(np.ones(3), np.ones((3, 1)))
     with pytest.raises(UsageError, match="no outputs"):
         fidelity(np.ones((0, 2)), np.ones((0, 2)))
+
+
+@given(values, values)
+def test_divergence_is_scipys_of_the_softmax(reference, outputs):
+    p, q = softmax(reference, axis=1), softmax(outputs, axis=1)
+    expected = rel_entr(p, q).sum(axis=1).mean()
+    assert kl_divergence(reference, outputs) == pytest.approx(expected, rel=1e-6, abs=1e-9)
+    if q.min() > 1e-12:
+        assert kl_divergence(p, q) == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
+def test_divergence_from_the_impossible():
+    certain, other = np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]])
+    assert kl_divergence(certain, certain) == 0
+    assert kl_divergence(certain, other) == math.inf
+    assert "kl_divergence" not in fidelity(certain, other)
+    assert kl_divergence(certain, np.array([[np.nan, 1.0]])) == math.inf

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from rankwise.models import zoo
 from rankwise.models.source import load_network
@@ -21,6 +22,41 @@ KNOWN = {
             "layer2.0.downsample.1.num_batches_tracked": (),
             "layer4.1.bn2.bias": (512,),
             "fc.weight": (1000, 512),
+        },
+    ),
+    "resnet34": (
+        21_797_672,
+        218,
+        {"layer1.2.conv2.weight": (64, 64, 3, 3), "layer3.5.conv2.weight": (256, 256, 3, 3)},
+    ),
+    "resnet101": (44_549_160, 626, {"layer3.22.conv3.weight": (1024, 256, 1, 1)}),
+    "resnet152": (
+        60_192_808,
+        932,
+        {
+            "layer2.7.conv1.weight": (128, 512, 1, 1),
+            "layer3.35.bn3.weight": (1024,),
+            "layer4.2.conv2.weight": (512, 512, 3, 3),
+        },
+    ),
+    "vgg16": (
+        138_357_544,
+        32,
+        {
+            "features.0.weight": (64, 3, 3, 3),
+            "features.28.bias": (512,),
+            "classifier.0.weight": (4096, 25088),
+            "classifier.6.weight": (1000, 4096),
+        },
+    ),
+    "vgg16_bn": (
+        138_365_992,
+        97,
+        {
+            "features.1.running_mean": (64,),
+            "features.40.weight": (512, 512, 3, 3),
+            "features.41.weight": (512,),
+            "classifier.3.weight": (4096, 4096),
         },
     ),
     "resnet50": (
@@ -54,7 +90,8 @@ KNOWN = {
 @pytest.mark.parametrize("name", sorted(KNOWN))
 def test_state_dict_is_torchvisions(name: str) -> None:
     params, entries, shapes = KNOWN[name]
-    module = zoo.build(name)
+    with torch.device("meta"):
+        module = zoo.ZOO[name]()
     state = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
     assert sum(p.numel() for p in module.parameters()) == params
     assert len(state) == entries
@@ -84,3 +121,7 @@ def test_activations_neither_vanish_nor_overflow() -> None:
     network = load_network("mobilenet_v2", input_shape=(1, 3, 64, 64))
     outputs = network.outputs(np.ones((1, 3, 64, 64), np.float32))
     assert 1e-6 < np.abs(outputs).max() < 1e6
+
+
+def test_every_network_is_held_against_torchvision() -> None:
+    assert set(KNOWN) == set(zoo.ZOO)

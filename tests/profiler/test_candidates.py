@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankwise.lowrank import full_ranks, lower
+from rankwise.lowrank import KINDS, full_ranks, lower
 from rankwise.profiler.candidates import default_candidates, dropped
 from rankwise.records import LayerSpec
 
@@ -24,25 +24,47 @@ def conv(in_channels: int, out_channels: int, size: int, kernel: int, groups: in
 
 
 channels = st.integers(1, 300)
+groups = st.sampled_from([2, 3, 8])
 specs = st.one_of(
+    st.builds(
+        lambda g, i, o, k: conv(g * i, g * o, 9, k, g),
+        *(groups, st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3])),
+    ),
     st.builds(conv, channels, channels, st.integers(1, 20), st.sampled_from([1, 3, 5])),
     st.builds(lambda i, o: LayerSpec("linear", i, o, (i,)), channels, channels),
 )
 
 
-@given(specs, st.sampled_from([1, 4, 8, 16, 64]), st.integers(1, 9))
-def test_every_candidate_is_on_the_grid_and_saves(spec: LayerSpec, quantum: int, most: int) -> None:
-    found = default_candidates(spec, None, quantum, most)
+@given(
+    specs,
+    st.sampled_from([None, list(KINDS)]),
+    st.sampled_from([1, 4, 8, 16, 64]),
+    st.integers(1, 9),
+)
+def test_every_candidate_is_on_the_grid_and_saves(
+    spec: LayerSpec, kinds: list[str] | None, quantum: int, most: int
+) -> None:
+    found = default_candidates(spec, kinds, quantum, most)
     assert len(set(found)) == len(found)
-    assert found == default_candidates(spec, None, quantum, most)
+    assert found == default_candidates(spec, kinds, quantum, most)
     for decomposition in found:
         assert all(rank % quantum == 0 for rank in decomposition.ranks)
-        limits = full_ranks(spec, decomposition.kind)
+        limits = full_ranks(spec, decomposition.kind, decomposition.groups)
         assert all(1 <= r <= f for r, f in zip(decomposition.ranks, limits, strict=True))
         assert lower(spec, decomposition).macs < spec.macs
-    kinds = [decomposition.kind for decomposition in found]
-    assert all(kinds.count(kind) <= most for kind in kinds)
-    assert not set(kinds) & set(dropped(spec, None, quantum))
+    made = [(decomposition.kind, decomposition.groups) for decomposition in found]
+    assert all(made.count(one) <= most for one in made)
+    assert not {kind for kind, _ in made} & set(dropped(spec, kinds, quantum))
+
+
+def test_unstable_and_costly_kinds_are_measured_only_when_asked_for() -> None:
+    spec = conv(64, 64, 14, 3)
+    routine = {d.kind for d in default_candidates(spec, None, 16)}
+    assert routine == {"channel_svd", "input_svd", "spatial_svd", "tucker2"}
+    asked = default_candidates(spec, ["cp", "branched_tucker"], 16)
+    assert {(d.kind, d.groups) for d in asked} == {
+        *(("cp", 1), ("branched_tucker", 2), ("branched_tucker", 4))
+    }
 
 
 def test_ranks_span_what_can_be_gained() -> None:
@@ -64,8 +86,10 @@ def test_tucker_pairs_keep_the_aspect_of_the_channels() -> None:
 
 
 def test_dropped_kinds_have_reasons() -> None:
-    assert dropped(conv(3, 64, 224, 7), None, 16) == {
-        "tucker2": "full rank 3 is below the rank quantum 16"
+    few = "full rank 3 is below the rank quantum 16"
+    assert dropped(conv(3, 64, 224, 7), None, 16) == {"input_svd": few, "tucker2": few}
+    assert dropped(conv(12, 96, 8, 3, groups=3), ["tucker2"], 16) == {
+        "tucker2": "full rank 12 is below the rank quantum 48"
     }
     assert dropped(conv(16, 16, 8, 1), None, 16) == {
         "svd": "no multiple of 16 saves multiply-accumulates"

@@ -33,6 +33,7 @@ from rankwise.records import (
     LayerSpec,
     MeasurementPolicy,
     PairSummary,
+    Verdict,
 )
 
 POLICY = MeasurementPolicy()
@@ -220,3 +221,34 @@ def test_a_child_that_dies_again_and_again_costs_only_failures(mishap: str, stag
     assert len(starts) == len(ends)
     complete = {key for key, found in gathered(events).items() if len(found) == 2}
     assert complete | failed == keys(TASKS[0]) | keys(TASKS[1])
+
+
+def test_heavy_layers_come_first() -> None:
+    tasks = [task(CONV), LayerTask(LINEAR, TASKS[1].decompositions, weight=10.0)]
+    specs = [e.task_spec for e in sweep(tasks, Watched(), EFFORT) if isinstance(e, SessionStarted)]
+    assert specs[0] == LINEAR
+    half = len(specs) // 2
+    assert CONV not in specs[: specs.index(CONV)] and LINEAR in specs[half:]
+
+
+def noisy(seed: int) -> LocalBench:
+    return LocalBench(open_backend(f"fake:step=16,jitter=0.2,seed={seed}"), POLICY)
+
+
+def test_time_that_is_left_goes_to_the_undecided() -> None:
+    effort = Effort(min_rounds=4, max_rounds=8, preparations=2, max_time_s=1e6)
+    found = gathered(list(sweep(TASKS, noisy(3), effort)))
+    planned = {key: stats.combine(summaries[:2]) for key, summaries in found.items()}
+    further = {key for key, summaries in found.items() if len(summaries) > 2}
+    open_ = {
+        key
+        for key, now in planned.items()
+        if stats.verdict(now.speedup_low, now.speedup_high) is Verdict.UNDECIDED
+    }
+    assert further == open_ and open_
+    assert max(map(len, found.values())) <= stats.MOST_PREPARATIONS
+    for arguments in ({"further": False}, {}):
+        limit = 1e6 if arguments else None
+        effort = Effort(min_rounds=4, max_rounds=8, preparations=2, max_time_s=limit)
+        again = gathered(list(sweep(TASKS, noisy(3), effort, **arguments)))
+        assert {len(summaries) for summaries in again.values()} == {2}

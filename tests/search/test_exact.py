@@ -206,3 +206,19 @@ def test_the_solver_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
         exact.solve(layers, max_error_sq=everything.error_sq * share)
     print("after")
     assert capfd.readouterr() == ("after\n", "")
+
+
+def test_an_error_at_the_limit_but_for_rounding_is_allowed() -> None:
+    limit = 1 - 1e-16
+    layers = [LayerChoices("l", "k", (Choice(), Choice(Decomposition("svd", (1,)), 1.0, 0.0, 1.0)))]
+    assert exact.Limits(limit).allow(exact.solve(layers, max_error_sq=limit))
+    assert exact.solve(layers, max_error_sq=limit).saving_s == 1
+
+
+def test_nothing_allowed_is_known_to_be_the_best() -> None:
+    """Relative to a value of zero any slack in the bound is infinite."""
+    too_large = Choice(Decomposition("svd", (1,)), 1.0, params=2)
+    found = exact.solve(
+        [LayerChoices("l", "k", (Choice(), too_large))], max_error_sq=None, max_params=1
+    )
+    assert found.gap == 0

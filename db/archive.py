@@ -1,0 +1,193 @@
+"""The portable file: JSON Lines in a zip, and a manifest with the hash of each member.
+
+    manifest.json    what the file is, who wrote it, and (SHA-256, bytes, lines) of each member
+    NAME.jsonl       one JSON document a line
+    cache/SHA256.safetensors
+
+Nothing is taken from a file before all of its hashes were compared. No name in it becomes a
+path.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import re
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from .. import __version__
+from ..errors import StoreError
+from ..records import canonical_json
+from .workloads import now
+
+FORMAT = "rankwise.store"
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+MOST_LINE_BYTES = 2**26
+"""A session's line has some 20 bytes a sample; a longer one is no session."""
+MOST_MANIFEST_BYTES = 2**26
+MOST_ARRAYS_BYTES = 2**31
+LEVEL = 3
+"""Of deflate. Times are digits without a pattern: higher levels take longer and gain nothing."""
+_BLOCK = 2**20
+_MEMBER = re.compile(r"[a-z_]+\.jsonl|cache/([0-9a-f]{64})\.safetensors")
+
+
+class Writer:
+    """Writes members one after the other, and the manifest at its end."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+        self._members: dict[str, dict[str, Any]] = {}
+
+    def lines(self, name: str, documents: Iterable[Mapping[str, Any]]) -> int:
+        """Write `NAME.jsonl`; returns how many lines."""
+        digest, size, count = hashlib.sha256(), 0, 0
+        member = f"{name}.jsonl"
+        with self._archive.open(member, "w", force_zip64=True) as file:
+            for document in documents:
+                line = json.dumps(document, separators=(",", ":")).encode() + b"\n"
+                digest.update(line)
+                size, count = size + len(line), count + 1
+                file.write(line)
+        self._members[member] = {"sha256": digest.hexdigest(), "bytes": size, "lines": count}
+        return count
+
+    def arrays(self, sha256: str, data: bytes) -> None:
+        member = f"cache/{sha256}.safetensors"
+        self._archive.writestr(member, data)
+        self._members[member] = {"sha256": sha256, "bytes": len(data)}
+
+    def finish(self, schema: str) -> None:
+        manifest = {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "rankwise_version": __version__,
+            "schema": schema,
+            "host": platform.node(),
+            "exported_at": now(),
+            "members": self._members,
+        }
+        text = json.dumps({**manifest, "sha256": _manifest_hash(manifest)}, indent=2)
+        self._archive.writestr(MANIFEST, text)
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[Writer]:
+    """An archive that appears under its name when it is whole, or not at all."""
+    if target.exists():
+        raise StoreError(f"{target} exists; name another file, or delete it first")
+    part = target.with_name(f"{target.name}.part")
+    try:
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL) as archive:
+            yield Writer(archive)
+        part.replace(target)
+    except OSError as error:
+        raise StoreError(f"{target} cannot be written ({error.strerror or error})") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _manifest_hash(manifest: Mapping[str, Any]) -> str:
+    content = {name: value for name, value in manifest.items() if name != "sha256"}
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+
+
+@dataclass(slots=True)
+class Reader:
+    """An archive whose hashes all agree with its manifest."""
+
+    path: Path
+    archive: zipfile.ZipFile
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def sha256(self) -> str:
+        return str(self.manifest["sha256"])
+
+    def lines(self, name: str) -> Iterator[bytes]:
+        """The lines of `NAME.jsonl`; none where there is no such member."""
+        member = f"{name}.jsonl"
+        if member not in self.manifest["members"]:
+            return
+        with self.archive.open(member) as file:
+            while line := file.readline(MOST_LINE_BYTES + 1):
+                if len(line) > MOST_LINE_BYTES:
+                    raise self.refused(f"a line of {name} is too long")
+                yield line
+
+    def arrays(self, sha256: str) -> bytes | None:
+        member = f"cache/{sha256}.safetensors"
+        return self.archive.read(member) if member in self.manifest["members"] else None
+
+    def refused(self, reason: str) -> StoreError:
+        return StoreError(f"{self.path} was refused and nothing of it imported: {reason}")
+
+    def verify(self) -> Self:
+        """Compare everything with the manifest. Raises `StoreError` at the first difference."""
+        self.manifest = self._manifest()
+        members = self.manifest["members"]
+        names = self.archive.namelist()
+        if len(set(names)) != len(names) or {*names} != {*members, MANIFEST}:
+            raise self.refused("its members are not those that its manifest names")
+        for name, said in members.items():
+            self._verify_member(name, said)
+        return self
+
+    def _manifest(self) -> dict[str, Any]:
+        try:
+            with self.archive.open(MANIFEST) as file:
+                manifest = json.loads(file.read(MOST_MANIFEST_BYTES))
+            hashed, version = _manifest_hash(manifest), manifest["format_version"]
+            wrong = manifest["format"] != FORMAT or manifest["sha256"] != hashed
+            texts = ("host", "exported_at", "rankwise_version")
+            wrong = wrong or not all(isinstance(manifest[name], str) for name in texts)
+            wrong = wrong or not isinstance(manifest["members"], dict)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise self.refused("it has no manifest of rankwise, or a damaged one") from None
+        if not isinstance(version, int) or version > FORMAT_VERSION:
+            raise self.refused(f"its format {version!r} is newer than this rankwise; upgrade it")
+        if wrong:
+            raise self.refused("it has no manifest of rankwise, or a damaged one")
+        return dict(manifest)
+
+    def _verify_member(self, name: str, said: Any) -> None:
+        match = _MEMBER.fullmatch(name)
+        if match is None or not isinstance(said, dict):
+            raise self.refused(f"it has a member that is not ours ({name!r:.80})")
+        digest, size = _digest(self.archive, name)
+        if (said.get("sha256"), said.get("bytes")) != (digest, size):
+            raise self.refused(f"{name} is damaged")
+        if match[1] is not None and (match[1] != digest or size > MOST_ARRAYS_BYTES):
+            raise self.refused(f"{name} is not what its name says")
+
+
+def _digest(archive: zipfile.ZipFile, name: str) -> tuple[str, int]:
+    digest, size = hashlib.sha256(), 0
+    with archive.open(name) as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+            size += len(block)
+    return digest.hexdigest(), size
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Reader]:
+    """A verified archive. Raises `StoreError` for a file that is damaged or not ours."""
+    try:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+            yield Reader(path, archive).verify()
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read ({error.strerror or error})") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise StoreError(
+            f"{path} was refused and nothing of it imported: it is no zip file, or damaged "
+            f"({' '.join(str(error).split()):.80})"
+        ) from error

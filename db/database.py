@@ -1,0 +1,204 @@
+"""An open database: transactions that read one snapshot, and transactions that write alone."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import QueuePool, StaticPool
+
+from ..errors import StoreError
+from .place import Place
+from .sentences import translating
+
+BUSY_TIMEOUT_S = 30.0
+IDLE_TIMEOUT_S = 60
+"""PostgreSQL ends a transaction of ours that stands still for so long: a machine that fell
+asleep must not keep all others waiting."""
+BREATH_S = 0.05
+"""Between the transactions of long work, so that waiting writers get their turn: SQLite has no
+queue."""
+WRITER_LOCK = 0x72616E6B
+"""Of `pg_advisory_xact_lock`: who holds it is the one writer, as on SQLite."""
+
+
+class Database:
+    """A place with its engine. Every transaction is `reading` or `writing`."""
+
+    def __init__(
+        self, place: Place, *, create: bool, readonly: bool, busy_timeout_s: float = BUSY_TIMEOUT_S
+    ) -> None:
+        self.place = place
+        self._identity: tuple[int, int] | None = None
+        if place.is_sqlite:
+            self.engine = _sqlite(place, create, readonly, busy_timeout_s)
+        else:
+            self.engine = _server(place, busy_timeout_s)
+
+    def dispose(self) -> None:
+        self.engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that only reads: one consistent snapshot, which blocks no writer."""
+        self._require_same_file()
+        with translating(self.place), self.engine.connect() as connection:
+            if not self.place.is_sqlite:
+                connection = connection.execution_options(
+                    isolation_level="REPEATABLE READ", postgresql_readonly=True
+                )
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def writing(self, *, shared: bool = False, durable: bool = True) -> Iterator[Connection]:
+        """A transaction that writes: committed at its end, or rolled back as a whole.
+
+        It holds the write lock from its first statement, so that it never fails half-way for
+        a lock, and nobody can insert between its look and its insert. `shared`: it only adds
+        rows of a session of its own, and needs no lock where the database needs none.
+        `durable`: SQLite flushes the disk at the commit, so that it survives a power cut; any
+        commit survives `kill -9`.
+        """
+        self._require_same_file()
+        with translating(self.place), self.engine.connect() as connection:
+            connection = connection.execution_options(rankwise_writes=True)
+            if self.place.is_sqlite:
+                _set_durable(connection, durable)
+            with connection.begin():
+                if not self.place.is_sqlite and not shared:
+                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
+                yield connection
+        self._remember_file()
+
+    def compact(self) -> None:
+        """Give the room of deleted rows back to the disk; other programs wait meanwhile."""
+        self._require_same_file()
+        path = self.place.path
+        if path is not None and shutil.disk_usage(path.parent).free < 2 * path.stat().st_size:
+            raise StoreError(f"the disk that holds {path} is too full to rewrite it")
+        with translating(self.place), self.engine.connect() as connection:
+            if self.place.is_sqlite:
+                dbapi: Any = connection.connection.dbapi_connection
+                dbapi.execute("VACUUM")
+                dbapi.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            else:
+                connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+                connection.exec_driver_sql("VACUUM (FULL) samples")
+
+    # An SQLite file that is deleted while it is open lives on, without a name, until it is
+    # closed: what is committed to it then would vanish without a word.
+
+    def _remember_file(self) -> None:
+        if self._identity is None and self.place.path is not None:
+            self._identity = _identity(self.place.path)
+
+    def _require_same_file(self) -> None:
+        path = self.place.path
+        if path is None:
+            return
+        self._remember_file()
+        if self._identity is not None and _identity(path) != self._identity:
+            raise StoreError(
+                f"{path} was deleted or replaced while it was open; {self._rescue(path)}"
+            )
+
+    def _rescue(self, path: Path) -> str:
+        """Save the nameless file's content beside where it was; says how that went."""
+        target = unused(path.with_name(f"{path.name}.rescued"))
+        try:
+            with closing(self.engine.raw_connection()) as source:
+                connection: Any = source.dbapi_connection
+                with closing(sqlite3.connect(target)) as copy:
+                    connection.backup(copy)
+        except (sqlite3.Error, SQLAlchemyError, OSError):
+            target.unlink(missing_ok=True)
+            return "restore it and repeat the command"
+        return f"all that was committed is saved in {target}: move it back and repeat the command"
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def unused(path: Path) -> Path:
+    """The path, or where there is such a file the first free one of `path-2`, `path-3`, ..."""
+    candidates = (path.with_name(f"{path.name}-{n}") for n in range(2, 10_000))
+    return path if not path.exists() else next(c for c in candidates if not c.exists())
+
+
+def _server(place: Place, busy_timeout_s: float) -> Engine:
+    engine = create_engine(place.url, hide_parameters=True, pool_pre_ping=True)
+
+    @event.listens_for(engine, "connect")
+    def _limit(connection: Any, _: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET lock_timeout = {int(busy_timeout_s * 1000)}")
+            cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_TIMEOUT_S}s'")
+        connection.commit()
+
+    return engine
+
+
+def _sqlite(place: Place, create: bool, readonly: bool, busy_timeout_s: float) -> Engine:
+    made = False
+
+    def connect() -> sqlite3.Connection:
+        nonlocal made
+        # Only the first may create: a later one would put an empty file in a lost one's place.
+        target = _sqlite_target(place, create=create and not made)
+        made = True
+        # isolation_level=None: transactions begin where we say, not where sqlite3 guesses.
+        connection = sqlite3.connect(
+            target,
+            uri=True,
+            timeout=busy_timeout_s,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        connection.execute("PRAGMA foreign_keys=ON")
+        if readonly:
+            connection.execute("PRAGMA query_only=ON")
+        return connection
+
+    pool = StaticPool if place.path is None else QueuePool
+    engine = create_engine(place.url, creator=connect, poolclass=pool, hide_parameters=True)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _sqlite_target(place: Place, *, create: bool) -> str:
+    if place.path is None:
+        return ":memory:"
+    uri = place.path.absolute().as_uri()
+    if place.writable:
+        return f"{uri}?mode={'rwc' if create else 'rw'}"
+    # A read-only WAL database opens only without its shared-memory file, which is right as
+    # long as no write-ahead log waits beside it.
+    log = place.path.with_name(place.path.name + "-wal")
+    waiting = log.exists() and log.stat().st_size > 0
+    return f"{uri}?mode=ro" + ("" if waiting else "&immutable=1")
+
+
+def _set_durable(connection: Connection, durable: bool) -> None:
+    """NORMAL: in WAL mode a commit is handed to the operating system, so it survives
+    `kill -9`; a power cut may lose the last commits (never corrupt). FULL flushes the disk,
+    which between timed rounds would disturb what is measured."""
+    mode = "FULL" if durable else "NORMAL"
+    dbapi: Any = connection.connection.dbapi_connection  # it must not begin a transaction
+    dbapi.execute(f"PRAGMA synchronous={mode}")
+
+
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("rankwise_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

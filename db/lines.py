@@ -1,0 +1,226 @@
+"""What the lines of an archive must look like: types, content keys, and what belongs together.
+
+Content keys are computed from the JSON as it stands, so that they hold for fields that this
+version does not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ..records import Decomposition, DeviceFingerprint, LayerSpec, MeasurementPolicy, content_key
+from .archive import Reader
+
+Key = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Time = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
+Count = Annotated[int, Field(ge=0, lt=2**31)]
+Positive = Annotated[float, Field(gt=0)]
+Json = dict[str, Any]
+
+
+class Line(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class _Keyed(Line):
+    key: Key
+    content: Json = Field(alias="json")
+
+    def _require(self, built: object) -> None:
+        """`built` is there to show that it could be built."""
+        if content_key(self.content) != self.key:
+            raise ValueError("a value's key is not that of its content")
+
+
+class SpecLine(_Keyed):
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        self._require(LayerSpec.from_json(self.content))
+        return self
+
+
+class DeviceLine(_Keyed):
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        self._require(DeviceFingerprint.from_json(self.content))
+        return self
+
+
+class PolicyLine(_Keyed):
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        self._require(MeasurementPolicy.from_json(self.content))
+        return self
+
+
+class WorkloadLine(Line):
+    key: Key
+    kind: Literal["candidate", "network"]
+    spec: Key | None
+    decomposition: Json | None
+    description: Json | None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.kind == "candidate") != (self.spec is not None and self.decomposition is not None):
+            raise ValueError("a candidate has a spec and a decomposition, a network has neither")
+        if self.decomposition is not None:
+            Decomposition.from_json(self.decomposition)
+        return self
+
+
+class LayerLine(Line):
+    name: str
+    op: str
+    spec: Key | None
+    reason: str
+
+
+class NetworkLine(Line):
+    sha256: Sha256
+    source: str
+    input_shape: list[int]
+    put_at: Time
+    layers: list[LayerLine]
+
+
+class SeriesLine(Line):
+    """The samples of one workload on one clock."""
+
+    workload: Key
+    clock: Annotated[str, Field(max_length=16)]
+    rounds: list[Count]
+    seconds: list[Positive]
+    loops: list[Count]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        count = len(self.rounds)
+        if not len(self.seconds) == len(self.loops) == count == len(set(self.rounds)):
+            raise ValueError("a series has one time and one number of loops for each round")
+        return self
+
+
+class SummaryLine(Line):
+    workload: Key
+    estimator_version: int
+    rounds: Count
+    log_ratio: float
+    log_ratio_var: float
+    saving_s: float
+    saving_var: float
+    original_s: float
+    candidate_s: float
+
+
+class PrunedLine(Line):
+    samples: Count
+    at: Time
+
+
+class SessionLine(Line):
+    uuid: Key
+    started_at: Time
+    ended_at: Time
+    host: str
+    boot: str
+    pid: int
+    process_started: float
+    circumstances: Json
+    device: Key
+    policy: Key
+    original: Key
+    series: list[SeriesLine]
+    summaries: list[SummaryLine]
+    pruned: PrunedLine | None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len({(s.workload, s.clock) for s in self.series}) < len(self.series):
+            raise ValueError("a session has one series for each workload and clock")
+        if len({s.workload for s in self.summaries}) < len(self.summaries):
+            raise ValueError("a session has one summary for each workload")
+        return self
+
+    @property
+    def workloads(self) -> set[str]:
+        used = {self.original, *(s.workload for s in self.series)}
+        return used | {s.workload for s in self.summaries}
+
+    @property
+    def samples(self) -> int:
+        return sum(len(series.rounds) for series in self.series)
+
+
+class FailureLine(Line):
+    workload: Key
+    device: Key
+    policy: Key
+    session: Key | None
+    stage: Annotated[str, Field(max_length=16)]
+    reason: str
+    at: Time
+    resolved: bool
+
+
+class PlanLine(Line):
+    key: Key
+    created_at: Annotated[str, Field(max_length=32)]
+    network_sha256: Sha256
+    content: Json = Field(alias="json")
+
+
+class VerificationLine(Line):
+    plan_key: Key
+    content: Json = Field(alias="json")
+    at: Time
+
+
+class CalibrationLine(Line):
+    sha256: Sha256
+    content: Json = Field(alias="json")
+
+
+class CurveLine(Line):
+    key: Annotated[str, Field(max_length=64)]
+    sha256: Sha256
+    size_bytes: int
+    meta: Json
+    put_at: Time
+
+
+class SensitivityLine(Line):
+    key: Key
+    network_sha256: Annotated[str, Field(max_length=64)]
+    calibration_sha256: Annotated[str, Field(max_length=64)]
+    layer: str
+    decomposition: Json
+    metric: Annotated[str, Field(max_length=64)]
+    value: float
+    upper: float
+    put_at: Time
+
+
+_L = TypeVar("_L", bound=Line)
+
+
+def read(reader: Reader, name: str, kind: type[_L]) -> Iterator[_L]:
+    """The lines of a member. Raises `StoreError` at the first that is not what it must be."""
+    for line in reader.lines(name):
+        yield _parsed(reader, name, kind, line)
+
+
+def _parsed(reader: Reader, name: str, kind: type[_L], line: bytes) -> _L:
+    try:
+        return kind.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        what = f"{where} {first['msg']:.100}".strip()
+        raise reader.refused(f"a line of {name} is wrong ({what})") from None
+    except (TypeError, KeyError, AttributeError, ValueError):
+        raise reader.refused(f"a line of {name} is not such a value") from None

@@ -1,0 +1,86 @@
+"""What a plan may choose from: layers by compression mode, candidates by rank selection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import UsageError
+from ..lowrank.modes import Mode
+from ..records import Decomposition, LayerUse, Verdict
+from .ranking import Ranking, make_ranking, nearest_to_rule
+
+if TYPE_CHECKING:
+    from ..models.network import Network
+    from ..search.table import SpeedupTable
+
+SELECTIONS = ("search", "pr", "vbmf", "energy")
+
+
+@dataclass(frozen=True, slots=True)
+class Choosable:
+    """`ranking` is None where all measured candidates may be chosen (`search`)."""
+
+    mode: Mode
+    ranking: Ranking | None
+
+    @property
+    def rank_selection(self) -> str:
+        return self.ranking.rule.name if self.ranking else "search"
+
+    def allowed(self, network: Network, table: SpeedupTable) -> Mapping[str, set[Decomposition]]:
+        """By name, for layers that the mode selects: the measured candidates that may be chosen."""
+        faster = {use.name for use in network.layers if _best_is_faster(use, table)}
+        selected = self.mode.select(network.layers, faster)
+        return {
+            use.name: self._candidates(network, use, table)
+            for use in network.layers
+            if use.name in selected
+        }
+
+    def _candidates(
+        self, network: Network, use: LayerUse, table: SpeedupTable
+    ) -> set[Decomposition]:
+        rows = table.rows(use.spec.key) if use.spec else ()
+        measured = {row.decomposition for row in rows}
+        if self.ranking is None or not measured:
+            return measured
+        weight, _ = network.weights(use.name)
+        return nearest_to_rule(measured, use, weight, self.ranking, network.layers)
+
+
+def _best_is_faster(use: LayerUse, table: SpeedupTable) -> bool:
+    rows = table.rows(use.spec.key) if use.spec else ()
+    candidates = [row for row in rows if not row.decomposition.is_original]
+    best = max(candidates, key=lambda row: row.speedup, default=None)
+    return best is not None and best.verdict is Verdict.FASTER
+
+
+def choosable(
+    mode: str = "vanilla",
+    rank_selection: str = "search",
+    *,
+    ratio: float | None = None,
+    weakening: float | None = None,
+    threshold: float | None = None,
+    final_dense_ratio: float | None = None,
+) -> Choosable:
+    """Checks what the user said. Raises `UsageError` and its children."""
+    if rank_selection not in SELECTIONS:
+        raise UsageError(
+            f"--rank-selection is one of {', '.join(SELECTIONS)}, not {rank_selection!r}"
+        )
+    ranking = make_ranking(
+        "pr" if rank_selection == "search" else rank_selection,
+        mode=mode,
+        ratio=ratio,
+        weakening=weakening,
+        threshold=threshold,
+        final_dense_ratio=final_dense_ratio,
+    )
+    if rank_selection != "search":
+        return Choosable(ranking.mode, ranking)
+    if any(one is not None for one in (ratio, weakening, threshold, final_dense_ratio)):
+        raise UsageError("a rule's parameters need --rank-selection pr, vbmf or energy")
+    return Choosable(ranking.mode, None)

@@ -1,0 +1,77 @@
+"""The additive problem's solution, held against what the network really loses.
+
+The model of the network error (a sum over layers) only guides the choice. A plan that loses
+more than was modelled is solved for again with a smaller budget, one that leaves room with a
+larger one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..errors import GoalNotReached
+from ..search.exact import Limits, solve_within
+from .refinement import decisions_of
+
+if TYPE_CHECKING:
+    from ..search.space import Assignment, LayerChoices
+    from .quality import Quality
+
+REPAIR_STEPS = 8
+CLOSE_ENOUGH = 0.9
+"""A plan that uses this share of what may be lost is not worth another repair step."""
+START_ERROR = 0.1
+"""Network error to begin with where only a score is limited."""
+
+
+def next_budget(budget: float, used: float, allowed: float, broken: float) -> float:
+    """The next squared error budget to try: scaled by how far the measured loss was off, or
+    the geometric middle once one budget was allowed and one broke the limit, because the
+    measured loss does not follow the modelled one in proportion."""
+    if allowed > 0 and broken < float("inf"):
+        return float((allowed * broken) ** 0.5)
+    return budget * min(4.0, max(0.25, CLOSE_ENOUGH / used if used else 4.0))
+
+
+def best_within(
+    layers: Sequence[LayerChoices],
+    limits: Limits,
+    quality: Quality,
+    on_step: Callable[[int, float], None],
+) -> tuple[Assignment, float]:
+    """The most saving whose *measured* loss keeps to the limits of `quality`, and the budget of
+    modelled squared error that led to it. `limits` are the other ones, without an error.
+
+    Raises `GoalNotReached` where no plan was found that keeps to all limits.
+    """
+    best: tuple[Assignment, float] | None = _solved(layers, 0.0, limits)
+    allowed, broken = 0.0, float("inf")
+    budget = (quality.max_error or START_ERROR) ** 2
+    for step in range(REPAIR_STEPS):
+        found = _solved(layers, budget, limits)
+        used = quality.used(decisions_of(found[0])) if found else 0.0
+        on_step(step, used)
+        if used > 1:
+            broken = budget
+        else:
+            allowed = budget
+            if found and (best is None or found[0].saving_s >= best[0].saving_s):
+                best = found
+        if found and (used <= 0 or CLOSE_ENOUGH <= used <= 1):
+            break
+        budget = next_budget(budget, used, allowed, broken)
+    if best is None:
+        raise GoalNotReached("no plan keeps to all limits at once: relax one of them")
+    return best
+
+
+def _solved(
+    layers: Sequence[LayerChoices], budget: float, limits: Limits
+) -> tuple[Assignment, float] | None:
+    """None where the other limits cannot be kept with so small an error."""
+    try:
+        return solve_within(layers, replace(limits, max_error_sq=budget)), budget
+    except GoalNotReached:
+        return None
