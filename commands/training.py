@@ -39,7 +39,7 @@ def recover(
     budget: Budget = None,
     steps: Steps = None,
     batch: Annotated[int, typer.Option(help="Examples of one step.")] = 8,
-    rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 3e-4,
+    rate: Annotated[float, typer.Option(help="Highest rate, as a share of each weight.")] = 5e-4,
     features: Annotated[
         float, typer.Option(help="Weight of replaced layers' outputs beside the network's.")
     ] = 1.0,

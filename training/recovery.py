@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,16 +38,19 @@ EVALUATIONS = 20
 """How often the select split is looked at over the whole budget."""
 CHECKPOINT_S = 30.0
 BN_BATCHES = 16
+LEAST_SIZE = 1e-3
+"""Of a weight that is nearly zero, such as a bias: it has to be able to move, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`rate` is the highest one, of factors and of all other weights; `features` weighs the
-    outputs of replaced layers against the network's; `patience` counts evaluations."""
+    """`rate` is the highest one, relative to the size of each weight (see `relative_groups`);
+    `features` weighs the outputs of replaced layers against the network's; `patience` counts
+    evaluations."""
 
     budget: Budget
     batch: int = 8
-    rate: float = 1e-3
+    rate: float = 5e-4
     features: float = 1.0
     freezing: Freezing = field(default_factory=Freezing)
     patience: int = 10
@@ -109,9 +112,7 @@ class Recovery:
         self._wanted = outputs(pair.original, select, options.batch)
         pair.original.requires_grad_(False)
         pair.student.requires_grad_(True)
-        self._optimizer = torch.optim.Adam(
-            parameter_groups(pair.student, pair.chains), lr=options.rate
-        )
+        self._optimizer = torch.optim.Adam(relative_groups(pair.student, pair.chains))
         self._step, self._elapsed_s, self._stale = 0, 0.0, 0
         self._losses: list[float] = []
         self._history: list[Evaluation] = []
@@ -170,7 +171,7 @@ class Recovery:
         """One step of the optimiser; nothing changes if the loss is not finite."""
         rate = self.options.rate * cosine(share)
         for group in self._optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["size"]
         self.options.freezing.apply(self.pair.student, self.pair.chains, self._step)
         self._optimizer.zero_grad(set_to_none=True)
         loss = distillation.loss(self._inputs(self._step))
@@ -260,6 +261,20 @@ class Recovery:
         self._stale, self._losses = notes["stale"], notes["losses"]
         self._error_before, self._best_error = notes["error_before"], notes["best_error"]
         self._history = [Evaluation(**one) for one in notes["history"]]
+
+
+def relative_groups(model: nn.Module, chains: Sequence[str]) -> list[dict[str, Any]]:
+    """A parameter group for each weight, with its `size`: the root of its mean square.
+
+    Adam moves every number by about its rate, however large it is. The two factors of a chain
+    may differ a hundredfold in size, so each is moved by a share of its own.
+    """
+    groups = parameter_groups(model, chains)
+    return [
+        {"params": [weight], "size": max(LEAST_SIZE, weight.detach().square().mean().sqrt().item())}
+        for group in groups
+        for weight in group["params"]
+    ]
 
 
 def outputs(module: nn.Module, inputs: FloatArray, batch: int) -> FloatArray:

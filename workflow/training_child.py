@@ -1,4 +1,6 @@
-"""One process that times training steps: `python -m rankwise.workflow.training_child`.
+"""One process that times training steps, or forward passes, of whole networks.
+
+`python -m rankwise.workflow.training_child DESCRIPTOR`
 
 Reads one JSON request on standard input, writes one JSON line a round to the descriptor named on
 the command line: `{"round": 0, "seconds": {key: ...}}`, or `{"error": ...}`. Networks are loaded
@@ -43,21 +45,22 @@ def _loops(run: Callable[[int], float]) -> int:
 
 
 def variants(request: Mapping[str, Any]) -> dict[str, Any]:
-    """A timed step for each of the request's variants, by key.
+    """What is timed for each of the request's variants, by key.
 
-    A variant is `{"decisions": {layer: decomposition}, "frozen": null | 0 | 1}`.
+    A variant is `{"decisions": {layer: decomposition}, "frozen": null | 0 | 1}`; the request's
+    `phase` is training unless it says inference.
     """
     from ..lowrank import lower
     from ..models.source import load_network
     from ..ops.chain import random_weights
     from ..training.pair import pair_of
-    from ..training.steps import TrainingStep
+    from ..training.steps import ForwardPass, TrainingStep
 
     network = load_network(
         request["source"], weights=request["weights"], input_shape=request["input_shape"]
     )
     specs = {use.name: use.spec for use in network.layers}
-    made = {}
+    made: dict[str, Any] = {}
     for key, variant in request["variants"].items():
         chains = {}
         for name, document in variant["decisions"].items():
@@ -66,12 +69,11 @@ def variants(request: Mapping[str, Any]) -> dict[str, Any]:
             chain = lower(spec, Decomposition.from_json(document))
             chains[name] = (chain, random_weights(chain))
         pair = pair_of(network, chains)
-        made[key] = TrainingStep(
-            pair.student,
-            request["input_shape"],
-            pair.chains,
-            variant.get("frozen"),
-            request["device"],
+        shape, where = request["input_shape"], (request["device"], request["dtype"])
+        made[key] = (
+            ForwardPass(pair.student, shape, *where)
+            if request.get("phase") == "inference"
+            else TrainingStep(pair.student, shape, pair.chains, variant.get("frozen"), *where)
         )
     return made
 

@@ -85,6 +85,7 @@ def _request(
         "input_shape": list(setting.network.input_shape),
         "threads": max(1, setting.policy.threads),
         "device": "cuda" if "cuda" in setting.backend.name else "cpu",
+        "dtype": setting.policy.dtype,
         "rounds": rounds,
         "seed": seed,
         "variants": {key: one.to_json() for key, one in {**original, **others}.items()},
@@ -121,6 +122,24 @@ def _session(
     summaries = {key: stats.summarize_pairs(first, np.array(seconds[key])) for key in others}
     store.end_session(session, summaries)
     return summaries
+
+
+def compare_rounds(
+    request: Mapping[str, Any], original: str, processes: int = PROCESSES
+) -> dict[str, Comparison]:
+    """Every other variant of a request against `original`, over fresh processes; nothing is kept.
+
+    For benchmarks, which keep their own results.
+    """
+    summaries: dict[str, list[PairSummary]] = {}
+    for number in range(processes):
+        rows = [found["seconds"] for found in timed_rounds({**request, "seed": number})]
+        first = np.array([row[original] for row in rows])
+        for key in request["variants"]:
+            if key != original:
+                pair = stats.summarize_pairs(first, np.array([row[key] for row in rows]))
+                summaries.setdefault(key, []).append(pair)
+    return {key: stats.combine(found, spent=0.0) for key, found in summaries.items()}
 
 
 def timed_rounds(request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -71,6 +71,7 @@ def test_what_a_process_cannot_do_is_said(setting: Setting) -> None:
         "input_shape": [1, 3, 8, 8],
         "threads": 1,
         "device": "cpu",
+        "dtype": "float32",
         "rounds": 1,
         "seed": 0,
         "variants": {},
