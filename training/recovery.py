@@ -38,6 +38,10 @@ EVALUATIONS = 20
 """How often the select split is looked at over the whole budget."""
 CHECKPOINT_S = 30.0
 BN_BATCHES = 16
+AVERAGING = 0.97
+"""Weights are judged, and kept, as their running average over about 30 steps: single steps of
+small batches shake a network's few outputs more than they improve them (Polyak and Juditsky
+1992)."""
 LEAST_SIZE = 1e-3
 """Of a weight that is nearly zero, such as a bias: it has to be able to move, too."""
 
@@ -117,6 +121,7 @@ class Recovery:
         self._losses: list[float] = []
         self._history: list[Evaluation] = []
         self._best: dict[str, Tensor] = {}
+        self._mean: dict[str, Tensor] = {}
         self._error_before = self._best_error = math.inf
 
     def run(self, resume: bool = False) -> Result:
@@ -143,6 +148,17 @@ class Recovery:
             reestimate(self.pair.student, self._statistics())
             self._evaluated(self._error())
             self.pair.student.load_state_dict(self._best)
+        self._mean = self._state()
+
+    def _state(self) -> dict[str, Tensor]:
+        return {name: tensor.clone() for name, tensor in self.pair.student.state_dict().items()}
+
+    def _average(self) -> None:
+        """Take the student's weights into the running average."""
+        share = 1 - min(AVERAGING, (1 + self._step) / (10 + self._step))
+        for name, tensor in self.pair.student.state_dict().items():
+            if tensor.is_floating_point():
+                self._mean[name].lerp_(tensor, share)
 
     def _train(self) -> str:
         """Until the budget is used up or there is a reason to stop, which is returned."""
@@ -155,6 +171,7 @@ class Recovery:
                 if not math.isfinite(loss):
                     return "not_finite"
                 self._losses.append(loss)
+                self._average()
                 self._step += 1
                 self._elapsed_s = time.monotonic() - started
                 if int(self._share() * EVALUATIONS) > int(share * EVALUATIONS):
@@ -196,8 +213,11 @@ class Recovery:
         return relative_error(self._wanted, found)
 
     def _look(self) -> None:
-        error = self._error()
-        self._evaluated(error)
+        """Judge the average, and go on from where the weights are."""
+        here = self._state()
+        self.pair.student.load_state_dict(self._mean)
+        self._evaluated(self._error())
+        self.pair.student.load_state_dict(here)
         before = self._error_before
         self._tell(self._share(), f"network error {before:.4f} -> {self._best_error:.4f}")
         self._losses.clear()
@@ -207,8 +227,7 @@ class Recovery:
         self._history.append(Evaluation(self._step, self._elapsed_s, loss, error))
         if error < self._best_error or not self._best:
             self._best_error, self._stale = error, 0
-            state = self.pair.student.state_dict()
-            self._best = {name: tensor.clone() for name, tensor in state.items()}
+            self._best = self._state()
         else:
             self._stale += 1
 
@@ -229,6 +248,7 @@ class Recovery:
         tensors = {
             **checkpoint.pack("student", self.pair.student.state_dict()),
             **checkpoint.pack("best", self._best),
+            **checkpoint.pack("mean", self._mean),
             **checkpoint.pack("optimizer", checkpoint.optimizer_tensors(self._optimizer)),
             "random": checkpoint.random_state(),
         }
@@ -255,6 +275,7 @@ class Recovery:
             )
         self.pair.student.load_state_dict(checkpoint.unpack("student", tensors))
         self._best = checkpoint.unpack("best", tensors)
+        self._mean = checkpoint.unpack("mean", tensors)
         checkpoint.restore_optimizer(self._optimizer, checkpoint.unpack("optimizer", tensors))
         checkpoint.restore_random_state(tensors["random"])
         self._step, self._elapsed_s = notes["step"], notes["elapsed_s"]
