@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .workflow.application import apply
     from .workflow.doctor import doctor
     from .workflow.explaining import explain
+    from .workflow.finetuning import finetune
     from .workflow.listing import devices, layers
     from .workflow.pareto import pareto
     from .workflow.planning import plan
@@ -36,6 +37,7 @@ __all__ = [
     "devices",
     "doctor",
     "explain",
+    "finetune",
     "layers",
     "pareto",
     "plan",
@@ -51,6 +53,7 @@ _HOME = {
     "devices": "listing",
     "doctor": "doctor",
     "explain": "explaining",
+    "finetune": "finetuning",
     "layers": "listing",
     "pareto": "pareto",
     "plan": "planning",

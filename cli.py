@@ -32,6 +32,7 @@ for function in (
     planning.apply,
     planning.verify,
     training.recover,
+    training.finetune,
 ):
     app.command(function.__name__.replace("_", "-"))(served(function))
 app.command()(serving.report)

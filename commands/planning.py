@@ -62,6 +62,10 @@ def plan(
         bool, typer.Option("--refine/--no-refine", help="Time the whole network, too.")
     ] = True,
     seed: Annotated[int, typer.Option(help="Seed of search and split.")] = 0,
+    phase: Annotated[str, typer.Option(help="inference, training or both.")] = "inference",
+    training_weight: Annotated[
+        float, typer.Option(help="With --phase both: the share of training in what is saved.")
+    ] = 0.5,
     mode: Mode = None,
     rank_selection: Annotated[
         str,
@@ -99,6 +103,8 @@ def plan(
             sampler=sampler,
             refine=refine,
             seed=seed,
+            phase=phase,
+            training_weight=training_weight,
             mode=mode or "vanilla",
             rank_selection=rank_selection,
             ratio=ratio,
@@ -141,6 +147,7 @@ def verify(
     model: ModelArgument,
     backend: Annotated[str | None, typer.Option(help="Default: the plan's.")] = None,
     threads: Annotated[int | None, typer.Option(help="Default: the plan's.")] = None,
+    phase: Annotated[str | None, typer.Option(help="Default: the plan's.")] = None,
     data: Annotated[
         Path | None, typer.Option("--data", "--calibration", help="The plan's pictures.")
     ] = None,
@@ -159,6 +166,7 @@ def verify(
             model,
             backend=backend,
             threads=threads,
+            phase=phase,
             data=data,
             preprocess=preprocess,
             db=db,

@@ -9,6 +9,7 @@ import typer
 
 from ..workflow.storage import DEFAULT_DB
 from .options import (
+    Calibration,
     Db,
     Debug,
     Json,
@@ -38,7 +39,7 @@ def recover(
     budget: Budget = None,
     steps: Steps = None,
     batch: Annotated[int, typer.Option(help="Examples of one step.")] = 8,
-    rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 3e-4,
+    rate: Annotated[float, typer.Option(help="Highest rate, as a share of each weight.")] = 5e-4,
     features: Annotated[
         float, typer.Option(help="Weight of replaced layers' outputs beside the network's.")
     ] = 1.0,
@@ -72,6 +73,51 @@ def recover(
             threads=threads,
             db=db,
             weights=weights,
+            reporter=reporter(),
+        )
+        show(document, json)
+
+
+def finetune(
+    plan: PlanArgument,
+    function: Annotated[
+        str,
+        typer.Argument(
+            metavar="FUNCTION", help="package.module:callable(model, groups, callbacks)."
+        ),
+    ],
+    output: Output,
+    model: Annotated[
+        str | None, typer.Option(help="Default: the network that the plan names.")
+    ] = None,
+    weights: Weights = None,
+    budget: Budget = None,
+    steps: Steps = None,
+    freeze: Freeze = "none",
+    calibration: Calibration = None,
+    preprocess: Preprocess = None,
+    threads: Annotated[int | None, typer.Option(help="Default: torch's.")] = None,
+    db: Db = DEFAULT_DB,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Train with your own function, the plan applied, and write what it trained."""
+    with command(debug):
+        from ..workflow.finetuning import finetune as run
+
+        document = run(
+            plan,
+            function,
+            output=output,
+            model=model,
+            weights=weights,
+            budget_s=parse_duration(budget, "--budget"),
+            steps=steps,
+            freeze=freeze,
+            calibration=calibration,
+            preprocess=preprocess,
+            threads=threads,
+            db=db,
             reporter=reporter(),
         )
         show(document, json)

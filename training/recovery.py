@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,16 +38,23 @@ EVALUATIONS = 20
 """How often the select split is looked at over the whole budget."""
 CHECKPOINT_S = 30.0
 BN_BATCHES = 16
+AVERAGING = 0.97
+"""Weights are judged, and kept, as their running average over about 30 steps: single steps of
+small batches shake a network's few outputs more than they improve them (Polyak and Juditsky
+1992)."""
+LEAST_SIZE = 1e-3
+"""Of a weight that is nearly zero, such as a bias: it has to be able to move, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`rate` is the highest one, of factors and of all other weights; `features` weighs the
-    outputs of replaced layers against the network's; `patience` counts evaluations."""
+    """`rate` is the highest one, relative to the size of each weight (see `relative_groups`);
+    `features` weighs the outputs of replaced layers against the network's; `patience` counts
+    evaluations."""
 
     budget: Budget
     batch: int = 8
-    rate: float = 1e-3
+    rate: float = 5e-4
     features: float = 1.0
     freezing: Freezing = field(default_factory=Freezing)
     patience: int = 10
@@ -109,13 +116,12 @@ class Recovery:
         self._wanted = outputs(pair.original, select, options.batch)
         pair.original.requires_grad_(False)
         pair.student.requires_grad_(True)
-        self._optimizer = torch.optim.Adam(
-            parameter_groups(pair.student, pair.chains), lr=options.rate
-        )
+        self._optimizer = torch.optim.Adam(relative_groups(pair.student, pair.chains))
         self._step, self._elapsed_s, self._stale = 0, 0.0, 0
         self._losses: list[float] = []
         self._history: list[Evaluation] = []
         self._best: dict[str, Tensor] = {}
+        self._mean: dict[str, Tensor] = {}
         self._error_before = self._best_error = math.inf
 
     def run(self, resume: bool = False) -> Result:
@@ -142,6 +148,17 @@ class Recovery:
             reestimate(self.pair.student, self._statistics())
             self._evaluated(self._error())
             self.pair.student.load_state_dict(self._best)
+        self._mean = self._state()
+
+    def _state(self) -> dict[str, Tensor]:
+        return {name: tensor.clone() for name, tensor in self.pair.student.state_dict().items()}
+
+    def _average(self) -> None:
+        """Take the student's weights into the running average."""
+        share = 1 - min(AVERAGING, (1 + self._step) / (10 + self._step))
+        for name, tensor in self.pair.student.state_dict().items():
+            if tensor.is_floating_point():
+                self._mean[name].lerp_(tensor, share)
 
     def _train(self) -> str:
         """Until the budget is used up or there is a reason to stop, which is returned."""
@@ -154,6 +171,7 @@ class Recovery:
                 if not math.isfinite(loss):
                     return "not_finite"
                 self._losses.append(loss)
+                self._average()
                 self._step += 1
                 self._elapsed_s = time.monotonic() - started
                 if int(self._share() * EVALUATIONS) > int(share * EVALUATIONS):
@@ -170,7 +188,7 @@ class Recovery:
         """One step of the optimiser; nothing changes if the loss is not finite."""
         rate = self.options.rate * cosine(share)
         for group in self._optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["size"]
         self.options.freezing.apply(self.pair.student, self.pair.chains, self._step)
         self._optimizer.zero_grad(set_to_none=True)
         loss = distillation.loss(self._inputs(self._step))
@@ -195,8 +213,11 @@ class Recovery:
         return relative_error(self._wanted, found)
 
     def _look(self) -> None:
-        error = self._error()
-        self._evaluated(error)
+        """Judge the average, and go on from where the weights are."""
+        here = self._state()
+        self.pair.student.load_state_dict(self._mean)
+        self._evaluated(self._error())
+        self.pair.student.load_state_dict(here)
         before = self._error_before
         self._tell(self._share(), f"network error {before:.4f} -> {self._best_error:.4f}")
         self._losses.clear()
@@ -206,8 +227,7 @@ class Recovery:
         self._history.append(Evaluation(self._step, self._elapsed_s, loss, error))
         if error < self._best_error or not self._best:
             self._best_error, self._stale = error, 0
-            state = self.pair.student.state_dict()
-            self._best = {name: tensor.clone() for name, tensor in state.items()}
+            self._best = self._state()
         else:
             self._stale += 1
 
@@ -228,6 +248,7 @@ class Recovery:
         tensors = {
             **checkpoint.pack("student", self.pair.student.state_dict()),
             **checkpoint.pack("best", self._best),
+            **checkpoint.pack("mean", self._mean),
             **checkpoint.pack("optimizer", checkpoint.optimizer_tensors(self._optimizer)),
             "random": checkpoint.random_state(),
         }
@@ -254,12 +275,27 @@ class Recovery:
             )
         self.pair.student.load_state_dict(checkpoint.unpack("student", tensors))
         self._best = checkpoint.unpack("best", tensors)
+        self._mean = checkpoint.unpack("mean", tensors)
         checkpoint.restore_optimizer(self._optimizer, checkpoint.unpack("optimizer", tensors))
         checkpoint.restore_random_state(tensors["random"])
         self._step, self._elapsed_s = notes["step"], notes["elapsed_s"]
         self._stale, self._losses = notes["stale"], notes["losses"]
         self._error_before, self._best_error = notes["error_before"], notes["best_error"]
         self._history = [Evaluation(**one) for one in notes["history"]]
+
+
+def relative_groups(model: nn.Module, chains: Sequence[str]) -> list[dict[str, Any]]:
+    """A parameter group for each weight, with its `size`: the root of its mean square.
+
+    Adam moves every number by about its rate, however large it is. The two factors of a chain
+    may differ a hundredfold in size, so each is moved by a share of its own.
+    """
+    groups = parameter_groups(model, chains)
+    return [
+        {"params": [weight], "size": max(LEAST_SIZE, weight.detach().square().mean().sqrt().item())}
+        for group in groups
+        for weight in group["params"]
+    ]
 
 
 def outputs(module: nn.Module, inputs: FloatArray, batch: int) -> FloatArray:

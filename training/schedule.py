@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..errors import UsageError
 
-WARM_UP = 0.03
+WARM_UP = 0.08
 """Share of the budget over which the rate rises."""
 LEAST = 0.01
 """Share of the rate that is left in the end."""

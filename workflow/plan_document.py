@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import __version__, documents
 from ..records import LayerUse
+from ..search.phases import JOINED
 from ..search.space import Decision, decisions, quantum_of
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ def plan_document(
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         model=setting.model,
         device=documents.Fingerprint.of(setting.fingerprint),
-        policies=[setting.policy.to_json()],
-        objective={**asdict(planner.objective), "metric": "relative_error", "split": "select"},
+        policies=[policy.to_json() for policy in planner.policies],
+        objective=_objective(planner),
         mode=options.choosable.mode.name,
         rank_selection=options.choosable.rank_selection,
         calibration=calibration_note(planner.calibration),
@@ -49,6 +50,12 @@ def plan_document(
             seed=options.seed,
         ),
     )
+
+
+def _objective(planner: Planner) -> dict[str, Any]:
+    asked = {**asdict(planner.objective), "metric": "relative_error", "split": "select"}
+    weight = planner.options.training_weight
+    return asked if weight is None else {**asked, "training_weight": weight}
 
 
 def _additive_speedup(planner: Planner, study: StudyResult) -> float | None:
@@ -96,5 +103,7 @@ def _layer(planner: Planner, use: LayerUse, decision: Decision) -> documents.Pla
         verdict=row.verdict.value if row else None,
         layer_error=planner.assembly.layer_error(use.name, chosen) if replaced else None,
         reason=decision.reason,
-        measurement_ids=[row.measurement_id] if row else [r.measurement_id for r in rows],
+        measurement_ids=[
+            one for r in ([row] if row else rows) for one in r.measurement_id.split(JOINED)
+        ],
     )

@@ -13,8 +13,16 @@ from ..backends.base import random_input
 from ..db.store import Store
 from ..errors import GoalNotReached, UsageError
 from ..models.pictures import load_calibration
-from ..records import Decomposition, LayerUse, Verdict, content_key, element_bytes
+from ..records import (
+    Decomposition,
+    LayerUse,
+    MeasurementPolicy,
+    Verdict,
+    content_key,
+    element_bytes,
+)
 from ..search.exact import Limits, solve_within
+from ..search.phases import weighed_rows
 from ..search.space import layer_choices
 from ..search.study import run_study
 from ..search.table import SpeedupTable
@@ -41,6 +49,8 @@ if TYPE_CHECKING:
 
 SYNTHETIC_INPUTS = 8
 """Without calibration pictures errors are measured on this many examples of unit noise."""
+
+BOTH = "both"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +108,8 @@ def plan(
     sampler: str = "tpe",
     refine: bool = True,
     seed: int = 0,
+    phase: str = "inference",
+    training_weight: float = 0.5,
     mode: str = "vanilla",
     rank_selection: str = "search",
     ratio: float | None = None,
@@ -110,9 +122,11 @@ def plan(
 
     Only candidates whose measured verdict is FASTER are used, and only for layers of the
     compression mode. With a `rank_selection` other than search each kind offers one candidate,
-    the measured one nearest to what that rule chooses. Raises `UsageError` if nothing
-    was measured for this network, device and policy, `GoalNotReached` (after writing the
-    best plan there is) if the limits cannot be met.
+    the measured one nearest to what that rule chooses. `phase`: inference, training (rows of
+    whole training steps), or both: then a training step counts `training_weight` of what is
+    saved, and inference the rest. Raises `UsageError` if nothing was measured for this network,
+    device and policy, `GoalNotReached` (after writing the best plan there is) if the limits
+    cannot be met.
     """
     objective = Objective(max_error, target_speedup, max_params, max_weight_bytes, evaluate, floor)
     objective.check()
@@ -132,9 +146,22 @@ def plan(
         input_shape=input_shape,
         batch=batch,
         threads=threads,
+        phase="inference" if phase == BOTH else phase,
     )
+    if not 0 < training_weight < 1:
+        raise UsageError(f"--training-weight must lie between 0 and 1, not {training_weight}")
     with Store.open(db, create=False) as store:
-        options = PlanningOptions(db, trials, sampler, refine, seed, layers)
+        options = PlanningOptions(
+            db,
+            trials,
+            sampler,
+            refine,
+            seed,
+            layers,
+            weights,
+            isinstance(model, (str, Path)),
+            training_weight if phase == BOTH else None,
+        )
         pictures = load_pictures(setting, calibration, preprocess, seed)
         planner = Planner(setting, store, objective, options, pictures, reporter or Silent())
         document, shortfall = planner.run()
@@ -162,6 +189,9 @@ class PlanningOptions:
     refine: bool
     seed: int
     choosable: Choosable
+    weights: Path | None = None
+    named: bool = True
+    training_weight: float | None = None
 
 
 class Planner:
@@ -220,15 +250,34 @@ class Planner:
         return f"the target speedup {target} is out of reach; the best plan found {best}"
 
     def _table(self) -> SpeedupTable:
-        setting = self.setting
+        rows = self._measured_rows(self.setting)
+        weight = self.options.training_weight
+        if weight is not None:
+            rows = weighed_rows(
+                rows, self._measured_rows(self.setting.in_phase("training")), weight
+            )
+        return SpeedupTable(rows)
+
+    def _measured_rows(self, setting: Setting) -> list[TableRow]:
         found = measured(self.store, setting)
         if not found:
+            policy = setting.policy
+            phase = " --phase training" if policy.phase == "training" else ""
             raise UsageError(
                 f"nothing was measured for {setting.network.source} on {setting.backend_text} "
-                f"(threads {setting.policy.threads}, batch {setting.policy.batch}): run "
-                f"`rankwise profile {setting.network.source} --backend {setting.backend_text}`"
+                f"(phase {policy.phase}, threads {policy.threads}, batch {policy.batch}): run "
+                f"`rankwise profile {setting.network.source} --backend {setting.backend_text}"
+                f"{phase}`"
             )
-        return SpeedupTable(rows_of(found))
+        return rows_of(found)
+
+    @property
+    def policies(self) -> list[MeasurementPolicy]:
+        """Of the rows that the plan rests on."""
+        settings = [self.setting]
+        if self.options.training_weight is not None:
+            settings.append(self.setting.in_phase("training"))
+        return [setting.policy for setting in settings]
 
     def _uses(self) -> list[tuple[LayerUse, list[Decomposition]]]:
         """Each layer with its candidates that are measurably faster."""
@@ -321,7 +370,8 @@ class Planner:
             [
                 self.setting.network.sha256,
                 self.setting.fingerprint.key,
-                self.setting.policy.key,
+                *(policy.key for policy in self.policies),
+                self.options.training_weight,
                 asdict(self.objective),
                 self.options.sampler,
                 self.options.seed,

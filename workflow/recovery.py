@@ -41,7 +41,7 @@ def recover(
     budget_s: float | None = None,
     steps: int | None = None,
     batch: int = 8,
-    rate: float = 3e-4,
+    rate: float = 5e-4,
     features: float = 1.0,
     freeze: str = "none",
     seed: int = 0,

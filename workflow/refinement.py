@@ -23,6 +23,7 @@ from ..search.exact import solve
 from ..search.network_model import NetworkModel, Part, Plan, Run
 from ..search.space import Assignment, Choice, LayerChoices
 from .network_runs import can_time, compare_networks
+from .training_runs import Variant, can_train, compare_training
 
 if TYPE_CHECKING:
     from .planning import Planner
@@ -68,7 +69,7 @@ def refine(
     """
     nothing = _original(layers)
     candidates = [a for a in finalists if decisions_of(a)]
-    reason = can_time(planner.setting)
+    reason = _cannot_time(planner)
     if planner.options.refine and reason:
         planner.reporter.message(f"not refined in the network: {reason}")
     if not candidates:
@@ -77,6 +78,28 @@ def refine(
         best = max(candidates, key=lambda a: a.saving_s)
         return Refined(best, promise(planner, best, {}))
     return _measured(planner, layers, candidates, budget, nothing)
+
+
+def _cannot_time(planner: Planner) -> str:
+    """Empty if finalists can be timed whole in the plan's phase; else why not, in one phrase."""
+    if planner.options.training_weight is not None:
+        return "a plan for two phases rests on the weighed sum of its layers"
+    if planner.setting.policy.phase == "inference":
+        return can_time(planner.setting)
+    if not planner.options.named:
+        return "a module without a name cannot be loaded in the processes that time its training"
+    return can_train(planner.setting)
+
+
+def _compared(planner: Planner, everyone: dict[str, Assignment]) -> dict[str, Comparison]:
+    decided = {key: decisions_of(assignment) for key, assignment in everyone.items()}
+    descriptions = descriptions_of(everyone.values())
+    where = planner.setting, planner.store
+    if planner.setting.policy.phase == "training":
+        variants = {key: Variant(one) for key, one in decided.items()}
+        return compare_training(*where, variants, descriptions, weights=planner.options.weights)
+    networks = {key: planner.assembly.network_with(one) for key, one in decided.items()}
+    return compare_networks(*where, networks, descriptions)
 
 
 def _measured(
@@ -109,10 +132,7 @@ def _measured(
 def _timed(planner: Planner, assignments: Sequence[Assignment]) -> Runs:
     """Each plan's whole network against the original."""
     everyone = {a.key: a for a in assignments if decisions_of(a)}
-    networks = {key: planner.assembly.network_with(decisions_of(a)) for key, a in everyone.items()}
-    found = compare_networks(
-        planner.setting, planner.store, networks, descriptions_of(everyone.values())
-    )
+    found = _compared(planner, everyone)
     return {key: (everyone[key], found[key]) for key in everyone}
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import documents
 from ..errors import BackendError, UsageError
-from ..records import DeviceFingerprint, LayerSpec, LayerUse, MeasurementPolicy
+from ..records import DeviceFingerprint, LayerSpec, LayerUse, MeasurementPolicy, Phase
 
 if TYPE_CHECKING:
     from ..backends.base import Backend
@@ -34,6 +34,10 @@ class Setting:
     def network_policy(self) -> MeasurementPolicy:
         """The same policy for whole networks."""
         return self.backend.resolve_policy(replace(self.policy, context="in_network"))
+
+    def in_phase(self, phase: Phase) -> Setting:
+        """The same for another phase. Raises `BackendError` where the device does not know it."""
+        return replace(self, policy=self.backend.resolve_policy(replace(self.policy, phase=phase)))
 
     @property
     def model(self) -> documents.Model:

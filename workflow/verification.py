@@ -17,6 +17,7 @@ from .quality import find_score
 from .reporter import Reporter, Silent
 from .setting import Setting, make_setting
 from .storage import DEFAULT_DB
+from .training_runs import Variant, can_train, compare_training
 
 if TYPE_CHECKING:
     from ..models.network import Network
@@ -30,6 +31,7 @@ def verify(
     *,
     backend: str | None = None,
     threads: int | None = None,
+    phase: str | None = None,
     data: Path | None = None,
     preprocess: str | None = None,
     db: str = DEFAULT_DB,
@@ -38,7 +40,8 @@ def verify(
 ) -> documents.VerificationDocument:
     """Time original and compressed network, interleaved; compare outputs on the report split.
 
-    Backend and threads are the plan's unless told otherwise. `data` are the plan's own
+    Backend, threads and phase are the plan's (its first) unless told otherwise; in the training
+    phase it is whole training steps that are timed. `data` are the plan's own
     calibration pictures; without them outputs are not compared. The result is written into
     the plan's file. Raises `GoalNotReached` (after writing) if the measurement contradicts
     the plan: slower than the original, or an error above the plan's limit.
@@ -53,9 +56,11 @@ def verify(
         weights=weights,
         input_shape=document.model.input_shape,
         threads=threads if threads is not None else max(document.policies[0]["threads"], 1),
+        phase=phase or document.policies[0].get("phase", "inference"),
         **_numerics(document, backend),
     )
-    reason = can_time(setting)
+    training = setting.policy.phase == "training"
+    reason = can_train(setting) if training else can_time(setting)
     if reason:
         raise BackendError(f"{reason}; verify with a backend that can, such as onnxruntime-cpu")
     check_network(document, setting.network)
@@ -70,7 +75,12 @@ def verify(
             "plan": document.created_at,
             "source": document.model.source,
         }
-        comparison = compare_networks(setting, store, {key: compressed}, {key: description})[key]
+        if training:
+            variants = {key: Variant(decisions_of(document))}
+            found = compare_training(setting, store, variants, {key: description}, weights=weights)
+        else:
+            found = compare_networks(setting, store, {key: compressed}, {key: description})
+        comparison = found[key]
         fidelity = {
             **_fidelity(setting.network, compressed, pictures),
             **_scores(document, setting.network, compressed),

@@ -129,7 +129,7 @@ class TestFreezing:
 class TestSchedule:
     @given(st.floats(0, 1), st.floats(0, 1))
     def test_rate_falls_after_the_rise(self, one, two):
-        early, late = sorted([max(one, 0.03), max(two, 0.03)])
+        early, late = sorted([max(one, 0.08), max(two, 0.08)])
         assert 0 < cosine(late) <= cosine(early) <= 1
 
     def test_rate_rises_from_little(self):

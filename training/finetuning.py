@@ -1,0 +1,117 @@
+"""What a user's own training function is handed, and what is kept of its work."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from .freezing import Freezing
+from .pair import Pair, parameter_groups
+from .schedule import Budget
+
+
+class TrainingFunction(Protocol):
+    """`groups` are for a torch optimiser: `{"name": "factors" | "rest", "params": [...]}`.
+
+    Trains `model` in place; what it returns is not looked at. It calls `callbacks.step()` after
+    each step of its optimiser and, if it has a validation set, `callbacks.evaluated(loss)`
+    whenever it has looked at it, and ends when one of them is false.
+    """
+
+    def __call__(self, model: Any, groups: list[dict[str, Any]], callbacks: Callbacks) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """`loss`: what the function said its validation loss was; lower is better."""
+
+    step: int
+    elapsed_s: float
+    loss: float
+
+
+@dataclass(slots=True)
+class Callbacks:
+    """Tells the product of the function's progress, and the function when to end."""
+
+    pair: Pair
+    freezing: Freezing
+    budget: Budget
+    tell: Callable[[float, str], None] = lambda _share, _text: None
+    history: list[Score] = field(default_factory=list)
+    steps: int = 0
+    stopped: str = "function"
+    _started: float = field(default_factory=time.monotonic)
+    _best: dict[str, Tensor] = field(default_factory=dict)
+    _best_loss: float = math.inf
+
+    def __post_init__(self) -> None:
+        self.freezing.apply(self.pair.student, self.pair.chains, 0)
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self._started
+
+    def step(self) -> bool:
+        """A step of the optimiser is done. Freezes the factors whose turn comes next.
+
+        Gradients of factors that were just frozen are dropped, or an optimiser would go on using
+        them. False when the budget is used up.
+        """
+        self.steps += 1
+        before = self.freezing.turn(self.steps - 1)
+        if self.freezing.turn(self.steps) != before:
+            self.freezing.apply(self.pair.student, self.pair.chains, self.steps)
+            for parameter in self.pair.student.parameters():
+                if not parameter.requires_grad:
+                    parameter.grad = None
+        share = self._share()
+        self.tell(share, f"step {self.steps}")
+        if share >= 1:
+            self.stopped = "budget"
+        return share < 1 and self.stopped != "not_finite"
+
+    def _share(self) -> float:
+        return self.budget.progress(self.steps, self.elapsed_s)
+
+    def evaluated(self, loss: float) -> bool:
+        """A validation loss: the state with the lowest one is kept in the end.
+
+        False when it is not finite: training has failed and should end.
+        """
+        value = float(loss)
+        if not math.isfinite(value):
+            self.stopped = "not_finite"
+            return False
+        self.history.append(Score(self.steps, self.elapsed_s, value))
+        if value < self._best_loss:
+            state = self.pair.student.state_dict()
+            self._best_loss = value
+            self._best = {name: tensor.detach().clone() for name, tensor in state.items()}
+        return self._share() < 1
+
+    def keep_best(self) -> None:
+        """Put the best state that `evaluated` has seen into the model, if there is any."""
+        if self._best:
+            self.pair.student.load_state_dict(self._best)
+
+
+def finetune(pair: Pair, function: TrainingFunction, callbacks: Callbacks) -> None:
+    """Let `function` train the pair's student, in train mode; the best state is in it then.
+
+    Whatever the function raises goes through; the student is in eval mode in any case.
+    """
+    pair.student.requires_grad_(True)
+    groups = parameter_groups(pair.student, pair.chains)
+    callbacks.freezing.apply(pair.student, pair.chains, 0)
+    pair.student.train()
+    try:
+        function(pair.student, groups, callbacks)
+    finally:
+        callbacks.keep_best()
+        pair.student.eval().requires_grad_(False)

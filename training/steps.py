@@ -1,0 +1,99 @@
+"""One whole training step of a network, or one forward pass of it, timed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import MeasurementError
+from ..models.network import first_line
+from ..models.torch_layers import first_tensor
+from .freezing import freeze
+
+
+class _Timed:
+    """`dtype` bfloat16 computes under autocast; float32 as torch does by itself."""
+
+    def __init__(
+        self, module: nn.Module, input_shape: Sequence[int], device: str, dtype: str
+    ) -> None:
+        self.device, self.dtype = torch.device(device), getattr(torch, dtype)
+        self.module = module.to(self.device)
+        generator = torch.Generator().manual_seed(0)
+        self.inputs = torch.randn(tuple(input_shape), generator=generator).to(self.device)
+
+    def run(self, loops: int) -> float:
+        """Seconds of one, over `loops` of them. Raises `MeasurementError` if one fails."""
+        try:
+            self._synchronise()
+            start = time.perf_counter_ns()
+            for _ in range(loops):
+                self._once()
+            self._synchronise()
+        except Exception as error:  # a user's module may raise anything
+            raise MeasurementError(f"the network failed: {first_line(error)}") from error
+        return (time.perf_counter_ns() - start) * 1e-9 / loops
+
+    def _once(self) -> None:
+        raise NotImplementedError
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        if self.dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.dtype)
+
+    def _synchronise(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+class TrainingStep(_Timed):
+    """Forward, loss, backward and update, in train mode, by SGD with momentum 0.9.
+
+    The rate is 0, so that however many steps are timed the weights stay as they are (denormals
+    and overflows would be timed, too); the work of an update is the same. `frozen` is the parity
+    of factors that is frozen (see `freezing`), None for none.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        input_shape: Sequence[int],
+        chains: Sequence[str] = (),
+        frozen: int | None = None,
+        device: str = "cpu",
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__(module.train().requires_grad_(True), input_shape, device, dtype)
+        freeze(self.module, chains, frozen)
+        trained = [p for p in self.module.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.SGD(trained, lr=0.0, momentum=0.9)
+
+    def _once(self) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        with self._precision():
+            loss = first_tensor(self.module(self.inputs)).float().square().mean()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+
+
+class ForwardPass(_Timed):
+    """Inference, in eval mode."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        input_shape: Sequence[int],
+        device: str = "cpu",
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__(module.eval(), input_shape, device, dtype)
+
+    def _once(self) -> None:
+        with torch.inference_mode(), self._precision():
+            self.module(self.inputs)
