@@ -139,9 +139,14 @@ class Memory:
         """Whether `pointer` came from bytes that are gone, or from freed host memory."""
         if self.find(pointer) is not None:
             return False
-        for borrowed in self._borrowed.values():
-            if borrowed.base <= pointer < borrowed.base + max(borrowed.size, 1):
-                return not borrowed.is_alive
+        # A new object may lie where a dead one lay: whoever lives there now counts.
+        lay_here = [
+            borrowed
+            for borrowed in self._borrowed.values()
+            if borrowed.base <= pointer < borrowed.base + max(borrowed.size, 1)
+        ]
+        if lay_here:
+            return not any(borrowed.is_alive for borrowed in lay_here)
         return any(b <= pointer < b + size for b, size in self._freed_host.items())
 
     def read(self, pointer: int, count: int) -> bytes:
