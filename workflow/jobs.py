@@ -126,11 +126,10 @@ def check(store: JobStore, library: Library, request: Request) -> None:
 
 
 def _check_backend(text: str) -> None:
-    from importlib.metadata import entry_points
+    from ..backends.registry import FAMILIES, backend_names, family_of
 
-    name = text.partition(":")[0]
-    known = sorted({entry.name for entry in entry_points(group="rankwise.backends")})
-    if name not in known:
+    name, known = text.partition(":")[0], backend_names()
+    if name not in known and family_of(name) not in FAMILIES:
         raise UsageError(f"unknown backend {name!r}; known are {', '.join(known)}")
 
 
