@@ -174,7 +174,7 @@ class Recipe:
         weights = self._weights()
         network = load_network(MODEL, weights=weights)
         decisions = self._decisions(name, weights)
-        assembly = Assembly(network, {})
+        assembly = Assembly(network)
         chains = {layer: assembly.replacement(layer, d) for layer, d in decisions.items()}
         model = pair_of(network, chains).student.requires_grad_(True)
         before = fashion.accuracy(model, self.data, self.settings.device)

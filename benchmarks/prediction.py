@@ -68,7 +68,7 @@ def one_case(log: Log, budget: Budget, network: str, backend: str, options) -> N
     with Store.open(db) as store:
         tables = {c: SpeedupTable(rows_of(measured(store, s))) for c, s in settings.items()}
         setting = settings["isolated"]
-        assembly = Assembly(setting.network, {})
+        assembly = Assembly(setting.network)
         for number in range(TRAINING + options.tested):
             cell = {"kind": "plan", "network": network, "backend": backend, "number": number}
             if log.of(**cell) or not budget.left:

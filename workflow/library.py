@@ -18,7 +18,10 @@ from ..errors import UsageError
 from .storage import companion
 
 NetworkFormat = Literal["zoo", "onnx", "safetensors"]
-ZOO_NAMES = ("mobilenet_v2", "resnet18", "resnet50")
+ZOO_NAMES = (
+    *("mobilenet_v2", "resnet101", "resnet152", "resnet18", "resnet34", "resnet50"),
+    *("vgg16", "vgg16_bn"),
+)
 """The zoo's networks, named without loading torch; a test compares."""
 
 

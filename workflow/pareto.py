@@ -10,12 +10,11 @@ from .. import documents
 from ..db.store import Store
 from ..errors import BackendError
 from ..search.front import exact_front, sampled_front
-from ..search.prediction import fit_scale, predict
 from .choosable import choosable
 from .network_runs import can_time, compare_networks
 from .plan_document import calibration_note
 from .planning import Objective, Planner, PlanningOptions, load_pictures
-from .refinement import decisions_of, descriptions_of
+from .refinement import decisions_of, descriptions_of, network_model, plan_of
 from .reporter import Reporter, Silent
 from .setting import make_setting
 from .storage import DEFAULT_DB
@@ -23,7 +22,7 @@ from .tables import costs
 
 if TYPE_CHECKING:
     from ..records import Comparison
-    from ..search.prediction import Prediction
+    from ..search.network_model import Forecast
     from ..search.space import Assignment
 
 DEFAULT_MAX_ERROR = 0.5
@@ -144,7 +143,7 @@ def _point(
         speedup=speed.speedup,
         speedup_low=speed.speedup_low,
         speedup_high=speed.speedup_high,
-        latency_s=speed.latency_s,
+        latency_s=timed.latency_s if timed else planner.original_latency_s() / speed.speedup,
         measured=timed is not None,
         network_error=error.value,
         network_error_upper=error.upper,
@@ -155,16 +154,9 @@ def _point(
     )
 
 
-def _predicted(planner: Planner, assignment: Assignment) -> Prediction:
-    changed = [c for c in assignment.choices if not c.decomposition.is_original]
-    fit = fit_scale([])
-    return predict(
-        planner.original_latency_s(),
-        [choice.saving_s for choice in changed],
-        [choice.saving_se_s for choice in changed],
-        fit.scale,
-        fit.se,
-    )
+def _predicted(planner: Planner, assignment: Assignment) -> Forecast:
+    """From the layers alone: no whole network was timed."""
+    return network_model(planner, {}).forecast(plan_of(assignment))
 
 
 def _total(planner: Planner, decisions: Mapping[str, Any]) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from ..records import (
     LayerSpec,
     MeasurementPolicy,
 )
-from ..search.prediction import Prediction, fit_scale, predict
+from ..search.network_model import Forecast, NetworkModel, Part, Plan
 from ..search.space import standard_error
 from ..search.table import SpeedupTable
 from .application import assembly_for, plan_pictures
@@ -63,7 +63,7 @@ def what_if(
         sensitivity = Sensitivity(assembly, pictures.select, len(pictures.split.select))
         error = sensitivity.measured(decisions_of(document)).value
     rows = _rows(decisions_of(document), assembly, table)
-    return _document(document, layers, _prediction(document, layers, rows), error)
+    return _document(document, layers, _forecast(document, layers, rows), error)
 
 
 def _stored_table(document: documents.Plan, db: str) -> SpeedupTable:
@@ -134,18 +134,15 @@ def _rows(
     return known if len(known) == len(found) else None
 
 
-def _prediction(
+def _forecast(
     document: documents.Plan, layers: Sequence[documents.WhatIfLayer], rows: list[TableRow] | None
-) -> tuple[float | None, Prediction | None]:
-    """The original's latency and the edited network's, both of the whole network."""
+) -> tuple[float | None, Forecast | None]:
+    """The original's latency, and the edited network's speedup by its layers."""
     original_s = _original_latency(document, layers)
     if original_s is None or rows is None:
         return original_s, None
-    fit = fit_scale([])
-    savings = [row.saving_s for row in rows]
-    return original_s, predict(
-        original_s, savings, [standard_error(row) for row in rows], fit.scale, fit.se
-    )
+    parts = [Part(row.measurement_id, row.saving_s, standard_error(row)) for row in rows]
+    return original_s, NetworkModel(original_s, []).forecast(Plan("", tuple(parts)))
 
 
 def _original_latency(
@@ -162,16 +159,16 @@ def _original_latency(
 def _document(
     document: documents.Plan,
     layers: list[documents.WhatIfLayer],
-    prediction: tuple[float | None, Prediction | None],
+    forecast: tuple[float | None, Forecast | None],
     error: float | None,
 ) -> documents.WhatIf:
-    original_s, found = prediction
+    original_s, found = forecast
     before = [costs(LayerSpec.from_json(one.spec), ORIGINAL) for one in document.layers if one.spec]
     return documents.WhatIf(
         model=document.model,
         device=document.device,
         original_latency_s=original_s,
-        latency_s=found.latency_s if found else None,
+        latency_s=original_s / found.speedup if original_s and found else None,
         speedup=found.speedup if found else None,
         speedup_low=found.speedup_low if found else None,
         speedup_high=found.speedup_high if found else None,

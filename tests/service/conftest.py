@@ -98,9 +98,12 @@ class Running:
         return self.folder / "lab.service"
 
     def files(self) -> set[str]:
-        """Everything that lies in the library, but for logs."""
+        """Everything that lies in the library, but for logs and the lock, which come with the
+        first job."""
         found = (p for p in self.library.rglob("*") if p.is_file())
-        return {str(p.relative_to(self.library)) for p in found if p.suffix != ".log"}
+        return {
+            str(p.relative_to(self.library)) for p in found if p.suffix not in (".log", ".lock")
+        }
 
     def post(self, path: str, **body: Any) -> httpx.Response:
         return self.http.post(path, json=body)
