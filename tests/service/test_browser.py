@@ -20,7 +20,7 @@ import pytest
 
 from rankwise import documents
 
-WAIT_S = 120
+WAIT_S = 300
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
 DRIVER = shutil.which("chromedriver")
 
