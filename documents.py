@@ -289,11 +289,15 @@ class VerificationDocument(Verification, Document):
 
 
 class Search(_Strict):
+    """`seed_speedup`: of the exact solution, timed as a whole network beside the winner."""
+
     sampler: str
     trials: int
     exact_speedup: float | None
     gap: float | None
     seed: int
+    measured_trials: int = 0
+    seed_speedup: float | None = None
 
 
 class Plan(Document):

@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +31,22 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 
 import numpy as np
 from assets import fetch
+from scenes import fetch_scenes
 
 from rankwise.lowrank import Factorizer, applicable_kinds, factorizer, full_ranks, lower
 from rankwise.lowrank.judge import Judge, effective_weight
 from rankwise.models.fidelity import relative_error
 from rankwise.models.network import Network
-from rankwise.models.pictures import Calibration, load_calibration, load_pictures
+from rankwise.models.pictures import (
+    SELECT_EXAMPLES,
+    Calibration,
+    Split,
+    load_calibration,
+    load_pictures,
+)
 from rankwise.models.preprocess import find_preprocess
 from rankwise.models.source import load_network
-from rankwise.records import Decomposition, LayerSpec
+from rankwise.records import Decomposition, LayerSpec, content_key
 from rankwise.workflow.array_cache import ArrayCache
 from rankwise.workflow.assembly import Assembly
 from rankwise.workflow.moments import LayerMoments, gather_moments, wanted_moments
@@ -75,12 +83,14 @@ class Results:
         return time.monotonic() > self.deadline
 
 
-def photos(work: Path, count: int | None = None) -> Path:
-    """A folder with the photos of both packages, or with the first of them."""
-    folder = work / f"photos-{count or 'all'}"
+def photos(work: Path, count: int | None = None, scenes: bool = False) -> Path:
+    """A folder with the photos of both packages, or with the first of them; with those of
+    `scenes.py` as well."""
+    folder = work / f"photos-{count or 'all'}{'-scenes' * scenes}"
     if not folder.exists():
         folder.mkdir(parents=True)
         found = sorted([*fetch("photos").iterdir(), *fetch("snapshots").iterdir()])
+        found += sorted(fetch_scenes().iterdir()) if scenes else []
         for file in found[:count]:
             shutil.copy(file, folder)
     return folder
@@ -230,110 +240,109 @@ def moments(results: Results, work: Path) -> None:
 
 def honesty(results: Results, work: Path) -> None:
     """Network errors of plans of ResNet-50-thin on the select and on the report split, for
-    factors from plain photos and from 20 crops of each.
+    factors from twelve plain photos and from 20 crops of each.
 
     A plan gives each layer the lowest rank of its cheapest one-rank kind that keeps its layer
-    error (on the select split) below a threshold. `SETS` are photos in all: of 24 the fit split
-    has 12 (240 crops), the others 6 each; of 12 it has 6, the others 3 each. The report split
-    is read twice: whole photos, and 8 crops of each, which say more of what the error is.
+    error (on the select split) below a threshold. The select and the report split have 66
+    photos each, or 8; crops bring a small select split up to what `plan` takes.
     """
-    done = {(row["photos"], row["crops"], row["seed"]) for row in results.rows("honesty")}
-    for photos_, crops, seed in SETS:
-        if (photos_, crops, seed) not in done and not results.spent:
-            folder = chosen_photos(work, photos_, seed)
-            found = list(predicted_and_reported(work, folder, crops))
-            results.add("honesty", photos=photos_, crops=crops, seed=seed, plans=found)
-    print("| photos | crops of each | drawn | select | report | ratio | report, crops | ratio |")
-    print("|---|---|---|---|---|---|---|---|")
-    ratios, bounds = [], []
-    for row in results.rows("honesty"):
-        for select, whole, cropped, *upper in row["plans"]:
-            if 0.1 <= select <= 0.5:
-                ratios.append((select / whole, select / cropped))
-                bounds += [(whole <= bound, cropped <= bound) for bound in upper]
-                where = f"{row['photos']} | {row['crops']} | {row['seed']}"
-                first, second = (f"{ratio:.2f}" for ratio in ratios[-1])
-                print(
-                    f"| {where} | {select:.3f} | {whole:.3f} | {first} | {cropped:.3f} | {second} |"
-                )
-    for number, name in enumerate(("whole photos", "crops")) if ratios else ():
-        of = [pair[number] for pair in ratios]
-        inside = sum(0.75 <= ratio <= 1.25 for ratio in of)
-        below = sum(pair[number] for pair in bounds)
+    done = {(row["others"], row["crops"], row["seed"]) for row in results.rows("honesty")}
+    for others, crops, seed in SETS:
+        if (others, crops, seed) not in done and not results.spent:
+            found = list(predicted_and_reported(work, others, crops, seed))
+            results.add("honesty", others=others, crops=crops, seed=seed, plans=found)
+    rows = results.rows("honesty")
+    print(
+        "| select, report | crops | plans | select / report: median (range) | within 25% | bound |"
+    )
+    print("|---|---|---|---|---|---|")
+    for others, crops in sorted({(row["others"], row["crops"]) for row in rows}):
+        of = [r["plans"] for r in rows if (r["others"], r["crops"]) == (others, crops)]
+        plans = [plan for each in of for plan in each if 0.1 <= plan[0] <= 0.5]
+        ratios = [select / report for select, report, _ in plans]
+        inside = sum(0.75 <= ratio <= 1.25 for ratio in ratios)
+        held = sum(report <= bound for _, report, bound in plans)
         print(
-            f"{name}: median ratio {statistics.median(of):.2f}, {inside} of {len(of)} within 25%, "
-            f"{below} of {len(bounds)} below the bound that limits are held against"
+            f"| {others} photos | {crops} | {len(plans)} | {statistics.median(ratios):.2f} "
+            f"({min(ratios):.2f}-{max(ratios):.2f}) | {inside} of {len(plans)} | "
+            f"{held} of {len(plans)} |"
         )
 
 
-SETS = [
-    *((24, 1, seed) for seed in range(3)),
-    *((12, 1, seed) for seed in range(3)),
-    (12, 20, 0),
-    (24, 20, 0),
-    (12, 20, 1),
-    (24, 20, 1),
-]
+FIT_PHOTOS = 12
+SETS = [(others, crops, seed) for others in (66, 8) for crops in (1, 20) for seed in range(3)]
+"""Photos in the select split (and in the report split), examples of each photo of the fit
+split, and the seed by which photos are drawn."""
 THRESHOLDS = (0.15, 0.2, 0.3)
-REPORT_CROPS = 8
 
 
-def chosen_photos(work: Path, count: int, seed: int) -> Path:
-    """Photos drawn by chance from all."""
-    folder = work / f"drawn-{count}-{seed}"
-    if not folder.exists():
-        folder.mkdir(parents=True)
-        every = sorted(photos(work).iterdir())
-        for index in np.random.default_rng(seed).permutation(len(every))[:count]:
-            shutil.copy(every[index], folder)
-    return folder
+def drawn(work: Path, network: Network, others: int, crops: int, seed: int) -> Calibration:
+    """Twelve photos to fit, and twice as many others as are said, by chance from all."""
+    pictures = load_pictures(photos(work, scenes=True))
+    order = [int(i) for i in np.random.default_rng(seed).permutation(len(pictures))]
+    ends = FIT_PHOTOS, FIT_PHOTOS + others, FIT_PHOTOS + 2 * others
+    split = Split(tuple(order[: ends[0]]), *(tuple(order[a:b]) for a, b in pairwise(ends)))
+    shape = network.input_shape[1:]
+    recipe = find_preprocess(NETWORKS["ResNet-50-thin"][1], shape)
+
+    def examples(indices: Sequence[int], count: int) -> Any:
+        rng = np.random.default_rng(seed)
+        made = [
+            recipe(pixels, shape)
+            for index in indices
+            for pixels in windows(pictures[index].pixels, count, rng)
+        ]
+        return np.stack(made)
+
+    key = content_key([[pictures[i].sha256 for i in order], others, crops])
+    counts = crops, -(-SELECT_EXAMPLES // others), 1
+    parts = split.fit, split.select, split.report
+    arrays = [examples(part, count) for part, count in zip(parts, counts, strict=True)]
+    return Calibration(key, ends[2], NETWORKS["ResNet-50-thin"][1], split, *arrays)
 
 
-def predicted_and_reported(work: Path, folder: Path, crops: int) -> Iterator[tuple[float, ...]]:
-    """Plan by plan: the error on the select split, on the report split, on crops of the latter,
-    and the bound that a plan's limit is held against."""
-    network, calibration = load("ResNet-50-thin", folder, crops)
+def windows(pixels: Any, count: int, rng: np.random.Generator) -> Iterator[Any]:
+    """The whole picture, then windows of 0.6 to 1 of its sides, mirrored half the time."""
+    yield pixels
+    for _ in range(count - 1):
+        height, width = (round(rng.uniform(0.6, 1) * side) for side in pixels.shape[:2])
+        top, left = (
+            rng.integers(side - size + 1)
+            for side, size in zip(pixels.shape, (height, width), strict=False)
+        )
+        window = pixels[top : top + height, left : left + width]
+        yield window[:, :: rng.choice((-1, 1))]
+
+
+def predicted_and_reported(
+    work: Path, others: int, crops: int, seed: int
+) -> Iterator[tuple[float, ...]]:
+    """Plan by plan: the error on the select split, on the report split, and the bound that a
+    plan's limit is held against."""
+    source, _ = NETWORKS["ResNet-50-thin"]
+    network = load_network(str(fetch(source)))
+    calibration = drawn(work, network, others, crops, seed)
     specs = layer_specs(network)
     kinds = {
         name: [k for k in applicable_kinds(spec)[0] if k in ("svd", "channel_svd")]
         for name, spec in specs.items()
     }
-    cache = ArrayCache(work / "cache")
-    moments = gather_moments(network, calibration, wanted_moments(specs, kinds), cache)
-    assembly = Assembly(network, moments)
-    parts = [calibration.select, calibration.report, report_crops(folder, calibration, network)]
-    references = [network.outputs(part) for part in parts]
-    for threshold in THRESHOLDS:
-        chosen = {
-            name: found
-            for name, spec in specs.items()
-            if (found := cheapest(assembly, name, spec, kinds[name], threshold)) is not None
-        }
-        smaller = assembly.network_with(chosen)
-        outputs = [smaller.outputs(part) for part in parts]
-        errors = [relative_error(*pair) for pair in zip(references, outputs, strict=True)]
-        bound = network_error(references[0], outputs[0], len(calibration.split.select)).upper
-        print(f"{folder.name}, {crops} crops, {threshold}: {errors}, {bound}", flush=True)
-        yield *errors, bound
-
-
-def report_crops(folder: Path, calibration: Calibration, network: Network) -> Any:
-    """`REPORT_CROPS` windows of each photo of the report split, as the other splits have them:
-    of 0.6 to 1 of its sides, mirrored half the time."""
-    pictures, shape = load_pictures(folder), network.input_shape[1:]
-    recipe, rng = find_preprocess(calibration.preprocess, shape), np.random.default_rng(0)
-    found = []
-    for index in calibration.split.report:
-        pixels = pictures[index].pixels
-        for _ in range(REPORT_CROPS):
-            height, width = (round(rng.uniform(0.6, 1) * side) for side in pixels.shape[:2])
-            top, left = (
-                rng.integers(side - size + 1)
-                for side, size in zip(pixels.shape, (height, width), strict=False)
-            )
-            window = pixels[top : top + height, left : left + width]
-            found.append(recipe(window[:, :: rng.choice((-1, 1))], shape))
-    return np.stack(found)
+    with tempfile.TemporaryDirectory(dir=work) as folder:
+        cache = ArrayCache(Path(folder))
+        moments = gather_moments(network, calibration, wanted_moments(specs, kinds), cache)
+        assembly = Assembly(network, moments)
+        references = [network.outputs(part) for part in (calibration.select, calibration.report)]
+        for threshold in THRESHOLDS:
+            chosen = {
+                name: found
+                for name, spec in specs.items()
+                if (found := cheapest(assembly, name, spec, kinds[name], threshold)) is not None
+            }
+            smaller = assembly.network_with(chosen)
+            select = network_error(references[0], smaller.outputs(calibration.select), others)
+            report = relative_error(references[1], smaller.outputs(calibration.report))
+            print(f"{others}, {crops}, {seed}, {threshold}: {select}, {report}", flush=True)
+            yield select.value, report, select.upper
 
 
 def cheapest(

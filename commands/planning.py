@@ -57,6 +57,9 @@ def plan(
     calibration: Calibration = None,
     preprocess: Preprocess = None,
     trials: Annotated[int, typer.Option(help="Optuna trials.")] = 200,
+    measured_trials: Annotated[
+        int, typer.Option(help="Optuna trials that time and judge the assembled network.")
+    ] = 8,
     sampler: Annotated[str, typer.Option(help="Optuna sampler by name.")] = "tpe",
     refine: Annotated[
         bool, typer.Option("--refine/--no-refine", help="Time the whole network, too.")
@@ -100,6 +103,7 @@ def plan(
             calibration=calibration,
             preprocess=preprocess,
             trials=trials,
+            measured_trials=measured_trials,
             sampler=sampler,
             refine=refine,
             seed=seed,

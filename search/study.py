@@ -72,6 +72,7 @@ def run_study(
     study_name: str = "rankwise",
     on_trial: Callable[[TrialEvent], None] | None = None,
     measured: Callable[[Assignment], float] | None = None,
+    first: Sequence[Assignment] = (),
 ) -> StudyResult:
     """Go on until the study has `trials` trials, and return the best assignment so far.
 
@@ -80,8 +81,10 @@ def run_study(
     measured is not measured again; where it raises `MeasurementError` the trial fails and the
     study goes on. With `storage` (a file of the study's own) a later call with the same
     layers and limits goes on from there; other layers or limits are another study in it.
-    The same arguments give the same trials. Raises `GoalNotReached` where the limits exclude
-    every plan, `UsageError` for an unknown sampler, `StoreError` for an unusable file.
+    `first` are tried before all others; without them it is the exact solution and those for
+    smaller errors. The same arguments give the same trials. Raises `GoalNotReached` where the
+    limits exclude every plan, `UsageError` for an unknown sampler, `StoreError` for an unusable
+    file.
     """
     if trials < 0:
         raise UsageError(f"The number of trials is {trials}: it has to be zero or more.")
@@ -96,7 +99,7 @@ def run_study(
         run.replay(earlier)
         left = max(0, trials - len(earlier))
         if left:
-            run.enqueue(_seeds(layers, limits, solution))
+            run.enqueue(first or _seeds(layers, limits, solution))
         for _ in range(left):
             event = run.step()
             if on_trial is not None:
@@ -151,7 +154,11 @@ class _Run:
     failed: str = ""
 
     def __post_init__(self) -> None:
-        pools = [exact.pool(layer, self.limits) for layer in self.layers]
+        # What sums call dominated may be the best when it is measured.
+        pools = [
+            layer.choices if self.measured else exact.pool(layer, self.limits)
+            for layer in self.layers
+        ]
         self.codes: list[LayerCode] = code_layers(self.layers, pools)
         self.names = tuple(layer.name for layer in self.layers)
 

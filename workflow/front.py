@@ -12,10 +12,11 @@ from ..errors import UsageError
 from .choosable import choosable
 from .plan_document import calibration_note
 from .planning import Objective, Planner, PlanningOptions, load_pictures
-from .refinement import decisions_of, refine
+from .refinement import refine
 from .reporter import Reporter, Silent
 from .setting import make_setting
 from .storage import DEFAULT_DB
+from .whole_runs import decisions_of
 
 LIMITS = (0.02, 0.05, 0.1, 0.2, 0.4)
 """Network errors that a front is made for unless told otherwise."""

@@ -14,11 +14,11 @@ from .choosable import choosable
 from .network_runs import can_time, compare_networks
 from .plan_document import calibration_note
 from .planning import Objective, Planner, PlanningOptions, load_pictures
-from .refinement import decisions_of, descriptions_of, network_model, plan_of
 from .reporter import Reporter, Silent
 from .setting import make_setting
 from .storage import DEFAULT_DB
 from .tables import costs
+from .whole_runs import decisions_of, descriptions_of, network_model, plan_of
 
 if TYPE_CHECKING:
     from ..records import Comparison

@@ -33,13 +33,14 @@ from .moments import gather_moments, wanted_moments
 from .plan_document import plan_document
 from .plan_file import write_plan
 from .quality import Quality, find_score
-from .refinement import decisions_of, refine
+from .refinement import refine
 from .repair import REPAIR_STEPS, best_within
 from .reporter import Reporter, Silent
 from .sensitivity import Sensitivity
 from .setting import Setting, make_setting
 from .storage import DEFAULT_DB, companion
 from .tables import measured, rows_of
+from .whole_runs import decisions_of
 
 if TYPE_CHECKING:
     from ..models.pictures import Calibration
@@ -51,6 +52,8 @@ SYNTHETIC_INPUTS = 8
 """Without calibration pictures errors are measured on this many examples of unit noise."""
 
 BOTH = "both"
+MEASURED_TRIALS = 8
+"""Of whole networks; each takes seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,7 @@ def plan(
     calibration: Path | None = None,
     preprocess: str | None = None,
     trials: int = 200,
+    measured_trials: int = MEASURED_TRIALS,
     sampler: str = "tpe",
     refine: bool = True,
     seed: int = 0,
@@ -161,6 +165,7 @@ def plan(
             weights,
             isinstance(model, (str, Path)),
             training_weight if phase == BOTH else None,
+            measured_trials,
         )
         pictures = load_pictures(setting, calibration, preprocess, seed)
         planner = Planner(setting, store, objective, options, pictures, reporter or Silent())
@@ -192,6 +197,7 @@ class PlanningOptions:
     weights: Path | None = None
     named: bool = True
     training_weight: float | None = None
+    measured_trials: int = 0
 
 
 class Planner:
@@ -229,6 +235,9 @@ class Planner:
         refined = refine(self, layers, finalists, budget)
         chosen = refined.winner
         document = plan_document(self, layers, chosen, refined.predicted, study)
+        if refined.seed_speedup is not None:
+            document.search.measured_trials = self.options.measured_trials
+            document.search.seed_speedup = refined.seed_speedup
         for layer in document.layers:
             layer.in_network_saving_s = refined.in_network.get(layer.name)
         return document, self._shortfall(document)
@@ -365,8 +374,9 @@ class Planner:
             if use.spec and (rows := self.table.rows(use.spec.key))
         )
 
-    def _study(self, layers: Sequence[LayerChoices], budget: float) -> StudyResult:
-        name = content_key(
+    def study_name(self, budget: float) -> str:
+        """Of all that a study's trials depend on, besides the layers' numbers."""
+        return content_key(
             [
                 self.setting.network.sha256,
                 self.setting.fingerprint.key,
@@ -379,6 +389,8 @@ class Planner:
                 {name: sorted(map(str, chosen)) for name, chosen in self.allowed.items()},
             ]
         )
+
+    def _study(self, layers: Sequence[LayerChoices], budget: float) -> StudyResult:
         return run_study(
             layers,
             max_error_sq=budget,
@@ -387,7 +399,7 @@ class Planner:
             sampler=self.options.sampler,
             seed=self.options.seed,
             storage=companion(self.options.db, ".optuna.journal"),
-            study_name=name,
+            study_name=self.study_name(budget),
             on_trial=self._tell_trial,
         )
 

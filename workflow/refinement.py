@@ -2,28 +2,37 @@
 
 The finalists, a few plans at other error budgets and random halves of the best finalist are
 timed against the original; `search.network_model` is fitted on all of these runs. It says
-what each candidate saves *inside* the network, so the search is asked once more with those
-savings, and what it finds is timed, too. A plan's promise rests on the model and on its own
-run (the document says so); `model_error` is how far off the model is for a plan whose own run
-it is not told.
+what each candidate saves *inside* the network, so the search is asked again with those
+savings, and what it finds is timed, too, until it finds nothing new. Measured trials follow.
+The winner and the exact solution are then timed afresh, beside each other: what was chosen
+for a lucky run must not be promised for it. A plan's promise rests on the model and on its own
+runs (the document says so); `model_error` is how far off the model is for a plan whose own
+runs it is not told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import documents
-from ..records import Comparison, Decomposition
 from ..search.exact import solve
-from ..search.network_model import NetworkModel, Part, Plan, Run
-from ..search.space import Assignment, Choice, LayerChoices
-from .network_runs import can_time, compare_networks
-from .training_runs import Variant, can_train, compare_training
+from ..search.network_model import Plan
+from ..search.space import Assignment, LayerChoices
+from .measured_trials import measured_trials
+from .whole_runs import (
+    Runs,
+    as_measured,
+    cannot_time,
+    decisions_of,
+    network_model,
+    part_of,
+    plan_of,
+    timed,
+)
 
 if TYPE_CHECKING:
     from .planning import Planner
@@ -32,28 +41,19 @@ TRAINING_BUDGETS = (0.3, 2.0)
 """Plans that the latency model is fitted on: these multiples of the squared error budget."""
 RANDOM_HALVES = 4
 """Further plans to fit it on: each layer of the best finalist is replaced or not by lot."""
-
-Runs = dict[str, tuple[Assignment, Comparison]]
+MOST_ROUNDS = 3
+"""Times that the search is asked again with savings in the network."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refined:
-    """`in_network`: what each replaced layer is thought to save in the network, in seconds."""
+    """`in_network`: what each replaced layer is thought to save in the network, in seconds;
+    `seed_speedup`: of the exact solution, timed beside the winner (None: not timed)."""
 
     winner: Assignment
     predicted: documents.Predicted
     in_network: Mapping[str, float] = field(default_factory=dict)
-
-
-def decisions_of(assignment: Assignment) -> dict[str, Decomposition]:
-    """The layers that an assignment replaces, and by what."""
-    pairs = zip(assignment.names, assignment.choices, strict=True)
-    return {n: c.decomposition for n, c in pairs if not c.decomposition.is_original}
-
-
-def descriptions_of(assignments: Iterable[Assignment]) -> dict[str, dict[str, object]]:
-    """What the store notes of whole-network runs, by the assignments' keys."""
-    return {a.key: {n: d.to_json() for n, d in decisions_of(a).items()} for a in assignments}
+    seed_speedup: float | None = None
 
 
 def refine(
@@ -62,14 +62,14 @@ def refine(
     finalists: Sequence[Assignment],
     budget: float,
 ) -> Refined:
-    """The finalist whose whole network is fastest; the original if none is faster than it.
+    """The plan whose whole network is fastest; the original if none is faster than it.
 
-    Without refinement the finalist with the most saving wins, and the promise rests on the
-    sum of isolated latencies.
+    The first of `finalists` is the exact solution. Without refinement the finalist with the
+    most saving wins, and the promise rests on the sum of isolated latencies.
     """
     nothing = _original(layers)
     candidates = [a for a in finalists if decisions_of(a)]
-    reason = _cannot_time(planner)
+    reason = cannot_time(planner)
     if planner.options.refine and reason:
         planner.reporter.message(f"not refined in the network: {reason}")
     if not candidates:
@@ -77,29 +77,7 @@ def refine(
     if reason or not planner.options.refine:
         best = max(candidates, key=lambda a: a.saving_s)
         return Refined(best, promise(planner, best, {}))
-    return _measured(planner, layers, candidates, budget, nothing)
-
-
-def _cannot_time(planner: Planner) -> str:
-    """Empty if finalists can be timed whole in the plan's phase; else why not, in one phrase."""
-    if planner.options.training_weight is not None:
-        return "a plan for two phases rests on the weighed sum of its layers"
-    if planner.setting.policy.phase == "inference":
-        return can_time(planner.setting)
-    if not planner.options.named:
-        return "a module without a name cannot be loaded in the processes that time its training"
-    return can_train(planner.setting)
-
-
-def _compared(planner: Planner, everyone: dict[str, Assignment]) -> dict[str, Comparison]:
-    decided = {key: decisions_of(assignment) for key, assignment in everyone.items()}
-    descriptions = descriptions_of(everyone.values())
-    where = planner.setting, planner.store
-    if planner.setting.policy.phase == "training":
-        variants = {key: Variant(one) for key, one in decided.items()}
-        return compare_training(*where, variants, descriptions, weights=planner.options.weights)
-    networks = {key: planner.assembly.network_with(one) for key, one in decided.items()}
-    return compare_networks(*where, networks, descriptions)
+    return _measured(planner, layers, candidates, budget)
 
 
 def _measured(
@@ -107,33 +85,50 @@ def _measured(
     layers: Sequence[LayerChoices],
     candidates: Sequence[Assignment],
     budget: float,
-    nothing: Assignment,
 ) -> Refined:
     planner.reporter.message("timing finalists as whole networks")
     finalists = {assignment.key: assignment for assignment in candidates}
     best = max(candidates, key=lambda a: a.saving_s)
     training = _training_plans(layers, best, budget, planner.options.seed)
-    runs = _timed(planner, [*finalists.values(), *training])
-    better = _improved(planner, layers, runs, budget)
-    if better.key not in runs and decisions_of(better) and planner.allows(better):
+    runs = timed(planner, [*candidates, *training])
+    for _ in range(MOST_ROUNDS):
+        corrected = _in_network(planner, layers, runs)
+        found = solve(corrected, max_error_sq=budget, max_params=planner.limits.max_params)
+        better = as_measured(layers, found)
+        if better.key in finalists or not decisions_of(better) or not planner.allows(better):
+            break
         planner.reporter.message("timing what the search finds with savings in the network")
-        runs |= _timed(planner, [better])
-    if better.key in runs and planner.allows(better):
+        runs |= timed(planner, [better])
         finalists[better.key] = better
+    tried = measured_trials(planner, layers, _in_network(planner, layers, runs), budget)
+    finalists |= {assignment.key: assignment for assignment, _ in tried.values()}
+    runs |= tried
     model = network_model(planner, runs)
-    winner = max(finalists.values(), key=lambda a: model.forecast(plan_of(a)).speedup)
-    if runs[winner.key][1].speedup_low <= 1:
-        return Refined(nothing, promise(planner, nothing, runs))
-    savings = model.savings(plan_of(winner))
+    best = max(finalists.values(), key=lambda a: model.forecast(plan_of(a)).speedup)
+    return _afresh(planner, layers, best, candidates[0], runs)
+
+
+def _afresh(
+    planner: Planner,
+    layers: Sequence[LayerChoices],
+    best: Assignment,
+    seed: Assignment,
+    runs: Runs,
+) -> Refined:
+    """The best finalist and the exact solution timed once more, beside each other."""
+    planner.reporter.message("timing the winner afresh")
+    both = {assignment.key: assignment for assignment in (best, seed)}
+    fresh = timed(planner, list(both.values()), purpose=f"final of {sorted(both)}")
+    speedups = {assignment.key: found for assignment, found in fresh.values()}
+    winner = max(both.values(), key=lambda a: speedups[a.key].speedup)
+    runs = runs | fresh
+    seed_speedup = speedups[seed.key].speedup
+    if speedups[winner.key].speedup_low <= 1:
+        nothing = _original(layers)
+        return Refined(nothing, promise(planner, nothing, runs), seed_speedup=seed_speedup)
+    savings = network_model(planner, runs).savings(plan_of(winner))
     in_network = dict(zip(decisions_of(winner), savings, strict=True))
-    return Refined(winner, promise(planner, winner, runs), in_network)
-
-
-def _timed(planner: Planner, assignments: Sequence[Assignment]) -> Runs:
-    """Each plan's whole network against the original."""
-    everyone = {a.key: a for a in assignments if decisions_of(a)}
-    found = _compared(planner, everyone)
-    return {key: (everyone[key], found[key]) for key in everyone}
+    return Refined(winner, promise(planner, winner, runs), in_network, seed_speedup)
 
 
 def _training_plans(
@@ -158,52 +153,23 @@ def _training_plans(
     return [*(solve(layers, max_error_sq=share * budget) for share in TRAINING_BUDGETS), *halves]
 
 
-def _improved(
-    planner: Planner, layers: Sequence[LayerChoices], runs: Runs, budget: float
-) -> Assignment:
-    """The best plan by what choices save in the network instead of alone."""
+def _in_network(planner: Planner, layers: Sequence[LayerChoices], runs: Runs) -> list[LayerChoices]:
+    """The layers' choices with what they save in the network instead of alone; those that
+    save nothing there are left out."""
     model = network_model(planner, runs)
 
-    def in_network(layer: LayerChoices) -> LayerChoices:
+    def corrected(layer: LayerChoices) -> LayerChoices:
         original, *others = layer.choices
-        plan = Plan("", tuple(_part(layer.spec_key, choice) for choice in others))
-        savings = model.savings(plan)
+        savings = model.savings(Plan("", tuple(part_of(layer.spec_key, c) for c in others)))
         moved = [replace(c, saving_s=s) for c, s in zip(others, savings, strict=True)]
         return replace(layer, choices=(original, *(c for c in moved if c.saving_s > 0)))
 
-    limits = planner.limits.max_params
-    found = solve([in_network(each) for each in layers], max_error_sq=budget, max_params=limits)
-    measured = {
-        (layer.name, choice.decomposition): choice for layer in layers for choice in layer.choices
-    }
-    pairs = zip(found.names, found.choices, strict=True)
-    return Assignment(found.names, tuple(measured[n, c.decomposition] for n, c in pairs))
+    return [corrected(layer) for layer in layers]
 
 
 def _original(layers: Sequence[LayerChoices]) -> Assignment:
     names = tuple(layer.name for layer in layers)
     return Assignment(names, tuple(layer.choices[0] for layer in layers))
-
-
-def plan_of(assignment: Assignment) -> Plan:
-    """An assignment as the latency model sees it; layers whose candidates share a measurement
-    compute the same."""
-    changed = [c for c in assignment.choices if not c.decomposition.is_original]
-    return Plan(assignment.key, tuple(_part("", choice) for choice in changed))
-
-
-def _part(spec_key: str, choice: Choice) -> Part:
-    key = choice.measurement_id or f"{spec_key} {choice.decomposition}"
-    return Part(key, choice.saving_s, choice.saving_se_s)
-
-
-def network_model(planner: Planner, runs: Runs) -> NetworkModel:
-    """Fitted on every whole network that was timed."""
-    if runs:
-        original_s = fmean(found.original_latency_s for _, found in runs.values())
-    else:
-        original_s = planner.original_latency_s()
-    return NetworkModel(original_s, [Run.of(plan_of(a), found) for a, found in runs.values()])
 
 
 def promise(planner: Planner, chosen: Assignment, runs: Runs) -> documents.Predicted:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import GoalNotReached
 from ..search.exact import Limits, solve_within
-from .refinement import decisions_of
+from .whole_runs import decisions_of
 
 if TYPE_CHECKING:
     from ..search.space import Assignment, LayerChoices

@@ -1,0 +1,76 @@
+"""Whole networks timed during `plan`: trials, replays, and the last comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from rankwise import documents
+
+NOISY = "fake:step=16,jitter=0.02"
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def planned(
+    rankwise: Command, network_file: Path, pictures: Path, tmp_path: Path
+) -> Callable[..., documents.Plan]:
+    words = ["--backend", NOISY]
+    assert rankwise("profile", network_file, *words).exit_code == 0
+
+    def plan(*more: object) -> documents.Plan:
+        path = tmp_path / "plan.json"
+        calibration = ["--calibration", pictures, "--preprocess", "unit", "--max-error", 0.6]
+        result = rankwise("plan", network_file, *words, *calibration, "-o", path, *more)
+        assert result.exit_code == 0, result.output
+        return documents.Plan.model_validate_json(path.read_text())
+
+    return plan
+
+
+def sessions(tmp_path: Path) -> int:
+    import sqlite3
+
+    with sqlite3.connect(tmp_path / "store.db") as connection:
+        (count,) = connection.execute("select count(*) from sessions").fetchone()
+    return int(count)
+
+
+def test_the_same_store_and_seed_give_the_same_plan_though_timings_vary(
+    planned: Callable[..., documents.Plan], tmp_path: Path
+) -> None:
+    first = planned()
+    timed = sessions(tmp_path)
+    again = planned()
+    assert sessions(tmp_path) == timed
+    assert again.layers == first.layers
+    assert again.predicted == first.predicted
+    assert again.search == first.search
+
+
+def test_the_plan_says_what_was_tried(planned: Callable[..., documents.Plan]) -> None:
+    found = planned("--measured-trials", 3).search
+    assert found.measured_trials == 3
+    assert found.seed_speedup is not None and found.seed_speedup > 1
+
+
+def test_without_refinement_nothing_is_timed(
+    planned: Callable[..., documents.Plan], tmp_path: Path
+) -> None:
+    before = sessions(tmp_path)
+    found = planned("--no-refine").search
+    assert (found.measured_trials, found.seed_speedup) == (0, None)
+    assert sessions(tmp_path) == before
+
+
+def test_a_store_can_be_asked_again_after_more_trials(
+    planned: Callable[..., documents.Plan],
+) -> None:
+    """More trials go on where the first ended, and never end slower than the exact solution."""
+    for trials in (2, 6):
+        found = planned("--measured-trials", trials)
+        assert found.predicted.speedup is not None
+        assert found.search.measured_trials == trials
