@@ -41,7 +41,8 @@ Mode = Annotated[
     str | None,
     typer.Option(
         metavar="NAME|FILE.toml",
-        help="Compression mode: which layers may be decomposed (vanilla, mode1, ..., measured).",
+        help="Compression mode: which layers may be decomposed: vanilla, mode1, ..., measured; "
+        "`plan` can choose it (auto).",
     ),
 ]
 Ratio = Annotated[float | None, typer.Option(help="pr: parameters are divided by this; default 2.")]

@@ -7,7 +7,7 @@ written as one record of a journal file, from which a later run goes on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,6 +73,7 @@ def run_study(
     on_trial: Callable[[TrialEvent], None] | None = None,
     measured: Callable[[Assignment], float] | None = None,
     first: Sequence[Assignment] = (),
+    modes: Mapping[str, Collection[str]] | None = None,
 ) -> StudyResult:
     """Go on until the study has `trials` trials, and return the best assignment so far.
 
@@ -81,21 +82,23 @@ def run_study(
     measured is not measured again; where it raises `MeasurementError` the trial fails and the
     study goes on. With `storage` (a file of the study's own) a later call with the same
     layers and limits goes on from there; other layers or limits are another study in it.
-    `first` are tried before all others; without them it is the exact solution and those for
-    smaller errors. The same arguments give the same trials. Raises `GoalNotReached` where the
-    limits exclude every plan, `UsageError` for an unknown sampler, `StoreError` for an unusable
-    file.
+    `modes` are named sets of layers, of which each trial may change one set only: the set is
+    searched, too. `first` are tried before all others; without them it is the exact solution
+    and those for smaller errors. The same arguments give the same trials. Raises
+    `GoalNotReached` where the limits exclude every plan, `UsageError` for an unknown sampler,
+    `StoreError` for an unusable file.
     """
     if trials < 0:
         raise UsageError(f"The number of trials is {trials}: it has to be zero or more.")
     limits = exact.Limits(max_error_sq, max_params, min_saving_s)
     solution = exact.solve_within(layers, limits)
-    name = f"{study_name}-{_digest(layers, limits, measured is not None)}"
+    selected = {mode: set(names) for mode, names in (modes or {}).items()}
+    name = f"{study_name}-{_digest(layers, limits, measured is not None, selected)}"
     with quiet_optuna():
         journal = None if storage is None else open_study(storage, name)
         earlier = journal.trials if journal is not None else []
         study = _memory_study(sampler, _run_seed(seed, len(earlier)), name)
-        run = _Run(layers, limits, study, journal, measured)
+        run = _Run(layers, limits, study, journal, measured, selected)
         run.replay(earlier)
         left = max(0, trials - len(earlier))
         if left:
@@ -107,14 +110,20 @@ def run_study(
     return run.result(solution, sampler, seed, name)
 
 
-def _digest(layers: Sequence[LayerChoices], limits: exact.Limits, measured: bool) -> str:
+def _digest(
+    layers: Sequence[LayerChoices],
+    limits: exact.Limits,
+    measured: bool,
+    modes: Mapping[str, Collection[str]],
+) -> str:
     """Differs wherever stored trials would mean something else."""
     space = [
         [layer.name, [[c.decomposition.to_json(), c.saving_s, c.error_sq] for c in layer.choices]]
         for layer in layers
     ]
     bounds = [limits.max_error_sq, limits.max_params, limits.min_saving_s]
-    return content_key([space, bounds, measured])[:12]
+    searched = {mode: sorted(names) for mode, names in modes.items()}
+    return content_key([space, bounds, measured, *([searched] if searched else [])])[:12]
 
 
 def _run_seed(seed: int, earlier: int) -> int:
@@ -148,6 +157,7 @@ class _Run:
     study: optuna.Study
     journal: optuna.Study | None
     measured: Callable[[Assignment], float] | None
+    modes: Mapping[str, Collection[str]] = field(default_factory=dict)
     best: tuple[float, Assignment] | None = None
     sampled_value: float | None = None
     known: dict[str, float] = field(default_factory=dict)
@@ -174,11 +184,28 @@ class _Run:
     def enqueue(self, seeds: Sequence[Assignment]) -> None:
         for number, seed in enumerate(seeds):
             if seed.key not in self.known:
-                params = encode(self.codes, seed.choices)
+                params = encode(self.codes, seed.choices) | self.mode_of(seed)
                 self.study.enqueue_trial(params, user_attrs={"seed": number})
 
     def assignment(self, trial: Any) -> Assignment:
-        return Assignment(self.names, tuple(code.suggest(trial) for code in self.codes))
+        """A layer that the trial's mode does not select keeps its original."""
+        mode = trial.suggest_categorical("mode", list(self.modes)) if self.modes else ""
+        kept = set(self.names) - set(self.modes[mode]) if mode else set()
+        pairs = zip(self.layers, self.codes, strict=True)
+        choices = (
+            layer.choices[0] if layer.name in kept else code.suggest(trial) for layer, code in pairs
+        )
+        return Assignment(self.names, tuple(choices))
+
+    def mode_of(self, assignment: Assignment) -> dict[str, str]:
+        """The first mode that selects all layers which the assignment changes."""
+        changed = {
+            name
+            for name, choice in zip(assignment.names, assignment.choices, strict=True)
+            if not choice.decomposition.is_original
+        }
+        fitting = [mode for mode, names in self.modes.items() if changed <= set(names)]
+        return {"mode": fitting[0]} if fitting else {}
 
     def step(self) -> TrialEvent:
         """Sample, judge, tell and write down one trial."""

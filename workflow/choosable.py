@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
-from ..lowrank.modes import Mode
+from ..lowrank.modes import Mode, shipped_modes
 from ..records import Decomposition, LayerUse, Verdict
 from .ranking import Ranking, make_ranking, nearest_to_rule
 
@@ -15,15 +15,19 @@ if TYPE_CHECKING:
     from ..models.network import Network
     from ..search.table import SpeedupTable
 
+AUTO = "auto"
+"""The compression mode that is searched for, among the shipped ones."""
 SELECTIONS = ("search", "pr", "vbmf", "energy")
 
 
 @dataclass(frozen=True, slots=True)
 class Choosable:
-    """`ranking` is None where all measured candidates may be chosen (`search`)."""
+    """`ranking` is None where all measured candidates may be chosen (`search`). `searched`: the
+    mode is, too; `mode` is then the widest one."""
 
     mode: Mode
     ranking: Ranking | None
+    searched: bool = False
 
     @property
     def rank_selection(self) -> str:
@@ -31,13 +35,19 @@ class Choosable:
 
     def allowed(self, network: Network, table: SpeedupTable) -> Mapping[str, set[Decomposition]]:
         """By name, for layers that the mode selects: the measured candidates that may be chosen."""
-        faster = {use.name for use in network.layers if _best_is_faster(use, table)}
-        selected = self.mode.select(network.layers, faster)
+        selected = self.mode.select(network.layers, _faster(network, table))
         return {
             use.name: self._candidates(network, use, table)
             for use in network.layers
             if use.name in selected
         }
+
+    def modes(self, network: Network, table: SpeedupTable) -> dict[str, set[str]]:
+        """Names of the layers that each mode in question selects, the narrowest mode first."""
+        modes = shipped_modes() if self.searched else {self.mode.name: self.mode}
+        faster = _faster(network, table)
+        found = {name: mode.select(network.layers, faster) for name, mode in modes.items()}
+        return dict(sorted(found.items(), key=lambda item: len(item[1])))
 
     def _candidates(
         self, network: Network, use: LayerUse, table: SpeedupTable
@@ -48,6 +58,10 @@ class Choosable:
             return measured
         weight, _ = network.weights(use.name)
         return nearest_to_rule(measured, use, weight, self.ranking, network.layers)
+
+
+def _faster(network: Network, table: SpeedupTable) -> set[str]:
+    return {use.name for use in network.layers if _best_is_faster(use, table)}
 
 
 def _best_is_faster(use: LayerUse, table: SpeedupTable) -> bool:
@@ -73,14 +87,14 @@ def choosable(
         )
     ranking = make_ranking(
         "pr" if rank_selection == "search" else rank_selection,
-        mode=mode,
+        mode="vanilla" if mode == AUTO else mode,
         ratio=ratio,
         weakening=weakening,
         threshold=threshold,
         final_dense_ratio=final_dense_ratio,
     )
     if rank_selection != "search":
-        return Choosable(ranking.mode, ranking)
+        return Choosable(ranking.mode, ranking, mode == AUTO)
     if any(one is not None for one in (ratio, weakening, threshold, final_dense_ratio)):
         raise UsageError("a rule's parameters need --rank-selection pr, vbmf or energy")
-    return Choosable(ranking.mode, None)
+    return Choosable(ranking.mode, None, mode == AUTO)

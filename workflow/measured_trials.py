@@ -53,6 +53,7 @@ def measured_trials(
         on_trial=lambda event: _tell(planner, event),
         measured=lambda assignment: _value(planner, layers, assignment),
         first=_first(planner, corrected, budget, trials),
+        modes=planner.modes if planner.options.choosable.searched else None,
     )
     best = as_measured(layers, result.best)
     if result.value <= 0 or not planner.allows(best):

@@ -37,7 +37,7 @@ def plan_document(
         device=documents.Fingerprint.of(setting.fingerprint),
         policies=[policy.to_json() for policy in planner.policies],
         objective=_objective(planner),
-        mode=options.choosable.mode.name,
+        mode=planner.mode_of(chosen),
         rank_selection=options.choosable.rank_selection,
         calibration=calibration_note(planner.calibration),
         layers=[_layer(planner, uses[decision.name], decision) for decision in decided],

@@ -216,6 +216,7 @@ class Planner:
         self.options, self.calibration, self.reporter = options, calibration, reporter
         self.table = self._table()
         self.allowed = options.choosable.allowed(setting.network, self.table)
+        self.modes = options.choosable.modes(setting.network, self.table)
         self.assembly = self._assembly()
         self.sensitivity = self._sensitivity()
         self.aim_at(objective)
@@ -401,7 +402,13 @@ class Planner:
             storage=companion(self.options.db, ".optuna.journal"),
             study_name=self.study_name(budget),
             on_trial=self._tell_trial,
+            modes=self.modes if self.options.choosable.searched else None,
         )
+
+    def mode_of(self, assignment: Assignment) -> str:
+        """The narrowest mode that may change all layers which the assignment does."""
+        changed = decisions_of(assignment).keys()
+        return next(name for name, selected in self.modes.items() if changed <= selected)
 
     def _tell_trial(self, event: TrialEvent) -> None:
         self.reporter.progress(event.number + 1, self.options.trials, "Optuna study")

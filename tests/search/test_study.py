@@ -251,3 +251,28 @@ def test_optuna_stays_silent_and_keeps_its_settings(capfd: pytest.CaptureFixture
     study(trials=12)
     assert optuna.logging.get_verbosity() == logging.INFO
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "cmaes", "random"])
+def test_a_trial_changes_only_the_layers_of_its_mode(sampler: str, tmp_path: Path) -> None:
+    layers = make_layers(4)
+    modes = {"first": {layers[0].name}, "all": {layer.name for layer in layers}}
+    seen: list[Assignment] = []
+
+    def look(assignment: Assignment) -> float:
+        seen.append(assignment)
+        return assignment.saving_s
+
+    found = study(
+        layers, modes=modes, measured=look, trials=40, sampler=sampler, storage=tmp_path / "s"
+    )
+    again = study(
+        layers, modes=modes, measured=look, trials=40, sampler=sampler, storage=tmp_path / "s"
+    )
+    assert again.best == found.best
+    changed = [
+        {n for n, c in zip(a.names, a.choices, strict=True) if not c.decomposition.is_original}
+        for a in seen
+    ]
+    assert any(one and one <= modes["first"] for one in changed)
+    assert any(not one <= modes["first"] for one in changed)

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import Result
 
 from rankwise import documents
+from rankwise.lowrank.modes import shipped_modes
 
 NOISY = "fake:step=16,jitter=0.02"
 Command = Callable[..., Result]
@@ -51,26 +52,14 @@ def test_the_same_store_and_seed_give_the_same_plan_though_timings_vary(
     assert again.search == first.search
 
 
-def test_the_plan_says_what_was_tried(planned: Callable[..., documents.Plan]) -> None:
-    found = planned("--measured-trials", 3).search
-    assert found.measured_trials == 3
-    assert found.seed_speedup is not None and found.seed_speedup > 1
-
-
-def test_without_refinement_nothing_is_timed(
+def test_the_plan_says_what_was_tried(
     planned: Callable[..., documents.Plan], tmp_path: Path
 ) -> None:
+    found = planned("--measured-trials", 3, "--mode", "auto")
+    assert found.search.measured_trials == 3
+    assert found.search.seed_speedup is not None and found.search.seed_speedup > 1
+    assert found.mode in shipped_modes()
     before = sessions(tmp_path)
-    found = planned("--no-refine").search
-    assert (found.measured_trials, found.seed_speedup) == (0, None)
+    found = planned("--no-refine")
+    assert (found.search.measured_trials, found.search.seed_speedup) == (0, None)
     assert sessions(tmp_path) == before
-
-
-def test_a_store_can_be_asked_again_after_more_trials(
-    planned: Callable[..., documents.Plan],
-) -> None:
-    """More trials go on where the first ended, and never end slower than the exact solution."""
-    for trials in (2, 6):
-        found = planned("--measured-trials", trials)
-        assert found.predicted.speedup is not None
-        assert found.search.measured_trials == trials
