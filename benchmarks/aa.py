@@ -25,6 +25,8 @@ from rankwise.records import ORIGINAL, Comparison, Effort, MeasurementPolicy
 from rankwise.workflow.setting import distinct_specs
 
 BACKENDS = ("torch-cpu", "onnxruntime-cpu")
+SAME_SHARE = 0.25
+"""Of the pairs, for the runner against itself: it is only printed beside the rest."""
 FRESH = 20
 """Pairs after which the measuring process is a new one."""
 
@@ -63,7 +65,9 @@ def main() -> None:
         cell = {"backend": backend, "busy": busy, "kind": kind}
         with busy_neighbour(busy), closing(ChildBench(backend, policies[backend], 120)) as child:
             bench: Bench = OneRunner(child) if kind == "same runner" else child
-            for number in until(budget, lambda c=cell: len(log.of(**c)), options.pairs):
+            share = SAME_SHARE if kind == "same runner" else 1.0
+            wanted = round(options.pairs * share)
+            for number in until(budget, lambda c=cell: len(log.of(**c)), wanted):
                 if number % FRESH == 0:
                     child.renew()
                 spec = specs[number % len(specs)]
