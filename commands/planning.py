@@ -28,7 +28,7 @@ from .options import (
     Weights,
     parse_shape,
 )
-from .running import command, reporter, show
+from .running import command, reporter, show, shown_anyway
 
 
 def plan(
@@ -82,7 +82,7 @@ def plan(
     debug: Debug = False,
 ) -> None:
     """Choose kind and rank for each layer from what was measured, and write the plan."""
-    with command(debug):
+    with command(debug), shown_anyway(json):
         from ..workflow.planning import plan as run
 
         document = run(
@@ -162,7 +162,7 @@ def verify(
     debug: Debug = False,
 ) -> None:
     """Time the whole network against the original, compare outputs, and note both in the plan."""
-    with command(debug):
+    with command(debug), shown_anyway(json):
         from ..workflow.verification import verify as run
 
         document = run(

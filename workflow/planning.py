@@ -28,7 +28,7 @@ from ..search.study import run_study
 from ..search.table import SpeedupTable
 from .array_cache import ArrayCache
 from .assembly import Assembly
-from .choosable import Choosable, choosable
+from .choosable import Choosable, choosable, why_none
 from .moments import gather_moments, wanted_moments
 from .plan_document import plan_document
 from .plan_file import write_plan
@@ -174,7 +174,7 @@ def plan(
     if output is not None:
         write_plan(document, output)
     if shortfall:
-        raise GoalNotReached(shortfall)
+        raise GoalNotReached(shortfall, document)
     return document
 
 
@@ -257,7 +257,9 @@ class Planner:
         if target is None or (reached is not None and reached >= target):
             return ""
         best = "cannot be predicted" if reached is None else f"is predicted to reach {reached:.3f}"
-        return f"the target speedup {target} is out of reach; the best plan found {best}"
+        return (
+            f"the target speedup {target:g} is out of reach: the best plan, which is kept, {best}"
+        )
 
     def _table(self) -> SpeedupTable:
         rows = self._measured_rows(self.setting)
@@ -270,7 +272,7 @@ class Planner:
 
     def _measured_rows(self, setting: Setting) -> list[TableRow]:
         found = measured(self.store, setting)
-        if not found:
+        if not found and not all(why_none(setting, use) for use in setting.network.layers):
             policy = setting.policy
             phase = " --phase training" if policy.phase == "training" else ""
             raise UsageError(
@@ -328,13 +330,19 @@ class Planner:
         self._probe(uses)
         return [
             layer_choices(
-                use,
+                self._explained(use),
                 self._rows(use),
                 partial(self.sensitivity.modelled_sq, use.name),
                 excluded=use.name not in self.allowed,
             )
             for use, _ in uses
         ]
+
+    def _explained(self, use: LayerUse) -> LayerUse:
+        """With the reason if the layer has no row because it cannot have any."""
+        if use.spec is None or self.table.rows(use.spec.key):
+            return use
+        return replace(use, reason=why_none(self.setting, use))
 
     def _probe(self, uses: Sequence[tuple[LayerUse, list[Decomposition]]]) -> None:
         probes = [
