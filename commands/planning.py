@@ -126,8 +126,18 @@ def apply(
     output: Annotated[Path, typer.Option("-o", "--output", help=".onnx, .pt2 or .safetensors.")],
     db: Db = DEFAULT_DB,
     weights: Weights = None,
-    calibration: Calibration = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option("--calibration", "--data", help="The plan's pictures, or their .npz."),
+    ] = None,
     preprocess: Preprocess = None,
+    reestimate_bn: Annotated[
+        bool,
+        typer.Option(
+            "--reestimate-bn",
+            help="Estimate batch normalisation's statistics again on the calibration.",
+        ),
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Write the compressed network."""
@@ -142,6 +152,8 @@ def apply(
             weights=weights,
             calibration=calibration,
             preprocess=preprocess,
+            reestimate_bn=reestimate_bn,
+            reporter=reporter(),
         )
         typer.echo(f"wrote {output}", err=True)
 
