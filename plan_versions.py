@@ -16,19 +16,21 @@ Json = dict[str, Any]
 
 
 def _from_1(plan: Json) -> Json:
-    """Version 2 says how far factors were pulled, what layers save in the network, and on how
-    many runs the promise rests.
+    """Version 2 says how far factors were pulled, what layers save in the network, on how many
+    runs the promise rests, and which trials were measured.
 
-    Plans of the later days of version 1 say so already. Before that, `model_error` was the
+    Plans of the later days of version 1 say part of it already. Before that, `model_error` was the
     prediction's error for the plan's own run; now it is a median over runs that were left out,
     and null for fewer than three. A null shrinkage with factors from data means the default.
     """
-    layers, predicted = plan.get("layers"), plan.get("predicted")
+    layers, predicted, search = plan.get("layers"), plan.get("predicted"), plan.get("search")
     if isinstance(layers, list):
         nothing = {"shrinkage": None, "in_network_saving_s": None}
         plan["layers"] = [{**nothing, **one} if isinstance(one, dict) else one for one in layers]
     if isinstance(predicted, dict) and "runs" not in predicted:
         plan["predicted"] = {**predicted, "model_error": None, "runs": 0, "own_run": False}
+    if isinstance(search, dict):
+        plan["search"] = {"measured_trials": 0, "seed_speedup": None, **search}
     return plan
 
 

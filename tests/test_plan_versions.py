@@ -36,7 +36,8 @@ def test_every_sample_is_read_and_loses_nothing(path: Path, tmp_path: Path) -> N
     before, after = json.loads(path.read_text()), plan.model_dump(mode="json")
     for old, new in zip(before["layers"], after["layers"], strict=True):
         assert old.items() <= new.items()
-    changed = {"schema_version", "layers", "predicted"}
+    assert before["search"].items() <= after["search"].items()
+    changed = {"schema_version", "layers", "predicted", "search"}
     assert {k: v for k, v in before.items() if k not in changed}.items() <= after.items()
     write_plan(plan, tmp_path / "again.json")
     assert read_plan(tmp_path / "again.json") == plan
