@@ -22,6 +22,7 @@ from ..records import (
     element_bytes,
 )
 from ..search.exact import Limits, solve_within
+from ..search.network_model import SCALE
 from ..search.phases import weighed_rows
 from ..search.space import layer_choices
 from ..search.study import run_study
@@ -258,7 +259,7 @@ class Planner:
             return ""
         best = "cannot be predicted" if reached is None else f"is predicted to reach {reached:.3f}"
         return (
-            f"the target speedup {target:g} is out of reach: the best plan, which is kept, {best}"
+            f"the target speedup {target:g} was not reached: the best plan, which is kept, {best}"
         )
 
     def _table(self) -> SpeedupTable:
@@ -365,10 +366,13 @@ class Planner:
         self.reporter.progress(step, REPAIR_STEPS, f"repair: {used:.0%} of what may be lost")
 
     def _least_error(self, layers: Sequence[LayerChoices]) -> tuple[Assignment, float]:
-        """The plan of least modelled error that reaches the speedup asked for."""
+        """The plan of least modelled error that is predicted to reach the speedup asked for.
+
+        The prediction is that a network saves `SCALE` of what its layers save alone.
+        """
         assert self.objective.target_speedup is not None
         total = self.original_latency_s()
-        saving = total * (1 - 1 / self.objective.target_speedup)
+        saving = total * (1 - 1 / self.objective.target_speedup) / SCALE
         try:
             found = solve_within(layers, replace(self.limits, min_saving_s=saving))
         except GoalNotReached:

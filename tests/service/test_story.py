@@ -155,7 +155,7 @@ def test_a_plan_out_of_reach_is_kept_and_says_so(service: Any, profiled: dict[st
     asked = {"network": profiled["id"], "backend": FAKE, "target_speedup": 1000, "trials": 2}
     job = service.done(service.post("/plans", **asked))
     assert job["state"] == "done"
-    assert "out of reach" in job["result"]["shortfall"]
+    assert "not reached" in job["result"]["shortfall"]
     assert service.http.get(f"/plans/{job['result']['plan']}").status_code == 200
 
 

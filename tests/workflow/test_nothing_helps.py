@@ -106,6 +106,18 @@ def test_an_unreachable_target_shows_and_keeps_the_best_plan(
         assert f"predicted speedup {plan.predicted.speedup:.3f}" in result.stdout
 
 
+def test_a_target_within_reach_is_predicted_to_be_reached(
+    rankwise: Command, network_file: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "plan.json"
+    assert rankwise("profile", network_file, "--backend", FAKE).exit_code == 0
+    words = ["plan", network_file, "--backend", FAKE, "--target-speedup", 1.8, "--no-refine"]
+    result = rankwise(*words, "--trials", 5, "-o", path)
+    assert result.exit_code == 0, result.output
+    predicted = planned(path).predicted.speedup
+    assert predicted is not None and predicted >= 1.8
+
+
 def test_a_target_where_nothing_helps(rankwise: Command, tmp_path: Path) -> None:
     model, path = "lean_networks:depthwise", tmp_path / "plan.json"
     assert rankwise("profile", model, "--backend", FAKE).exit_code == 0
