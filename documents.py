@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from . import records
+from . import plan_versions, records
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Of all documents together. Plans are kept and edited, so older ones are still read: whoever
+raises this adds to `plan_versions.MIGRATIONS`."""
 
 Shape = tuple[int, ...]
 Ratio = Annotated[float, Field(gt=0)]
@@ -301,6 +303,9 @@ class Search(_Strict):
 
 
 class Plan(Document):
+    """Reading one raises `PlanError` for a schema version that is not known here; older ones
+    are brought up to date."""
+
     kind: Literal["rankwise.plan"] = "rankwise.plan"
     rankwise_version: str
     created_at: str
@@ -315,6 +320,11 @@ class Plan(Document):
     predicted: Predicted
     verified: Verification | None = None
     search: Search
+
+    @model_validator(mode="before")
+    @classmethod
+    def _up_to_date(cls, data: Any) -> Any:
+        return plan_versions.migrated(data, SCHEMA_VERSION) if isinstance(data, dict) else data
 
 
 class LayerCost(_Strict):

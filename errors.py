@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class RankwiseError(Exception):
     """Root of all errors that rankwise raises on purpose. `exit_status` is the command's."""
@@ -48,6 +50,11 @@ class MeasurementError(RankwiseError):
 
 
 class GoalNotReached(RankwiseError):
-    """Done, but the goal was not reached (no plan satisfies the limit, ...). Exit status 3."""
+    """Done, but the goal was not reached (no plan satisfies the limit, ...). Exit status 3.
+    `document` is what was made all the same, if anything: the best plan, a verification."""
 
     exit_status = 3
+
+    def __init__(self, message: str, document: Any = None) -> None:
+        super().__init__(message)
+        self.document = document

@@ -28,7 +28,7 @@ from .options import (
     Weights,
     parse_shape,
 )
-from .running import command, reporter, show
+from .running import command, reporter, show, shown_anyway
 
 
 def plan(
@@ -82,7 +82,7 @@ def plan(
     debug: Debug = False,
 ) -> None:
     """Choose kind and rank for each layer from what was measured, and write the plan."""
-    with command(debug):
+    with command(debug), shown_anyway(json):
         from ..workflow.planning import plan as run
 
         document = run(
@@ -126,8 +126,18 @@ def apply(
     output: Annotated[Path, typer.Option("-o", "--output", help=".onnx, .pt2 or .safetensors.")],
     db: Db = DEFAULT_DB,
     weights: Weights = None,
-    calibration: Calibration = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option("--calibration", "--data", help="The plan's pictures, or their .npz."),
+    ] = None,
     preprocess: Preprocess = None,
+    reestimate_bn: Annotated[
+        bool,
+        typer.Option(
+            "--reestimate-bn",
+            help="Estimate batch normalisation's statistics again on the calibration.",
+        ),
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Write the compressed network."""
@@ -142,6 +152,8 @@ def apply(
             weights=weights,
             calibration=calibration,
             preprocess=preprocess,
+            reestimate_bn=reestimate_bn,
+            reporter=reporter(),
         )
         typer.echo(f"wrote {output}", err=True)
 
@@ -162,7 +174,7 @@ def verify(
     debug: Debug = False,
 ) -> None:
     """Time the whole network against the original, compare outputs, and note both in the plan."""
-    with command(debug):
+    with command(debug), shown_anyway(json):
         from ..workflow.verification import verify as run
 
         document = run(

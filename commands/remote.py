@@ -161,6 +161,8 @@ def plan(client: Client, given: Given) -> None:
 
 def apply(client: Client, given: Given) -> None:
     output: Path = given["output"]
+    if given["reestimate_bn"]:
+        raise UsageError("a service does not do --reestimate-bn: leave --server out")
     found = _done(
         client,
         "apply",

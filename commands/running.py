@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ..errors import RankwiseError
+from ..errors import GoalNotReached, RankwiseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,6 +52,17 @@ def show(document: Document, as_json: bool) -> None:
     from ..report.text import show
 
     show(document)
+
+
+@contextmanager
+def shown_anyway(as_json: bool) -> Iterator[None]:
+    """What was made is shown, too, where the goal was not reached."""
+    try:
+        yield
+    except GoalNotReached as error:
+        if error.document is not None:
+            show(error.document, as_json)
+        raise
 
 
 def reporter() -> Reporter:

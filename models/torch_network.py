@@ -135,7 +135,7 @@ class TorchNetwork:
         check_replacements(self.layers, replacements)
         # Whoever refers to a replaced layer in the copy gets the chain: deepcopy's memo says so.
         memo: dict[int, Any] = {
-            id(self._part(name)): to_torch(chain, weights).eval()
+            id(self._part(name)): ReplacedLayer(*to_torch(chain, weights)).eval()
             for name, (chain, weights) in replacements.items()
         }
         module = _copy(self.module, memo)
@@ -177,6 +177,18 @@ class TorchNetwork:
         # Clones, because the format refuses tensors that share memory.
         state = {name: t.contiguous().clone() for name, t in self.module.state_dict().items()}
         save_file(state, path, metadata={"format": "pt"})
+
+
+class ReplacedLayer(nn.Sequential):
+    """A chain in a layer's place."""
+
+    @property
+    def weight(self) -> Tensor:
+        """For code that asks a layer for its weight's type or device, as transformers does
+        before a call. It has no elements: who computes with the weight that has gone gets an
+        error and no wrong result."""
+        first: Tensor = next(self.parameters())
+        return first.detach().flatten()[:0]
 
 
 def _copy(module: nn.Module, memo: dict[int, Any] | None = None) -> nn.Module:

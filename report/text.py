@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
@@ -249,10 +250,19 @@ def _plan(document: documents.Plan, console: Console) -> None:
     changed = sum(layer.decomposition.kind != "original" for layer in document.layers)
     predicted = document.predicted
     console.print(f"{changed} of {len(document.layers)} layers replaced")
+    if not changed:
+        console.print(_nothing_helps(document), markup=False)
     if predicted.speedup is not None:
         console.print(f"predicted speedup {_interval(predicted)}")
     if predicted.network_error is not None:
         console.print(f"network error on the select split {predicted.network_error:.4f}")
+
+
+def _nothing_helps(document: documents.Plan) -> str:
+    """One sentence: that every layer stays, and how many for which reason."""
+    reasons = Counter(layer.reason.removeprefix("unsupported: ") for layer in document.layers)
+    counted = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in reasons.items())
+    return f"no layer is worth replacing within these limits: {counted or 'there is none'}"
 
 
 def _planned_cells(layer: documents.PlannedLayer) -> list[str]:

@@ -74,6 +74,7 @@ def run_study(
     measured: Callable[[Assignment], float] | None = None,
     first: Sequence[Assignment] = (),
     modes: Mapping[str, Collection[str]] | None = None,
+    seeded: bool = True,
 ) -> StudyResult:
     """Go on until the study has `trials` trials, and return the best assignment so far.
 
@@ -84,9 +85,9 @@ def run_study(
     layers and limits goes on from there; other layers or limits are another study in it.
     `modes` are named sets of layers, of which each trial may change one set only: the set is
     searched, too. `first` are tried before all others; without them it is the exact solution
-    and those for smaller errors. The same arguments give the same trials. Raises
-    `GoalNotReached` where the limits exclude every plan, `UsageError` for an unknown sampler,
-    `StoreError` for an unusable file.
+    and those for smaller errors, which `seeded` false leaves out, to see what a sampler finds
+    alone. The same arguments give the same trials. Raises `GoalNotReached` where the limits
+    exclude every plan, `UsageError` for an unknown sampler, `StoreError` for an unusable file.
     """
     if trials < 0:
         raise UsageError(f"The number of trials is {trials}: it has to be zero or more.")
@@ -94,6 +95,7 @@ def run_study(
     solution = exact.solve_within(layers, limits)
     selected = {mode: set(names) for mode, names in (modes or {}).items()}
     name = f"{study_name}-{_digest(layers, limits, measured is not None, selected)}"
+    name += "" if seeded else "-unseeded"
     with quiet_optuna():
         journal = None if storage is None else open_study(storage, name)
         earlier = journal.trials if journal is not None else []
@@ -101,7 +103,7 @@ def run_study(
         run = _Run(layers, limits, study, journal, measured, selected)
         run.replay(earlier)
         left = max(0, trials - len(earlier))
-        if left:
+        if left and seeded:
             run.enqueue(first or _seeds(layers, limits, solution))
         for _ in range(left):
             event = run.step()

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NOT_OURS = {"tests", "docs", "benchmarks", "examples", "build", "dist"}
 
 # A unit is a module or a package right below the root.
-BOTTOM = {"records", "errors", "stats", "documents"}
+BOTTOM = {"records", "errors", "stats", "documents", "plan_versions"}
 OPS = {"ops"} | BOTTOM
 LOWRANK = {"lowrank"} | OPS
 MODELS = {"models"} | LOWRANK

@@ -91,7 +91,7 @@ class _OnnxHome:
 
 def links(chain: nn.Module) -> list[nn.Module]:
     """The chain's convolutions or linear layers, without what only pads."""
-    return [part for part in chain.modules() if isinstance(getattr(part, "weight", None), Tensor)]
+    return [part for part in chain.children() if isinstance(getattr(part, "weight", None), Tensor)]
 
 
 def link_weights(chain: nn.Module) -> tuple[LinkWeights, ...]:

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import documents
-from ..errors import CalibrationError, PlanError
+from ..errors import CalibrationError, PlanError, UsageError
 from .array_cache import ArrayCache
 from .assembly import Assembly, check_decisions
 from .moments import cached_moments, gather_moments, wanted_moments
 from .plan_file import check_network, decisions_of, read_plan
+from .reporter import Reporter, Silent
 from .setting import load
+from .statistics import with_statistics
 from .storage import DEFAULT_DB, companion
 
 if TYPE_CHECKING:
@@ -29,13 +31,19 @@ def apply(
     weights: Path | None = None,
     calibration: Path | None = None,
     preprocess: str | None = None,
+    reestimate_bn: bool = False,
+    reporter: Reporter | None = None,
 ) -> Network:
     """The compressed network; also written to `output` (.onnx, .pt2, .safetensors) if given.
 
     Where factors were made from data, the same calibration is needed again, or its moments
-    from the cache beside the store. Raises `PlanError` for a plan of another network or one
-    that cannot be carried out, `CalibrationError` for other pictures.
+    from the cache beside the store. `reestimate_bn` estimates the statistics of batch
+    normalisation again on the fit split, which needs the calibration in any case. Raises
+    `PlanError` for a plan of another network or one that cannot be carried out,
+    `CalibrationError` for other pictures.
     """
+    if reestimate_bn and calibration is None:
+        raise UsageError("--reestimate-bn needs pictures: give --calibration")
     document = read_plan(plan)
     network = load(
         model,
@@ -43,11 +51,48 @@ def apply(
         weights=weights,
         input_shape=document.model.input_shape,
     )
-    pictures = plan_pictures(document, calibration, preprocess)
-    compressed = assembly_for(document, network, pictures, db).network_with(decisions_of(document))
+    if reestimate_bn and calibration is not None:
+        pictures: Calibration | None = any_pictures(document, network, calibration, preprocess)
+    else:
+        pictures = plan_pictures(document, calibration, preprocess)
+    own = pictures if document.calibration else None
+    compressed = assembly_for(document, network, own, db).network_with(decisions_of(document))
+    if reestimate_bn and pictures is not None:
+        compressed = _reestimated(network, compressed, pictures, reporter or Silent())
     if output is not None:
         compressed.save(output)
     return compressed
+
+
+def _reestimated(
+    original: Network, compressed: Network, pictures: Calibration, reporter: Reporter
+) -> Network:
+    """With statistics over the fit split; says what that does on the select split."""
+    from ..models.fidelity import relative_error
+
+    changed = with_statistics(compressed, pictures.fit)
+    wanted = original.outputs(pictures.select)
+    before, after = (
+        relative_error(wanted, one.outputs(pictures.select)) for one in (compressed, changed)
+    )
+    reporter.message(
+        "batch normalisation was estimated again: network error on the select split "
+        f"{before:.4f} -> {after:.4f}"
+    )
+    return changed
+
+
+def any_pictures(
+    document: documents.Plan, network: Network, data: Path, preprocess: str | None
+) -> Calibration:
+    """The plan's own pictures where it was made from some: a report split of others could hold
+    pictures that the plan has seen."""
+    from ..models.pictures import load_calibration
+
+    found = plan_pictures(document, data, preprocess) if document.calibration else None
+    return found or load_calibration(
+        data, preprocess, network.input_shape, seed=document.search.seed
+    )
 
 
 def plan_pictures(

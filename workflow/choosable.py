@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
+from ..lowrank import applicable_kinds
 from ..lowrank.modes import Mode, shipped_modes
+from ..profiler.candidates import default_candidates, dropped
 from ..records import Decomposition, LayerUse, Verdict
 from .ranking import Ranking, make_ranking, nearest_to_rule
 
 if TYPE_CHECKING:
     from ..models.network import Network
     from ..search.table import SpeedupTable
+    from .setting import Setting
 
 AUTO = "auto"
 """The compression mode that is searched for, among the shipped ones."""
@@ -69,6 +72,18 @@ def _best_is_faster(use: LayerUse, table: SpeedupTable) -> bool:
     candidates = [row for row in rows if not row.decomposition.is_original]
     best = max(candidates, key=lambda row: row.speedup, default=None)
     return best is not None and best.verdict is Verdict.FASTER
+
+
+def why_none(setting: Setting, use: LayerUse) -> str:
+    """Why `profile` by itself measures nothing of a layer, in one phrase; else empty."""
+    if use.spec is None or use.reason:
+        return use.reason or use.op
+    quantum = setting.backend.rank_quantum(setting.policy)
+    if default_candidates(use.spec, None, quantum):
+        return ""
+    kinds, reason = applicable_kinds(use.spec)
+    reasons = dropped(use.spec, None, quantum).values()
+    return reason or next(iter(reasons), f"only {', '.join(kinds)} apply, measured when named")
 
 
 def choosable(

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def read_plan(plan: documents.Plan | Path | str) -> documents.Plan:
     """A plan from its file; a plan that is one already is returned as it is.
 
-    Raises `PlanError` for a missing file, for JSON that is no plan, and for newer schemas.
+    Plans of older schemas are brought up to date. Raises `PlanError` for a missing file, for
+    JSON that is no plan, and for newer schemas.
     """
     if isinstance(plan, documents.Plan):
         return plan
@@ -30,17 +31,13 @@ def read_plan(plan: documents.Plan | Path | str) -> documents.Plan:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise PlanError(f"plan {path} cannot be read: {reason}") from None
     try:
-        document = documents.Plan.model_validate_json(text)
+        return documents.Plan.model_validate_json(text)
+    except PlanError as error:
+        raise PlanError(f"{path}: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the document"
         raise PlanError(f"{path} is not a plan: {place}: {first['msg']}") from None
-    if document.schema_version > documents.SCHEMA_VERSION:
-        raise PlanError(
-            f"{path} follows schema version {document.schema_version}, made by a newer "
-            f"rankwise; this one reads up to {documents.SCHEMA_VERSION}: upgrade rankwise"
-        )
-    return document
 
 
 def write_plan(document: documents.Plan, path: Path) -> None:

@@ -22,13 +22,14 @@ from ..records import (
     element_bytes,
 )
 from ..search.exact import Limits, solve_within
+from ..search.network_model import SCALE
 from ..search.phases import weighed_rows
 from ..search.space import layer_choices
 from ..search.study import run_study
 from ..search.table import SpeedupTable
 from .array_cache import ArrayCache
 from .assembly import Assembly
-from .choosable import Choosable, choosable
+from .choosable import Choosable, choosable, why_none
 from .moments import gather_moments, wanted_moments
 from .plan_document import plan_document
 from .plan_file import write_plan
@@ -174,7 +175,7 @@ def plan(
     if output is not None:
         write_plan(document, output)
     if shortfall:
-        raise GoalNotReached(shortfall)
+        raise GoalNotReached(shortfall, document)
     return document
 
 
@@ -257,7 +258,9 @@ class Planner:
         if target is None or (reached is not None and reached >= target):
             return ""
         best = "cannot be predicted" if reached is None else f"is predicted to reach {reached:.3f}"
-        return f"the target speedup {target} is out of reach; the best plan found {best}"
+        return (
+            f"the target speedup {target:g} was not reached: the best plan, which is kept, {best}"
+        )
 
     def _table(self) -> SpeedupTable:
         rows = self._measured_rows(self.setting)
@@ -270,7 +273,7 @@ class Planner:
 
     def _measured_rows(self, setting: Setting) -> list[TableRow]:
         found = measured(self.store, setting)
-        if not found:
+        if not found and not all(why_none(setting, use) for use in setting.network.layers):
             policy = setting.policy
             phase = " --phase training" if policy.phase == "training" else ""
             raise UsageError(
@@ -328,13 +331,19 @@ class Planner:
         self._probe(uses)
         return [
             layer_choices(
-                use,
+                self._explained(use),
                 self._rows(use),
                 partial(self.sensitivity.modelled_sq, use.name),
                 excluded=use.name not in self.allowed,
             )
             for use, _ in uses
         ]
+
+    def _explained(self, use: LayerUse) -> LayerUse:
+        """With the reason if the layer has no row because it cannot have any."""
+        if use.spec is None or self.table.rows(use.spec.key):
+            return use
+        return replace(use, reason=why_none(self.setting, use))
 
     def _probe(self, uses: Sequence[tuple[LayerUse, list[Decomposition]]]) -> None:
         probes = [
@@ -357,10 +366,13 @@ class Planner:
         self.reporter.progress(step, REPAIR_STEPS, f"repair: {used:.0%} of what may be lost")
 
     def _least_error(self, layers: Sequence[LayerChoices]) -> tuple[Assignment, float]:
-        """The plan of least modelled error that reaches the speedup asked for."""
+        """The plan of least modelled error that is predicted to reach the speedup asked for.
+
+        The prediction is that a network saves `SCALE` of what its layers save alone.
+        """
         assert self.objective.target_speedup is not None
         total = self.original_latency_s()
-        saving = total * (1 - 1 / self.objective.target_speedup)
+        saving = total * (1 - 1 / self.objective.target_speedup) / SCALE
         try:
             found = solve_within(layers, replace(self.limits, min_saving_s=saving))
         except GoalNotReached:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__, documents
 from ..errors import GoalNotReached, UsageError
 from ..records import content_key
-from .application import assembly_for, plan_pictures
+from .application import any_pictures, assembly_for
 from .plan_document import calibration_note
 from .plan_file import decisions_of, read_plan
 from .reporter import Reporter, Silent
@@ -74,7 +74,7 @@ def recover(
         weights=weights,
         input_shape=document.model.input_shape,
     )
-    pictures = training_pictures(document, network, Path(data), preprocess)
+    pictures = any_pictures(document, network, Path(data), preprocess)
     with torch_threads(threads):
         work = _Work(document, network, pictures, Path(data), options, output, db)
         return work.run(resume, reporter or Silent())
@@ -86,19 +86,6 @@ def check_output(output: Path) -> None:
         raise UsageError(f"cannot write {output.name}: use {', '.join(SUFFIXES)}")
     if not output.resolve().parent.is_dir() or not os.access(output.resolve().parent, os.W_OK):
         raise UsageError(f"cannot write {output}: there is no such folder, or it is protected")
-
-
-def training_pictures(
-    document: documents.Plan, network: Network, data: Path, preprocess: str | None
-) -> Calibration:
-    """The plan's own pictures where it was made from some: a report split of others could hold
-    pictures that the plan has seen."""
-    from ..models.pictures import load_calibration
-
-    found = plan_pictures(document, data, preprocess) if document.calibration else None
-    return found or load_calibration(
-        data, preprocess, network.input_shape, seed=document.search.seed
-    )
 
 
 @contextmanager

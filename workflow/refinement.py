@@ -44,6 +44,16 @@ RANDOM_HALVES = 4
 MOST_ROUNDS = 3
 """Times that the search is asked again with savings in the network."""
 
+UNCHANGED = documents.Predicted(
+    latency_s=None,
+    speedup=1.0,
+    speedup_low=1.0,
+    speedup_high=1.0,
+    network_error=0.0,
+    model_error=None,
+)
+"""The promise of a network that nothing was measured of, because nothing applies to it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refined:
@@ -174,6 +184,8 @@ def _original(layers: Sequence[LayerChoices]) -> Assignment:
 
 def promise(planner: Planner, chosen: Assignment, runs: Runs) -> documents.Predicted:
     """What the latency model says of `chosen`."""
+    if not runs and not planner.original_latency_s():
+        return UNCHANGED.model_copy()
     model = network_model(planner, runs)
     found = model.forecast(plan_of(chosen))
     return documents.Predicted(

@@ -161,16 +161,19 @@ def _require_agreement(document: documents.Plan, result: documents.VerificationD
     if limit is not None and error is not None and error > limit:
         raise GoalNotReached(
             f"verified, but the network error on the report split is {error:.4f}, above the "
-            f"plan's limit {limit}: plan again with a lower --max-error"
+            f"plan's limit {limit}: plan again with a lower --max-error",
+            result,
         )
     floor, score = document.objective.get("floor"), result.fidelity.get("score")
     if floor is not None and score is not None and score < floor:
         raise GoalNotReached(
             f"verified, but {document.objective['evaluate']} gives {score:g}, below the plan's "
-            f"floor {floor:g}: plan again with a higher --floor"
+            f"floor {floor:g}: plan again with a higher --floor",
+            result,
         )
     if decisions_of(document) and result.speedup_high < 1:
         raise GoalNotReached(
             f"verified, but the compressed network is slower: {result.speedup:.3f} "
-            f"[{result.speedup_low:.3f}, {result.speedup_high:.3f}]"
+            f"[{result.speedup_low:.3f}, {result.speedup_high:.3f}]",
+            result,
         )

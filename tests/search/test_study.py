@@ -241,6 +241,16 @@ def test_a_sampler_without_its_package_says_which(monkeypatch: pytest.MonkeyPatc
         make_sampler("cmaes", 0)
 
 
+def test_without_seeds_the_sampler_is_alone(tmp_path: Path) -> None:
+    path = tmp_path / "study.log"
+    assert study(trials=3, storage=path).sampled_value is None  # seeds come first
+    events: list[TrialEvent] = []
+    alone = study(trials=40, storage=path, seeded=False, on_trial=events.append)
+    assert len(events) == 40  # a study of its own
+    assert alone.sampled_value == events[-1].best_value
+    assert alone.value <= alone.exact.saving_s
+
+
 def test_negative_trials_are_refused() -> None:
     with pytest.raises(UsageError, match="zero or more"):
         study(trials=-1)

@@ -140,6 +140,11 @@ def test_plans_from_elsewhere(service: Any, planned: dict[str, Any]) -> None:
     assert (
         service.http.get(f"/plans/{kept.json()['key']}").json()["created_at"] == plan["created_at"]
     )
+    older = service.post("/plans/documents", **{**plan, "schema_version": 1})
+    assert older.json()["key"] == kept.json()["key"]  # brought up to date, it says the same
+    newer = service.post("/plans/documents", **{**plan, "schema_version": 99})
+    assert newer.status_code == 422
+    assert "upgrade rankwise" in newer.json()["detail"]
     plan["layers"][0]["name"] = "nosuch"
     assert "nosuch" in service.post("/plans/documents", **plan).json()["detail"]
     plan["model"]["sha256"] = "0" * 64
@@ -150,7 +155,7 @@ def test_a_plan_out_of_reach_is_kept_and_says_so(service: Any, profiled: dict[st
     asked = {"network": profiled["id"], "backend": FAKE, "target_speedup": 1000, "trials": 2}
     job = service.done(service.post("/plans", **asked))
     assert job["state"] == "done"
-    assert "out of reach" in job["result"]["shortfall"]
+    assert "not reached" in job["result"]["shortfall"]
     assert service.http.get(f"/plans/{job['result']['plan']}").status_code == 200
 
 
