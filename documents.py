@@ -259,10 +259,12 @@ class PlannedLayer(_Strict):
 
 
 class Predicted(_Strict):
-    """What the plan promises. `network_error` was measured on the select split, before the
-    report split was read. `runs` whole networks were timed to fit the latency model, this
-    plan's own among them if `own_run`; `model_error` is the median relative error of the
-    speedup for runs that were left out one at a time (null for fewer than three)."""
+    """What the plan promises. `network_error` is the one on the select split, before the report
+    split was read; unless `network_error_measured` it follows from plans that were measured
+    earlier, and the layers' errors are those before factors are refined. `runs` whole networks
+    were timed to fit the latency model, this plan's own among them if `own_run`; `model_error`
+    is the median relative error of the speedup for runs that were left out one at a time (null
+    for fewer than three)."""
 
     latency_s: float | None
     speedup: float | None
@@ -272,6 +274,7 @@ class Predicted(_Strict):
     model_error: float | None
     runs: int = 0
     own_run: bool = False
+    network_error_measured: bool = True
 
 
 class Verification(_Strict):

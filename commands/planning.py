@@ -56,7 +56,9 @@ def plan(
     threads: Threads = 1,
     calibration: Calibration = None,
     preprocess: Preprocess = None,
-    trials: Annotated[int, typer.Option(help="Optuna trials.")] = 200,
+    trials: Annotated[
+        int | None, typer.Option(help="Optuna trials (200; none with --no-refine).")
+    ] = None,
     measured_trials: Annotated[
         int, typer.Option(help="Optuna trials that time and judge the assembled network.")
     ] = 8,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -119,12 +119,11 @@ class Factorizer:
 
     def table(self) -> ErrorCurve:
         """The errors at all ranks of a grid; the original has none."""
-        found = error_curve_of(
+        if isinstance(self.factorization, Selected):
+            return self.factorization.curve()
+        return error_curve_of(
             self.factorization, self.kind.full_ranks(self.spec), self.kind.rank_step(self.spec)
         )
-        if isinstance(self.factorization, Selected):
-            return replace(found, shrinkage=self.factorization.shrinkage)
-        return found
 
     def curve(self) -> NDArray[np.float64]:
         """Errors (full + 1,) at ranks 0 (nothing kept: 1) to full, for a kind with one rank;

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import LayerError
 from ..records import LayerSpec
+from .curves import ErrorCurve
 from .judge import Judge, Vector, effective_weight
 from .kinds import Factorization, Kind, Ranks
 from .moments import Moments
@@ -93,8 +94,14 @@ class Selected:
         return min(self.from_data.estimate(ranks), self.from_weights.estimate(ranks))
 
     def table(self) -> Table:
+        curve = self.curve()
+        return list(curve.axes), curve.errors
+
+    def curve(self) -> ErrorCurve:
         axes, errors = self.from_data.table()
-        return axes, np.minimum(errors, self.from_weights.table()[1])
+        others = self.from_weights.table()[1]
+        least = np.minimum(errors, others)
+        return ErrorCurve(tuple(axes), least, not self.exact, self.shrinkage, errors < others)
 
     def _best(self, ranks: Ranks) -> Tabulated:
         better = self.from_data.error(ranks) < self.from_weights.error(ranks)

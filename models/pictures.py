@@ -7,12 +7,15 @@ The three splits are disjoint sets of pictures, decided before any crop: *fit* f
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,13 +45,18 @@ LEAST_SCALE = 0.6
 """Shortest side of a random crop, as a share of the picture's."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Picture:
-    """One picture as (H, W, C), and the SHA-256 of the file it came from."""
+    """One picture, and the SHA-256 of the file it comes from. Decoded when it is looked at."""
 
     name: str
     sha256: str
-    pixels: Image
+    channels: int
+
+    @cached_property
+    def pixels(self) -> Image:
+        """(H, W, C). Raises `CalibrationError` if the file is damaged, or another by now."""
+        return _decoded(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +85,36 @@ class Split:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+SplitName = Literal["fit", "select", "report"]
+SPLITS: tuple[SplitName, ...] = ("fit", "select", "report")
+
+
+@dataclass(frozen=True, eq=False)
 class Calibration:
-    """Examples of each split, (n, *input_shape[1:]) in float32.
+    """Examples of each split, (n, *input_shape[1:]) in float32, made when they are asked for.
 
     `sha256` names the pictures' content, the preprocessing and the crops; `images` counts
-    pictures, of which a split may hold several crops.
+    pictures, of which a split may hold several crops: `examples` says how many it has.
     """
 
     sha256: str
     images: int
     preprocess: str
     split: Split
-    fit: FloatArray
-    select: FloatArray
-    report: FloatArray
+    examples: Mapping[SplitName, int]
+    make: Callable[[SplitName], FloatArray]
+
+    @cached_property
+    def fit(self) -> FloatArray:
+        return self.make("fit")
+
+    @cached_property
+    def select(self) -> FloatArray:
+        return self.make("select")
+
+    @cached_property
+    def report(self) -> FloatArray:
+        return self.make("report")
 
 
 def load_calibration(
@@ -129,7 +152,8 @@ def _grey(shape: Shape) -> bool:
 def load_pictures(path: str | Path, channels: int = 3) -> list[Picture]:
     """All pictures in a folder and below it, in natural order, each content once.
 
-    Raises `CalibrationError` if there is none, or one cannot be read.
+    Raises `CalibrationError` if there is none, or one is plainly no picture; one that is damaged
+    further on is noticed when it is decoded.
     """
     path = Path(path)
     if not path.is_dir():
@@ -153,41 +177,60 @@ def _natural(text: str) -> list[tuple[int, str]]:
 
 def _read(file: Path, channels: int) -> Picture:
     from PIL import Image as Pillow
+
+    with _readable(file):
+        data = file.read_bytes()
+        Pillow.open(io.BytesIO(data)).verify()
+    return Picture(str(file), hashlib.sha256(data).hexdigest(), channels)
+
+
+def _decoded(picture: Picture) -> Image:
+    from PIL import Image as Pillow
     from PIL import ImageOps
 
+    with _readable(Path(picture.name)):
+        data = Path(picture.name).read_bytes()
+        with Pillow.open(io.BytesIO(data)) as opened:
+            upright = ImageOps.exif_transpose(opened)
+            pixels = np.asarray(upright.convert("L" if picture.channels == 1 else "RGB"))
+    if hashlib.sha256(data).hexdigest() != picture.sha256:
+        raise CalibrationError(f"{picture.name} has changed meanwhile: start again")
+    return pixels[:, :, None] if picture.channels == 1 else pixels
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    from PIL import Image as Pillow
+
     try:
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        with Pillow.open(file) as picture:
-            upright = ImageOps.exif_transpose(picture).convert("L" if channels == 1 else "RGB")
-            pixels = np.asarray(upright)
+        yield
     except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
         # Pillow's readers raise all of these for damaged files.
         raise CalibrationError(f"{file} cannot be read as a picture") from error
-    return Picture(str(file), digest, pixels[:, :, None] if channels == 1 else pixels)
 
 
 def _examples(
     pictures: Sequence[Picture], recipe: Preprocess, shape: Shape, crops: int | None, seed: int
 ) -> Calibration:
     split = Split.of([picture.sha256 for picture in pictures])
-    wanted = {
+    wanted: dict[SplitName, int] = {
         "fit": crops or math.ceil(FIT_EXAMPLES / len(split.fit)),
         "select": crops or math.ceil(SELECT_EXAMPLES / len(split.select)),
         "report": 1 if recipe.resizes else math.ceil(REPORT_EXAMPLES / len(split.report)),
     }
 
-    def made(indices: Sequence[int], each: int) -> FloatArray:
-        chosen = [pictures[index] for index in indices]
-        return np.stack([e for p in chosen for e in _of_picture(p, recipe, shape, each, seed)])
+    def make(name: SplitName) -> FloatArray:
+        chosen = [pictures[index] for index in getattr(split, name)]
+        made = (_of_picture(p, recipe, shape, wanted[name], seed) for p in chosen)
+        return np.stack([example for of_one in made for example in of_one])
 
     return Calibration(
         _hash([p.sha256 for p in pictures], recipe.settings, shape, {**wanted, "seed": seed}),
         len(pictures),
         recipe.name,
         split,
-        made(split.fit, wanted["fit"]),
-        made(split.select, wanted["select"]),
-        made(split.report, wanted["report"]),
+        {name: each * len(getattr(split, name)) for name, each in wanted.items()},
+        make,
     )
 
 
@@ -247,7 +290,8 @@ def _from_npz(path: Path, preprocess: str | None, shape: Shape) -> Calibration:
         len(rows),
         READY,
         split,
-        *(rows[list(part)] for part in (split.fit, split.select, split.report)),
+        {name: len(getattr(split, name)) for name in SPLITS},
+        lambda name: rows[list(getattr(split, name))],
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
@@ -140,10 +142,12 @@ class Custom:
     name: str
     function: Callable[[Image], Any]
     resizes: bool = True
+    source: str = ""
+    """Hash of the file that the function is in: once that is edited, examples may be others."""
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"callable": self.name}
+        return {"callable": self.name, "source": self.source}
 
     def __call__(self, image: Image, shape: Shape) -> NDArray[np.float32]:
         try:
@@ -192,14 +196,22 @@ def find_preprocess(text: str, shape: Shape) -> Preprocess:
         return _from_toml(Path(text))
     if ":" in text:
         try:
-            function, _ = find_callable(text)
+            function, home = find_callable(text)
         except ModelError as error:
             raise CalibrationError(str(error)) from error
-        return Custom(text, function, bool(getattr(function, "resizes", True)))
+        return Custom(text, function, bool(getattr(function, "resizes", True)), _source(home))
     raise CalibrationError(
         f"there is no preprocessing {text!r}: give {', '.join(BUILT_IN)}, a .toml file, or "
         "package.module:callable"
     )
+
+
+def _source(home: ModuleType) -> str:
+    """Empty where there is no file to read (a module of a notebook, or of a zip)."""
+    try:
+        return hashlib.sha256(Path(home.__file__ or "").read_bytes()).hexdigest()
+    except (OSError, AttributeError):
+        return ""
 
 
 def _from_toml(path: Path) -> Recipe:

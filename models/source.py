@@ -37,13 +37,13 @@ def load_network(
     _check_shape(input_shape, batch)
     if text.lower().endswith(".onnx"):
         return _load_onnx(text, weights, input_shape, batch)
-    module, default = _module_of(text)
+    module, default, ours = _module_of(text)
     shape = tuple(input_shape or default or ())
     if not shape:
         raise ModelError(f"say which input {text} takes, for instance --input-shape 1,3,224,224")
     if weights is not None:
         _load_weights(module, Path(weights))
-    return _torch_network(module, text, (batch or shape[0], *shape[1:]))
+    return _torch_network(module, text, (batch or shape[0], *shape[1:]), ours=ours)
 
 
 def network_of_module(module: Any, example_input: Any, source: str = "") -> TorchNetwork:
@@ -76,10 +76,14 @@ def _shape_of(example_input: Any) -> tuple[int, ...]:
     return numbers
 
 
-def _torch_network(module: Any, source: str, shape: tuple[int, ...]) -> TorchNetwork:
+def _torch_network(
+    module: Any, source: str, shape: tuple[int, ...], *, ours: bool = False
+) -> TorchNetwork:
+    """`ours`: nobody else has the module, so it need not be copied."""
     from .torch_network import TorchNetwork
 
-    return TorchNetwork.of(module, source, shape)
+    make = TorchNetwork.owning if ours else TorchNetwork.of
+    return make(module, source, shape)
 
 
 def _load_onnx(
@@ -104,12 +108,13 @@ def _check_shape(input_shape: Sequence[int] | None, batch: int | None) -> None:
         )
 
 
-def _module_of(text: str) -> tuple[torch.nn.Module, Sequence[int] | None]:
-    """The module that a zoo name or a callable stands for, and its default input shape."""
+def _module_of(text: str) -> tuple[torch.nn.Module, Sequence[int] | None, bool]:
+    """The module that a zoo name or a callable stands for, its default input shape, and whether
+    it was made here and nobody else has it."""
     from . import zoo
 
     if text in zoo.ZOO:
-        return zoo.build(text), zoo.INPUT_SHAPE
+        return zoo.build(text), zoo.INPUT_SHAPE, True
     if text.endswith(".pt2"):
         raise ModelError(
             f"{text} is not read, because reading a .pt2 file can run code: give the network as "
@@ -120,7 +125,7 @@ def _module_of(text: str) -> tuple[torch.nn.Module, Sequence[int] | None]:
             f"{text!r} is no network: give a zoo name ({', '.join(sorted(zoo.ZOO))}), an .onnx "
             "file, or package.module:callable"
         )
-    return _call(text)
+    return *_call(text), False
 
 
 def _call(text: str) -> tuple[torch.nn.Module, Sequence[int] | None]:

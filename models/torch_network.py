@@ -49,7 +49,12 @@ class TorchNetwork:
 
         Raises `ModelError` if the module cannot be copied or does not run on such an input.
         """
-        network = cls(_copy(module).cpu(), source, input_shape)
+        return cls.owning(_copy(module).cpu(), source, input_shape)
+
+    @classmethod
+    def owning(cls, module: nn.Module, source: str, input_shape: Sequence[int]) -> TorchNetwork:
+        """Of a module that nobody else has; as `of` otherwise."""
+        network = cls(module, source, input_shape)
         _ = network.layers
         return network
 
@@ -235,9 +240,10 @@ def _digest(digest: Any, name: str, value: Any) -> None:
     digest.update(_bytes(value))
 
 
-def _bytes(tensor: Tensor) -> bytes:
+def _bytes(tensor: Tensor) -> NDArray[np.uint8]:
     flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return flat.view(torch.uint8).numpy().tobytes()
+    found: NDArray[np.uint8] = flat.view(torch.uint8).numpy()
+    return found
 
 
 def _array(tensor: Tensor) -> NDArray[Any]:

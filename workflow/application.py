@@ -125,18 +125,18 @@ def assembly_for(
     check_network(document, network)
     decisions = decisions_of(document)
     check_decisions(Assembly(network), decisions)
+    cache = ArrayCache(companion(db, ".cache"))
     chosen = {
         one.name: one.shrinkage
         for one in document.layers
         if one.factors == "data" and one.name in decisions
     }
     if not chosen:
-        return Assembly(network)
+        return Assembly(network, cache=cache)
     if document.calibration is None:
         raise PlanError("the plan has factors from data, but does not name its calibration")
     specs = {use.name: use.spec for use in network.layers if use.spec}
     wanted = wanted_moments(specs, {name: [decisions[name].kind] for name in chosen})
-    cache = ArrayCache(companion(db, ".cache"))
     if pictures is None:
         moments = cached_moments(network, document.calibration.sha256, wanted, cache)
     else:

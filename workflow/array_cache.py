@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +17,23 @@ from ..records import content_key
 
 Arrays = Mapping[str, NDArray[Any]]
 
+SUFFIX = ".safetensors"
+MOST_BYTES = {"factors": 2**30}
+"""Of files of a sort that every plan adds to. Moments and curves are as many as a network has
+layers; an error is a few bytes."""
+
 
 @dataclass(frozen=True, slots=True)
 class ArrayCache:
     """Files are written whole or not at all, and what cannot be read counts as not there: any
-    of them may be deleted at any time, and is made again."""
+    of them may be deleted at any time, and is made again. A file's time is that of its last use.
+    """
 
     folder: Path
 
     def path(self, what: str, of: object) -> Path:
         """The file of these arrays; `of` is JSON that names all that they depend on."""
-        return self.folder / f"{what}-{content_key(of)}.safetensors"
+        return self.folder / f"{what}-{content_key(of)}{SUFFIX}"
 
     def has(self, what: str, of: object) -> bool:
         """Whether the file is there, and as long as its header says."""
@@ -42,10 +49,14 @@ class ArrayCache:
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
+        path = self.path(what, of)
         try:
-            return dict(load_file(self.path(what, of)))
+            arrays = dict(load_file(path))
         except (OSError, SafetensorError):
             return None
+        with suppress(OSError):  # a folder that cannot be written to can be read
+            os.utime(path)
+        return arrays
 
     def write(self, what: str, of: object, arrays: Arrays) -> None:
         """Raises `StoreError` where the folder cannot be written to."""
@@ -67,3 +78,30 @@ class ArrayCache:
         finally:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+    def trim(self) -> None:
+        """Delete what was not used for longest of the sorts that `MOST_BYTES` limits."""
+        for what, limit in MOST_BYTES.items():
+            room = float(limit)
+            for path, age_s in sorted(self._files(f"{what}-*"), key=lambda found: found[1]):
+                room -= _size(path)
+                if room < 0 and age_s > 0:
+                    path.unlink(missing_ok=True)
+
+    def unused(self, longer_than_s: float) -> list[Path]:
+        """Files that nobody has used for so long."""
+        return [path for path, age_s in self._files("*-*") if age_s > longer_than_s]
+
+    def _files(self, pattern: str) -> Iterable[tuple[Path, float]]:
+        """Each with the seconds since it was used last; what is deleted meanwhile is left out."""
+        now = time.time()
+        for path in self.folder.glob(pattern + SUFFIX):
+            with suppress(OSError):
+                yield path, now - path.stat().st_mtime
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

@@ -16,12 +16,15 @@ from ..ops.chain import Chain, LinkWeights
 from ..records import Decomposition, LayerSpec
 from .array_cache import ArrayCache
 from .moments import LayerMoments
+from .stored_factors import from_arrays, to_arrays
 
 if TYPE_CHECKING:
     from ..models.network import Network
 
-CURVES_VERSION = 2
+CURVES_VERSION = 3
 """Changes with how errors are computed, so that older files are not read."""
+FACTORS_VERSION = 1
+"""Changes with how factors are made or refined, or which of them is taken."""
 
 Key = tuple[str, str, int]
 """Layer name, kind, branches."""
@@ -30,11 +33,10 @@ KEPT_FACTORIZERS = 1
 """Layers' weights that stay taken apart. Each holds four matrices as large as its moments."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class MadeFactors:
-    """Factors of one layer. `shrinkage` is None where they are from the weights alone."""
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What one layer's factors lose. `shrinkage` is None where they are from the weights alone."""
 
-    links: tuple[LinkWeights, ...]
     error: float
     shrinkage: float | None
 
@@ -42,10 +44,15 @@ class MadeFactors:
 class Assembly:
     """One network, its layers' factors and what they lose, each made once.
 
+    What was made is kept in `cache`, if there is one: error curves; the error and shrinkage of
+    factors that were made; and the factors themselves of networks with several layers replaced,
+    which are what is applied and verified later. A network with one is a probe, of which only
+    the error is wanted again, and probes are many.
+
     With `moments` (of the fit and the select split), layers that have some get factors from
     data wherever these are better on the select split, which errors then are of. `chosen` says
     instead which layers get them, at which shrinkage, as a plan does; the others' are from the
-    weights. Error curves go into `cache`, if there is one.
+    weights.
     """
 
     def __init__(
@@ -59,8 +66,10 @@ class Assembly:
         self.cache = cache or (moments.cache if moments else None)
         self.specs = {use.name: use.spec for use in network.layers}
         self._factorizers: dict[Key, Factorizer] = {}
-        self._made: dict[tuple[str, Decomposition], MadeFactors] = {}
+        self._made: dict[tuple[str, Decomposition], Made] = {}
+        self._links: dict[tuple[str, Decomposition], tuple[LinkWeights, ...]] = {}
         self._curves: dict[Key, ErrorCurve] = {}
+        self._weights: dict[str, list[object]] = {}
 
     def layer_error(self, name: str, decomposition: Decomposition) -> float:
         """Relative error of the layer's output on the select split (with moments) or of its
@@ -100,33 +109,99 @@ class Assembly:
 
     def _curve_key(self, name: str, kind: str, groups: int) -> list[object]:
         """All that a curve depends on: the kind, the weights, and the moments with their choice."""
-        weight, bias = self.network.weights(name)
-        spec, source = self.spec(name), self._source(name, kind)
-        layer = [spec.op, spec.groups, _sha256(weight), None if bias is None else _sha256(bias)]
         data: list[object] = []
+        source = self._source(name, kind)
         if source and self.moments is not None:
             data = [self.moments.key(split, name, source) for split in ("fit", "select")]
             data.append("select" if self.chosen is None else self.chosen[name])
-        return [CURVES_VERSION, kind, groups, layer, data]
+        return [CURVES_VERSION, kind, groups, self._layer_key(name), data]
+
+    def _layer_key(self, name: str) -> list[object]:
+        """Of the layer's weights, and of what else says how they are taken apart."""
+        if name not in self._weights:
+            weight, bias = self.network.weights(name)
+            spec, of_bias = self.spec(name), None if bias is None else _sha256(bias)
+            self._weights[name] = [spec.op, spec.groups, _sha256(weight), of_bias]
+        return self._weights[name]
 
     def replacement(
         self, name: str, decomposition: Decomposition
     ) -> tuple[Chain, Sequence[LinkWeights]]:
-        return lower(self.spec(name), decomposition), self.made(name, decomposition).links
+        return lower(self.spec(name), decomposition), self.links(name, decomposition)
 
-    def made(self, name: str, decomposition: Decomposition) -> MadeFactors:
-        """The layer's factors at these ranks, refined; remembered."""
+    def made(self, name: str, decomposition: Decomposition) -> Made:
+        """What the layer's factors at these ranks lose, refined; remembered."""
         key = name, decomposition
         if key not in self._made:
-            one = self._factorizer(name, decomposition.kind, decomposition.groups)
-            ranks = decomposition.ranks
-            self._made[key] = MadeFactors(one.at(ranks), one.error(ranks), one.shrinkage_at(ranks))
+            self._made[key] = self._cached_made(name, decomposition) or self._make(*key)
         return self._made[key]
+
+    def expected(self, name: str, decomposition: Decomposition) -> Made:
+        """As `made`, but from the error curve, before factors are refined."""
+        curve = self.curve(name, decomposition.kind, decomposition.groups)
+        return Made(curve.at(decomposition.ranks), curve.shrinkage_at(decomposition.ranks))
+
+    def links(self, name: str, decomposition: Decomposition) -> tuple[LinkWeights, ...]:
+        """The layer's factors at these ranks, refined; remembered."""
+        key = name, decomposition
+        if key not in self._links:
+            of = self._factors_key(*key)  # which may have to make them
+            arrays = None if key in self._links else self.cache and self.cache.read("factors", of)
+            if arrays:
+                self._links[key] = from_arrays(arrays)
+        if key not in self._links:
+            self._make(*key)
+        return self._links[key]
+
+    def _make(self, name: str, decomposition: Decomposition) -> Made:
+        one = self._factorizer(name, decomposition.kind, decomposition.groups)
+        ranks = decomposition.ranks
+        self._links[name, decomposition] = one.at(ranks)
+        made = Made(one.error(ranks), one.shrinkage_at(ranks))
+        if self.cache is not None:
+            shrinkage = np.nan if made.shrinkage is None else made.shrinkage
+            arrays = {"error": np.array(made.error), "shrinkage": np.array(shrinkage)}
+            self.cache.write("made", self._made_key(name, decomposition), arrays)
+        return made
+
+    def _cached_made(self, name: str, decomposition: Decomposition) -> Made | None:
+        arrays = self.cache and self.cache.read("made", self._made_key(name, decomposition))
+        if not arrays:
+            return None
+        shrinkage = float(arrays["shrinkage"])
+        return Made(float(arrays["error"]), None if np.isnan(shrinkage) else shrinkage)
+
+    def _made_key(self, name: str, decomposition: Decomposition) -> list[object]:
+        curve = self._curve_key(name, decomposition.kind, decomposition.groups)
+        return [FACTORS_VERSION, curve, decomposition.ranks]
+
+    def _factors_key(self, name: str, decomposition: Decomposition) -> list[object]:
+        """All that factors depend on; not what chose their shrinkage, so that those that were
+        made for a plan are the ones that it is applied with."""
+        source: Source = self._source(name, decomposition.kind)
+        shrinkage = self.chosen[name] if self.chosen and source else None
+        if self.chosen is None and source:
+            shrinkage = self.made(name, decomposition).shrinkage
+            source = "" if shrinkage is None else source
+        data: list[object] = []
+        if source and self.moments is not None:
+            data = [self.moments.key("fit", name, source), shrinkage]
+        layer = [self.spec(name).dtype, *self._layer_key(name)]
+        return [FACTORS_VERSION, decomposition.to_json(), layer, data]
 
     def network_with(self, decisions: Mapping[str, Decomposition]) -> Network:
         """A copy of the network in which each named layer is replaced by its chain."""
         changed = {n: d for n, d in decisions.items() if not d.is_original}
-        return self.network.replaced({n: self.replacement(n, d) for n, d in changed.items()})
+        network = self.network.replaced({n: self.replacement(n, d) for n, d in changed.items()})
+        if len(changed) > 1 and self.cache is not None:
+            for name, decomposition in changed.items():
+                self._keep(self.cache, name, decomposition)
+        return network
+
+    def _keep(self, cache: ArrayCache, name: str, decomposition: Decomposition) -> None:
+        key = self._factors_key(name, decomposition)
+        if not cache.has("factors", key):
+            cache.write("factors", key, to_arrays(self.links(name, decomposition)))
 
     def spec(self, name: str) -> LayerSpec:
         """The spec of a layer; `PlanError` if there is no such layer or nothing applies."""
@@ -167,7 +242,7 @@ class Assembly:
 
 
 def _sha256(array: NDArray[Any]) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(array).data.cast("B")).hexdigest()
 
 
 def check_decisions(assembly: Assembly, decisions: Mapping[str, Decomposition]) -> None:

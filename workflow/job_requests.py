@@ -70,7 +70,7 @@ class PlanRequest(_Searching):
     max_error: Positive | None = None
     target_speedup: Positive | None = None
     max_params: Annotated[int, Field(ge=1, le=2**50)] | None = None
-    trials: Annotated[int, Field(ge=0, le=10_000)] = 200
+    trials: Annotated[int, Field(ge=0, le=10_000)] | None = None
     sampler: Sampler = "tpe"
     refine: bool = True
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__, documents
-from ..records import LayerUse
+from ..records import Decomposition, LayerUse
 from ..search.phases import JOINED
 from ..search.space import Decision, decisions, quantum_of
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..models.pictures import Calibration
     from ..search.space import Assignment, LayerChoices
     from ..search.study import StudyResult
+    from .assembly import Made
     from .planning import Planner
 
 
@@ -40,7 +41,10 @@ def plan_document(
         mode=planner.mode_of(chosen),
         rank_selection=options.choosable.rank_selection,
         calibration=calibration_note(planner.calibration),
-        layers=[_layer(planner, uses[decision.name], decision) for decision in decided],
+        layers=[
+            _layer(planner, uses[decision.name], decision, predicted.network_error_measured)
+            for decision in decided
+        ],
         predicted=predicted,
         search=documents.Search(
             sampler=options.sampler,
@@ -50,6 +54,12 @@ def plan_document(
             seed=options.seed,
         ),
     )
+
+
+def _made(planner: Planner, name: str, chosen: Decomposition, measured: bool) -> Made:
+    """Of a plan that was measured, its factors; else what the error curve says of them."""
+    assembly = planner.assembly
+    return assembly.made(name, chosen) if measured else assembly.expected(name, chosen)
 
 
 def _objective(planner: Planner) -> dict[str, Any]:
@@ -73,20 +83,23 @@ def calibration_note(pictures: Calibration | None) -> documents.CalibrationNote 
         images=pictures.images,
         preprocess=pictures.preprocess,
         split={
-            "fit": len(pictures.fit),
-            "select": len(pictures.select),
-            "report": len(pictures.report),
+            "fit": pictures.examples["fit"],
+            "select": pictures.examples["select"],
+            "report": pictures.examples["report"],
         },
     )
 
 
-def _layer(planner: Planner, use: LayerUse, decision: Decision) -> documents.PlannedLayer:
+def _layer(
+    planner: Planner, use: LayerUse, decision: Decision, measured: bool
+) -> documents.PlannedLayer:
     chosen = decision.choice.decomposition
     replaced = not chosen.is_original
     rows = planner.table.rows(use.spec.key) if use.spec else ()
     original_s = rows[0].original_latency_s if rows else None
     row = planner.table[use.spec.key, chosen] if use.spec and replaced else None
-    shrinkage = planner.assembly.shrinkage(use.name, chosen)
+    made = _made(planner, use.name, chosen, measured) if replaced else None
+    shrinkage = made.shrinkage if made else None
     return documents.PlannedLayer(
         name=use.name,
         op=use.op,
@@ -101,7 +114,7 @@ def _layer(planner: Planner, use: LayerUse, decision: Decision) -> documents.Pla
         speedup_low=row.speedup_low if row else None,
         speedup_high=row.speedup_high if row else None,
         verdict=row.verdict.value if row else None,
-        layer_error=planner.assembly.layer_error(use.name, chosen) if replaced else None,
+        layer_error=made.error if made else None,
         reason=decision.reason,
         measurement_ids=[
             one for r in ([row] if row else rows) for one in r.measurement_id.split(JOINED)

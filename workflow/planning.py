@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import documents
-from ..backends.base import random_input
 from ..db.store import Store
 from ..errors import GoalNotReached, UsageError
 from ..models.pictures import load_calibration
@@ -30,6 +29,7 @@ from ..search.table import SpeedupTable
 from .array_cache import ArrayCache
 from .assembly import Assembly
 from .choosable import Choosable, choosable, why_none
+from .known_errors import KnownErrors
 from .moments import gather_moments, wanted_moments
 from .plan_document import plan_document
 from .plan_file import write_plan
@@ -37,7 +37,7 @@ from .quality import Quality, find_score
 from .refinement import refine
 from .repair import REPAIR_STEPS, best_within
 from .reporter import Reporter, Silent
-from .sensitivity import Sensitivity
+from .sensitivity import Inputs, Sensitivity
 from .setting import Setting, make_setting
 from .storage import DEFAULT_DB, companion
 from .tables import measured, rows_of
@@ -49,12 +49,12 @@ if TYPE_CHECKING:
     from ..search.study import StudyResult, TrialEvent
     from ..search.table import TableRow
 
-SYNTHETIC_INPUTS = 8
-"""Without calibration pictures errors are measured on this many examples of unit noise."""
-
 BOTH = "both"
 MEASURED_TRIALS = 8
 """Of whole networks; each takes seconds."""
+DEFAULT_TRIALS = 200
+"""Of a plan that is refined in the network. One that is not knows only sums, of which the exact
+solution is proven to be the best: a study could not find a better one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def plan(
     threads: int = 1,
     calibration: Path | None = None,
     preprocess: str | None = None,
-    trials: int = 200,
+    trials: int | None = None,
     measured_trials: int = MEASURED_TRIALS,
     sampler: str = "tpe",
     refine: bool = True,
@@ -124,6 +124,10 @@ def plan(
     reporter: Reporter | None = None,
 ) -> documents.Plan:
     """Choose a kind and rank for each layer; write the plan to `output` if it is given.
+
+    `trials` of the Optuna study are by default `DEFAULT_TRIALS` with `refine`, else none. Without
+    `refine` no network is timed, and none is run either where the errors of plans that were
+    measured earlier say what this one's is.
 
     Only candidates whose measured verdict is FASTER are used, and only for layers of the
     compression mode. With a `rank_selection` other than search each kind offers one candidate,
@@ -158,7 +162,7 @@ def plan(
     with Store.open(db, create=False) as store:
         options = PlanningOptions(
             db,
-            trials,
+            (DEFAULT_TRIALS if refine else 0) if trials is None else trials,
             sampler,
             refine,
             seed,
@@ -167,6 +171,7 @@ def plan(
             isinstance(model, (str, Path)),
             training_weight if phase == BOTH else None,
             measured_trials,
+            estimate=not refine,
         )
         pictures = load_pictures(setting, calibration, preprocess, seed)
         planner = Planner(setting, store, objective, options, pictures, reporter or Silent())
@@ -199,6 +204,8 @@ class PlanningOptions:
     named: bool = True
     training_weight: float | None = None
     measured_trials: int = 0
+    estimate: bool = False
+    """Whether errors may follow from plans that were measured earlier."""
 
 
 class Planner:
@@ -215,6 +222,7 @@ class Planner:
     ) -> None:
         self.setting, self.store = setting, store
         self.options, self.calibration, self.reporter = options, calibration, reporter
+        self.cache = ArrayCache(companion(options.db, ".cache"))
         self.table = self._table()
         self.allowed = options.choosable.allowed(setting.network, self.table)
         self.modes = options.choosable.modes(setting.network, self.table)
@@ -226,7 +234,9 @@ class Planner:
         """What plans are held to from now on; what was measured of layers stays."""
         self.objective, self.limits = objective, objective.limits(self.setting.policy.dtype)
         score = find_score(objective.evaluate, objective.floor, self.setting.network)
-        self.quality = Quality(self.sensitivity, objective.max_error, score)
+        self.quality = Quality(
+            self.sensitivity, objective.max_error, score, estimating=self.options.estimate
+        )
 
     def run(self) -> tuple[documents.Plan, str]:
         """The plan, and what it is short of (empty if it keeps every limit)."""
@@ -242,6 +252,7 @@ class Planner:
             document.search.seed_speedup = refined.seed_speedup
         for layer in document.layers:
             layer.in_network_saving_s = refined.in_network.get(layer.name)
+        self.cache.trim()
         return document, self._shortfall(document)
 
     def _finalists(self, *found: Assignment) -> list[Assignment]:
@@ -308,22 +319,22 @@ class Planner:
 
     def _assembly(self) -> Assembly:
         network = self.setting.network
-        cache = ArrayCache(companion(self.options.db, ".cache"))
         if self.calibration is None:
-            return Assembly(network, cache=cache)
+            return Assembly(network, cache=self.cache)
         self.reporter.message("gathering moments on the fit and the select split")
         kinds = {use.name: {d.kind for d in faster} for use, faster in self._uses() if faster}
         specs = {use.name: use.spec for use in network.layers if use.spec}
         wanted = wanted_moments(specs, kinds)
-        return Assembly(network, gather_moments(network, self.calibration, wanted, cache))
+        return Assembly(network, gather_moments(network, self.calibration, wanted, self.cache))
 
     def _sensitivity(self) -> Sensitivity:
-        if self.calibration is not None:
-            pictures = len(self.calibration.split.select)
-            return Sensitivity(self.assembly, self.calibration.select, pictures)
-        shape = (SYNTHETIC_INPUTS, *self.setting.network.input_shape[1:])
-        inputs = random_input(shape, seed=self.options.seed)
-        return Sensitivity(self.assembly, inputs, SYNTHETIC_INPUTS)
+        network = self.setting.network
+        if self.calibration is None:
+            inputs = Inputs.noise(network.input_shape, self.options.seed)
+        else:
+            inputs = Inputs.of(self.calibration)
+        known = KnownErrors(self.cache, network.sha256, inputs.sha256, store=self.store)
+        return Sensitivity(self.assembly, inputs, known)
 
     def choices(self) -> list[LayerChoices]:
         """Choices of every layer, errors measured in the network."""
@@ -411,7 +422,8 @@ class Planner:
             trials=self.options.trials,
             sampler=self.options.sampler,
             seed=self.options.seed,
-            storage=companion(self.options.db, ".optuna.journal"),
+            # Without trials there is nothing to go on with: the journal need not be read.
+            storage=companion(self.options.db, ".optuna.journal") if self.options.trials else None,
             study_name=self.study_name(budget),
             on_trial=self._tell_trial,
             modes=self.modes if self.options.choosable.searched else None,

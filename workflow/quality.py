@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import UsageError
 from ..records import Decomposition
+from .known_errors import NetworkError
 from .sensitivity import Sensitivity
 
 if TYPE_CHECKING:
@@ -70,12 +71,22 @@ def find_score(name: str | None, floor: float | None, original: Network) -> Scor
 
 
 class Quality:
-    """The limits on what a plan may lose; `used` says how much of them decisions use up."""
+    """The limits on what a plan may lose; `used` says how much of them decisions use up.
+
+    With `estimating`, network errors follow from plans that were measured earlier wherever these
+    say something: no network is run, and no factors are made.
+    """
 
     def __init__(
-        self, sensitivity: Sensitivity, max_error: float | None, score: Score | None = None
+        self,
+        sensitivity: Sensitivity,
+        max_error: float | None,
+        score: Score | None = None,
+        *,
+        estimating: bool = False,
     ) -> None:
         self.sensitivity, self.max_error, self.score = sensitivity, max_error, score
+        self.estimating = estimating and score is None
         self._scores: dict[tuple[tuple[str, Decomposition], ...], float] = {}
 
     @property
@@ -87,10 +98,15 @@ class Quality:
         a score is about proportional; of the error it is the bound for other pictures."""
         shares = [0.0]
         if self.max_error is not None:
-            shares.append((self.sensitivity.measured(decisions).upper / self.max_error) ** 2)
+            shares.append((self.error(decisions).upper / self.max_error) ** 2)
         if self.score is not None:
             shares.append(self._score_used(self.score, decisions))
         return max(shares)
+
+    def error(self, decisions: Mapping[str, Decomposition]) -> NetworkError:
+        """The network error, measured or (see `estimating`) estimated."""
+        found = self.sensitivity.expected(decisions) if self.estimating else None
+        return found or self.sensitivity.measured(decisions)
 
     def _score_used(self, score: Score, decisions: Mapping[str, Decomposition]) -> float:
         changed = tuple(sorted((n, d) for n, d in decisions.items() if not d.is_original))

@@ -186,14 +186,15 @@ def promise(planner: Planner, chosen: Assignment, runs: Runs) -> documents.Predi
     """What the latency model says of `chosen`."""
     if not runs and not planner.original_latency_s():
         return UNCHANGED.model_copy()
-    model = network_model(planner, runs)
+    model, decisions = network_model(planner, runs), decisions_of(chosen)
     found = model.forecast(plan_of(chosen))
     return documents.Predicted(
         latency_s=model.original_s / found.speedup,
         speedup=found.speedup,
         speedup_low=found.speedup_low,
         speedup_high=found.speedup_high,
-        network_error=planner.sensitivity.measured(decisions_of(chosen)).value,
+        network_error=planner.quality.error(decisions).value,
+        network_error_measured=planner.sensitivity.is_measured(decisions),
         model_error=model.held_out(),
         runs=len(runs),
         own_run=found.own_run,

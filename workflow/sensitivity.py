@@ -9,19 +9,30 @@ that is kept is measured.
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
+from ..backends.base import random_input
 from ..models.fidelity import relative_error
-from ..records import Decomposition
+from ..records import Decomposition, canonical_json
 from .assembly import Assembly
+from .error_trend import ErrorTrend
+from .known_errors import KnownErrors, NetworkError
+
+if TYPE_CHECKING:
+    from ..models.pictures import Calibration
 
 FloatArray = NDArray[np.float32]
+SYNTHETIC_INPUTS = 8
+"""Without calibration pictures errors are measured on this many examples of unit noise."""
 CONFIDENCE = 0.9
 """Of the bound that is held against a plan's limit: few pictures say little about others, and
 the verification will read as many others."""
@@ -29,15 +40,6 @@ BOOTSTRAP_DRAWS = 1000
 TINY = 1e-30
 LEAST_LAYER_ERROR = 1e-6
 """Below this a layer error is rounding, and no factor can be made from it."""
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkError:
-    """Relative error of the compared output: over all examples, and the bound below which it
-    stays, with `CONFIDENCE`, on another set of as many pictures."""
-
-    value: float
-    upper: float
 
 
 def network_error(reference: FloatArray, outputs: FloatArray, pictures: int) -> NetworkError:
@@ -70,22 +72,79 @@ def _level(pictures: int) -> float:
     return float(ndtr(wider))
 
 
-class Sensitivity:
-    """Network errors on one set of inputs (the select split), measured and modelled."""
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What errors are measured on. `make` is called once something has to be measured: pictures
+    need not be decoded where everything is known. Examples of one picture stand together."""
 
-    def __init__(self, assembly: Assembly, inputs: FloatArray, pictures: int) -> None:
-        self.assembly, self.inputs, self.pictures = assembly, inputs, pictures
-        self.reference = assembly.network.outputs(inputs)
+    sha256: str
+    pictures: int
+    make: Callable[[], FloatArray]
+
+    @classmethod
+    def of(cls, calibration: Calibration) -> Inputs:
+        """The select split."""
+        count = len(calibration.split.select)
+        return cls(calibration.sha256, count, lambda: calibration.select)
+
+    @classmethod
+    def noise(cls, input_shape: Sequence[int], seed: int) -> Inputs:
+        """Where there are no pictures: examples of unit noise for a network with that input."""
+        shape = (SYNTHETIC_INPUTS, *input_shape[1:])
+        named = canonical_json(["unit noise", shape, seed])
+        sha256 = hashlib.sha256(named.encode()).hexdigest()
+        return cls(sha256, SYNTHETIC_INPUTS, lambda: random_input(shape, seed=seed))
+
+
+class Sensitivity:
+    """Network errors on one set of inputs, measured and modelled; what is in `known` is not
+    measured again."""
+
+    def __init__(self, assembly: Assembly, inputs: Inputs, known: KnownErrors) -> None:
+        self.assembly, self.known = assembly, known
+        self.pictures, self._make_inputs = inputs.pictures, inputs.make
         self._factors: dict[tuple[str, str], float] = {}
-        self._measured: dict[tuple[tuple[str, Decomposition], ...], NetworkError] = {}
+        self._before = known.plans()
+
+    @cached_property
+    def inputs(self) -> FloatArray:
+        return self._make_inputs()
+
+    @cached_property
+    def reference(self) -> FloatArray:
+        """The original network's outputs."""
+        return self.assembly.network.outputs(self.inputs)
 
     def measured(self, decisions: Mapping[str, Decomposition]) -> NetworkError:
         """Error of the network's output with these layers replaced."""
         changed = {n: d for n, d in decisions.items() if not d.is_original}
-        key = tuple(sorted(changed.items(), key=lambda item: item[0]))
-        if key not in self._measured:
-            self._measured[key] = self._run(changed) if changed else NetworkError(0.0, 0.0)
-        return self._measured[key]
+        if not changed:
+            return NetworkError(0.0, 0.0)
+        found = self.known.get(changed)
+        if found is None:
+            found = self._run(changed)
+            self.known.put(changed, found)
+        return found
+
+    def is_measured(self, decisions: Mapping[str, Decomposition]) -> bool:
+        return not decisions or self.known.get(decisions) is not None
+
+    def expected(self, decisions: Mapping[str, Decomposition]) -> NetworkError | None:
+        """The error if it is known, else what follows from plans that were measured before this
+        run; None where these say nothing."""
+        known = self.known.get(decisions)
+        return known or self.trend.at(self._modelled_plan_sq(decisions) or 0.0)
+
+    @cached_property
+    def trend(self) -> ErrorTrend:
+        modelled = [(self._modelled_plan_sq(plan), error) for plan, error in self._before]
+        return ErrorTrend.of((error_sq, error) for error_sq, error in modelled if error_sq)
+
+    def _modelled_plan_sq(self, plan: Mapping[str, Decomposition]) -> float | None:
+        """None where a layer's factor was not measured in this run."""
+        if any((name, d.kind) not in self._factors for name, d in plan.items()):
+            return None
+        return math.fsum(self.modelled_sq(name, d) for name, d in plan.items())
 
     def _run(self, changed: Mapping[str, Decomposition]) -> NetworkError:
         outputs = self.assembly.network_with(changed).outputs(self.inputs)

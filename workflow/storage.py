@@ -68,11 +68,13 @@ def prune(
     dry_run: bool = False,
     compact: bool = False,
 ) -> str:
-    """Drop raw samples of sessions that ended so long ago; summaries, and so tables, stay.
+    """Drop raw samples of sessions that ended so long ago; summaries, and so tables, stay. Files
+    of the cache that were not used for so long go, too.
 
     Returns what was dropped. Raises `UsageError` for an age that is not positive.
     """
     from ..db.store import Store
+    from .array_cache import ArrayCache
 
     if older_than <= timedelta(0):
         raise UsageError("--older-than must be more than nothing")
@@ -81,10 +83,13 @@ def prune(
         if not dry_run:
             store.resummarize()  # the last time that it can be done for these
         found = store.prune(before.replace("+00:00", "Z"), dry_run=dry_run, compact=compact)
+    unused = ArrayCache(companion(db, ".cache")).unused(older_than.total_seconds())
+    for path in [] if dry_run else unused:
+        path.unlink(missing_ok=True)
     verb = "would be dropped" if dry_run else "dropped"
     return (
-        f"{found.samples} samples of {found.sessions} sessions and {found.cache_files} files of "
-        f"the cache {verb}; all summaries are kept"
+        f"{found.samples} samples of {found.sessions} sessions and "
+        f"{found.cache_files + len(unused)} files of the cache {verb}; all summaries are kept"
     )
 
 

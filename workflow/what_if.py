@@ -20,10 +20,12 @@ from ..search.network_model import Forecast, NetworkModel, Part, Plan
 from ..search.space import standard_error
 from ..search.table import SpeedupTable
 from .application import assembly_for, plan_pictures
+from .array_cache import ArrayCache
+from .known_errors import KnownErrors
 from .plan_file import decisions_of, read_plan
-from .sensitivity import Sensitivity
+from .sensitivity import Inputs, Sensitivity
 from .setting import load
-from .storage import DEFAULT_DB
+from .storage import DEFAULT_DB, companion
 from .tables import costs, rows_of
 
 if TYPE_CHECKING:
@@ -60,7 +62,9 @@ def what_if(
     layers = [_layer(layer, assembly, table) for layer in document.layers]
     error = None
     if pictures is not None:
-        sensitivity = Sensitivity(assembly, pictures.select, len(pictures.split.select))
+        inputs, cache = Inputs.of(pictures), ArrayCache(companion(db, ".cache"))
+        known = KnownErrors(cache, network.sha256, inputs.sha256, factors=assembly.chosen or {})
+        sensitivity = Sensitivity(assembly, inputs, known)
         error = sensitivity.measured(decisions_of(document)).value
     rows = _rows(decisions_of(document), assembly, table)
     return _document(document, layers, _forecast(document, layers, rows), error)

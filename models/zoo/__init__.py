@@ -57,5 +57,6 @@ def _initialise(part: nn.Module, rng: np.random.Generator) -> None:
 
 
 def _fill(weight: torch.Tensor, deviation: float, rng: np.random.Generator) -> None:
-    values = rng.standard_normal(tuple(weight.shape), dtype=np.float32)
-    weight.copy_(torch.from_numpy(values * np.float32(deviation)))
+    values = weight.numpy()  # the same memory
+    rng.standard_normal(dtype=np.float32, out=values)
+    values *= np.float32(deviation)

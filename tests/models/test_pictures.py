@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from rankwise.errors import CalibrationError
+from rankwise.models import pictures
 from rankwise.models.pictures import (
     FIT_EXAMPLES,
     REPORT_EXAMPLES,
@@ -133,13 +134,34 @@ class TestFolder:
         with pytest.raises(CalibrationError, match="--preprocess"):
             load_calibration(folder, None, SHAPE)
         with pytest.raises(CalibrationError, match="smaller than"):
-            load_calibration(folder, "unit", (1, 3, 64, 64))
+            _ = load_calibration(folder, "unit", (1, 3, 64, 64)).fit
         with pytest.raises(CalibrationError, match="do not fit"):
             load_calibration(folder, "imagenet", (1, 10))
         data = (folder / "photo2.png").read_bytes()
         (folder / "photo2.png").write_bytes(data[: len(data) // 2])
         with pytest.raises(CalibrationError, match=r"photo2\.png"):
             load_calibration(folder, "unit", SHAPE)
+
+    def test_pictures_are_decoded_when_they_are_looked_at(self, folder, monkeypatch):
+        whole = load_calibration(folder, "unit", SHAPE)
+        lengths = {name: len(getattr(whole, name)) for name in pictures.SPLITS}
+        monkeypatch.setattr(pictures, "_decoded", None)
+        found = load_calibration(folder, "unit", SHAPE)
+        assert (found.sha256, found.examples) == (whole.sha256, lengths)
+        monkeypatch.undo()
+        file = folder / "photo3.png"
+        Image.new("RGB", (30, 30)).save(file)
+        with pytest.raises(CalibrationError, match="has changed meanwhile"):
+            _ = [found.fit, found.select, found.report]
+
+    def test_damaged_where_only_decoding_shows_it(self, folder):
+        pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "photo11.jpg", quality=95)
+        data = (folder / "photo11.jpg").read_bytes()
+        (folder / "photo11.jpg").write_bytes(data[: len(data) // 2])
+        found = load_calibration(folder, "unit", SHAPE)
+        with pytest.raises(CalibrationError, match=r"photo11\.jpg cannot be read"):
+            _ = [found.fit, found.select, found.report]
 
     def test_two_pictures_are_too_few(self, folder):
         for file in sorted(folder.iterdir())[2:]:
@@ -223,7 +245,16 @@ class TestPreprocess:
         assert found.report.shape[0] == REPORT_EXAMPLES
         for name in ("wrong", "broken", "none"):
             with pytest.raises(CalibrationError, match=name):
-                load_calibration(folder, f"users_pictures:{name}", SHAPE)
+                _ = load_calibration(folder, f"users_pictures:{name}", SHAPE).fit
+
+    def test_an_edited_callable_is_another(self, folder, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        hashes = set()
+        for size in (1, 2):
+            monkeypatch.delitem(sys.modules, "edited_pictures", raising=False)
+            (tmp_path / "edited_pictures.py").write_text(f"def mine(image):\n    return {size}\n")
+            hashes.add(load_calibration(folder, "edited_pictures:mine", SHAPE).sha256)
+        assert len(hashes) == 2
 
     def test_unknown(self):
         with pytest.raises(CalibrationError, match="imagenet, caffe-bgr, unit"):

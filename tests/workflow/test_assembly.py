@@ -180,10 +180,9 @@ class TestAssembly:
         planned = Assembly(network, moments)
         shrinkage = planned.shrinkage(name, chosen)
         assert shrinkage is not None
-        applied = Assembly(network, moments, {name: shrinkage})
-        for a, b in zip(
-            planned.made(name, chosen).links, applied.made(name, chosen).links, strict=True
-        ):
+        elsewhere = ArrayCache(cache.folder / "other")  # not from the cache: made again
+        applied = Assembly(network, moments, {name: shrinkage}, elsewhere)
+        for a, b in zip(planned.links(name, chosen), applied.links(name, chosen), strict=True):
             np.testing.assert_array_equal(a.weight, b.weight)
         assert applied.shrinkage(name, chosen) == shrinkage
         assert Assembly(network, moments, {}).shrinkage(name, chosen) is None

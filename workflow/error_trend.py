@@ -1,0 +1,42 @@
+"""What the errors of measured plans say about another plan of the same network."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+from .known_errors import NetworkError
+
+REACH = 16.0
+"""How far below the least squared error of measured plans another may lie: a quarter of the
+error. Above the largest nothing is said: there the model of errors breaks down."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorTrend:
+    """By rising modelled squared error: what the value and the bound, squared, were of it."""
+
+    modelled: tuple[float, ...]
+    ratios: tuple[tuple[float, float], ...]
+
+    @classmethod
+    def of(cls, measured: Iterable[tuple[float, NetworkError]]) -> Self:
+        found = sorted((sq, error.value**2 / sq, error.upper**2 / sq) for sq, error in measured)
+        return cls(tuple(sq for sq, *_ in found), tuple((v, u) for _, v, u in found))
+
+    def at(self, modelled_sq: float) -> NetworkError | None:
+        """The error of a plan with that modelled squared error, by the less favourable of the
+        two measured plans around it; None where there are none around it.
+
+        Below all of them the model itself, which is exact for small errors, is the second one.
+        """
+        place = bisect_left(self.modelled, modelled_sq)
+        if place == len(self.modelled) or modelled_sq * REACH < self.modelled[0]:
+            return None
+        value, upper = self.ratios[place]
+        below = self.ratios[place - 1] if place else (1.0, upper / value if value else 1.0)
+        return NetworkError(
+            (modelled_sq * max(value, below[0])) ** 0.5, (modelled_sq * max(upper, below[1])) ** 0.5
+        )
