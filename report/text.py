@@ -255,7 +255,8 @@ def _plan(document: documents.Plan, console: Console) -> None:
     if predicted.speedup is not None:
         console.print(f"predicted speedup {_interval(predicted)}")
     if predicted.network_error is not None:
-        console.print(f"network error on the select split {predicted.network_error:.4f}")
+        how = "" if predicted.network_error_measured else " (estimated from plans measured before)"
+        console.print(f"network error on the select split {predicted.network_error:.4f}{how}")
 
 
 def _nothing_helps(document: documents.Plan) -> str:

@@ -167,9 +167,19 @@ class Assembly:
     def _cached_made(self, name: str, decomposition: Decomposition) -> Made | None:
         arrays = self.cache and self.cache.read("made", self._made_key(name, decomposition))
         if not arrays:
-            return None
+            return self._planned(name, decomposition)
         shrinkage = float(arrays["shrinkage"])
         return Made(float(arrays["error"]), None if np.isnan(shrinkage) else shrinkage)
+
+    def _planned(self, name: str, decomposition: Decomposition) -> Made | None:
+        """For a plan's own choice: what was written when the plan was made, if it chose so."""
+        if self.chosen is None:
+            return None
+        planner = Assembly(self.network, self.moments, cache=self.cache)
+        found = planner._cached_made(name, decomposition)
+        if found is None or (found.shrinkage is not None) != (name in self.chosen):
+            return None
+        return found if found.shrinkage == self.chosen.get(name) else None
 
     def _made_key(self, name: str, decomposition: Decomposition) -> list[object]:
         curve = self._curve_key(name, decomposition.kind, decomposition.groups)

@@ -228,3 +228,8 @@ class TestCommand:
         verified = rankwise("verify", path, network_file, "--data", pictures, "--json")
         assert verified.exit_code == 0, verified.output
         assert output.exists()
+        what_if = rankwise("what-if", path, network_file, "--calibration", pictures, "--json")
+        assert what_if.exit_code == 0, what_if.output
+        planned = json.loads(path.read_text())
+        errors = [layer["layer_error"] for layer in json.loads(what_if.stdout)["layers"]]
+        assert errors == [layer["layer_error"] or 0.0 for layer in planned["layers"]]
