@@ -3,8 +3,9 @@
 Sinha and Zoltners (1979): only the upper concave envelope of each group matters for the
 linear relaxation, which a greedy walk by falling slope solves (HiGHS does where there are
 several limits). Its Lagrange multipliers bound what every item can be part of (reduced-cost
-fixing), and the few items that are left go to HiGHS as a mixed-integer program. Values and
-weights may be negative; all sums are of one item for each group.
+fixing). The few items that are left go through a table of states where there is one limit, else
+to HiGHS as a mixed-integer program. Values and weights may be negative; all sums are of one item
+for each group.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import states
 from .silence import silent_output
 
 Floats = NDArray[np.float64]
@@ -95,7 +97,8 @@ def solve(problem: Knapsack) -> Solution | None:
         solution = Solution(best, max(relaxed.bound, problem.value(best)))
         if solution.gap(problem.value(best)) <= GAP:
             return solution
-    return _by_highs(problem, relaxed, best)
+    by_states = None if best is None else _by_states(problem, relaxed, best)
+    return by_states or _by_highs(problem, relaxed, best)
 
 
 def relax(problem: Knapsack) -> Relaxation | None:
@@ -238,6 +241,32 @@ def improve(problem: Knapsack, picks: Ints) -> Ints:
         if gains[best] <= 1e-12 * np.abs(problem.values).max(initial=0.0):
             return picks
         picks[owner[best]] = best
+
+
+def _by_states(problem: Knapsack, relaxed: Relaxation, best: Ints) -> Solution | None:
+    """None where there are several limits, or too many states."""
+    if np.isfinite(problem.limits[1:]).any():
+        return None
+    keep, left_out = _undecided(problem, relaxed, best)
+    error = GAP / 4 * abs(problem.value(best))
+    owner = problem.owner[keep]
+    table = states.Table(
+        problem.values[keep],
+        problem.weights[0, keep],
+        np.flatnonzero(np.diff(owner, prepend=-1)),
+        float(problem.ceilings[0]),
+        float(relaxed.multipliers[0]),
+        relaxed.bound - left_out,
+        error,
+    )
+    found = states.solve(table)
+    if found is None:
+        return None
+    bound = left_out
+    if len(found):
+        bound = max(bound, problem.value(keep[found]) + error)
+        best = improve(problem, max(best, keep[found], key=problem.value))
+    return Solution(best, max(min(relaxed.bound, bound), problem.value(best)))
 
 
 def _by_highs(problem: Knapsack, relaxed: Relaxation, best: Ints | None) -> Solution | None:

@@ -13,6 +13,10 @@ REACH = 16.0
 """How far below the least squared error of measured plans another may lie: a quarter of the
 error. Above the largest nothing is said: there the model of errors breaks down."""
 
+NEIGHBOURS = 2
+"""The bound swings from plan to plan, the more so the fewer pictures it is from: by a factor of
+two where the select split has two. Two neighbours see most of that."""
+
 
 @dataclass(frozen=True, slots=True)
 class ErrorTrend:
@@ -27,16 +31,16 @@ class ErrorTrend:
         return cls(tuple(sq for sq, *_ in found), tuple((v, u) for _, v, u in found))
 
     def at(self, modelled_sq: float) -> NetworkError | None:
-        """The error of a plan with that modelled squared error, by the less favourable of the
-        two measured plans around it; None where there are none around it.
+        """The error of a plan with that modelled squared error, by the least favourable of the
+        `NEIGHBOURS` measured plans on either side; None where there are none around it.
 
-        Below all of them the model itself, which is exact for small errors, is the second one.
+        Below all of them the model itself, which is exact for small errors, is one more.
         """
         place = bisect_left(self.modelled, modelled_sq)
         if place == len(self.modelled) or modelled_sq * REACH < self.modelled[0]:
             return None
-        value, upper = self.ratios[place]
-        below = self.ratios[place - 1] if place else (1.0, upper / value if value else 1.0)
-        return NetworkError(
-            (modelled_sq * max(value, below[0])) ** 0.5, (modelled_sq * max(upper, below[1])) ** 0.5
-        )
+        near = self.ratios[max(0, place - NEIGHBOURS) : place + NEIGHBOURS]
+        value, upper = (max(each) for each in zip(*near, strict=True))
+        if place == 0:
+            value, upper = max(value, 1.0), upper * max(1.0, 1.0 / value if value else 1.0)
+        return NetworkError((modelled_sq * value) ** 0.5, (modelled_sq * upper) ** 0.5)
