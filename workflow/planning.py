@@ -35,7 +35,7 @@ from .plan_document import plan_document
 from .plan_file import write_plan
 from .quality import Quality, find_score
 from .refinement import refine
-from .repair import REPAIR_STEPS, best_within
+from .repair import REPAIR_STEPS, best_within, better_known
 from .reporter import Reporter, Silent
 from .sensitivity import Inputs, Sensitivity
 from .setting import Setting, make_setting
@@ -371,7 +371,10 @@ class Planner:
         modelled squared error that led to it."""
         if not self.quality.limited:
             return self._least_error(layers)
-        return best_within(layers, self.limits, self.quality, self._tell_repair)
+        found = best_within(layers, self.limits, self.quality, self._tell_repair)
+        if not self.quality.estimating:
+            return found
+        return better_known(layers, self.limits, self.quality, found)
 
     def _tell_repair(self, step: int, used: float) -> None:
         self.reporter.progress(step, REPAIR_STEPS, f"repair: {used:.0%} of what may be lost")

@@ -108,6 +108,10 @@ class Quality:
         found = self.sensitivity.expected(decisions) if self.estimating else None
         return found or self.sensitivity.measured(decisions)
 
+    def measured_before(self) -> list[Mapping[str, Decomposition]]:
+        """Whole plans whose network error an earlier run measured."""
+        return [decisions for decisions, _ in self.sensitivity.before]
+
     def _score_used(self, score: Score, decisions: Mapping[str, Decomposition]) -> float:
         changed = tuple(sorted((n, d) for n, d in decisions.items() if not d.is_original))
         if not changed:

@@ -7,16 +7,18 @@ larger one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import GoalNotReached
+from ..records import ORIGINAL, Decomposition
 from ..search.exact import Limits, solve_within
+from ..search.space import Assignment
 from .whole_runs import decisions_of
 
 if TYPE_CHECKING:
-    from ..search.space import Assignment, LayerChoices
+    from ..search.space import LayerChoices
     from .quality import Quality
 
 REPAIR_STEPS = 8
@@ -65,6 +67,37 @@ def best_within(
     if best is None:
         raise GoalNotReached("no plan keeps to all limits at once: relax one of them")
     return best
+
+
+def better_known(
+    layers: Sequence[LayerChoices],
+    limits: Limits,
+    quality: Quality,
+    found: tuple[Assignment, float],
+) -> tuple[Assignment, float]:
+    """`found`, or a plan that was measured before this run, keeps to all limits and saves more:
+    an estimate has to be careful where a measurement need not be."""
+    plans = (_assignment(layers, decisions) for decisions in quality.measured_before())
+    kept = [
+        plan
+        for plan in plans
+        if plan and limits.allow(plan) and quality.used(decisions_of(plan)) <= 1
+    ]
+    best = max(kept, key=lambda plan: plan.saving_s, default=found[0])
+    return (best, best.error_sq) if best.saving_s > found[0].saving_s else found
+
+
+def _assignment(
+    layers: Sequence[LayerChoices], decisions: Mapping[str, Decomposition]
+) -> Assignment | None:
+    """None where these decisions are not among the choices."""
+    picked = [
+        next((c for c in one.choices if c.decomposition == decisions.get(one.name, ORIGINAL)), None)
+        for one in layers
+    ]
+    choices = tuple(choice for choice in picked if choice is not None)
+    names = tuple(one.name for one in layers)
+    return Assignment(names, choices) if len(choices) == len(layers) else None
 
 
 def _solved(

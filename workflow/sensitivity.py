@@ -104,7 +104,7 @@ class Sensitivity:
         self.assembly, self.known = assembly, known
         self.pictures, self._make_inputs = inputs.pictures, inputs.make
         self._factors: dict[tuple[str, str], float] = {}
-        self._before = known.plans()
+        self.before = known.plans()
 
     @cached_property
     def inputs(self) -> FloatArray:
@@ -137,7 +137,7 @@ class Sensitivity:
 
     @cached_property
     def trend(self) -> ErrorTrend:
-        modelled = [(self._modelled_plan_sq(plan), error) for plan, error in self._before]
+        modelled = [(self._modelled_plan_sq(plan), error) for plan, error in self.before]
         return ErrorTrend.of((error_sq, error) for error_sq, error in modelled if error_sq)
 
     def _modelled_plan_sq(self, plan: Mapping[str, Decomposition]) -> float | None:

@@ -15,9 +15,9 @@ from typer.testing import Result
 from rankwise.errors import UsageError
 from rankwise.records import Decomposition
 from rankwise.search.exact import Limits
-from rankwise.search.space import Choice, LayerChoices
+from rankwise.search.space import Assignment, Choice, LayerChoices
 from rankwise.workflow.quality import Score
-from rankwise.workflow.repair import best_within, next_budget
+from rankwise.workflow.repair import best_within, better_known, next_budget
 
 Command = Callable[..., Result]
 FAKE = "fake:step=16"
@@ -90,6 +90,18 @@ def test_repair_ends_within_the_limit_and_near_it(loss: Callable[[float], float]
     best, budget = best_within(layers, Limits(), quality, lambda *step: None)  # type: ignore
     assert 0.8 < loss(best.error_sq) <= 1
     assert best.error_sq <= budget * (1 + 1e-9)
+
+
+def test_a_plan_that_was_measured_before_is_taken_if_it_saves_more() -> None:
+    layers = [LayerChoices(name, "k", (Choice(), *CHOICES)) for name in ("a", "b")]
+    quality: Any = Losses(layers, lambda error_sq: error_sq / 2e-4)
+    plans = [{"a": Decomposition("svd", (rank,))} for rank in (99, 80, 5)]
+    quality.measured_before = lambda: [*plans, {"a": Decomposition("cp", (1,))}]
+    kept = Assignment(("a", "b"), (Choice(), Choice()))
+    best, budget = better_known(layers, Limits(), quality, (kept, 0.0))
+    assert [str(choice.decomposition) for choice in best.choices] == ["svd 80", "original"]
+    assert budget == best.error_sq
+    assert better_known(layers, Limits(), quality, (best, 1.0)) == (best, 1.0)
 
 
 def test_budgets_are_halved_geometrically_once_both_sides_are_known() -> None:
