@@ -34,6 +34,7 @@ from rankwise.search.space import layer_choices
 from rankwise.workflow.array_cache import ArrayCache
 from rankwise.workflow.assembly import Assembly
 from rankwise.workflow.choosable import choosable
+from rankwise.workflow.known_errors import KnownErrors
 from rankwise.workflow.network_runs import NETWORK_EFFORT, compare_networks
 from rankwise.workflow.plan_file import decisions_of as decisions_of_plan
 from rankwise.workflow.planning import Planner, PlanningOptions
@@ -41,7 +42,7 @@ from rankwise.workflow.profiling import profile
 from rankwise.workflow.quality import Quality, find_score
 from rankwise.workflow.repair import best_within
 from rankwise.workflow.reporter import Silent
-from rankwise.workflow.sensitivity import Sensitivity
+from rankwise.workflow.sensitivity import Inputs, Sensitivity
 from rankwise.workflow.setting import make_setting
 from rankwise.workflow.storage import companion
 from rankwise.workflow.whole_runs import decisions_of
@@ -113,12 +114,19 @@ def by_rules(log: Log, budget: Budget, name: str, db: str, factors: str) -> None
             continue
         if sensitivity is None:
             assembly = assembly_of(name, factors, db)
-            sensitivity = Sensitivity(assembly, pictures.select, len(pictures.split.select))
+            sensitivity = sensitivity_of(assembly, Inputs.of(pictures), factors)
         quality = quality_of(name, limit, sensitivity)
         one = make or greedy(sensitivity.assembly, name)
         found = strongest(lambda knob, one=one: one(network, knob), quality.used)  # type: ignore[misc]
         log.add(**row, decisions=to_json(found))
         print(f"{name} {limit} {rule} {factors}: {len(found)} layers", flush=True)
+
+
+def sensitivity_of(assembly: Assembly, inputs: Inputs, factors: str) -> Sensitivity:
+    assert assembly.cache is not None
+    chosen: dict[str, float | None] | None = {} if factors == "weights" else None
+    where = assembly.cache, assembly.network.sha256, inputs.sha256
+    return Sensitivity(assembly, inputs, KnownErrors(*where, factors=chosen))
 
 
 def assembly_of(name: str, factors: str, db: str) -> Assembly:
@@ -134,7 +142,9 @@ def greedy(assembly: Assembly, name: str) -> Greedy:
     """Made once for a network and its factors: each layer's loss alone, on a few pictures."""
     key = name, id(assembly)
     if key not in _greedy:
-        few = Sensitivity(assembly, calibration_of(name).select[:FEW], FEW)
+        pictures = calibration_of(name)
+        inputs = Inputs(f"{pictures.sha256}, {FEW}", FEW, lambda: pictures.select[:FEW])
+        few = sensitivity_of(assembly, inputs, "data" if assembly.moments else "weights")
         _greedy[key] = Greedy(network_of(name), lambda d: few.measured(d).value)
     return _greedy[key]
 
