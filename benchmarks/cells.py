@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -85,25 +85,30 @@ def photos() -> tuple[tuple[Picture, ...], Split]:
 @cache
 def calibration_of(name: str) -> Calibration:
     pictures, split = photos()
-    make = _windows if name == "demosaicking" else _views
-    arrays = [
-        np.stack([one for index in part for one in make(pictures[index].pixels, number)])
-        for number, part in enumerate((split.fit, split.select, split.report))
-    ]
     key = content_key([name, SEED, WINDOWS, FIT_CROPS, [p.sha256 for p in pictures]])
     recipe = "demosaicking:mosaic" if name == "demosaicking" else "caffe-bgr"
+    counts = {"fit": FIT_CROPS, "select": 1, "report": 1}
     if name == "demosaicking":
-        arrays = [np.stack([demosaicking.bayer(one) for one in part]) for part in arrays]
-    return Calibration(key, len(pictures), recipe, split, *arrays)
+        counts = dict.fromkeys(counts, WINDOWS)
+    examples = {part: count * len(getattr(split, part)) for part, count in counts.items()}
+    return Calibration(key, len(pictures), recipe, split, examples, partial(_examples, name))
 
 
-def _views(pixels: Any, number: int) -> Iterator[Array]:
+def _examples(name: str, part: str) -> Array:
+    if name == "demosaicking":
+        return np.stack([demosaicking.bayer(one) for one in truths(part)])
+    pictures, split = photos()
+    views = (_views(pictures[i].pixels, part) for i in getattr(split, part))
+    return np.stack([one for each in views for one in each])
+
+
+def _views(pixels: Any, part: str) -> Iterator[Array]:
     """The whole photo; for the fit split a random crop of it as well."""
     shape = SUBJECTS["ResNet-50-thin"].input_shape[1:]
     recipe = find_preprocess("caffe-bgr", shape)
     rng = np.random.default_rng([SEED, pixels.size])
     yield recipe(pixels, shape)
-    for _ in range(FIT_CROPS - 1 if number == 0 else 0):
+    for _ in range(FIT_CROPS - 1 if part == "fit" else 0):
         sides = [round(rng.uniform(0.6, 1) * side) for side in pixels.shape[:2]]
         top, left = (
             rng.integers(whole - side + 1) for whole, side in zip(pixels.shape, sides, strict=False)

@@ -283,12 +283,12 @@ def drawn(work: Path, network: Network, others: int, crops: int, seed: int) -> C
     ends = FIT_PHOTOS, FIT_PHOTOS + others, FIT_PHOTOS + 2 * others
     split = Split(tuple(order[: ends[0]]), *(tuple(order[a:b]) for a, b in pairwise(ends)))
     shape = network.input_shape[1:]
-    recipe = find_preprocess(NETWORKS["ResNet-50-thin"][1], shape)
+    view = find_preprocess(NETWORKS["ResNet-50-thin"][1], shape)
 
     def examples(indices: Sequence[int], count: int) -> Any:
         rng = np.random.default_rng(seed)
         made = [
-            recipe(pixels, shape)
+            view(pixels, shape)
             for index in indices
             for pixels in windows(pictures[index].pixels, count, rng)
         ]
@@ -297,8 +297,12 @@ def drawn(work: Path, network: Network, others: int, crops: int, seed: int) -> C
     key = content_key([[pictures[i].sha256 for i in order], others, crops])
     counts = crops, -(-SELECT_EXAMPLES // others), 1
     parts = split.fit, split.select, split.report
-    arrays = [examples(part, count) for part, count in zip(parts, counts, strict=True)]
-    return Calibration(key, ends[2], NETWORKS["ResNet-50-thin"][1], split, *arrays)
+    arrays = {
+        name: examples(part, count) for name, part, count in zip(SPLITS, parts, counts, strict=True)
+    }
+    sizes: Any = {name: len(array) for name, array in arrays.items()}
+    recipe = NETWORKS["ResNet-50-thin"][1]
+    return Calibration(key, ends[2], recipe, split, sizes, arrays.__getitem__)
 
 
 def windows(pixels: Any, count: int, rng: np.random.Generator) -> Iterator[Any]:
