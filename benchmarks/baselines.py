@@ -37,7 +37,7 @@ from rankwise.workflow.choosable import choosable
 from rankwise.workflow.known_errors import KnownErrors
 from rankwise.workflow.network_runs import NETWORK_EFFORT, compare_networks
 from rankwise.workflow.plan_file import decisions_of as decisions_of_plan
-from rankwise.workflow.planning import Planner, PlanningOptions
+from rankwise.workflow.planner import Planner, PlanningOptions
 from rankwise.workflow.profiling import profile
 from rankwise.workflow.quality import Quality, find_score
 from rankwise.workflow.repair import best_within

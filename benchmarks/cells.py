@@ -26,7 +26,7 @@ from rankwise.models.pictures import Calibration, Picture, Split, load_pictures
 from rankwise.models.preprocess import find_preprocess
 from rankwise.models.source import load_network
 from rankwise.records import content_key
-from rankwise.workflow.planning import Objective
+from rankwise.workflow.planner import Objective
 
 Array = NDArray[np.float32]
 Run = Callable[[Array], Array]

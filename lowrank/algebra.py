@@ -51,6 +51,15 @@ def principal_basis(matrix: Matrix, target: Matrix | None = None) -> Matrix:
     return with_fixed_signs(space @ principal_directions(gram))
 
 
+def completed(basis: Matrix, count: int) -> Matrix:
+    """The first `count` columns; where there are fewer, others orthonormal to them follow."""
+    missing = count - basis.shape[1]
+    if missing <= 0:
+        return basis[:, :count]
+    whole = np.linalg.qr(basis, mode="complete")[0]
+    return np.hstack([basis, whole[:, basis.shape[1] : count]])
+
+
 def singular_energies(matrix: Matrix) -> Matrix:
     """Squared singular values, falling, (min(rows, cols),)."""
     values: Matrix = np.linalg.svd(matrix, compute_uv=False).astype(np.float64)

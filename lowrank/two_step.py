@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from ..errors import LayerError
 from ..records import LayerSpec
-from .algebra import Matrix, principal_basis, principal_directions, with_fixed_signs
+from .algebra import Matrix, completed, principal_basis, principal_directions, with_fixed_signs
 from .judge import Judge, Vector, energy, relative
 from .moments import Moments, checked_shrinkage, default_shrinkage
 
@@ -157,7 +157,7 @@ class TwoStep:
         second = plain + cho_solve(cho_factor(gram), seen @ left.T).T
         if not self.view.two_ranks:
             return first, second, None
-        basis = principal_basis(second, second @ gram @ second.T)[:, : ranks[1]]
+        basis = completed(principal_basis(second, second @ gram @ second.T), ranks[1])
         return first, basis.T @ second, basis
 
     def _apply(self, first: Matrix, columns: Matrix) -> Matrix:

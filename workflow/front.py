@@ -11,7 +11,8 @@ from ..db.store import Store
 from ..errors import UsageError
 from .choosable import choosable
 from .plan_document import calibration_note
-from .planning import Objective, Planner, PlanningOptions, load_pictures
+from .planner import Objective, Planner, PlanningOptions
+from .planning import load_pictures
 from .refinement import refine
 from .reporter import Reporter, Silent
 from .setting import make_setting

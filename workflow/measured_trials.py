@@ -20,7 +20,7 @@ from .storage import companion
 from .whole_runs import Runs, as_measured, decisions_of, timed
 
 if TYPE_CHECKING:
-    from .planning import Planner
+    from .planner import Planner
 
 LEEWAY = 1.3
 """Of the budget of modelled squared error."""

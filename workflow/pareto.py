@@ -13,7 +13,8 @@ from ..search.front import exact_front, sampled_front
 from .choosable import choosable
 from .network_runs import can_time, compare_networks
 from .plan_document import calibration_note
-from .planning import Objective, Planner, PlanningOptions, load_pictures
+from .planner import Objective, Planner, PlanningOptions
+from .planning import load_pictures
 from .reporter import Reporter, Silent
 from .setting import make_setting
 from .storage import DEFAULT_DB

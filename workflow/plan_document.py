@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..search.space import Assignment, LayerChoices
     from ..search.study import StudyResult
     from .assembly import Made
-    from .planning import Planner
+    from .planner import Planner
 
 
 def plan_document(

@@ -35,7 +35,7 @@ from .whole_runs import (
 )
 
 if TYPE_CHECKING:
-    from .planning import Planner
+    from .planner import Planner
 
 TRAINING_BUDGETS = (0.3, 2.0)
 """Plans that the latency model is fitted on: these multiples of the squared error budget."""

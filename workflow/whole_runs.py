@@ -19,7 +19,7 @@ from .network_runs import NETWORK_EFFORT, can_time, compare_networks
 from .training_runs import PROCESSES, Variant, can_train, compare_training
 
 if TYPE_CHECKING:
-    from .planning import Planner
+    from .planner import Planner
 
 Runs = dict[str, tuple[Assignment, Comparison]]
 """By purpose and assignment."""

@@ -132,6 +132,16 @@ def test_refined_factors_lose_no_more_of_what_they_were_made_from(kind: str) -> 
     assert max(gained) > 1e-3
 
 
+def test_a_last_rank_above_what_the_first_lets_through() -> None:
+    """One input channel at nine places has nine dimensions; the other outputs stay unused."""
+    spec = LayerSpec("conv2d", 4, 16, (4, 9, 9), (3, 3), padding=(1, 1, 1, 1))
+    weight, bias = layer(spec)
+    made = factorizer(spec, "tucker2", weight, bias, Moments.from_outputs(patches(spec)), 1e-6)
+    links = made.at((1, 12))
+    assert [link.weight.shape for link in links] == [(1, 4, 1, 1), (12, 1, 3, 3), (16, 12, 1, 1)]
+    assert made.error((1, 12)) == pytest.approx(made.error((1, 9)), abs=1e-6)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_full_shrinkage_is_as_good_as_the_weights_alone(kind: str) -> None:
     """With all of the identity for a metric, the least output error is the least weight error."""
