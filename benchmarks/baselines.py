@@ -277,7 +277,18 @@ def report(log: Log, cell: Cell) -> None:
             )
         columns = ("rule", "factors", "speedup", "", "ours faster by", "", "loss", "")
         show(columns, lines)
+        (own,) = log.of(kind="ours", **asdict(cell), rule=OURS)
+        promised(own["predicted"], inverted(original)[0])
         judged(cell, row["rows"], subject.limits)
+
+
+def promised(predicted: Mapping[str, Any], found: float) -> None:
+    """Whether the plan's interval holds what was measured; its half-width."""
+    low, high = predicted["speedup_low"], predicted["speedup_high"]
+    said = f"{predicted['speedup']:.3f} [{low:.3f}, {high:.3f}], measured {found:.3f}"
+    verdict("predicted", said, low <= found <= high, "inside")
+    half = (high - low) / 2 / predicted["speedup"]
+    verdict("half-width", half, half <= 0.06, "at most 0.06")
 
 
 def inverted(found: Mapping[str, Any]) -> tuple[float, float, float]:
