@@ -249,11 +249,14 @@ def _plan(document: documents.Plan, console: Console) -> None:
     )
     changed = sum(layer.decomposition.kind != "original" for layer in document.layers)
     predicted = document.predicted
-    console.print(f"{changed} of {len(document.layers)} layers replaced")
+    mode = "" if document.mode == "vanilla" else f" (compression mode {document.mode})"
+    console.print(f"{changed} of {len(document.layers)} layers replaced{mode}")
     if not changed:
         console.print(_nothing_helps(document), markup=False)
     if predicted.speedup is not None:
-        console.print(f"predicted speedup {_interval(predicted)}")
+        alone = document.search.seed_speedup
+        beside = f"; the sums' best plan has {alone:.3f}" if alone is not None else ""
+        console.print(f"predicted speedup {_interval(predicted)}{beside}")
     if predicted.network_error is not None:
         how = "" if predicted.network_error_measured else " (estimated from plans measured before)"
         console.print(f"network error on the select split {predicted.network_error:.4f}{how}")
