@@ -267,14 +267,12 @@ def report(log: Log, cell: Cell) -> None:
         print(f"\n{cell.network}, {cell.limit:g} {subject.unit}, {cell.backend}")
         lines = []
         original = row["rows"][f"{ORIGINAL}|"]
-        lines.append((OURS, "data", *spread(*inverted(original)), "", *loss(row["ours_loss"])))
+        lines.append((OURS, "data", *spread(*inverted(original)), "", "", *loss(row["ours_loss"])))
         for key, found in row["rows"].items():
             rule, factors = key.split("|")
-            speed = found["latency_s"], original["latency_s"]
-            ratio = spread(*inverted(found))
-            lines.append(
-                (rule, factors, f"{speed[1] / speed[0]:.3f}", "", *ratio, *loss(found["loss"]))
-            )
+            ratio = inverted(found)
+            faster = f"{inverted(original)[0] / ratio[0]:.3f}"
+            lines.append((rule, factors, faster, "", *spread(*ratio), *loss(found["loss"])))
         columns = ("rule", "factors", "speedup", "", "ours faster by", "", "loss", "")
         show(columns, lines)
         (own,) = log.of(kind="ours", **asdict(cell), rule=OURS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import fsum, gcd
 from statistics import NormalDist
 
@@ -115,6 +115,13 @@ def layer_choices(
     taken = tuple(choice for choice in judged if not choice.reason)
     rejected = tuple(choice for choice in judged if choice.reason)
     return LayerChoices(layer.name, key, (original, *taken), rejected)
+
+
+def on_quantum(layer: LayerChoices, quantum: int) -> LayerChoices:
+    """Without the choices whose ranks are not all multiples of the quantum."""
+    original, *others = layer.choices
+    kept = (c for c in others if gcd(*c.decomposition.ranks) % quantum == 0)
+    return replace(layer, choices=(original, *kept))
 
 
 def _fixed_reason(layer: LayerUse, measured: bool, excluded: bool) -> str:

@@ -22,7 +22,7 @@ from ..records import (
 from ..search.exact import Limits, solve_within
 from ..search.network_model import SCALE
 from ..search.phases import weighed_rows
-from ..search.space import layer_choices
+from ..search.space import layer_choices, on_quantum
 from ..search.study import run_study
 from ..search.table import SpeedupTable
 from .array_cache import ArrayCache
@@ -46,6 +46,10 @@ if TYPE_CHECKING:
     from ..search.space import Assignment, LayerChoices
     from ..search.study import StudyResult, TrialEvent
     from ..search.table import TableRow
+
+
+FINALIST_QUANTA = (8, 16, 32)
+"""Rank quanta whose best plans are timed as whole networks, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,7 @@ class Planner:
         layers = self.choices()
         exact, budget = self.solve_exactly(layers)
         study = self._study(layers, budget)
-        finalists = self._finalists(exact, study.best)
+        finalists = self._finalists(exact, study.best, *self._on_quanta(layers))
         refined = refine(self, layers, finalists, budget)
         chosen = refined.winner
         document = plan_document(self, layers, chosen, refined.predicted, study)
@@ -142,6 +146,18 @@ class Planner:
             layer.in_network_saving_s = refined.in_network.get(layer.name)
         self.cache.trim()
         return document, self._shortfall(document)
+
+    def _on_quanta(self, layers: Sequence[LayerChoices]) -> list[Assignment]:
+        """The exact solutions over ranks that are multiples of one rank quantum. Alone they
+        save less; in a network they may save more, because layouts fit each other."""
+        if not self.options.refine or not self.quality.limited:
+            return []
+        found = []
+        for quantum in FINALIST_QUANTA:
+            coarse = [on_quantum(layer, quantum) for layer in layers]
+            if coarse != list(layers):
+                found.append(best_within(coarse, self.limits, self.quality, self._tell_repair)[0])
+        return found
 
     def _finalists(self, *found: Assignment) -> list[Assignment]:
         """Different assignments whose measured loss keeps the limits."""
