@@ -177,6 +177,8 @@ def ours(log: Log, budget: Budget, cell: Cell, db: str) -> None:
             predicted = document.predicted.model_dump()
             log.add(**base, rule=OURS, decisions=to_json(found), predicted=predicted)
             print(f"{cell}: ours {document.predicted.speedup}", flush=True)
+        if all(log.of(**base, rule=name) for name in names):
+            return
         for name, decisions in variants(planner):
             if not log.of(**base, rule=name):
                 log.add(**base, rule=name, decisions=to_json(decisions))

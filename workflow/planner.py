@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from .. import documents
 from ..db.store import Store
 from ..errors import GoalNotReached, UsageError
+from ..lowrank import lower
 from ..records import (
     Decomposition,
     LayerUse,
@@ -39,7 +40,7 @@ from .sensitivity import Inputs, Sensitivity
 from .setting import Setting
 from .storage import companion
 from .tables import measured, rows_of
-from .whole_runs import decisions_of
+from .whole_runs import as_measured, decisions_of
 
 if TYPE_CHECKING:
     from ..models.pictures import Calibration
@@ -135,7 +136,7 @@ class Planner:
         layers = self.choices()
         exact, budget = self.solve_exactly(layers)
         study = self._study(layers, budget)
-        finalists = self._finalists(exact, study.best, *self._on_quanta(layers))
+        finalists = self._finalists(exact, study.best, *self._alternatives(layers))
         refined = refine(self, layers, finalists, budget)
         chosen = refined.winner
         document = plan_document(self, layers, chosen, refined.predicted, study)
@@ -147,17 +148,32 @@ class Planner:
         self.cache.trim()
         return document, self._shortfall(document)
 
-    def _on_quanta(self, layers: Sequence[LayerChoices]) -> list[Assignment]:
-        """The exact solutions over ranks that are multiples of one rank quantum. Alone they
-        save less; in a network they may save more, because layouts fit each other."""
+    def _alternatives(self, layers: Sequence[LayerChoices]) -> list[Assignment]:
+        """Exact solutions of other problems, which may be faster in the network where times of
+        single layers mislead: ranks on one quantum, whose layouts fit each other, and MACs
+        saved in place of seconds."""
         if not self.options.refine or not self.quality.limited:
             return []
-        found = []
-        for quantum in FINALIST_QUANTA:
-            coarse = [on_quantum(layer, quantum) for layer in layers]
-            if coarse != list(layers):
-                found.append(best_within(coarse, self.limits, self.quality, self._tell_repair)[0])
-        return found
+        problems = [[on_quantum(layer, quantum) for layer in layers] for quantum in FINALIST_QUANTA]
+        problems.append([self._by_macs(layer) for layer in layers])
+        solved = [
+            best_within(problem, self.limits, self.quality, self._tell_repair)[0]
+            for problem in problems
+            if problem != list(layers)
+        ]
+        return [as_measured(layers, found) for found in solved]
+
+    def _by_macs(self, layer: LayerChoices) -> LayerChoices:
+        """Savings in giga-MACs."""
+        spec = self.assembly.specs[layer.name]
+        original, *others = layer.choices
+        if spec is None:
+            return layer
+        saved = [(spec.macs - lower(spec, c.decomposition).macs) / 1e9 for c in others]
+        pairs = zip(others, saved, strict=True)
+        return replace(
+            layer, choices=(original, *(replace(c, saving_s=s) for c, s in pairs if s > 0))
+        )
 
     def _finalists(self, *found: Assignment) -> list[Assignment]:
         """Different assignments whose measured loss keeps the limits."""

@@ -140,9 +140,10 @@ def test_a_plan_keeps_to_its_mode(rankwise: Command, profiled: Path, tmp_path: P
     plan = planned(rankwise, profiled, tmp_path / "plan.json", "--mode", "mode2")
     kept = {layer.name for layer in plan.layers if layer.reason == "excluded_by_mode"}
     assert plan.mode == "mode2" and plan.rank_selection == "search"
-    assert len(kept) == 3  # stem, 1x1 and dense
-    (other,) = (layer for layer in plan.layers if layer.name not in kept)
-    assert other.decomposition.kind != "original"
+    assert len(kept) == 2  # stem and 1x1; the dense layer has no candidate in any mode
+    replaced, dense = (layer for layer in plan.layers if layer.name not in kept)
+    assert replaced.decomposition.kind != "original"
+    assert dense.reason.startswith("unsupported: full rank")
     mine = tmp_path / "mine.toml"
     mine.write_text('[dense-only]\ninclude = ["linear"]\n')
     plan = planned(rankwise, profiled, tmp_path / "plan.json", "--mode", mine)
