@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -156,12 +157,13 @@ class Planner:
             return []
         problems = [[on_quantum(layer, quantum) for layer in layers] for quantum in FINALIST_QUANTA]
         problems.append([self._by_macs(layer) for layer in layers])
-        solved = [
-            best_within(problem, self.limits, self.quality, self._tell_repair)[0]
-            for problem in problems
-            if problem != list(layers)
-        ]
-        return [as_measured(layers, found) for found in solved]
+        found = []
+        for problem in problems:
+            if problem != list(layers):
+                with suppress(GoalNotReached):  # so few choices may break other limits
+                    solved, _ = best_within(problem, self.limits, self.quality, self._tell_repair)
+                    found.append(as_measured(layers, solved))
+        return found
 
     def _by_macs(self, layer: LayerChoices) -> LayerChoices:
         """Savings in giga-MACs."""

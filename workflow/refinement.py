@@ -13,12 +13,14 @@ runs it is not told.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import documents
+from ..errors import GoalNotReached
 from ..search.exact import solve
 from ..search.network_model import Plan
 from ..search.space import Assignment, LayerChoices
@@ -101,18 +103,20 @@ def _measured(
     best = max(candidates, key=lambda a: a.saving_s)
     training = _training_plans(layers, best, budget, planner.options.seed)
     runs = timed(planner, [*candidates, *training])
-    for _ in range(MOST_ROUNDS):
-        corrected = _in_network(planner, layers, runs)
-        found = solve(corrected, max_error_sq=budget, max_params=planner.limits.max_params)
-        better = as_measured(layers, found)
-        if better.key in finalists or not decisions_of(better) or not planner.allows(better):
-            break
-        planner.reporter.message("timing what the search finds with savings in the network")
-        runs |= timed(planner, [better])
-        finalists[better.key] = better
-    tried = measured_trials(planner, layers, _in_network(planner, layers, runs), budget)
-    finalists |= {assignment.key: assignment for assignment, _ in tried.values()}
-    runs |= tried
+    # A limit on parameters may need choices that save nothing in the network.
+    with suppress(GoalNotReached):
+        for _ in range(MOST_ROUNDS):
+            corrected = _in_network(planner, layers, runs)
+            found = solve(corrected, max_error_sq=budget, max_params=planner.limits.max_params)
+            better = as_measured(layers, found)
+            if better.key in finalists or not decisions_of(better) or not planner.allows(better):
+                break
+            planner.reporter.message("timing what the search finds with savings in the network")
+            runs |= timed(planner, [better])
+            finalists[better.key] = better
+        tried = measured_trials(planner, layers, _in_network(planner, layers, runs), budget)
+        finalists |= {assignment.key: assignment for assignment, _ in tried.values()}
+        runs |= tried
     model = network_model(planner, runs)
     best = max(finalists.values(), key=lambda a: model.forecast(plan_of(a)).speedup)
     return _afresh(planner, layers, best, candidates[0], runs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,3 +64,18 @@ def test_the_plan_says_what_was_tried(
     found = planned("--no-refine")
     assert (found.search.measured_trials, found.search.seed_speedup) == (0, None)
     assert sessions(tmp_path) == before
+
+
+def test_finalists_that_break_another_limit_are_left_out(
+    planned: Callable[..., documents.Plan],
+    rankwise: Command,
+) -> None:
+    """The fewest parameters that all ranks allow are fewer than multiples of 32 do."""
+    table = json.loads(rankwise("table", "--json").stdout)["rows"]
+    least: dict[str, int] = {}
+    for row in table:
+        least[row["layer"]] = min(row["params"], least.get(row["layer"], row["params"]))
+    dense = 128 * 10 + 10  # has no candidate
+    limit = sum(least.values()) + dense
+    found = planned("--max-error", 5, "--max-params", limit, "--measured-trials", 2)
+    assert {x.decomposition.kind for x in found.layers if x.name in least} != {"original"}
