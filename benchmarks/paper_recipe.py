@@ -68,6 +68,7 @@ class Settings:
     max_error: float
     device: str
     bfloat16: bool
+    time_dtype: str
     rounds: int
     processes: int
     plan_s: float
@@ -265,7 +266,7 @@ class Recipe:
             "input_shape": [batch, 1, 28, 28],
             "threads": torch.get_num_threads(),
             "device": settings.device,
-            "dtype": "bfloat16" if settings.bfloat16 else "float32",
+            "dtype": settings.time_dtype,
             "phase": phase,
             "rounds": settings.rounds,
             "variants": {"old": Variant({}).to_json(), "new": Variant(decisions).to_json()},
@@ -352,6 +353,7 @@ def settings_of(words: argparse.Namespace) -> Settings:
         max_error=words.max_error,
         device=words.device,
         bfloat16=words.bf16,
+        time_dtype=words.time_dtype,
         rounds=words.rounds,
         processes=words.processes,
         plan_s=words.plan_time,
@@ -388,7 +390,8 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--rounds", type=int, default=12)
     add("--processes", type=int, default=3)
     add("--device", choices=("cpu", "cuda"), default="cpu")
-    add("--bf16", action="store_true")
+    add("--bf16", action="store_true", help="train under autocast to bfloat16")
+    add("--time-dtype", choices=("float32", "bfloat16"), default="float32")
     add("--output", type=Path, help="Markdown; a picture (.svg) stands beside it")
     return parser.parse_args(arguments)
 

@@ -53,6 +53,11 @@ class Network(Protocol):
         """By layer name: what a reader should know (a layer used several times)."""
         ...
 
+    @property
+    def replacements(self) -> Replacements:
+        """What was put in the place of layers of the network that was loaded."""
+        ...
+
     def weights(self, name: str) -> tuple[NDArray[Any], NDArray[Any] | None]:
         """Weight as `LayerSpec.weight_shape` says, and bias. Raises `ModelError`."""
         ...

@@ -40,6 +40,7 @@ class OnnxNetwork:
         self.source = source
         self.input_shape = tuple(input_shape)
         self._sha256 = sha256
+        self.replacements: Replacements = {}
 
     @classmethod
     def load(
@@ -137,7 +138,9 @@ class OnnxNetwork:
         check_replacements(self.layers, replacements)
         model = replace_layers(self.model, self._found.values(), replacements)
         onnx.checker.check_model(model)
-        return OnnxNetwork(model, self.source, self.input_shape)
+        made = OnnxNetwork(model, self.source, self.input_shape)
+        made.replacements = {**self.replacements, **replacements}
+        return made
 
     def workload(self, key: str, backend_accepts: Sequence[type], folder: Path) -> Any:
         """As an ONNX file in `folder`, or as a module where the backend takes no file.

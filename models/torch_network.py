@@ -42,6 +42,7 @@ class TorchNetwork:
         self.module = module.eval()
         self.source = source
         self.input_shape = tuple(input_shape)
+        self.replacements: Replacements = {}
 
     @classmethod
     def of(cls, module: nn.Module, source: str, input_shape: Sequence[int]) -> TorchNetwork:
@@ -146,7 +147,9 @@ class TorchNetwork:
         module = _copy(self.module, memo)
         for name in replacements:
             _move_hooks(self._part(name), memo)
-        return TorchNetwork(module, self.source, self.input_shape)
+        made = TorchNetwork(module, self.source, self.input_shape)
+        made.replacements = {**self.replacements, **replacements}
+        return made
 
     def _part(self, name: str) -> nn.Module:
         return self.module.get_submodule(name)

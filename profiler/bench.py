@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ..backends.base import Backend, ChainWorkload, FileWorkload, Runner, Workload
 from ..errors import BackendError, MeasurementError
@@ -27,15 +27,26 @@ START_TIMEOUT_S = 180.0
 """Starting includes importing the backend's libraries from a cold disk."""
 WATCH_S = 0.2
 """How often a child that lets one wait is looked at; shorter requests are left in peace."""
+CHILD = f"{__package__}.child"
 TAIL_BYTES = 2000
 """How much of the child's output is kept, to say why it died."""
+
+
+@runtime_checkable
+class Described(Protocol):
+    """A workload that a measuring process of its own kind makes from what it is told."""
+
+    @property
+    def key(self) -> str: ...
+
+    def to_json(self) -> dict[str, Any]: ...
 
 
 class Bench(Protocol):
     """Prepared workloads by key. All methods raise `MeasurementError` for a workload that
     cannot be measured, and `BackendError` if the backend itself cannot be used."""
 
-    def prepare(self, workload: Workload) -> None: ...
+    def prepare(self, workload: Workload | Described) -> None: ...
 
     def run(self, key: str, loops: int) -> Mapping[str, float]:
         """Seconds for one execution, by clock, over `loops` executions."""
@@ -61,8 +72,8 @@ class LocalBench:
         self.backend, self.policy = backend, policy
         self._runners: dict[str, Runner] = {}
 
-    def prepare(self, workload: Workload) -> None:
-        if not isinstance(workload, self.backend.accepts):
+    def prepare(self, workload: Workload | Described) -> None:
+        if isinstance(workload, Described) or not isinstance(workload, self.backend.accepts):
             raise BackendError(f"{self.backend.name} cannot run a {type(workload).__name__}")
         self.release(workload.key)
         try:
@@ -98,9 +109,11 @@ def _phrase(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
-def workload_to_json(workload: Workload) -> dict[str, Any]:
+def workload_to_json(workload: Workload | Described) -> dict[str, Any]:
     """A workload as it crosses to the child. Raises `BackendError` for a module, which only
     pickle could carry."""
+    if isinstance(workload, Described):
+        return workload.to_json()
     if isinstance(workload, ChainWorkload):
         return {
             "key": workload.key,
@@ -120,7 +133,8 @@ class ChildBench:
     than `timeout_s` ends the child (stage `timeout`); a child that dies, takes more than
     `memory_bytes` (default: most of what is free) or answers nonsense gives stage `crash`.
     All name the workload that was asked for; the other workloads are prepared again, each
-    when it is next run.
+    when it is next run. `module` is the process's: `child`, or one that understands more
+    workloads.
     """
 
     def __init__(
@@ -129,16 +143,17 @@ class ChildBench:
         policy: MeasurementPolicy,
         timeout_s: float,
         memory_bytes: int | None = None,
+        module: str = CHILD,
     ) -> None:
         self.backend_text, self.policy, self.timeout_s = backend_text, policy, timeout_s
-        self.memory_bytes = memory_bytes
+        self.memory_bytes, self.module = memory_bytes, module
         self.standing: Mapping[str, Any] = {}
         """Processors and priority that the child reached."""
-        self._wanted: dict[str, Workload] = {}
+        self._wanted: dict[str, Workload | Described] = {}
         self._prepared: set[str] = set()
         self._child: _Child | None = None
 
-    def prepare(self, workload: Workload) -> None:
+    def prepare(self, workload: Workload | Described) -> None:
         workload_to_json(workload)  # refuses before anything starts
         self._wanted[workload.key] = workload
         self._prepared.discard(workload.key)
@@ -185,7 +200,7 @@ class ChildBench:
         return _unwrapped(answer)
 
     def _started(self) -> _Child:
-        child = _Child(self.policy.threads, self.memory_bytes or memory.allowance())
+        child = _Child(self.policy.threads, self.memory_bytes or memory.allowance(), self.module)
         opening = {"op": "open", "backend": self.backend_text, "policy": self.policy.to_json()}
         try:
             answer = child.ask(opening, START_TIMEOUT_S)
@@ -217,7 +232,7 @@ def _unwrapped(answer: Mapping[str, Any]) -> Mapping[str, Any]:
 class _Child:
     """The process, its two private pipes, and what it printed lately."""
 
-    def __init__(self, threads: int, memory_bytes: int) -> None:
+    def __init__(self, threads: int, memory_bytes: int, module: str = CHILD) -> None:
         self._memory_bytes = memory_bytes
         requests, self._requests = os.pipe()
         self._answers, answers = os.pipe()
@@ -225,7 +240,7 @@ class _Child:
         theirs = (requests, answers, output)
         try:
             self._process = subprocess.Popen(
-                _command(requests, answers),
+                _command(requests, answers, module),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -338,8 +353,7 @@ def _ending(status: int) -> str:
     return f"signal {-status}"
 
 
-def _command(requests: int, answers: int) -> list[str]:
-    module = f"{__package__}.child"
+def _command(requests: int, answers: int, module: str) -> list[str]:
     words = (requests, answers, os.getpid())
     return [sys.executable, "-P", "-m", module, *map(str, words)]
 

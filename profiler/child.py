@@ -28,12 +28,14 @@ from .standing import die_first, standing
 
 PR_SET_PDEATHSIG = 1
 Answer = dict[str, Any]
+ReadWorkload = Callable[[Mapping[str, Any]], Workload]
 
 
 class Server:
     """Answers requests with a `LocalBench`."""
 
-    def __init__(self) -> None:
+    def __init__(self, read: ReadWorkload) -> None:
+        self._read = read
         self._bench: LocalBench | None = None
         self._stands = ExitStack()
         self._operations: dict[str, Callable[[Mapping[str, Any]], Answer]] = {
@@ -68,7 +70,7 @@ class Server:
         return {"standing": reached}
 
     def _prepare(self, request: Mapping[str, Any]) -> Answer:
-        self.bench.prepare(workload_from_json(request["workload"]))
+        self.bench.prepare(self._read(request["workload"]))
         return {}
 
     def _run(self, request: Mapping[str, Any]) -> Answer:
@@ -100,9 +102,9 @@ def workload_from_json(document: Mapping[str, Any]) -> Workload:
     return FileWorkload(document["key"], Path(document["path"]), tuple(document["input_shape"]))
 
 
-def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
+def serve(requests: IO[bytes], answers: IO[bytes], read: ReadWorkload = workload_from_json) -> None:
     """Answer every line until the requests end."""
-    server = Server()
+    server = Server(read)
     for line in requests:
         answers.write(json.dumps(server.answer(json.loads(line))).encode() + b"\n")
         answers.flush()
@@ -120,13 +122,14 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str], read: ReadWorkload = workload_from_json) -> None:
+    """`read` makes a workload of what a request says; other packages have workloads of theirs."""
     requests, answers, parent = map(int, arguments)
     die_with(parent)
     die_first()
     os.dup2(2, 1)
     with os.fdopen(requests, "rb") as lines, os.fdopen(answers, "wb") as replies:
-        serve(lines, replies)
+        serve(lines, replies, read)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from ..backends.base import ChainWorkload, Workload
 from ..errors import BackendError, MeasurementError
 from ..ops.chain import Chain
 from ..records import LayerSpec
-from .bench import Bench
+from .bench import Bench, Described
 
 COPIES = 5
 ATTEMPTS = 3
@@ -60,7 +60,7 @@ class MarginalBench:
         self._bench, self._order = bench, Random(seed)
         self._repeated: dict[str, bool] = {}
 
-    def prepare(self, workload: Workload) -> None:
+    def prepare(self, workload: Workload | Described) -> None:
         if not isinstance(workload, ChainWorkload):
             raise BackendError("only single layers have a marginal latency")
         key, chain = workload.key, workload.chain

@@ -15,7 +15,7 @@ import numpy as np
 from ..backends.base import Workload
 from ..errors import MeasurementError
 from ..records import Candidate, Effort, Failure, FailureStage, LayerSpec, PairSummary, Sample
-from .bench import Bench
+from .bench import Bench, Described
 from .stopping import PairRule, RuleFactory, StoppingRule
 
 MAX_LOOPS = 100_000
@@ -63,8 +63,8 @@ def primary_clock(clocks: Mapping[str, object]) -> str:
 
 def run_session(
     bench: Bench,
-    original: Workload,
-    candidates: Sequence[Workload],
+    original: Workload | Described,
+    candidates: Sequence[Workload | Described],
     effort: Effort,
     seed: Seed = 0,
     rule: RuleFactory = PairRule,
@@ -103,7 +103,7 @@ class _Session:
         return [key for key, rule in self.rules.items() if not rule.stopped]
 
     def prepare(
-        self, original: Workload, candidates: Sequence[Workload]
+        self, original: Workload | Described, candidates: Sequence[Workload | Described]
     ) -> Generator[WorkloadFailed, None, None]:
         self.original = original.key
         self.rules = {candidate.key: self.make_rule(self.effort) for candidate in candidates}
@@ -111,7 +111,7 @@ class _Session:
             if self.rules:  # nothing is left once the original has failed
                 yield from self._ready(workload)
 
-    def _ready(self, workload: Workload) -> Generator[WorkloadFailed, None, None]:
+    def _ready(self, workload: Workload | Described) -> Generator[WorkloadFailed, None, None]:
         try:
             self.prepared.add(workload.key)
             self.bench.prepare(workload)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import documents
@@ -94,8 +93,6 @@ class PlanningOptions:
     refine: bool
     seed: int
     choosable: Choosable
-    weights: Path | None = None
-    named: bool = True
     training_weight: float | None = None
     measured_trials: int = 0
     estimate: bool = False

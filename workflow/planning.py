@@ -106,8 +106,6 @@ def plan(
             refine,
             seed,
             layers,
-            weights,
-            isinstance(model, (str, Path)),
             training_weight if phase == BOTH else None,
             measured_trials,
             estimate=not refine,

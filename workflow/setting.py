@@ -25,6 +25,9 @@ class Setting:
     backend: Backend
     backend_text: str
     policy: MeasurementPolicy
+    named: bool = False
+    """Whether another process can load the network by its source (and `weights`)."""
+    weights: Path | None = None
 
     @cached_property
     def fingerprint(self) -> DeviceFingerprint:
@@ -95,7 +98,8 @@ def make_setting(
         model, example_input=example_input, weights=weights, input_shape=input_shape, batch=batch
     )
     policy = device.resolve_policy(replace(wanted, batch=network.input_shape[0]))
-    return Setting(network, device, backend, policy)
+    named = isinstance(model, (str, Path))
+    return Setting(network, device, backend, policy, named, weights)
 
 
 def usable_backend(text: str) -> Backend:

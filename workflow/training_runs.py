@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,7 +53,6 @@ def compare_training(
     others: Mapping[str, Variant],
     descriptions: Mapping[str, dict[str, object]],
     *,
-    weights: Path | None = None,
     processes: int = PROCESSES,
     rounds: int = ROUNDS,
 ) -> dict[str, Comparison]:
@@ -68,7 +66,7 @@ def compare_training(
         return {}
     summaries: dict[str, list[PairSummary]] = {key: [] for key in others}
     for number in range(processes):
-        request = _request(setting, others, weights, rounds, seed=number)
+        request = _request(setting, others, rounds, seed=number)
         for key, summary in _session(setting, store, request, descriptions).items():
             summaries[key].append(summary)
     # A fixed number of rounds: nobody looked, so no error rate was spent.
@@ -76,12 +74,12 @@ def compare_training(
 
 
 def _request(
-    setting: Setting, others: Mapping[str, Variant], weights: Path | None, rounds: int, seed: int
+    setting: Setting, others: Mapping[str, Variant], rounds: int, seed: int
 ) -> dict[str, Any]:
     original = {setting.network.sha256: Variant({})}
     return {
         "source": setting.network.source,
-        "weights": None if weights is None else str(weights),
+        "weights": None if setting.weights is None else str(setting.weights),
         "input_shape": list(setting.network.input_shape),
         "threads": max(1, setting.policy.threads),
         "device": "cuda" if "cuda" in setting.backend.name else "cpu",

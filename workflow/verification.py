@@ -77,7 +77,7 @@ def verify(
         }
         if training:
             variants = {key: Variant(decisions_of(document))}
-            found = compare_training(setting, store, variants, {key: description}, weights=weights)
+            found = compare_training(setting, store, variants, {key: description})
         else:
             found = compare_networks(setting, store, {key: compressed}, {key: description})
         comparison = found[key]

@@ -42,7 +42,7 @@ def cannot_time(planner: Planner) -> str:
         return "a plan for two phases rests on the weighed sum of its layers"
     if planner.setting.policy.phase == "inference":
         return can_time(planner.setting)
-    if not planner.options.named:
+    if not planner.setting.named:
         return "a module without a name cannot be loaded in the processes that time its training"
     return can_train(planner.setting)
 
@@ -94,7 +94,7 @@ def _compared(
     where = planner.setting, planner.store
     if planner.setting.policy.phase == "training":
         variants = {key: Variant(one) for key, one in decided.items()}
-        return compare_training(*where, variants, descriptions, weights=planner.options.weights)
+        return compare_training(*where, variants, descriptions)
     networks = {key: planner.assembly.network_with(one) for key, one in decided.items()}
     effort = replace(NETWORK_EFFORT, preparations=preparations)
     return compare_networks(*where, networks, descriptions, effort)

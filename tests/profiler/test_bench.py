@@ -102,7 +102,7 @@ def misbehaving(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChildBench]:
 
 
 def use_script(monkeypatch: pytest.MonkeyPatch) -> None:
-    def command(requests: int, answers: int) -> list[str]:
+    def command(requests: int, answers: int, module: str) -> list[str]:
         words = [requests, answers, os.getpid()]
         return [sys.executable, "-P", str(SCRIPT), *map(str, words)]
 
