@@ -294,7 +294,8 @@ class VerificationDocument(Verification, Document):
 
 
 class Search(_Strict):
-    """`seed_speedup`: of the exact solution, timed as a whole network beside the winner."""
+    """`seed_speedup`: of the exact solution, timed as a whole network beside the winner;
+    `trial_speedup`: of the best measured trial, likewise."""
 
     sampler: str
     trials: int
@@ -303,6 +304,7 @@ class Search(_Strict):
     seed: int
     measured_trials: int = 0
     seed_speedup: float | None = None
+    trial_speedup: float | None = None
 
 
 class Plan(Document):

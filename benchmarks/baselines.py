@@ -12,6 +12,7 @@ profiles, lies beside the results.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -31,6 +32,7 @@ from rankwise.errors import GoalNotReached
 from rankwise.lowrank import lower
 from rankwise.records import Decomposition, Verdict
 from rankwise.search.space import layer_choices
+from rankwise.workflow.additive import PROBE_ROUNDS, solved
 from rankwise.workflow.array_cache import ArrayCache
 from rankwise.workflow.assembly import Assembly
 from rankwise.workflow.choosable import choosable
@@ -52,6 +54,7 @@ QUANTA = (8, 16, 32)
 FREE = 1
 """The rank quantum that is none."""
 OURS, SEED, KNAPSACK, ORIGINAL = "ours", "ours, exact solution", "MAC knapsack", "original"
+TRIAL = "ours, best trial"
 FACTORS = ("weights", "data")
 FEW = 12
 """Pictures that the greedy rule's single layers are judged on."""
@@ -157,6 +160,7 @@ def quality_of(name: str, limit: float, sensitivity: Sensitivity) -> Quality:
 
 def planner_of(cell: Cell, db: str, store: Store | None = None) -> Planner:
     setting = make_setting(network_of(cell.network), backend=cell.backend)
+    setting = replace(setting, named=True)  # and so timed in processes of their own
     options = PlanningOptions(db, 200, "tpe", True, 0, choosable(), measured_trials=12)
     where = store or Store.open(db)
     objective = objective_of(cell.network, cell.limit)
@@ -175,6 +179,9 @@ def ours(log: Log, budget: Budget, cell: Cell, db: str) -> None:
             document, _ = planner.run()
             found = decisions_of_plan(document)
             predicted = document.predicted.model_dump()
+            trial = planner.refined and planner.refined.trial
+            if trial:
+                log.add(**base, rule=TRIAL, decisions=to_json(decisions_of(trial)))
             log.add(**base, rule=OURS, decisions=to_json(found), predicted=predicted)
             print(f"{cell}: ours {document.predicted.speedup}", flush=True)
         if all(log.of(**base, rule=name) for name in names):
@@ -186,12 +193,12 @@ def ours(log: Log, budget: Budget, cell: Cell, db: str) -> None:
 
 def variants(planner: Planner) -> Iterator[tuple[str, Decisions]]:
     """The exact solution alone; the same over ranks on one quantum; the same by MACs."""
-    yield SEED, decisions_of(planner.solve_exactly(planner.choices())[0])
+    yield SEED, decisions_of(solved(planner).assignment)
     everything = planner.allowed
     for quantum in (FREE, *QUANTA):
         fits = _unrounded if quantum == FREE else (lambda d, q=quantum: gcd(*d.ranks) % q == 0)
         planner.allowed = {n: {d for d in of if fits(d)} for n, of in everything.items()}
-        yield f"quantum {quantum}", decisions_of(planner.solve_exactly(planner.choices())[0])
+        yield f"quantum {quantum}", decisions_of(solved(planner).assignment)
     planner.allowed = everything
     yield KNAPSACK, knapsack(planner)
 
@@ -203,22 +210,35 @@ def _unrounded(decomposition: Decomposition) -> bool:
 
 def knapsack(planner: Planner) -> Decisions:
     """The same candidates, factors and errors, but MACs saved in place of seconds."""
-    layers = []
-    for use in planner.setting.network.layers:
-        rows = [row for row in planner._rows(use) if not row.decomposition.is_original]
-        for kind in {row.decomposition.kind for row in rows}:
-            of = [row.decomposition for row in rows if row.decomposition.kind == kind]
-            planner.sensitivity.probe(use.name, of)
-        made = layer_choices(
-            use,
-            rows,
-            lambda d, name=use.name: planner.sensitivity.modelled_sq(name, d),
-            accept=tuple(Verdict),
-        )
-        layers.append(replace(made, choices=tuple(by_macs(use, one) for one in made.choices)))
-    with suppress(GoalNotReached):
-        return decisions_of(best_within(layers, planner.limits, planner.quality, _silent)[0])
-    return {}
+    rows = {
+        use.name: [row for row in planner._rows(use) if not row.decomposition.is_original]
+        for use in planner.setting.network.layers
+    }
+    for name, of in rows.items():
+        for kind in {row.decomposition.kind for row in of}:
+            same = [row.decomposition for row in of if row.decomposition.kind == kind]
+            planner.sensitivity.probe(name, same)
+    found: Decisions = {}
+    for _ in range(1 + PROBE_ROUNDS):
+        with suppress(GoalNotReached):
+            layers = [
+                _by_macs(planner, use, rows[use.name]) for use in planner.setting.network.layers
+            ]
+            solved, _budget = best_within(layers, planner.limits, planner.quality, _silent)
+            found = decisions_of(solved)
+        if not planner.sensitivity.probe_at(found):
+            break
+    return found
+
+
+def _by_macs(planner: Planner, use: Any, rows: list[Any]) -> Any:
+    made = layer_choices(
+        use,
+        rows,
+        lambda d: planner.sensitivity.modelled_sq(use.name, d),
+        accept=tuple(Verdict),
+    )
+    return replace(made, choices=tuple(by_macs(use, one) for one in made.choices))
 
 
 def by_macs(use: Any, choice: Any) -> Any:
@@ -317,6 +337,19 @@ def judged(cell: Cell, rows: Mapping[str, Mapping[str, Any]], limits: tuple[floa
         verdict("against the best published", spread(*best)[0] + " " + spread(*best)[1], ok, "1.10")
     seed = ratios[f"{SEED}|data"]
     verdict("against the exact seed", spread(*seed)[0] + " " + spread(*seed)[1], seed[1] > 1, ">1")
+    if f"{TRIAL}|data" in ratios:
+        found = quotient(seed, ratios[f"{TRIAL}|data"])
+        said = " ".join(spread(*found))
+        verdict("Optuna's best trial against the seed", said, found[1] > 1, ">1")
+
+
+def quotient(
+    over: tuple[float, float, float], under: tuple[float, float, float]
+) -> tuple[float, float, float]:
+    """Of two ratios that were measured apart, with its interval: log widths add up squared."""
+    value = over[0] / under[0]
+    width = math.sqrt(sum(math.log(high / low) ** 2 / 4 for _, low, high in (over, under)))
+    return value, value * math.exp(-width), value * math.exp(width)
 
 
 def to_json(decisions: Decisions) -> dict[str, Any]:

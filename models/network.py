@@ -55,7 +55,12 @@ class Network(Protocol):
 
     @property
     def replacements(self) -> Replacements:
-        """What was put in the place of layers of the network that was loaded."""
+        """What was put in the place of layers of `original`."""
+        ...
+
+    @property
+    def original(self) -> Network:
+        """The network that was loaded: this one, unless layers of it were replaced."""
         ...
 
     def weights(self, name: str) -> tuple[NDArray[Any], NDArray[Any] | None]:

@@ -41,6 +41,7 @@ class OnnxNetwork:
         self.input_shape = tuple(input_shape)
         self._sha256 = sha256
         self.replacements: Replacements = {}
+        self._loaded: OnnxNetwork | None = None
 
     @classmethod
     def load(
@@ -80,6 +81,10 @@ class OnnxNetwork:
         shapes = {name: tensor.shape for name, tensor in zip(names, tensors, strict=False)}
         weights = {name: tuple(tensor.dims) for name, tensor in self._constants.items()}
         return tuple(layer_use(layer, weights, shapes, self.input_shape[0]) for layer in found)
+
+    @property
+    def original(self) -> OnnxNetwork:
+        return self._loaded or self
 
     @property
     def notes(self) -> Mapping[str, str]:
@@ -140,6 +145,7 @@ class OnnxNetwork:
         onnx.checker.check_model(model)
         made = OnnxNetwork(model, self.source, self.input_shape)
         made.replacements = {**self.replacements, **replacements}
+        made._loaded = self.original
         return made
 
     def workload(self, key: str, backend_accepts: Sequence[type], folder: Path) -> Any:

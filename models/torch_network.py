@@ -43,6 +43,7 @@ class TorchNetwork:
         self.source = source
         self.input_shape = tuple(input_shape)
         self.replacements: Replacements = {}
+        self._loaded: TorchNetwork | None = None
 
     @classmethod
     def of(cls, module: nn.Module, source: str, input_shape: Sequence[int]) -> TorchNetwork:
@@ -62,6 +63,10 @@ class TorchNetwork:
     @cached_property
     def _read(self) -> TorchLayers:
         return read_layers(self.module, self.input_shape)
+
+    @property
+    def original(self) -> TorchNetwork:
+        return self._loaded or self
 
     @property
     def layers(self) -> tuple[LayerUse, ...]:
@@ -149,6 +154,7 @@ class TorchNetwork:
             _move_hooks(self._part(name), memo)
         made = TorchNetwork(module, self.source, self.input_shape)
         made.replacements = {**self.replacements, **replacements}
+        made._loaded = self.original
         return made
 
     def _part(self, name: str) -> nn.Module:

@@ -36,26 +36,24 @@ class NamedNetwork:
     factors: str
 
     @classmethod
-    def written(
-        cls, key: str, original: Network, weights: Path | None, changed: Replacements, folder: Path
-    ) -> Self:
-        """With the chains' weights in a file in `folder`."""
+    def written(cls, key: str, network: Network, weights: Path | None, folder: Path) -> Self:
+        """`weights` are what the original was loaded with; the chains' go into `folder`."""
         from safetensors.numpy import save_file
 
         place = folder.absolute() / FACTORS
         arrays = {
             f"{name} {part}": array
-            for name, (_, links) in changed.items()
+            for name, (_, links) in network.replacements.items()
             for part, array in to_arrays(links).items()
         }
         save_file(arrays, place)
         return cls(
             key,
-            original.source,
+            network.source,
             None if weights is None else str(weights),
-            original.input_shape,
-            original.sha256,
-            {name: chain for name, (chain, _) in changed.items()},
+            network.input_shape,
+            network.original.sha256,
+            {name: chain for name, (chain, _) in network.replacements.items()},
             str(place),
         )
 

@@ -108,8 +108,7 @@ def _workload(setting: Setting, key: str, network: Network, folder: Path) -> Wor
 
     accepts = setting.backend.accepts
     if setting.named and FileWorkload not in accepts:
-        changed = network.replacements
-        return NamedNetwork.written(key, setting.network, setting.weights, changed, folder)
+        return NamedNetwork.written(key, network, setting.weights, folder)
     made: Workload = network.workload(key, accepts, folder)
     return made
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING
 from .. import documents
 from ..db.store import Store
 from ..errors import GoalNotReached, UsageError
-from ..lowrank import lower
 from ..records import (
     Decomposition,
     LayerUse,
@@ -23,9 +21,10 @@ from ..records import (
 from ..search.exact import Limits, solve_within
 from ..search.network_model import SCALE
 from ..search.phases import weighed_rows
-from ..search.space import layer_choices, on_quantum
+from ..search.space import layer_choices
 from ..search.study import run_study
 from ..search.table import SpeedupTable
+from .additive import alternatives, solved
 from .array_cache import ArrayCache
 from .assembly import Assembly
 from .choosable import Choosable, why_none
@@ -33,24 +32,20 @@ from .known_errors import KnownErrors
 from .moments import gather_moments, wanted_moments
 from .plan_document import plan_document
 from .quality import Quality, find_score
-from .refinement import refine
+from .refinement import Refined, refine
 from .repair import REPAIR_STEPS, best_within, better_known
 from .reporter import Reporter
 from .sensitivity import Inputs, Sensitivity
 from .setting import Setting
 from .storage import companion
 from .tables import measured, rows_of
-from .whole_runs import as_measured, decisions_of
+from .whole_runs import decisions_of
 
 if TYPE_CHECKING:
     from ..models.pictures import Calibration
     from ..search.space import Assignment, LayerChoices
     from ..search.study import StudyResult, TrialEvent
     from ..search.table import TableRow
-
-
-FINALIST_QUANTA = (8, 16, 32)
-"""Rank quanta whose best plans are timed as whole networks, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +114,8 @@ class Planner:
         self.modes = options.choosable.modes(setting.network, self.table)
         self.assembly = self._assembly()
         self.sensitivity = self._sensitivity()
+        self.refined: Refined | None = None
+        """How the last plan was chosen, with the rivals that were timed beside it."""
         self.aim_at(objective)
 
     def aim_at(self, objective: Objective) -> None:
@@ -131,48 +128,23 @@ class Planner:
 
     def run(self) -> tuple[documents.Plan, str]:
         """The plan, and what it is short of (empty if it keeps every limit)."""
-        layers = self.choices()
-        exact, budget = self.solve_exactly(layers)
+        asked = solved(self)
+        others = alternatives(self) if self.options.refine and self.quality.limited else []
+        asked = asked.on(self.choices())
+        layers, budget = asked.layers, asked.budget
         study = self._study(layers, budget)
-        finalists = self._finalists(exact, study.best, *self._alternatives(layers))
-        refined = refine(self, layers, finalists, budget)
+        finalists = self._finalists(asked.assignment, study.best, *others)
+        self.refined = refined = refine(self, layers, finalists, budget)
         chosen = refined.winner
         document = plan_document(self, layers, chosen, refined.predicted, study)
         if refined.seed_speedup is not None:
             document.search.measured_trials = self.options.measured_trials
             document.search.seed_speedup = refined.seed_speedup
+            document.search.trial_speedup = refined.trial_speedup
         for layer in document.layers:
             layer.in_network_saving_s = refined.in_network.get(layer.name)
         self.cache.trim()
         return document, self._shortfall(document)
-
-    def _alternatives(self, layers: Sequence[LayerChoices]) -> list[Assignment]:
-        """Exact solutions of other problems, which may be faster in the network where times of
-        single layers mislead: ranks on one quantum, whose layouts fit each other, and MACs
-        saved in place of seconds."""
-        if not self.options.refine or not self.quality.limited:
-            return []
-        problems = [[on_quantum(layer, quantum) for layer in layers] for quantum in FINALIST_QUANTA]
-        problems.append([self._by_macs(layer) for layer in layers])
-        found = []
-        for problem in problems:
-            if problem != list(layers):
-                with suppress(GoalNotReached):  # so few choices may break other limits
-                    solved, _ = best_within(problem, self.limits, self.quality, self._tell_repair)
-                    found.append(as_measured(layers, solved))
-        return found
-
-    def _by_macs(self, layer: LayerChoices) -> LayerChoices:
-        """Savings in giga-MACs."""
-        spec = self.assembly.specs[layer.name]
-        original, *others = layer.choices
-        if spec is None:
-            return layer
-        saved = [(spec.macs - lower(spec, c.decomposition).macs) / 1e9 for c in others]
-        pairs = zip(others, saved, strict=True)
-        return replace(
-            layer, choices=(original, *(replace(c, saving_s=s) for c, s in pairs if s > 0))
-        )
 
     def _finalists(self, *found: Assignment) -> list[Assignment]:
         """Different assignments whose measured loss keeps the limits."""
@@ -256,7 +228,8 @@ class Planner:
         return Sensitivity(self.assembly, inputs, known)
 
     def choices(self) -> list[LayerChoices]:
-        """Choices of every layer, errors measured in the network."""
+        """Choices of every layer, errors modelled from what was measured in the network: at
+        least one middle rank of each kind."""
         uses = self._uses()
         self._probe(uses)
         return [

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -60,12 +60,15 @@ UNCHANGED = documents.Predicted(
 @dataclass(frozen=True, slots=True)
 class Refined:
     """`in_network`: what each replaced layer is thought to save in the network, in seconds;
-    `seed_speedup`: of the exact solution, timed beside the winner (None: not timed)."""
+    `seed_speedup`: of the exact solution, timed beside the winner (None: not timed);
+    `trial` and `trial_speedup`: the best of the measured trials, if one kept the limits."""
 
     winner: Assignment
     predicted: documents.Predicted
     in_network: Mapping[str, float] = field(default_factory=dict)
     seed_speedup: float | None = None
+    trial: Assignment | None = None
+    trial_speedup: float | None = None
 
 
 def refine(
@@ -102,7 +105,7 @@ def _measured(
     finalists = {assignment.key: assignment for assignment in candidates}
     best = max(candidates, key=lambda a: a.saving_s)
     training = _training_plans(layers, best, budget, planner.options.seed)
-    runs = timed(planner, [*candidates, *training])
+    runs, tried = timed(planner, [*candidates, *training]), Runs()
     # A limit on parameters may need choices that save nothing in the network.
     with suppress(GoalNotReached):
         for _ in range(MOST_ROUNDS):
@@ -119,30 +122,36 @@ def _measured(
         runs |= tried
     model = network_model(planner, runs)
     best = max(finalists.values(), key=lambda a: model.forecast(plan_of(a)).speedup)
-    return _afresh(planner, layers, best, candidates[0], runs)
+    trial = next((assignment for assignment, _ in tried.values()), None)
+    return _afresh(planner, layers, (best, candidates[0], trial), runs)
 
 
 def _afresh(
     planner: Planner,
     layers: Sequence[LayerChoices],
-    best: Assignment,
-    seed: Assignment,
+    last: tuple[Assignment, Assignment, Assignment | None],
     runs: Runs,
 ) -> Refined:
-    """The best finalist and the exact solution timed once more, beside each other."""
+    """The best finalist, the exact solution and the best trial (if there is one), timed once
+    more beside each other. The fastest of them wins."""
     planner.reporter.message("timing the winner afresh")
-    both = {assignment.key: assignment for assignment in (best, seed)}
-    fresh = timed(planner, list(both.values()), purpose=f"final of {sorted(both)}")
-    speedups = {assignment.key: found for assignment, found in fresh.values()}
-    winner = max(both.values(), key=lambda a: speedups[a.key].speedup)
+    _, seed, trial = last
+    these = {assignment.key: assignment for assignment in last if assignment}
+    fresh = timed(planner, list(these.values()), purpose=f"final of {sorted(these)}")
+    found = {assignment.key: comparison for assignment, comparison in fresh.values()}
+    winner = max(these.values(), key=lambda a: found[a.key].speedup)
     runs = runs | fresh
-    seed_speedup = speedups[seed.key].speedup
-    if speedups[winner.key].speedup_low <= 1:
+    beside: dict[str, Any] = {
+        "seed_speedup": found[seed.key].speedup,
+        "trial": trial,
+        "trial_speedup": found[trial.key].speedup if trial else None,
+    }
+    if found[winner.key].speedup_low <= 1:
         nothing = _original(layers)
-        return Refined(nothing, promise(planner, nothing, runs), seed_speedup=seed_speedup)
+        return Refined(nothing, promise(planner, nothing, runs), **beside)
     savings = network_model(planner, runs).savings(plan_of(winner))
     in_network = dict(zip(decisions_of(winner), savings, strict=True))
-    return Refined(winner, promise(planner, winner, runs), in_network, seed_speedup)
+    return Refined(winner, promise(planner, winner, runs), in_network, **beside)
 
 
 def _training_plans(

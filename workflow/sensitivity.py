@@ -2,9 +2,10 @@
 
 The network error (relative error of the compared output over the select split) of a plan is
 modelled, to first order, as the root of the sum of squares of its layers' own contributions;
-one contribution is proportional to the layer error, and the factor is measured by replacing
-that layer alone at one middle rank. The model only guides the choice: the error of every plan
-that is kept is measured.
+one contribution is the layer error times a factor, which is measured by replacing that layer
+alone: first at one middle rank, and then, because the factor is not quite the same for small
+and large errors, wherever a plan has chosen ranks far from what was measured. The model only
+guides the choice: the error of every plan that is kept is measured.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ BOOTSTRAP_DRAWS = 1000
 TINY = 1e-30
 LEAST_LAYER_ERROR = 1e-6
 """Below this a layer error is rounding, and no factor can be made from it."""
+NEAR = 1.15
+"""Layer errors that differ by less than this share one factor."""
 
 
 def network_error(reference: FloatArray, outputs: FloatArray, pictures: int) -> NetworkError:
@@ -103,7 +106,7 @@ class Sensitivity:
     def __init__(self, assembly: Assembly, inputs: Inputs, known: KnownErrors) -> None:
         self.assembly, self.known = assembly, known
         self.pictures, self._make_inputs = inputs.pictures, inputs.make
-        self._factors: dict[tuple[str, str], float] = {}
+        self._factors: dict[tuple[str, str], dict[float, float]] = {}
         self.before = known.plans()
 
     @cached_property
@@ -153,12 +156,43 @@ class Sensitivity:
     def probe(self, name: str, candidates: Sequence[Decomposition]) -> None:
         """Measure the factor of one layer and kind, at the middle one of its candidates."""
         by_error = sorted(candidates, key=lambda d: self.assembly.estimated_error(name, d))
-        middle = by_error[len(by_error) // 2]
-        layer_error = self.assembly.estimated_error(name, middle)
-        found = self.measured({name: middle}).value
-        self._factors[name, middle.kind] = found / max(layer_error, LEAST_LAYER_ERROR)
+        self._measure_factor(name, by_error[len(by_error) // 2])
+
+    def is_probed(self, name: str, decomposition: Decomposition) -> bool:
+        """Whether the factor was measured at about the layer error of this decomposition."""
+        layer_error = self._layer_error(name, decomposition)
+        return any(
+            max(layer_error, known) <= NEAR * min(layer_error, known)
+            for known in self._factors.get((name, decomposition.kind), ())
+        )
+
+    def probe_at(self, decisions: Mapping[str, Decomposition], *, known_only: bool = False) -> bool:
+        """Measure the factors of a plan's layers where they were measured only far from here;
+        with `known_only` just those that some earlier run has measured. Was there any?"""
+        new = [
+            (name, decomposition)
+            for name, decomposition in decisions.items()
+            if not self.is_probed(name, decomposition)
+            and not (known_only and self.known.get({name: decomposition}) is None)
+        ]
+        for name, decomposition in new:
+            self._measure_factor(name, decomposition)
+        return bool(new)
+
+    def _measure_factor(self, name: str, decomposition: Decomposition) -> None:
+        layer_error = self._layer_error(name, decomposition)
+        found = self.measured({name: decomposition}).value
+        self.__dict__.pop("trend", None)  # rests on the factors
+        self._factors.setdefault((name, decomposition.kind), {})[layer_error] = found / layer_error
+
+    def _layer_error(self, name: str, decomposition: Decomposition) -> float:
+        return max(self.assembly.estimated_error(name, decomposition), LEAST_LAYER_ERROR)
 
     def modelled_sq(self, name: str, decomposition: Decomposition) -> float:
-        """The layer's modelled contribution to the squared network error."""
-        layer_error = self.assembly.estimated_error(name, decomposition)
-        return (self._factors[name, decomposition.kind] * layer_error) ** 2
+        """The layer's modelled contribution to the squared network error; between layer errors
+        at which the factor was measured it is interpolated over their logarithms."""
+        layer_error = self._layer_error(name, decomposition)
+        known = sorted(self._factors[name, decomposition.kind].items())
+        errors, factors = zip(*known, strict=True)
+        factor = np.interp(np.log(layer_error), np.log(errors), factors)
+        return float(factor * self.assembly.estimated_error(name, decomposition)) ** 2

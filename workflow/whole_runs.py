@@ -21,6 +21,9 @@ from .training_runs import PROCESSES, Variant, can_train, compare_training
 if TYPE_CHECKING:
     from .planner import Planner
 
+RUNS_VERSION = 2
+"""Changes with how whole networks are timed, so that older runs are not taken for new ones."""
+
 Runs = dict[str, tuple[Assignment, Comparison]]
 """By purpose and assignment."""
 
@@ -63,7 +66,7 @@ def timed(
 
 
 def _run_key(planner: Planner, assignment: Assignment, purpose: str) -> str:
-    return content_key([planner.setting.network.sha256, assignment.key, purpose])
+    return content_key([RUNS_VERSION, planner.setting.network.sha256, assignment.key, purpose])
 
 
 def _preparations(planner: Planner, preparations: int) -> int:

@@ -46,8 +46,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def crossed(source: str, folder: Path, decisions: dict[str, Decomposition]) -> NamedNetwork:
     """As it arrives in the other process."""
     network = load_network(source, input_shape=SHAPE)
-    changed = Assembly(network).network_with(decisions).replacements
-    named = NamedNetwork.written("k", network, None, changed, folder)
+    changed = Assembly(network).network_with(decisions)
+    named = NamedNetwork.written("k", changed, None, folder)
     return NamedNetwork.from_json(named.to_json())
 
 
