@@ -167,7 +167,10 @@ class Recipe:
         place = self.work / "half-weights.safetensors"
         if not place.exists():
             state = self._original(self.half).cpu().state_dict()
-            kept = {name: tensor.clone() for name, tensor in state.items()}
+            kept = {
+                name: tensor.clone(memory_format=torch.contiguous_format)
+                for name, tensor in state.items()
+            }
             write_whole(place, lambda target: save_file(kept, target))
         return place
 
@@ -199,8 +202,9 @@ class Recipe:
 
     def _measured(self, weights: Path) -> dict[str, Decomposition]:
         """Of what is faster in training and inference on this machine, the plan of most saving
-        within the error limit; inference alone where the backend does not train."""
-        settings, db = self.settings, f"sqlite:///{self.work}/rankwise.db"
+        within the error limit; inference alone where the backend does not train. Times do not
+        depend on weights, so all seeds share a store."""
+        settings, db = self.settings, f"sqlite:///{self.work.parent}/rankwise.db"
         common: dict[str, Any] = {"backend": settings.backend, "db": db, "weights": weights}
         common |= {"input_shape": (BATCHES[-1], 1, 28, 28)}
         phases = ["inference", "training"]

@@ -36,6 +36,9 @@ FloatArray = NDArray[np.float32]
 
 EVALUATIONS = 20
 """How often the select split is looked at over the whole budget."""
+EARLY_FROM = 0.5
+"""Share of the budget before which nothing stops early: the rate is still high, and most of what
+is gained is gained while it falls."""
 CHECKPOINT_S = 30.0
 BN_BATCHES = 16
 AVERAGING = 0.97
@@ -165,7 +168,7 @@ class Recovery:
         started, saved = time.monotonic() - self._elapsed_s, time.monotonic()
         with Distillation(self.pair, self.options.features) as distillation:
             while (share := self._share()) < 1:
-                if self._stale >= self.options.patience:
+                if share >= EARLY_FROM and self._stale >= self.options.patience:
                     return "early"
                 loss = self._train_step(distillation, share)
                 if not math.isfinite(loss):

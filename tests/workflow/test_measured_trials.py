@@ -59,6 +59,7 @@ def test_the_plan_says_what_was_tried(
     found = planned("--measured-trials", 3, "--mode", "auto")
     assert found.search.measured_trials == 3
     assert found.search.seed_speedup is not None and found.search.seed_speedup > 1
+    assert found.search.trial_speedup is None or found.search.trial_speedup > 0
     assert found.mode in shipped_modes()
     before = sessions(tmp_path)
     found = planned("--no-refine")

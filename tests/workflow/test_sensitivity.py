@@ -5,7 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from rankwise.workflow.sensitivity import CONFIDENCE, network_error
+from rankwise.records import Decomposition
+from rankwise.workflow.known_errors import NetworkError
+from rankwise.workflow.sensitivity import CONFIDENCE, Inputs, Sensitivity, network_error
 
 CROPS = 4
 
@@ -55,3 +57,67 @@ def test_not_finite():
     reference, found = outputs(np.random.default_rng(4), 2, 0.0)
     found[0, 0] = np.nan
     assert network_error(reference, found, 2).upper == math.inf
+
+
+class Curves:
+    """Stands in for an assembly: the layer error of rank r is 1 / r."""
+
+    @staticmethod
+    def estimated_error(name, decomposition):
+        return 1 / decomposition.ranks[0]
+
+
+class Known:
+    """Network errors that were measured: twice the layer error where it is small, less where it
+    is large. Notes what was asked for."""
+
+    def __init__(self):
+        self.asked = []
+
+    def plans(self):
+        return []
+
+    def get(self, decisions):
+        (decomposition,) = decisions.values()
+        self.asked.append(decomposition.ranks[0])
+        error = 1 / decomposition.ranks[0]
+        return NetworkError(2 * error * (1 - error), 0.0)
+
+
+def svd(rank):
+    return Decomposition("svd", (rank,))
+
+
+@pytest.fixture
+def sensitivity():
+    inputs = Inputs("", 1, lambda: np.zeros((1, 1), np.float32))
+    return Sensitivity(Curves(), inputs, Known())
+
+
+def test_one_middle_rank_gives_the_factor_of_all(sensitivity):
+    sensitivity.probe("layer", [svd(rank) for rank in (2, 4, 40)])
+    assert sensitivity.known.asked == [4]
+    assert sensitivity.modelled_sq("layer", svd(40)) ** 0.5 == pytest.approx(2 * 0.75 / 40)
+
+
+def test_probed_where_a_plan_lies_the_model_is_exact_there(sensitivity):
+    sensitivity.probe("layer", [svd(4)])
+    assert sensitivity.probe_at({"layer": svd(40)})
+    for rank in (4, 40):
+        measured = sensitivity.known.get({"layer": svd(rank)}).value
+        assert sensitivity.modelled_sq("layer", svd(rank)) ** 0.5 == pytest.approx(measured)
+    between = sensitivity.modelled_sq("layer", svd(12)) ** 0.5 * 12
+    assert 2 * 0.75 < between < 2 * (1 - 1 / 40)
+
+
+def test_what_lies_near_is_not_measured_again(sensitivity):
+    sensitivity.probe("layer", [svd(40)])
+    assert sensitivity.is_probed("layer", svd(38)) and not sensitivity.is_probed("layer", svd(20))
+    assert not sensitivity.probe_at({"layer": svd(38)})
+    assert sensitivity.known.asked == [40]
+
+
+def test_an_estimate_asks_only_for_what_is_known(sensitivity):
+    sensitivity.probe("layer", [svd(4)])
+    sensitivity.known.get = lambda decisions: None
+    assert not sensitivity.probe_at({"layer": svd(40)}, known_only=True)
