@@ -10,6 +10,7 @@ import torch
 
 from ..errors import BackendError
 from ..records import MeasurementPolicy
+from . import heap
 from .clocks import Clock, HostClock, Step
 from .host import cpu_hardware, host_circumstances
 from .torch_common import TorchBackend
@@ -43,6 +44,7 @@ class Processor:
         return {
             "mkldnn": str(torch.backends.mkldnn.enabled),
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+            "heap": heap.described(),
         }
 
     def circumstances(self) -> dict[str, str]:

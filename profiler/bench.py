@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Protocol, runtime_checkable
 
+from ..backends import heap
 from ..backends.base import Backend, ChainWorkload, FileWorkload, Runner, Workload
 from ..errors import BackendError, MeasurementError
 from ..records import MeasurementPolicy
@@ -359,9 +360,9 @@ def _command(requests: int, answers: int, module: str) -> list[str]:
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """The parent's, with its import path (the package may be importable only through it) and
-    the thread counts that libraries read when they load."""
-    environment = dict(os.environ)
+    """The parent's, with its import path (the package may be importable only through it), the
+    thread counts that libraries read when they load, and a heap that is kept."""
+    environment = heap.keeping(os.environ)
     path = [entry or os.getcwd() for entry in sys.path]  # noqa: PTH109
     environment["PYTHONPATH"] = os.pathsep.join(path)
     if threads > 0:

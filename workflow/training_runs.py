@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import stats
+from ..backends import heap
 from ..errors import MeasurementError
 from ..records import Comparison, Decomposition, PairSummary, Sample
 
@@ -144,7 +145,9 @@ def timed_rounds(request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The rounds of one fresh process, as they come. Raises `MeasurementError` if it fails."""
     reading, writing = os.pipe()
     command = [sys.executable, "-P", "-m", "rankwise.workflow.training_child", str(writing)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(writing,))
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, pass_fds=(writing,), env=heap.keeping(os.environ)
+    )
     os.close(writing)
     assert process.stdin is not None
     try:
