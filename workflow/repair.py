@@ -2,12 +2,12 @@
 
 The model of the network error (a sum over layers) only guides the choice. A plan that loses
 more than was modelled is solved for again with a smaller budget, one that leaves room with a
-larger one.
+larger one; what room is left in the end is filled layer by layer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 REPAIR_STEPS = 8
 CLOSE_ENOUGH = 0.9
 """A plan that uses this share of what may be lost is not worth another repair step."""
+FILL_TRIES = 16
+"""Single changes of a plan that are measured to fill the room that it leaves."""
+OPTIMISM = 1.1
+"""A change is tried if it is expected to use up no more than this: expectations are off, too."""
 START_ERROR = 0.1
 """Network error to begin with where only a score is limited."""
 
@@ -67,6 +71,39 @@ def best_within(
     if best is None:
         raise GoalNotReached("no plan keeps to all limits at once: relax one of them")
     return best
+
+
+def filled(
+    layers: Sequence[LayerChoices], limits: Limits, quality: Quality, found: Assignment
+) -> Assignment:
+    """`found` with choices that save more, one layer after the other, as long as the measured
+    loss keeps the limits: solutions of the model jump over room that single layers fit into."""
+    used, tried = quality.used(decisions_of(found)), {found.key}
+    for _ in range(FILL_TRIES):
+        swaps = (s for s in _swaps(layers, found) if s.key not in tried and limits.allow(s))
+        hopeful = [s for s in swaps if _expected(s, found, used) <= OPTIMISM]
+        if not hopeful:
+            break
+        other = max(hopeful, key=lambda s: s.saving_s)
+        tried.add(other.key)
+        loss = quality.used(decisions_of(other))
+        if loss <= 1:
+            found, used = other, loss
+    return found
+
+
+def _swaps(layers: Sequence[LayerChoices], found: Assignment) -> Iterator[Assignment]:
+    """All plans that differ in one layer and save more."""
+    for place, (layer, chosen) in enumerate(zip(layers, found.choices, strict=True)):
+        for choice in layer.choices:
+            if choice.saving_s > chosen.saving_s:
+                changed = (*found.choices[:place], choice, *found.choices[place + 1 :])
+                yield Assignment(found.names, changed)
+
+
+def _expected(other: Assignment, found: Assignment, used: float) -> float:
+    """The share of the limits that `other` uses up, if it is modelled as well as `found` is."""
+    return used * other.error_sq / found.error_sq if found.error_sq else 0.0
 
 
 def better_known(
