@@ -56,7 +56,7 @@ def one_plan(log: Log, budget: Budget, limit: str, options, work: Path, db: str)
     where = ["--backend", BACKEND, *shape]
     if not plan.exists():
         rankwise("profile", model, *where, db=db)
-        how = ["--calibration", folder, *pictures, "--max-error", limit, "-o", plan]
+        how = ["--calibration", folder, *pictures, "--max-error", limit, "--no-refine", "-o", plan]
         rankwise("plan", model, *where, *how, db=db)
     rankwise("apply", plan, model, "-o", before, "--data", folder, *pictures, db=db)
     rankwise("verify", plan, model, "--data", folder, *pictures, db=db)
