@@ -1,21 +1,25 @@
 """Optuna trials that assemble the network: real latency, real fidelity, whatever sums say.
 
-The study starts from exact solutions for savings that are off by chance, each near the best
-and unlike the others, and goes on from what was measured of them. A plan may break the budget
-of *modelled* error by `LEEWAY`: what counts is what the assembled network loses.
+The study starts from exact solutions for savings that are off by chance, each near the best,
+unlike the others and within the limits by measured loss, and goes on from what was measured of
+them. A plan may break the budget of *modelled* error by `LEEWAY`: what counts is what the
+assembled network loses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..errors import GoalNotReached
 from ..search.exact import solve
 from ..search.space import Assignment, LayerChoices
 from ..search.study import TrialEvent, run_study
+from .repair import filled
 from .storage import companion
 from .whole_runs import Runs, as_measured, decisions_of, timed
 
@@ -64,14 +68,20 @@ def measured_trials(
 def _first(
     planner: Planner, layers: Sequence[LayerChoices], budget: float, trials: int
 ) -> list[Assignment]:
-    """The exact solution, and those for savings and budgets that are a little off."""
+    """The exact solution, and plans for savings that are a little off. The latter keep the
+    limits by what they lose and leave no room: a trial that breaks them teaches little."""
     rng = np.random.default_rng(planner.options.seed)
     most = planner.limits.max_params
     found = [solve(layers, max_error_sq=budget, max_params=most)]
     for _ in range(trials // 2):
         doubted = [_doubted(layer, rng) for layer in layers]
-        room = rng.uniform(1, LEEWAY) * budget
-        found.append(solve(doubted, max_error_sq=room, max_params=most))
+        if planner.quality.limited:
+            with suppress(GoalNotReached):
+                best, _ = planner.solve_exactly(doubted)
+                found.append(filled(doubted, planner.limits, planner.quality, best))
+        else:
+            room = rng.uniform(1, LEEWAY) * budget
+            found.append(solve(doubted, max_error_sq=room, max_params=most))
     return [as_measured(layers, one) for one in found]
 
 
