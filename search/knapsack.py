@@ -1,86 +1,26 @@
-"""The multiple-choice knapsack: one item out of each group, a limit on the weight.
+"""The multiple-choice knapsack, solved to a proven relative gap.
 
-Sinha and Zoltners (1979): only the upper concave envelope of each group matters for the
-linear relaxation, which a greedy walk by falling slope solves (HiGHS does where there are
-several limits). Its Lagrange multipliers bound what every item can be part of (reduced-cost
-fixing). The few items that are left go through a table of states where there is one limit, else
-to HiGHS as a mixed-integer program. Values and weights may be negative; all sums are of one item
-for each group.
+A linear relaxation bounds all solutions, and picks near it are improved by swaps, which mostly
+closes the gap. Where it does not, the relaxation's Lagrange multipliers bound what every item can
+be part of (reduced-cost fixing); the few items that are left go through a table of states where
+there is one limit, else to HiGHS as a mixed-integer program.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from itertools import islice, pairwise, product
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import states
+from .knapsack_problem import GAP, SLACK, Floats, Ints, Knapsack, Solution
+from .relaxation import Relaxation, relax, relax_all
 from .silence import silent_output
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.intp]
+__all__ = ["GAP", "SLACK", "Knapsack", "Solution", "solve"]
 
-GAP = 1e-4
-"""A solution this close to its proven bound, relatively, is not improved any further."""
-SLACK = 1e-9
-"""Relative excess of a limit that is put down to rounding."""
 TIME_LIMIT_S = 20.0
-MOST_ROUNDINGS = 1000
-
-
-@dataclass(frozen=True)
-class Knapsack:
-    """Items of all groups, flat and grouped: item i belongs to group `owner[i]`.
-
-    `limits`, shape (rows,), are the upper limits of the sums of the rows of `weights`, shape
-    (rows, items); infinity is no limit.
-    """
-
-    values: Floats
-    weights: Floats
-    limits: Floats
-    owner: Ints
-    starts: Ints = field(init=False)
-
-    def __post_init__(self) -> None:
-        starts = np.flatnonzero(np.diff(self.owner, prepend=-1))
-        object.__setattr__(self, "starts", starts)
-
-    def value(self, picks: Ints) -> float:
-        return float(self.values[picks].sum())
-
-    @property
-    def ceilings(self) -> Floats:
-        """The limits with what is put down to rounding."""
-        finite = np.where(np.isfinite(self.limits), self.limits, 0.0)
-        return self.limits + SLACK * np.abs(finite)
-
-    def fits(self, picks: Ints) -> bool:
-        return bool(np.all(self.weights[:, picks].sum(axis=1) <= self.ceilings))
-
-
-@dataclass(frozen=True)
-class Relaxation:
-    """A linear relaxation: a whole solution near it (which may break limits), the upper bound
-    of all solutions, and what a unit of each row's weight is worth, shape (rows,)."""
-
-    picks: Ints
-    bound: float
-    multipliers: Floats
-
-
-@dataclass(frozen=True)
-class Solution:
-    picks: Ints
-    bound: float
-
-    def gap(self, value: float) -> float:
-        """Relative distance of a value to the bound, never negative."""
-        distance = max(0.0, self.bound - value)
-        return distance / max(abs(self.bound), abs(value)) if distance else 0.0
+CORE, CORE_TIME_LIMIT_S = 1000, 2.0
 
 
 def solve(problem: Knapsack) -> Solution | None:
@@ -88,142 +28,26 @@ def solve(problem: Knapsack) -> Solution | None:
     nothing fits."""
     relaxed = relax(problem)
     if relaxed is not None and not problem.fits(relaxed.picks):
-        relaxed = _relax_all(problem)
+        relaxed = relax_all(problem, relaxed.multipliers)
     if relaxed is None:
         return None
-    best = relaxed.picks if problem.fits(relaxed.picks) else None
-    if best is not None:
-        best = improve(problem, best)
-        solution = Solution(best, max(relaxed.bound, problem.value(best)))
-        if solution.gap(problem.value(best)) <= GAP:
-            return solution
-    by_states = None if best is None else _by_states(problem, relaxed, best)
-    return by_states or _by_highs(problem, relaxed, best)
-
-
-def relax(problem: Knapsack) -> Relaxation | None:
-    """By the first limit alone; None where even the lightest items break it."""
-    weight, limit = problem.weights[0], float(problem.limits[0])
-    picks, steps = _envelopes(problem)
-    room = float(problem.ceilings[0] - weight[picks].sum())
-    if room < 0:
-        return None
-    gains = problem.values[steps[:, 1]] - problem.values[steps[:, 0]]
-    costs = weight[steps[:, 1]] - weight[steps[:, 0]]
-    # A stable sort keeps the steps of a group in order: their slopes fall.
-    order = np.argsort(-gains / costs, kind="stable")
-    spent = np.cumsum(costs[order])
-    whole = int(np.searchsorted(spent, room, side="right")) if np.isfinite(limit) else len(order)
-    for step in steps[order[:whole]]:
-        picks[problem.owner[step[1]]] = step[1]
-    multipliers = np.zeros(len(problem.limits))
-    if whole < len(order):
-        multipliers[0] = gains[order[whole]] / costs[order[whole]]
-    return Relaxation(picks, _lagrangian_bound(problem, multipliers), multipliers)
-
-
-def _relax_all(problem: Knapsack) -> Relaxation | None:
-    """By all limits, through HiGHS's simplex; None where nothing fits."""
-    from scipy.optimize import linprog
-
-    unit = float(np.abs(problem.values).max(initial=0.0)) or 1.0
-    ones, rows, limits, units = _matrices(problem, np.arange(len(problem.values), dtype=np.intp))
-    result: Any = linprog(
-        -problem.values / unit,
-        A_ub=rows,
-        b_ub=limits,
-        A_eq=ones,
-        b_eq=np.ones(len(problem.starts)),
-        method="highs-ds",
-    )
-    if result.x is None:
-        return None
-    multipliers = np.zeros(len(problem.limits))
-    prices = np.maximum(-np.asarray(result.ineqlin.marginals), 0.0)
-    multipliers[np.isfinite(problem.limits)] = prices * unit / units
-    picks = _rounded(problem, np.asarray(result.x))
-    if not problem.fits(picks):
-        picks = _priced(problem, multipliers)
-    return Relaxation(picks, _lagrangian_bound(problem, multipliers), multipliers)
-
-
-def _rounded(problem: Knapsack, shares: Floats) -> Ints:
-    """Whole picks near a fractional solution: of a basic solution at most as many groups as
-    there are rows are split, so all roundings of these few are tried."""
-    picks = _largest(problem, shares)
-    partial = np.flatnonzero((shares > 1e-7) & (shares < 1 - 1e-7))
-    split = [partial[problem.owner[partial] == group] for group in set(problem.owner[partial])]
-    best, found = picks, float("-inf")
-    for items in islice(product(*split), MOST_ROUNDINGS):
-        tried = picks.copy()
-        for item in items:
-            tried[problem.owner[item]] = item
-        if problem.fits(tried) and problem.value(tried) > found:
-            best, found = tried, problem.value(tried)
-    return best
-
-
-def _priced(problem: Knapsack, multipliers: Floats) -> Ints:
-    """Each group's best item at the prices, which rise for the limits that are broken until
-    none is: whole picks near the relaxation where no rounding of it fits."""
-    prices = np.where(np.isfinite(problem.limits), np.maximum(multipliers, 1e-12), 0.0)
-    for rise in 1 + np.geomspace(1e-5, 10, 100):
-        picks = _largest(problem, _reduced(problem, prices))
-        broken = problem.weights[:, picks].sum(axis=1) > problem.ceilings
-        if not broken.any():
-            break
-        prices = np.where(broken, prices * rise, prices)
-    return picks
-
-
-def _largest(problem: Knapsack, shares: Floats) -> Ints:
-    """Each group's item with the largest share."""
-    order = np.lexsort((shares, problem.owner))
-    largest: Ints = order[np.append(problem.starts[1:], len(shares)) - 1]
-    return largest
-
-
-def _lagrangian_bound(problem: Knapsack, multipliers: Floats) -> float:
-    """No picks within the limits are worth more, whatever the multipliers (>= 0) are."""
-    top = np.maximum.reduceat(_reduced(problem, multipliers), problem.starts)
-    limited = multipliers > 0
-    return float(top.sum() + multipliers[limited] @ problem.limits[limited])
-
-
-def _reduced(problem: Knapsack, multipliers: Floats) -> Floats:
-    return problem.values - multipliers @ problem.weights
-
-
-def _envelopes(problem: Knapsack) -> tuple[Ints, Ints]:
-    """Each group's lightest item, and the steps (from, to) up its concave envelope."""
-    ends = np.append(problem.starts[1:], len(problem.values))
-    order = np.lexsort((-problem.values, problem.weights[0], problem.owner))
-    values, weights = problem.values.tolist(), problem.weights[0].tolist()
-    picks: list[int] = []
-    steps: list[tuple[int, int]] = []
-    for start, end in zip(problem.starts, ends, strict=True):
-        hull = _envelope(order[start:end].tolist(), values, weights)
-        picks.append(hull[0])
-        steps += pairwise(hull)
-    return np.array(picks, dtype=np.intp), np.array(steps, dtype=np.intp).reshape(-1, 2)
-
-
-def _envelope(items: list[int], values: list[float], weights: list[float]) -> list[int]:
-    """Of items by rising weight: those on the rising part of the upper concave envelope."""
-    hull = items[:1]
-    for item in items[1:]:
-        if values[item] <= values[hull[-1]]:
+    best = None
+    for better in (_improved, _by_states, _by_core, _by_states, _by_highs):
+        solution = better(problem, relaxed, best)
+        if solution is None:
             continue
-        while len(hull) > 1 and _is_below(hull[-2], hull[-1], item, values, weights):
-            hull.pop()
-        hull.append(item)
-    return hull
+        best = solution.picks
+        if solution.gap(problem.value(best)) <= GAP:
+            break
+    return solution
 
 
-def _is_below(a: int, b: int, c: int, values: list[float], weights: list[float]) -> bool:
-    """Whether b lies on or below the line from a to c."""
-    rise = (values[b] - values[a]) * (weights[c] - weights[a])
-    return rise <= (values[c] - values[a]) * (weights[b] - weights[a])
+def _improved(problem: Knapsack, relaxed: Relaxation, _: Ints | None) -> Solution | None:
+    """The relaxation's picks, and single items that fit into the room that they leave."""
+    if not problem.fits(relaxed.picks):
+        return None
+    best = improve(problem, relaxed.picks)
+    return Solution(best, max(relaxed.bound, problem.value(best)))
 
 
 def improve(problem: Knapsack, picks: Ints) -> Ints:
@@ -243,9 +67,9 @@ def improve(problem: Knapsack, picks: Ints) -> Ints:
         picks[owner[best]] = best
 
 
-def _by_states(problem: Knapsack, relaxed: Relaxation, best: Ints) -> Solution | None:
-    """None where there are several limits, or too many states."""
-    if np.isfinite(problem.limits[1:]).any():
+def _by_states(problem: Knapsack, relaxed: Relaxation, best: Ints | None) -> Solution | None:
+    """None where nothing is known to fit, with several limits, or too many states."""
+    if best is None or np.isfinite(problem.limits[1:]).any():
         return None
     keep, left_out = _undecided(problem, relaxed, best)
     error = GAP / 4 * abs(problem.value(best))
@@ -269,12 +93,36 @@ def _by_states(problem: Knapsack, relaxed: Relaxation, best: Ints) -> Solution |
     return Solution(best, max(min(relaxed.bound, bound), problem.value(best)))
 
 
+def _by_core(problem: Knapsack, relaxed: Relaxation, best: Ints | None) -> Solution | None:
+    """Each group's most promising item and the `CORE` next ones of all, by HiGHS: bounds nothing,
+    but finds picks by which `_undecided` drops most items (after Pisinger 1995)."""
+    loss = -problem.reduced(relaxed.multipliers)
+    loss -= np.minimum.reduceat(loss, problem.starts)[problem.owner]
+    loss[relaxed.picks if best is None else best] = 0.0
+    keep = np.sort(np.argsort(loss, kind="stable")[: 2 * len(problem.starts) + CORE])
+    if len(np.unique(problem.owner[keep])) < len(problem.starts):
+        return None
+    return _branched(problem, relaxed, best, keep, CORE_TIME_LIMIT_S)
+
+
 def _by_highs(problem: Knapsack, relaxed: Relaxation, best: Ints | None) -> Solution | None:
     keep, left_out = _undecided(problem, relaxed, best)
+    return _branched(problem, relaxed, best, keep, TIME_LIMIT_S, left_out)
+
+
+def _branched(
+    problem: Knapsack,
+    relaxed: Relaxation,
+    best: Ints | None,
+    keep: Ints,
+    time_limit_s: float,
+    left_out: float = float("inf"),
+) -> Solution | None:
+    """HiGHS among the items in `keep`; picks with any other are worth at most `left_out`."""
     # HiGHS allows itself 1e-6 of each limit: where that is used, ask again for a little less.
-    picks, bound = _milp(problem, keep)
+    picks, bound = _milp(problem, keep, time_limit_s)
     if picks is not None and not problem.fits(picks):
-        picks, _ = _milp(problem, keep, shrink=4e-6)
+        picks, _ = _milp(problem, keep, time_limit_s, shrink=4e-6)
     if picks is not None and problem.fits(picks):
         picks = improve(problem, picks)
         best = picks if best is None else max(best, picks, key=problem.value)
@@ -289,7 +137,7 @@ def _undecided(problem: Knapsack, relaxed: Relaxation, best: Ints | None) -> tup
     while there is none), and what picks with any other item are worth at most."""
     if best is None:
         return np.arange(len(problem.values), dtype=np.intp), float("-inf")
-    reduced = _reduced(problem, relaxed.multipliers)
+    reduced = problem.reduced(relaxed.multipliers)
     top = np.maximum.reduceat(reduced, problem.starts)
     reach = relaxed.bound - (top[problem.owner] - reduced)
     value = problem.value(best)
@@ -299,7 +147,9 @@ def _undecided(problem: Knapsack, relaxed: Relaxation, best: Ints | None) -> tup
     return np.flatnonzero(keep), enough
 
 
-def _milp(problem: Knapsack, keep: Ints, shrink: float = 0.0) -> tuple[Ints | None, float]:
+def _milp(
+    problem: Knapsack, keep: Ints, time_limit_s: float, shrink: float = 0.0
+) -> tuple[Ints | None, float]:
     """HiGHS's picks among `keep` (None where nothing fits or it ran out of time) and its upper
     bound. All limits are made smaller by the share `shrink`."""
     from scipy.optimize import Bounds, LinearConstraint, milp
@@ -316,7 +166,7 @@ def _milp(problem: Knapsack, keep: Ints, shrink: float = 0.0) -> tuple[Ints | No
                 LinearConstraint(ones, 1, 1),
                 LinearConstraint(rows, -np.inf, limits - shrink),
             ],
-            options={"mip_rel_gap": GAP / 2, "time_limit": TIME_LIMIT_S},
+            options={"mip_rel_gap": GAP / 2, "time_limit": time_limit_s},
         )
     dual = result.mip_dual_bound
     bound = float("inf") if dual is None else -float(dual) * unit
@@ -324,7 +174,7 @@ def _milp(problem: Knapsack, keep: Ints, shrink: float = 0.0) -> tuple[Ints | No
         return None, bound
     shares = np.full(len(problem.values), -1.0)
     shares[keep] = result.x
-    return _largest(problem, shares), bound
+    return problem.largest(shares), bound
 
 
 def _matrices(problem: Knapsack, keep: Ints) -> tuple[Any, Any, Floats, Floats]:

@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 
 MOST_STATES = 2_000_000
-"""That one group may make, before those that fall together do. Beyond that HiGHS is asked."""
+"""That all groups may make, before those that fall together do. Beyond that HiGHS is asked."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,10 @@ def solve(table: Table) -> Ints | None:
     later = np.append(np.cumsum(lightest[::-1])[::-1], 0.0)
     cell = table.error / len(groups)
     states, parents = (np.zeros(1), np.zeros(1), np.zeros(1)), []
+    made = 0
     for number, group in enumerate(groups):
-        if len(states[0]) * (group.stop - group.start) > MOST_STATES:
+        made += len(states[0]) * (group.stop - group.start)
+        if made > MOST_STATES:
             return None
         states, origin = _with_group(table, states, group, table.ceiling - later[number + 1], cell)
         parents.append(origin)

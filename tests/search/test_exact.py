@@ -149,6 +149,31 @@ def test_a_large_network_is_solved_within_the_gap() -> None:
     assert fewer.gap <= GAP
 
 
+@pytest.mark.parametrize("params", [False, True])
+@pytest.mark.parametrize("share", [0.02, 0.3])
+def test_layers_of_unlike_sizes_need_no_search_of_all_items(
+    share: float, params: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few layers are so much larger than the others that the relaxation's picks leave much room,
+    and two limits leave it in no layer alone: branching over all items took half a minute."""
+    random, layers = Random(0), []
+    for layer in make_layers(1000, 100):
+        times, errors = random.lognormvariate(0, 0.8), random.lognormvariate(0, 1.0)
+        choices = [
+            replace(c, saving_s=c.saving_s * times, error_sq=c.error_sq * errors)
+            for c in layer.choices
+        ]
+        layers.append(replace(layer, choices=tuple(choices)))
+    limit = share * exact.most_error_sq(layers)
+    fewer = None
+    if params:
+        fewer = int(0.9 * exact.solve(layers, max_error_sq=limit).params)
+    monkeypatch.setattr(knapsack, "_by_highs", None)
+    found = exact.solve(layers, max_error_sq=limit, max_params=fewer)
+    assert found.gap <= GAP
+    assert fewer is None or found.params <= fewer
+
+
 def test_no_limit_takes_each_layers_best_saving() -> None:
     layers = make_layers(5, 6)
     found = exact.solve(layers, max_error_sq=None)
