@@ -33,13 +33,13 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), os.environ.get("PYTHONPAT
 import fashion  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from svg_plot import Series, write_svg  # noqa: E402
 
 from rankwise.lowrank import lower  # noqa: E402
 from rankwise.lowrank.modes import shipped_modes  # noqa: E402
 from rankwise.models.files import write_whole  # noqa: E402
 from rankwise.models.source import load_network  # noqa: E402
 from rankwise.records import Decomposition  # noqa: E402
+from rankwise.report.chart import Axis, Point, Series, chart  # noqa: E402
 from rankwise.training.pair import pair_of  # noqa: E402
 from rankwise.workflow.assembly import Assembly  # noqa: E402
 from rankwise.workflow.planning import plan  # noqa: E402
@@ -326,24 +326,22 @@ def _interval(found: Sequence[float] | None) -> str:
 
 
 def picture(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Accuracy against the speedup of a training step."""
-    groups: dict[str, list[tuple[float, float, str]]] = {}
+    """Accuracy against the speedup of a training step; the paper's rows by rule, over modes."""
+    rules = {" ".join(name.split()[1:]) for name in rule_variants()}
+    groups: dict[str, list[Point]] = {}
     for row in rows:
         if row["seed"] == 0:
             speedup = row["times"].get("training 128", [1.0])[0]
-            rule = next((r for r in (" pr", " vbmf") if r in row["name"]), "")
-            group = f"{rule.strip().upper()} by mode" if rule else row["name"]
-            groups.setdefault(group, []).append((speedup, row["accuracy"], row["name"]))
-    write_svg(
-        path,
+            rule = " ".join(row["name"].split()[1:])
+            point = Point(speedup, row["accuracy"], note=row["name"])
+            groups.setdefault(rule if rule in rules else row["name"], []).append(point)
+    drawn = chart(
         "Fashion-MNIST: accuracy against training speedup",
-        "speedup of a training step, batch 128",
-        "accuracy on the test images, %",
-        [
-            Series(name, [(x, y) for x, y, _ in found], labels=[label for *_, label in found])
-            for name, found in groups.items()
-        ],
+        [Series(name, points, line=False) for name, points in groups.items()],
+        Axis("speedup of a training step, batch 128"),
+        Axis("accuracy on the test images, %"),
     )
+    path.write_text(drawn, encoding="utf-8")
 
 
 def settings_of(words: argparse.Namespace) -> Settings:

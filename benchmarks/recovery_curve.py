@@ -28,9 +28,9 @@ import demo  # noqa: E402
 import demosaicking  # noqa: E402
 import torch  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
-from svg_plot import Series, write_svg  # noqa: E402
 
 from rankwise.models.source import load_network  # noqa: E402
+from rankwise.report.chart import Axis, Point, Series, chart  # noqa: E402
 from rankwise.workflow.plan_file import read_plan  # noqa: E402
 from rankwise.workflow.recovery import replacements_of  # noqa: E402
 
@@ -97,16 +97,13 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    series = [
-        Series(
-            name,
-            sorted((row["speedup"], row["original_db"] - row[key]) for row in rows),
-            line=True,
-        )
-        for name, key in (("as decomposed", "before_db"), ("after recovery", "after_db"))
-    ]
+    series = []
+    for name, key in (("as decomposed", "before_db"), ("after recovery", "after_db")):
+        points = [Point(row["speedup"], row["original_db"] - row[key]) for row in rows]
+        series.append(Series(name, sorted(points, key=lambda point: point.x)))
     title = "Demosaicking: loss against speedup, on photos nothing has seen"
-    write_svg(path, title, "measured speedup", "PSNR lost, dB", series)
+    drawn = chart(title, series, Axis("measured speedup"), Axis("PSNR lost, dB", zero=True))
+    path.write_text(drawn, encoding="utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

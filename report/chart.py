@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-WIDTH, HEIGHT = 720, 420
-LEFT, RIGHT, TOP, BOTTOM = 72, 16, 40, 56
+WIDTH, HEIGHT = 720, 440
+LEFT, RIGHT, TOP, BOTTOM = 72, 16, 60, 56
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Okabe and Ito (2008): told apart by colour-blind readers, too."""
 MARKS = ("circle", "square", "triangle", "diamond", "cross", "bar")
@@ -150,25 +150,23 @@ def _mark(kind: str, x: float, y: float, colour: str, note: str = "") -> str:
         "triangle": "M0,-5 L5,4 L-5,4 z",
         "diamond": "M0,-5 L5,0 L0,5 L-5,0 z",
         "cross": "M-4,-4 L4,4 M-4,4 L4,-4",
-        "bar": "M-5,0 L5,0",
+        "bar": "M-6,-1 h12 v2 h-12 z",
     }
     said = f"<title>{escape(note)}</title>" if note else ""
     place = f'transform="translate({x:.1f} {y:.1f})"'
-    return f'<path d="{shapes[kind]}" {place} fill="{colour}" stroke="{colour}">{said}</path>'
+    paint = f'fill="{colour}" stroke="{colour}" stroke-width="1.5"'
+    return f'<path d="{shapes[kind]}" {place} {paint}>{said}</path>'
 
 
 def _legend(series: Sequence[Series]) -> list[str]:
-    """To the right above the frame; a single series needs none."""
+    """In a row above the frame; a single series needs none."""
     if len(series) < 2:
         return []
-    parts, right = [], float(WIDTH - RIGHT)
-    for number, one in reversed(list(enumerate(series))):
-        right -= 7.2 * len(one.name)
-        parts.append(_text(right, 22, one.name, "start"))
-        parts.append(
-            _mark(MARKS[number % len(MARKS)], right - 10, 18, COLOURS[number % len(COLOURS)])
-        )
-        right -= 30
+    parts, left = [], float(LEFT + 5)
+    for number, one in enumerate(series):
+        parts.append(_mark(MARKS[number % len(MARKS)], left, 40, COLOURS[number % len(COLOURS)]))
+        parts.append(_text(left + 10, 44, one.name, "start"))
+        left += 34 + 7.2 * len(one.name)
     return parts
 
 
