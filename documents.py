@@ -316,6 +316,8 @@ class Plan(Document):
     created_at: str
     model: Model
     device: Fingerprint
+    backend: str | None = None
+    """The device's backend as it was opened, with its options; null in plans of before."""
     policies: list[dict[str, Any]]
     objective: dict[str, Any]
     mode: str

@@ -36,6 +36,7 @@ def plan_document(
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         model=setting.model,
         device=documents.Fingerprint.of(setting.fingerprint),
+        backend=setting.backend_text,
         policies=[policy.to_json() for policy in planner.policies],
         objective=_objective(planner),
         mode=planner.mode_of(chosen),

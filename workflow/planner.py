@@ -38,7 +38,7 @@ from .reporter import Reporter
 from .sensitivity import Inputs, Sensitivity
 from .setting import Setting
 from .storage import companion
-from .tables import measured, rows_of
+from .tables import measured, rows_of, why_nothing
 from .whole_runs import decisions_of
 
 if TYPE_CHECKING:
@@ -176,14 +176,7 @@ class Planner:
     def _measured_rows(self, setting: Setting) -> list[TableRow]:
         found = measured(self.store, setting)
         if not found and not all(why_none(setting, use) for use in setting.network.layers):
-            policy = setting.policy
-            phase = " --phase training" if policy.phase == "training" else ""
-            raise UsageError(
-                f"nothing was measured for {setting.network.source} on {setting.backend_text} "
-                f"(phase {policy.phase}, threads {policy.threads}, batch {policy.batch}): run "
-                f"`rankwise profile {setting.network.source} --backend {setting.backend_text}"
-                f"{phase}`"
-            )
+            raise UsageError(why_nothing(self.store, setting))
         return rows_of(found)
 
     @property

@@ -87,6 +87,26 @@ def measured(store: Store, setting: Setting) -> list[Measurement]:
     )
 
 
+def why_nothing(store: Store, setting: Setting) -> str:
+    """One sentence for when `measured` finds nothing: what else there is, and what to run."""
+    policy, here = setting.policy, setting.fingerprint
+    source, backend = setting.network.source, setting.backend_text
+    asked = f"{source} on {backend}"
+    words = f"rankwise profile {source} --backend {backend}"
+    words += " --phase training" if policy.phase == "training" else ""
+    others = store.measurements(
+        network_sha=setting.network.sha256, backend=here.backend, phase=policy.phase
+    )
+    same = [one for one in others if one.fingerprint.hardware_key == here.hardware_key]
+    if any(one.policy == policy for one in same):
+        return f"all rows of {asked} are of other software: run `{words} --refresh`"
+    said = f"phase {policy.phase}, threads {policy.threads}, batch {policy.batch}"
+    known = {f"threads {one.policy.threads}, batch {one.policy.batch}" for one in same}
+    but = f"; there are rows with {' and with '.join(sorted(known))}" if known else ""
+    but = but or ("; there are rows of other hardware" if others else "")
+    return f"nothing was measured for {asked} ({said}){but}: run `{words}`"
+
+
 def rows_of(measurements: Sequence[Measurement]) -> list[TableRow]:
     """Savings, speedups and verdicts; see `search.table`."""
     from ..search.table import speedup_table

@@ -40,10 +40,10 @@ def verify(
 ) -> documents.VerificationDocument:
     """Time original and compressed network, interleaved; compare outputs on the report split.
 
-    Backend, threads and phase are the plan's (its first) unless told otherwise; in the training
-    phase it is whole training steps that are timed. `data` are the plan's own
-    calibration pictures; without them outputs are not compared. The result is written into
-    the plan's file. Raises `GoalNotReached` (after writing) if the measurement contradicts
+    Backend (with its options), threads and phase are the plan's (its first) unless told
+    otherwise; in the training phase it is whole training steps that are timed. `data` are the
+    plan's own calibration pictures; without them outputs are not compared. The result is written
+    into the plan's file. Raises `GoalNotReached` (after writing) if the measurement contradicts
     the plan: slower than the original, or an error above the plan's limit.
     """
     from ..db.store import Store
@@ -51,7 +51,7 @@ def verify(
     document = read_plan(plan)
     setting = make_setting(
         model,
-        backend=backend or document.device.backend,
+        backend=backend or document.backend or document.device.backend,
         example_input=example_input,
         weights=weights,
         input_shape=document.model.input_shape,

@@ -81,3 +81,31 @@ def test_other_hardware_is_another_device(rankwise: Command, network_file: Path)
     rows = table(rankwise)
     assert len({row["device"]["hardware_key"] for row in rows}) == 2  # type: ignore[index]
     assert not any(row["stale"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--backend", "fake:gmacs=10"], "rows of other hardware: run `rankwise profile"),
+        (["--backend", "fake", "--threads", "2"], "rows with threads 1, batch 1: run"),
+    ],
+)
+def test_a_plan_without_rows_says_which_there_are(
+    rankwise: Command, network_file: Path, words: list[str], sentence: str
+) -> None:
+    profile(rankwise, network_file, *SHORT, "fake")
+    result = rankwise("plan", network_file, *words, "--max-error", 0.1, "-o", "plan.json")
+    assert result.exit_code == 2
+    assert sentence in " ".join(result.output.split())
+
+
+def test_a_plan_from_stale_rows_asks_for_a_refresh(
+    rankwise: Command, network_file: Path, upgrade: Callable[[str], None]
+) -> None:
+    profile(rankwise, network_file, *SHORT, "fake")
+    upgrade("2")
+    words = ("--backend", "fake", "--max-error", 0.1, "-o", "plan.json")
+    result = rankwise("plan", network_file, *words)
+    assert result.exit_code == 2
+    said = " ".join(result.output.split())
+    assert "are of other software" in said and "--refresh`" in said

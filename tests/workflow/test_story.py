@@ -126,6 +126,7 @@ def test_plan_apply_verify(
     noted = documents.Plan.model_validate_json(path.read_text())
     assert noted.verified is not None
     assert noted.verified.speedup == verified["speedup"]
+    assert (noted.backend, noted.verified.device) == (FAKE, plan.device)  # options and all
 
     words = ["verify", path, network_file, "--backend", "fake:step=16,launch_us=5000", "--json"]
     slower = run(rankwise, *words, status=3)
