@@ -126,6 +126,11 @@ class Planner:
             self.sensitivity, objective.max_error, score, estimating=self.options.estimate
         )
 
+    @property
+    def least_error_at(self) -> float | None:
+        """The target speedup, where nothing limits the loss; else speed is what is sought."""
+        return None if self.quality.limited else self.objective.target_speedup
+
     def run(self) -> tuple[documents.Plan, str]:
         """The plan, and what it is short of (empty if it keeps every limit)."""
         asked = solved(self)
@@ -138,7 +143,8 @@ class Planner:
         chosen = refined.winner
         document = plan_document(self, layers, chosen, refined.predicted, study)
         if refined.seed_speedup is not None:
-            document.search.measured_trials = self.options.measured_trials
+            if self.least_error_at is None:
+                document.search.measured_trials = self.options.measured_trials
             document.search.seed_speedup = refined.seed_speedup
             document.search.trial_speedup = refined.trial_speedup
         for layer in document.layers:
@@ -269,9 +275,8 @@ class Planner:
 
         The prediction is that a network saves `SCALE` of what its layers save alone.
         """
-        assert self.objective.target_speedup is not None
-        total = self.original_latency_s()
-        saving = total * (1 - 1 / self.objective.target_speedup) / SCALE
+        assert self.least_error_at is not None
+        saving = self.original_latency_s() * (1 - 1 / self.least_error_at) / SCALE
         try:
             found = solve_within(layers, replace(self.limits, min_saving_s=saving))
         except GoalNotReached:
