@@ -36,7 +36,7 @@ MOST = 0.6
 
 
 def main() -> None:
-    options = arguments(__doc__ or "", limits="0.25,0.5", recover="10m", rate=5e-4)
+    options = arguments(__doc__ or "", limits="0.25,0.5", recover="10m", rate=2e-4, features=100.0)
     duration(options.recover)
     log, budget = begin(options)
     work = options.output.with_suffix("")
@@ -61,6 +61,7 @@ def one_plan(log: Log, budget: Budget, limit: str, options, work: Path, db: str)
     rankwise("apply", plan, model, "-o", before, "--data", folder, *pictures, db=db)
     rankwise("verify", plan, model, "--data", folder, *pictures, db=db)
     how = ["--budget", options.recover, "--rate", options.rate, "-o", output]
+    how += ["--features", options.features]
     rankwise("recover", plan, model, "--data", folder, *pictures, *how, db=db)
     recovered = documents.Recovery.model_validate_json(
         (work / f"recovered-{limit}.recovery.json").read_text(encoding="utf-8")
