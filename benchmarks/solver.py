@@ -1,23 +1,23 @@
 """How long the exact solver takes, and a plan of the largest network of the zoo.
 
-    python benchmarks/solver.py --layers 1000 --candidates 100
+    python benchmarks/solver.py solver.jsonl --budget 10m
+    python benchmarks/solver.py solver.jsonl --limits 2     # parameters are limited, too
 
 Instances are drawn: *correlated* ones save more where they lose more, as measured candidates do;
-in the others saving and loss have nothing to do with each other. The plan is of `resnet152`, from
-a store that the fake backend has filled, so its times mean nothing: the first plan measures the
-errors of layers in the network, the next ones are asked for other limits.
+in the others saving and loss have nothing to do with each other. The plans are of `resnet152`, from
+a store beside the output that the fake backend fills, so its speedups mean nothing: the first plan
+measures the errors of layers in the network, the next ones are asked for other limits. Imports
+are not counted.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
-import tempfile
 import time
-from pathlib import Path
+from argparse import Namespace
+from functools import partial
 
 import numpy as np
-from harness import show, verdict
+from harness import Budget, Log, arguments, begin, show, verdict
 
 from rankwise.records import Decomposition
 from rankwise.search.exact import most_error_sq, solve
@@ -27,24 +27,34 @@ from rankwise.workflow.profiling import profile
 
 SHARES = (0.02, 0.1, 0.3, 0.6)
 """Limits on the sum of squared errors, as shares of the largest."""
+ERROR_LIMITS = (0.3, 0.25, 0.35)
 GAP, SOLVE_S, PLAN_S = 1e-4, 2.0, 5.0
 
 
-def main() -> int:
-    words = parsed()
-    solve(instance(2, 2, True, 0), max_error_sq=1.0)  # imports are not counted
-    rows = []
+def main() -> None:
+    options = arguments(__doc__ or "", layers=1000, candidates=100, seeds=3, limits=1)
+    log, budget = begin(options)
+    solve(instance(2, 2, True, 0), max_error_sq=1.0)
+    solutions(log, budget, options)
+    plans(log, budget, options)
+    asked = size_of(options)
+    report(log.of(kind="solution", **asked), log.of(kind="plan"))
+
+
+def size_of(options: Namespace) -> dict[str, int]:
+    return {name: getattr(options, name) for name in ("layers", "candidates", "limits")}
+
+
+def solutions(log: Log, budget: Budget, options: Namespace) -> None:
+    size = size_of(options)
     for correlated in (True, False):
-        for seed in range(words.seeds):
-            layers = instance(words.layers, words.candidates, correlated, seed)
-            rows += [one_solution(layers, correlated, seed, words.params, s) for s in SHARES]
-    show(("instance", "seed", "error limit", "seconds", "gap"), rows)
-    slowest, widest = (max(row[column] for row in rows) for column in (3, 4))
-    verdict("slowest solution", slowest, slowest < SOLVE_S, f"under {SOLVE_S} s")
-    verdict("largest gap", widest, widest <= GAP, f"at most {GAP}")
-    if not words.no_plan:
-        plans()
-    return 0
+        for seed in range(options.seeds):
+            layers = instance(options.layers, options.candidates, correlated, seed)
+            for share in SHARES:
+                asked = {**size, "correlated": correlated, "seed": seed, "share": share}
+                if budget.left and not log.of(kind="solution", **asked):
+                    seconds, gap = one_solution(layers, options.limits, share)
+                    log.add(kind="solution", **asked, seconds=seconds, gap=gap)
 
 
 def instance(layers: int, candidates: int, correlated: bool, seed: int) -> list[LayerChoices]:
@@ -71,45 +81,44 @@ def layer(name: str, candidates: int, correlated: bool, rng: np.random.Generator
     return LayerChoices(name, name, tuple(choices))
 
 
-def one_solution(
-    layers: list[LayerChoices], correlated: bool, seed: int, params: bool, share: float
-) -> tuple[str, int, float, float, float]:
-    limit = share * most_error_sq(layers)
-    most = None
-    if params:  # a tenth less than the plan without this limit has
-        most = int(0.9 * solve(layers, max_error_sq=limit).params)
+def one_solution(layers: list[LayerChoices], limits: int, share: float) -> tuple[float, float]:
+    """Seconds and gap."""
+    solved = partial(solve, layers, max_error_sq=share * most_error_sq(layers))
+    if limits > 1:  # a tenth fewer parameters than the plan without this limit has
+        solved = partial(solved, max_params=int(0.9 * solved().params))
     start = time.perf_counter()
-    found = solve(layers, max_error_sq=limit, max_params=most)
-    seconds = time.perf_counter() - start
-    return "correlated" if correlated else "not", seed, share, seconds, found.gap
+    found = solved()
+    return time.perf_counter() - start, found.gap
 
 
-def plans() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        common = {"backend": "fake", "db": f"sqlite:///{folder}/rankwise.db"}
-        profile("resnet152", **common)
-        rows = []
-        for limit in (0.3, 0.25, 0.35):
+def plans(log: Log, budget: Budget, options: Namespace) -> None:
+    """The first limit fills the store, the others are what is timed."""
+    db = f"sqlite:///{options.output.with_suffix('.db')}"
+    if budget.left and not log.of(kind="plan"):
+        profile("resnet152", backend="fake", db=db)
+    for limit in ERROR_LIMITS:
+        if budget.left and not log.of(kind="plan", limit=limit):
             start = time.perf_counter()
-            output = Path(folder, "plan.json")
-            found = plan("resnet152", max_error=limit, refine=False, output=output, **common)
-            taken = time.perf_counter() - start
-            kinds = [one.decomposition.kind for one in found.layers]
-            rows.append((limit, len(kinds) - kinds.count("original"), taken))
-        show(("max error", "layers decomposed", "seconds"), rows)
-        slowest = max(taken for _, _, taken in rows[1:])
+            found = plan("resnet152", backend="fake", db=db, max_error=limit, refine=False)
+            seconds = time.perf_counter() - start
+            replaced = sum(one.decomposition.kind != "original" for one in found.layers)
+            log.add(kind="plan", limit=limit, seconds=seconds, replaced=replaced)
+
+
+def report(solutions: list[dict], plans: list[dict]) -> None:
+    columns = ("correlated", "seed", "share", "seconds", "gap")
+    show(columns, [[row[name] for name in columns] for row in solutions])
+    if solutions:
+        slowest, widest = (max(row[name] for row in solutions) for name in ("seconds", "gap"))
+        verdict("slowest solution", slowest, slowest < SOLVE_S, f"under {SOLVE_S} s")
+        verdict("largest gap", widest, widest <= GAP, f"at most {GAP}")
+    show(
+        ("limit", "replaced", "seconds"), [[p["limit"], p["replaced"], p["seconds"]] for p in plans]
+    )
+    if timed := [row["seconds"] for row in plans if row["limit"] != ERROR_LIMITS[0]]:
+        slowest = max(timed)
         verdict("plan from a filled store", slowest, slowest < PLAN_S, f"under {PLAN_S} s")
 
 
-def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--layers", type=int, default=1000)
-    parser.add_argument("--candidates", type=int, default=100, help="of each layer")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--params", action="store_true", help="and a limit on parameters")
-    parser.add_argument("--no-plan", action="store_true")
-    return parser.parse_args()
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

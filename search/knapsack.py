@@ -3,7 +3,8 @@
 A linear relaxation bounds all solutions, and picks near it are improved by swaps, which mostly
 closes the gap. Where it does not, the relaxation's Lagrange multipliers bound what every item can
 be part of (reduced-cost fixing); the few items that are left go through a table of states where
-there is one limit, else to HiGHS as a mixed-integer program.
+there is one limit. Where there are several, or the states are too many, a core of the most
+promising items goes to HiGHS as a mixed-integer program, and what is left after that.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from .silence import silent_output
 __all__ = ["GAP", "SLACK", "Knapsack", "Solution", "solve"]
 
 TIME_LIMIT_S = 20.0
+"""Of HiGHS for all items that are left; what is proven by then is the bound."""
 CORE, CORE_TIME_LIMIT_S = 1000, 2.0
+"""Items of the core beside two for each group, and HiGHS's time for it."""
 
 
 def solve(problem: Knapsack) -> Solution | None:
@@ -32,7 +35,7 @@ def solve(problem: Knapsack) -> Solution | None:
     if relaxed is None:
         return None
     best = None
-    for better in (_improved, _by_states, _by_core, _by_states, _by_highs):
+    for better in (_improved, _by_states, _by_core, _by_highs):
         solution = better(problem, relaxed, best)
         if solution is None:
             continue

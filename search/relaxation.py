@@ -112,8 +112,8 @@ class _Cuts:
 
 
 def _priced(problem: Knapsack, multipliers: Floats) -> Ints:
-    """Each group's best item at the prices, which rise for the limits that are broken until
-    none is: whole picks near the relaxation where no rounding of it fits."""
+    """Whole picks near the relaxation: each group's best item at the prices, which rise for the
+    limits that are broken until none is."""
     prices = np.where(np.isfinite(problem.limits), np.maximum(multipliers, 1e-12), 0.0)
     for rise in 1 + np.geomspace(1e-5, 10, 100):
         picks = problem.largest(problem.reduced(prices))
