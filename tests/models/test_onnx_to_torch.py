@@ -274,7 +274,7 @@ def random_graphs(draw) -> tuple[onnx.ModelProto, tuple[int, ...]]:
     shape = (draw(st.integers(1, 3)), channels, size, size)
     nodes: list[Node] = []
     constants: dict[str, np.ndarray] = {}
-    alive = [("x", channels, size)]
+    alive = [("x", channels, (size, size))]
 
     def constant(*dims: int) -> str:
         name = f"c{len(constants)}"
@@ -282,30 +282,33 @@ def random_graphs(draw) -> tuple[onnx.ModelProto, tuple[int, ...]]:
         return name
 
     for number in range(draw(st.integers(1, 8))):
-        name, width, side = draw(st.sampled_from(alive))
+        name, width, sides = draw(st.sampled_from(alive))
         out, what = f"t{number}", draw(st.sampled_from(["conv", "norm", "pool", "unary", "join"]))
         if what == "conv":
-            outs, kernel = draw(st.integers(1, 6)), draw(st.integers(1, min(3, side)))
+            outs, kernel = draw(st.integers(1, 6)), draw(st.integers(1, min(3, *sides)))
             pads = [draw(st.integers(0, 2)) for _ in range(4)]
             stride = draw(st.integers(1, 2))
             operands = [name, constant(outs, width, kernel, kernel)]
             operands += [constant(outs)] if draw(st.booleans()) else []
             pads = [pads[0], pads[1], pads[0] + pads[2] % 2, pads[1] + pads[2] % 2]
             nodes.append(("Conv", operands, [out], {"pads": pads, "strides": [stride, stride]}))
-            side = (side + pads[0] + pads[2] - kernel) // stride + 1
+            sides = tuple(
+                (side + pads[axis] + pads[axis + 2] - kernel) // stride + 1
+                for axis, side in enumerate(sides)
+            )
             width = outs
         elif what == "norm":
             positive = constant(width)
             constants[positive] = np.abs(constants[positive]) + np.float32(0.5)
             operands = [name, constant(width), constant(width), constant(width), positive]
             nodes.append(("BatchNormalization", operands, [out], {}))
-        elif what == "pool" and side >= 2:
+        elif what == "pool" and min(sides) >= 2:
             op = draw(st.sampled_from(["MaxPool", "AveragePool"]))
             pads = draw(st.sampled_from([[0] * 4, [1, 1, 0, 0], [0, 0, 1, 1], [1] * 4]))
             nodes.append((op, [name], [out], {"kernel_shape": [2, 2], "pads": pads}))
-            side = side + pads[0] + pads[2] - 1
+            sides = tuple(side + pads[a] + pads[a + 2] - 1 for a, side in enumerate(sides))
         elif what == "join":
-            others = [a for a in alive if a[1:] == (width, side)]
+            others = [a for a in alive if a[1:] == (width, sides)]
             other = draw(st.sampled_from(others))[0]
             if draw(st.booleans()):
                 nodes.append(("Add", [name, other], [out], {}))
@@ -314,7 +317,7 @@ def random_graphs(draw) -> tuple[onnx.ModelProto, tuple[int, ...]]:
                 width *= 2
         else:
             nodes.append((draw(st.sampled_from(UNARY)), [name], [out], {}))
-        alive.append((out, width, side))
+        alive.append((out, width, sides))
     outputs = list(dict.fromkeys(name for name, *_ in alive[-2:] if name != "x"))
     return model_of(nodes, constants, shape, outputs=outputs), shape
 
