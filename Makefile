@@ -3,9 +3,11 @@
 #   PYTHON       interpreter that .venv is made with (3.11, 3.12 or 3.13)
 #   TORCH_INDEX  another index for torch's wheels, such as https://download.pytorch.org/whl/cpu
 #   PYTEST_ARGS  more words for pytest, such as `-k imports`
+#   WORKERS      processes that tests are shared out to (2); 0 runs them in pytest's own
 PYTHON      ?= python3
 TORCH_INDEX ?=
 PYTEST_ARGS ?=
+WORKERS     ?= 2
 
 SHELL       := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -46,7 +48,7 @@ demo: venv
 	@PYTHONPATH=examples $(RUN) examples/demo.py
 
 test: venv
-	@$(RUN) -m pytest -q $(PYTEST_ARGS)
+	@$(RUN) -m pytest -q -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 # All three are run, so that one round shows everything there is to mend.
 check: venv $(TYPECHECK)
