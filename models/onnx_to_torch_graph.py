@@ -101,14 +101,9 @@ class Builder:
         self._root.register_buffer(path, tensor)
         return self._graph.get_attr(path)
 
-    def bias(self, name: str) -> Any:
-        """A constant that is added to a layer's output: a parameter, if the file has it."""
-        if name not in self._held and name in self._initializers:
-            path = self._free(f"constant_{len(self._held)}")
-            self._root.register_parameter(path, self.parameter(name))
-            self.origins[path] = Origin(name)
-            self._held[name] = self._graph.get_attr(path)
-        return self.value(name)
+    def stored(self, name: str) -> bool:
+        """Whether the file holds the tensor, so that it can be written back."""
+        return name in self._initializers
 
     def call(self, function: Callable[..., Any], *operands: Any, **settings: Any) -> fx.Node:
         return self._graph.call_function(function, operands, settings)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from .onnx_layers import same_padding
 from .onnx_to_torch_graph import Call, Origin, Refusal
-from .torch_layers import PaddedConv2d
+from .torch_layers import PaddedConv2d, Shift
 
 CONVOLUTIONS: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -157,6 +157,12 @@ def matmul(call: Call) -> Any:
         return call.run(torch.matmul, call[0], call[1])
     module = _meta(nn.Linear, weight.shape[0], weight.shape[1], bias=False)
     return _filled(call, module, call[0], transposed=True)
+
+
+def shift(call: Call, operand: int, bias: str) -> Any:
+    """An Add of a vector to what a MatMul says: its bias, which is learnt as any other."""
+    module = Shift(call.builder.parameter(bias))
+    return call.builder.layer(call.node, module, call[operand], bias=Origin(bias))
 
 
 def batch_norm(call: Call) -> Any:

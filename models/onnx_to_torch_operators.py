@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from onnx import TensorProto
 from torch import Tensor
 from torch.nn import functional as F
@@ -52,11 +53,14 @@ def _scalar(call: Call, index: int) -> Any:
 
 def _add(call: Call) -> Any:
     for one, two in ((0, 1), (1, 0)):
-        value, name = call.known(one), call.node.input[one]
-        follows = call.builder.made_by(call.node.input[two]) == "MatMul"
-        if value is not None and value.ndim == 1 and value.dtype.kind == "f" and follows:
-            return call.run(operator.add, call[two], call.builder.bias(name))
+        name, made_by = call.node.input[one], call.builder.made_by(call.node.input[two])
+        if made_by == "MatMul" and call.builder.stored(name) and _is_vector(call.known(one)):
+            return layers.shift(call, two, name)
     return _binary(operator.add)(call)
+
+
+def _is_vector(value: NDArray[Any] | None) -> bool:
+    return value is not None and value.ndim == 1 and value.dtype.kind == "f"
 
 
 def _many(function: Callable[[Any, Any], Any], mean: bool = False) -> Converter:

@@ -62,6 +62,17 @@ class PaddedConv2d(nn.Conv2d):
         return f"{plain}, padded={self._reversed_padding_repeated_twice}"
 
 
+class Shift(nn.Module):
+    """A bias for what has none: added to the last axis, (..., features)."""
+
+    def __init__(self, bias: nn.Parameter) -> None:
+        super().__init__()
+        self.bias = bias
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs + self.bias
+
+
 PLAIN_CONVOLUTIONS = (nn.Conv2d._conv_forward, PaddedConv2d._conv_forward)
 """What computes nothing else than a `LayerSpec` says."""
 

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from ..errors import UsageError
 from ..models.files import write_whole
 
-VERSION = 1
+VERSION = 2
 HEADER = "rankwise"
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
 FloatArray = NDArray[np.float32]
+FloatArray64 = NDArray[np.float64]
 DRAWS = 4000
 TINY = 1e-30
 
@@ -38,19 +39,32 @@ def error_ratio(
     percentiles are expanded for few pictures (Hesterberg 2015, section 5.3). The interval of a
     single picture is the ratio itself.
     """
-    rows = reference.reshape(pictures, -1).astype(np.float64)
-    whole = np.square(rows).sum(axis=1)
-    lost = [
-        np.square(np.asarray(one, np.float64).reshape(pictures, -1) - rows).sum(axis=1)
-        for one in (before, after)
-    ]
-    errors = [math.sqrt(float(one.sum() / max(whole.sum(), TINY))) for one in lost]
-    ratio = errors[1] / max(errors[0], TINY)
-    drawn = np.random.default_rng(0).integers(pictures, size=(DRAWS, pictures))
-    ratios = np.sqrt(lost[1][drawn].sum(axis=1) / np.maximum(lost[0][drawn].sum(axis=1), TINY))
-    tail = _tail(pictures, (1 - confidence) / 2)
+    whole = max(float(np.square(reference, dtype=np.float64).sum()), TINY)
+    lost = lost_by_picture(reference, before, pictures)
+    left = lost_by_picture(reference, after, pictures)
+    ratio, low, high = ratio_of(lost, left, confidence)
+    of_before, of_after = (math.sqrt(float(one.sum()) / whole) for one in (lost, left))
+    return ErrorRatio(of_before, of_after, ratio, low, high)
+
+
+def lost_by_picture(reference: FloatArray, found: FloatArray, pictures: int) -> FloatArray64:
+    """Sum of squared differences, (pictures,)."""
+    difference = np.asarray(found, np.float64) - reference
+    squares: FloatArray64 = np.square(difference).reshape(pictures, -1).sum(axis=1)
+    return squares
+
+
+def ratio_of(
+    before: FloatArray64, after: FloatArray64, confidence: float = 0.95
+) -> tuple[float, float, float]:
+    """Of the errors, and its interval (low, high), from what `lost_by_picture` tells."""
+    ratio = math.sqrt(float(after.sum() / max(before.sum(), TINY)))
+    count = len(before)
+    drawn = np.random.default_rng(0).integers(count, size=(DRAWS, count))
+    ratios = np.sqrt(after[drawn].sum(axis=1) / np.maximum(before[drawn].sum(axis=1), TINY))
+    tail = _tail(count, (1 - confidence) / 2)
     low, high = np.quantile(ratios, [tail, 1 - tail])
-    return ErrorRatio(errors[0], errors[1], ratio, float(min(low, ratio)), float(max(high, ratio)))
+    return ratio, float(min(low, ratio)), float(max(high, ratio))
 
 
 def _tail(pictures: int, tail: float) -> float:

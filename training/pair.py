@@ -18,6 +18,9 @@ from ..ops.chain import LinkWeights
 if TYPE_CHECKING:
     from ..models.onnx_to_torch import Converted
 
+LEAST_SIZE = 1e-3
+"""Of a weight that is nearly zero, such as a bias: it has to be able to move, too."""
+
 
 class Home(Protocol):
     """Where a student's weights go back to."""
@@ -118,3 +121,17 @@ def parameter_groups(model: nn.Module, chains: Sequence[str]) -> list[dict[str, 
         if parameter.requires_grad:
             groups["factors" if id(parameter) in factors else "rest"].append(parameter)
     return [{"name": name, "params": params} for name, params in groups.items() if params]
+
+
+def relative_groups(model: nn.Module, chains: Sequence[str]) -> list[dict[str, Any]]:
+    """A parameter group for each weight, with its `size`: the root of its mean square.
+
+    Adam moves every number by about its rate, however large it is. The two factors of a chain
+    may differ a hundredfold in size, so each is moved by a share of its own.
+    """
+    groups = parameter_groups(model, chains)
+    return [
+        {"params": [weight], "size": max(LEAST_SIZE, weight.detach().square().mean().sqrt().item())}
+        for group in groups
+        for weight in group["params"]
+    ]

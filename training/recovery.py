@@ -4,32 +4,38 @@ Each step draws examples of the fit split by (seed, step) alone, and everything 
 depends on is in the checkpoint, so that a run with a step budget that was interrupted ends, on
 the CPU, with the same weights as one that was not. The select split decides which state is kept
 and when to stop; the report split is not seen here.
+
+Of the states that are looked at the last one is kept that is within one standard error of the best
+(Breiman et al. 1984, for the size of trees), and better than the start: the best of twenty looks
+at a few pictures is the luckiest, too.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..errors import ModelError, UsageError
-from ..models.batching import batches
+from ..errors import UsageError
 from ..models.fidelity import relative_error
-from ..models.torch_layers import run
+from ..models.torch_batches import fitting_batch, outputs
 from ..models.training_pictures import TrainingExamples
 from . import checkpoint
 from .batch_norm import batch_norms, reestimate
+from .channel_statistics import ChannelStatistics
+from .comparison import lost_by_picture, ratio_of
 from .distillation import Distillation
 from .freezing import Freezing
-from .pair import Pair, parameter_groups
+from .pair import Pair, relative_groups
 from .schedule import Budget, cosine
 
 FloatArray = NDArray[np.float32]
@@ -40,13 +46,17 @@ EARLY_FROM = 0.5
 """Share of the budget before which nothing stops early: the rate is still high, and most of what
 is gained is gained while it falls."""
 CHECKPOINT_S = 30.0
-BN_BATCHES = 16
+STATISTICS, LEAST_STATISTICS = 128, 16
+"""Examples that statistics are estimated from."""
+MOST_NUMBERS = 20_000_000
+"""Of the inputs that go through a network at once for its channels' statistics: 80 MB, and some
+twenty times that inside."""
+ONE_STANDARD_ERROR = 0.683
+"""As the confidence of an interval."""
 AVERAGING = 0.97
 """Weights are judged, and kept, as their running average over about 30 steps: single steps of
 small batches shake a network's few outputs more than they improve them (Polyak and Juditsky
 1992)."""
-LEAST_SIZE = 1e-3
-"""Of a weight that is nearly zero, such as a bias: it has to be able to move, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +120,12 @@ class Recovery:
         *,
         place: Path | None = None,
         key: str = "",
+        pictures: int | None = None,
         tell: Tell = lambda _share, _text: None,
     ) -> None:
         """`place`: the checkpoint's file. `key` says what is trained on what: a checkpoint with
-        another one is refused."""
+        another one is refused. `pictures`: how many the select split's examples are of, those
+        of one picture together and equally many of each; by default every example is its own."""
         self.pair, self.examples, self.options = pair, examples, options
         self._select, self._place, self._key, self._tell = select, place, key, tell
         self._wanted = outputs(pair.original, select, options.batch)
@@ -125,7 +137,9 @@ class Recovery:
         self._history: list[Evaluation] = []
         self._best: dict[str, Tensor] = {}
         self._mean: dict[str, Tensor] = {}
+        self._pictures = pictures or len(select)
         self._error_before = self._best_error = math.inf
+        self._least_lost: NDArray[np.float64] | None = None
 
     def run(self, resume: bool = False) -> Result:
         """Raises `UsageError` if there is nothing to resume from, or it is another run's."""
@@ -145,13 +159,37 @@ class Recovery:
         )
 
     def _begin(self) -> None:
-        self._error_before = self._error()
-        self._evaluated(self._error_before)
-        if batch_norms(self.pair.student):
-            reestimate(self.pair.student, self._statistics())
-            self._evaluated(self._error())
-            self.pair.student.load_state_dict(self._best)
+        """What the plan made, or what statistics alone make of it, whichever is better."""
+        self._error_before = self._evaluate()
+        for fit in (self._fit_batch_norms, self._match_channels):
+            if fit():
+                self._evaluate()
+                self.pair.student.load_state_dict(self._best)
         self._mean = self._state()
+
+    def _fit_batch_norms(self) -> bool:
+        """Estimate their statistics again; false where there are none."""
+        if not batch_norms(self.pair.student):
+            return False
+        reestimate(self.pair.student, self._drawn(math.ceil(STATISTICS / self.options.batch), 1))
+        return True
+
+    def _match_channels(self) -> bool:
+        if self._channels is not None:
+            self._channels.match()
+        return self._channels is not None
+
+    @cached_property
+    def _channels(self) -> ChannelStatistics | None:
+        """None where a network takes only a few examples at once: all are needed together."""
+        example = self._select.shape[1:]
+        wanted = min(STATISTICS, MOST_NUMBERS // math.prod(example))
+        if wanted < LEAST_STATISTICS:
+            return None
+        size = fitting_batch(self.pair.original, (self.options.batch, *example), wanted)
+        if size < LEAST_STATISTICS:
+            return None
+        return ChannelStatistics(self.pair, next(self._drawn(1, 2, size)))
 
     def _state(self) -> dict[str, Tensor]:
         return {name: tensor.clone() for name, tensor in self.pair.student.state_dict().items()}
@@ -205,42 +243,54 @@ class Recovery:
         rng = np.random.default_rng([self.options.seed, number])
         return torch.from_numpy(self.examples.batch(self.options.batch, rng))
 
-    def _statistics(self) -> Iterator[Tensor]:
-        """Batches that no step draws: the generator's first word is another."""
-        for number in range(BN_BATCHES):
-            rng = np.random.default_rng([self.options.seed, number, 1])
-            yield torch.from_numpy(self.examples.batch(self.options.batch, rng))
-
-    def _error(self) -> float:
-        found = outputs(self.pair.student, self._select, self.options.batch)
-        return relative_error(self._wanted, found)
+    def _drawn(self, count: int, purpose: int, size: int | None = None) -> Iterator[Tensor]:
+        """Batches that no step draws: the generator is told of the purpose, too."""
+        for number in range(count):
+            rng = np.random.default_rng([self.options.seed, number, purpose])
+            yield torch.from_numpy(self.examples.batch(size or self.options.batch, rng))
 
     def _look(self) -> None:
-        """Judge the average, and go on from where the weights are."""
+        """Judge the average, and go on from where the weights are.
+
+        The mean of the outputs strays while features are learnt, and all pictures' errors with it.
+        """
         here = self._state()
         self.pair.student.load_state_dict(self._mean)
-        self._evaluated(self._error())
+        if self._channels is not None:
+            self._channels.match_last_mean()
+        self._evaluate()
         self.pair.student.load_state_dict(here)
         before = self._error_before
         self._tell(self._share(), f"network error {before:.4f} -> {self._best_error:.4f}")
         self._losses.clear()
 
-    def _evaluated(self, error: float) -> None:
+    def _evaluate(self) -> float:
+        """Look at the select split; keep the student's state if it is the one to keep by now."""
+        found = outputs(self.pair.student, self._select, self.options.batch)
+        error = relative_error(self._wanted, found)
         loss = float(np.mean(self._losses)) if self._losses else None
         self._history.append(Evaluation(self._step, self._elapsed_s, loss, error))
-        if error < self._best_error or not self._best:
+        as_good = self._is_as_good(lost_by_picture(self._wanted, found, self._pictures))
+        if not self._best or (as_good and error < self._error_before):
             self._best_error, self._stale = error, 0
             self._best = self._state()
         else:
             self._stale += 1
+        return error
+
+    def _is_as_good(self, lost: NDArray[np.float64]) -> bool:
+        """As the best look so far, within a standard error over pictures."""
+        if self._least_lost is None or lost.sum() < self._least_lost.sum():
+            self._least_lost = lost
+        _, low, _ = ratio_of(self._least_lost, lost, ONE_STANDARD_ERROR)
+        return low <= 1
 
     def _finish(self) -> None:
         """The best state, with statistics estimated anew if that is better still."""
         student = self.pair.student
         student.load_state_dict(self._best)
-        if batch_norms(student):
-            reestimate(student, self._statistics())
-            self._evaluated(self._error())
+        if self._fit_batch_norms():
+            self._evaluate()
             student.load_state_dict(self._best)
         student.requires_grad_(False)
 
@@ -263,6 +313,7 @@ class Recovery:
             "losses": self._losses,
             "error_before": self._error_before,
             "best_error": self._best_error,
+            "least_lost": [] if self._least_lost is None else self._least_lost.tolist(),
             "history": [asdict(one) for one in self._history],
         }
         checkpoint.write(self._place, tensors, notes)
@@ -284,36 +335,5 @@ class Recovery:
         self._step, self._elapsed_s = notes["step"], notes["elapsed_s"]
         self._stale, self._losses = notes["stale"], notes["losses"]
         self._error_before, self._best_error = notes["error_before"], notes["best_error"]
+        self._least_lost = np.array(notes["least_lost"])
         self._history = [Evaluation(**one) for one in notes["history"]]
-
-
-def relative_groups(model: nn.Module, chains: Sequence[str]) -> list[dict[str, Any]]:
-    """A parameter group for each weight, with its `size`: the root of its mean square.
-
-    Adam moves every number by about its rate, however large it is. The two factors of a chain
-    may differ a hundredfold in size, so each is moved by a share of its own.
-    """
-    groups = parameter_groups(model, chains)
-    return [
-        {"params": [weight], "size": max(LEAST_SIZE, weight.detach().square().mean().sqrt().item())}
-        for group in groups
-        for weight in group["params"]
-    ]
-
-
-def outputs(module: nn.Module, inputs: FloatArray, batch: int) -> FloatArray:
-    """The module's first output for all inputs, (n, ...)."""
-    found = [
-        run(module, torch.from_numpy(part)).numpy()[:counted]
-        for part, counted in batches(inputs, batch)
-    ]
-    return np.concatenate(found)
-
-
-def fitting_batch(module: nn.Module, input_shape: tuple[int, ...], wanted: int) -> int:
-    """`wanted`, or the network's own batch where it takes no other."""
-    try:
-        outputs = run(module, torch.zeros(wanted, *input_shape[1:]))
-    except ModelError:
-        return input_shape[0]
-    return wanted if outputs.shape[:1] == (wanted,) else input_shape[0]

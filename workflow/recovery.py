@@ -140,8 +140,8 @@ class _Work:
         output: Path,
         db: str,
     ) -> None:
+        from ..models.torch_batches import fitting_batch
         from ..training.pair import pair_of
-        from ..training.recovery import fitting_batch
 
         self.document, self.network, self.pictures = document, network, pictures
         self.options, self.output, self.data = options, output, data
@@ -168,6 +168,7 @@ class _Work:
             replace(self.options, batch=self.batch),
             place=place,
             key=self._key(),
+            pictures=len(self.pictures.split.select),
             tell=lambda share, text: reporter.progress(100 * share, 100, text),
         )
         result = work.run(resume)

@@ -75,7 +75,7 @@ def _whole_batches(
     import torch
 
     from ..models.batching import batches
-    from ..training.recovery import fitting_batch
+    from ..models.torch_batches import fitting_batch
 
     size = fitting_batch(module, shape, min(BATCH, len(inputs)))
     whole = len(inputs) - len(inputs) % size

@@ -51,6 +51,18 @@ class TestTraining:
         assert result.error_after < 0.6 * result.error_before
         assert after < 0.6 * before
 
+    def test_statistics_are_tried_before_anything_is_trained(self, recovery):
+        result = recovery(replace(OPTIONS, budget=Budget(steps=1))).run()
+        first = [one for one in result.history if one.step == 0]
+        assert len(first) == 3 and all(one.loss is None for one in first)
+        assert min(one.select_error for one in first) < result.error_before
+        assert result.error_after <= min(one.select_error for one in first)
+
+    def test_statistics_of_channels_need_many_examples(self, recovery, monkeypatch):
+        monkeypatch.setattr("rankwise.training.recovery.fitting_batch", lambda *_: 1)
+        result = recovery(replace(OPTIONS, budget=Budget(steps=1))).run()
+        assert len([one for one in result.history if one.step == 0]) == 2
+
     def test_the_original_is_left_alone(self, recovery, network):
         work = recovery()
         before = {n: t.clone() for n, t in work.pair.original.state_dict().items()}
@@ -80,6 +92,25 @@ class TestTraining:
         if result.error_after == result.error_before:
             assert_equal(before, state(work))
 
+    def test_the_last_state_as_good_as_the_best_is_kept(self, recovery, rows, monkeypatch):
+        """Errors of eight pictures; the best look is the second one."""
+        work = recovery()
+        off = np.random.default_rng(0).standard_normal(work._wanted.shape)
+        less = np.where(np.arange(8)[:, None] % 2, 0.4, 0.7) * off  # 0.57 in all
+        other = np.where(np.arange(8)[:, None] % 2, 0.7, 0.45) * off  # 0.59
+        looks = iter([off, less, other, 0.8 * off, 1.1 * off])
+        monkeypatch.setattr(
+            "rankwise.training.recovery.outputs",
+            lambda *_: (work._wanted + next(looks)).astype(np.float32),
+        )
+        work._error_before = work._evaluate()
+        kept = []
+        for _ in range(4):
+            before = work._best_error
+            work._evaluate()
+            kept.append(work._best_error != before)
+        assert kept == [True, True, False, False]
+
     def test_stops_when_nothing_gets_better(self, recovery):
         result = recovery(replace(OPTIONS, rate=1e3, patience=3)).run()
         assert result.stopped in ("early", "not_finite") and result.steps < 60
@@ -104,12 +135,13 @@ class Poisoned(Rows):
         return drawn
 
 
-BN_DRAWS = 16
+FIRST_DRAWS = 16 + 1
+"""For statistics of batch normalisation, and of channels."""
 
 
 class TestNotFinite:
     def test_it_stops_and_keeps_the_best(self, recovery, rows):
-        work = recovery(examples=Poisoned(rows[:16], BN_DRAWS + 30))
+        work = recovery(examples=Poisoned(rows[:16], FIRST_DRAWS + 30))
         result = work.run()
         assert result.stopped == "not_finite" and result.steps == 30
         assert result.error_after < result.error_before
@@ -150,7 +182,7 @@ class TestResume:
         whole = recovery(options)
         expected = whole.run()
         broken = recovery(
-            options, Interrupted(rows[:16], BN_DRAWS + stop_after), place=place, key="k"
+            options, Interrupted(rows[:16], FIRST_DRAWS + stop_after), place=place, key="k"
         )
         with pytest.raises(KeyboardInterrupt):
             broken.run()

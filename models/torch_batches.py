@@ -1,0 +1,32 @@
+"""A torch module's outputs for many inputs, in batches it takes."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ..errors import ModelError
+from .batching import batches
+from .torch_layers import run
+
+FloatArray = NDArray[np.float32]
+
+
+def outputs(module: nn.Module, inputs: FloatArray, batch: int) -> FloatArray:
+    """The module's first output for all inputs, (n, ...)."""
+    found = [
+        run(module, torch.from_numpy(part)).numpy()[:counted]
+        for part, counted in batches(inputs, batch)
+    ]
+    return np.concatenate(found)
+
+
+def fitting_batch(module: nn.Module, input_shape: tuple[int, ...], wanted: int) -> int:
+    """`wanted`, or the network's own batch where it takes no other."""
+    try:
+        outputs = run(module, torch.zeros(wanted, *input_shape[1:]))
+    except ModelError:
+        return input_shape[0]
+    return wanted if outputs.shape[:1] == (wanted,) else input_shape[0]

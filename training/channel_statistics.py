@@ -1,0 +1,132 @@
+"""Means and spreads of channels, brought back to what they were before decomposition.
+
+A chain of low rank says less than its layer did: channels spread less, so that what follows an
+activation has another mean, and that adds up over the layers. Where there is batch normalisation
+its statistics can be estimated again (`batch_norm`). Where it is folded into the convolutions, as
+in most ONNX files, the scale and bias of every layer can do the same (REPAIR, arXiv 2211.08403,
+does it for networks between two others).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..models.torch_layers import Shift
+from .pair import Pair, links
+
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, Shift)
+MOST_SCALE = 2.0
+"""A channel is scaled by at most this, or its inverse: one that hardly spreads says nothing."""
+
+Statistics = tuple[Tensor, Tensor]
+"""Standard deviation and mean of every channel."""
+
+
+class ChannelStatistics:
+    """What the original's channels are like over some inputs, for a student to be like them."""
+
+    def __init__(self, pair: Pair, inputs: Tensor) -> None:
+        """`inputs`: (n, ...), all of which go through the networks at once."""
+        self.pair, self.inputs = pair, inputs
+        self._links = {
+            path: last_link(pair.student.get_submodule(path)) for path in layers_of(pair)
+        }
+        self._wanted: dict[str, Statistics] = {}
+
+        def note(path: str, outputs: Tensor) -> None:
+            self._wanted.setdefault(path, statistics(outputs, self._links[path]))
+
+        with torch.no_grad(), _hooked(pair.original, self._links, note):
+            pair.original(inputs)
+
+    def match(self) -> None:
+        """Scale and shift the channels of the student's layers, so that each has the original's
+        mean and standard deviation.
+
+        One pass, in the order in which layers run: each sees what was corrected before it. Layers
+        without a bias stay as they are, and so do those that share a weight.
+        """
+        self._correct(dict(self._wanted), scaled=True)
+
+    def match_last_mean(self) -> None:
+        """Only shift, and only the last of the layers: the mean of what the network says."""
+        self._correct(dict(list(self._wanted.items())[-1:]), scaled=False)
+
+    def _correct(self, left: dict[str, Statistics], scaled: bool) -> None:
+        def correct(path: str, outputs: Tensor) -> Tensor | None:
+            wanted = left.pop(path, None)  # a layer that runs again is corrected by now
+            if wanted is None:
+                return None
+            return _corrected(self._links[path], outputs, wanted, scaled)
+
+        with torch.no_grad(), _hooked(self.pair.student, list(left), correct):
+            self.pair.student(self.inputs)
+
+
+def layers_of(pair: Pair) -> list[str]:
+    """Paths of the layers that can be corrected, in the original and in the student alike."""
+    named = pair.student.named_parameters(remove_duplicate=False)
+    uses = Counter(id(parameter) for _, parameter in named)
+    found = []
+    for path, layer in pair.original.named_modules():
+        if isinstance(layer, LAYERS):
+            link = last_link(pair.student.get_submodule(path))
+            if link.bias is not None and all(uses[id(one)] == 1 for one in link.parameters()):
+                found.append(path)
+    return found
+
+
+def last_link(layer: nn.Module) -> Any:
+    """A chain's last convolution or linear layer; a layer that is no chain is its own."""
+    return layer if isinstance(layer, LAYERS) else links(layer)[-1]
+
+
+def statistics(outputs: Tensor, link: nn.Module) -> Statistics:
+    axis = channel_axis(outputs, link)
+    others = [one for one in range(outputs.dim()) if one != axis]
+    deviation, mean = torch.std_mean(outputs, dim=others, correction=0)
+    return deviation, mean
+
+
+def channel_axis(outputs: Tensor, link: Any) -> int:
+    """(..., features) of a linear layer, (n, channels, ...) of a convolution."""
+    axes = 0 if isinstance(link, nn.Linear | Shift) else len(link.kernel_size)
+    return outputs.dim() - 1 - axes
+
+
+def _corrected(link: Any, outputs: Tensor, wanted: Statistics, scaled: bool) -> Tensor:
+    """Change the link; what its outputs would be with the change."""
+    deviation, mean = statistics(outputs, link)
+    scale = torch.ones_like(mean)
+    if scaled and not isinstance(link, Shift):
+        tiny = torch.finfo(outputs.dtype).tiny
+        scale = (wanted[0] / deviation.clamp_min(tiny)).clamp(1 / MOST_SCALE, MOST_SCALE)
+        link.weight.mul_(scale.reshape(-1, *[1] * (link.weight.dim() - 1)))
+    shift = wanted[1] - scale * mean
+    link.bias.mul_(scale).add_(shift)
+    shape = [1] * outputs.dim()
+    shape[channel_axis(outputs, link)] = -1
+    return outputs * scale.reshape(shape) + shift.reshape(shape)
+
+
+@contextmanager
+def _hooked(
+    module: nn.Module, paths: Iterable[str], told: Callable[[str, Tensor], Tensor | None]
+) -> Iterator[None]:
+    """What layers at the paths answer is told, and replaced by what comes back."""
+
+    def hook(path: str) -> Callable[[nn.Module, Any, Tensor], Tensor | None]:
+        return lambda _module, _inputs, outputs: told(path, outputs)
+
+    handles = [module.get_submodule(path).register_forward_hook(hook(path)) for path in paths]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
