@@ -36,7 +36,7 @@ MOST = 0.6
 
 
 def main() -> None:
-    options = arguments(__doc__ or "", limits="0.25,0.5", recover="10m", rate=2e-4, features=100.0)
+    options = arguments(__doc__ or "", limits="0.25,0.5", recover="10m", rate=1e-4, features=100.0)
     duration(options.recover)
     log, budget = begin(options)
     work = options.output.with_suffix("")
