@@ -1,6 +1,6 @@
 """How much of ResNet-50-thin's network error recovery takes back, on photos nothing has seen.
 
-    python benchmarks/recovery_photos.py photos.jsonl --limits 0.25,0.5 --recover 10m --budget 1h
+    python benchmarks/recovery_photos.py photos.jsonl --limits 0.5,0.75 --recover 10m --budget 1h
 
 Each plan (`--max-error`, onnxruntime-cpu) is made, verified and recovered on the photos of
 `scikit-image` and `foolbox`, a quarter of which are its report split. The hundred scenes of
@@ -36,7 +36,9 @@ MOST = 0.6
 
 
 def main() -> None:
-    options = arguments(__doc__ or "", limits="0.25,0.5", recover="10m", rate=1e-4, features=100.0)
+    options = arguments(
+        __doc__ or "", limits="0.25,0.5,0.75", recover="10m", rate=1e-4, features=100.0
+    )
     duration(options.recover)
     log, budget = begin(options)
     work = options.output.with_suffix("")
