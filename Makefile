@@ -47,8 +47,10 @@ endif
 demo: venv
 	@PYTHONPATH=examples $(RUN) examples/demo.py
 
+# One thread for each of the workers: threads that wait for one another on busy processors do
+# little else.
 test: venv
-	@$(RUN) -m pytest -q -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(RUN) -m pytest -q -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 # All three are run, so that one round shows everything there is to mend.
 check: venv $(TYPECHECK)

@@ -103,7 +103,11 @@ class TestRefusals:
         assert sentence in result.output and "Traceback" not in result.output
         assert not list(tmp_path.glob("x.*"))
 
-    def test_nothing_better_is_status_3_and_written_all_the_same(self, recover, tmp_path):
+    def test_nothing_better_is_status_3_and_written_all_the_same(
+        self, recover, tmp_path, monkeypatch
+    ):
+        """The rate destroys everything; statistics of channels would help without any training."""
+        monkeypatch.setattr("rankwise.training.recovery.LEAST_STATISTICS", 1000)
         result = recover("-o", "x.safetensors", status=3, rate=1e4)
         assert "no state was better" in result.output
         assert (tmp_path / "x.safetensors").exists()
