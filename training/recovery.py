@@ -163,7 +163,7 @@ class Recovery:
         self._error_before = self._evaluate()
         for fit in (self._fit_batch_norms, self._match_channels):
             if fit():
-                self._evaluate()
+                self._evaluate(trained=False)
                 self.pair.student.load_state_dict(self._best)
         self._mean = self._state()
 
@@ -264,14 +264,18 @@ class Recovery:
         self._tell(self._share(), f"network error {before:.4f} -> {self._best_error:.4f}")
         self._losses.clear()
 
-    def _evaluate(self) -> float:
-        """Look at the select split; keep the student's state if it is the one to keep by now."""
+    def _evaluate(self, trained: bool = True) -> float:
+        """Look at the select split; keep the student's state if it is the one to keep by now.
+
+        Where no step was `trained` since the state that is kept, only a lower error is a reason to.
+        """
         found = outputs(self.pair.student, self._select, self.options.batch)
         error = relative_error(self._wanted, found)
         loss = float(np.mean(self._losses)) if self._losses else None
         self._history.append(Evaluation(self._step, self._elapsed_s, loss, error))
         as_good = self._is_as_good(lost_by_picture(self._wanted, found, self._pictures))
-        if not self._best or (as_good and error < self._error_before):
+        limit = self._error_before if trained else self._best_error
+        if not self._best or (as_good and error < limit):
             self._best_error, self._stale = error, 0
             self._best = self._state()
         else:
@@ -290,7 +294,7 @@ class Recovery:
         student = self.pair.student
         student.load_state_dict(self._best)
         if self._fit_batch_norms():
-            self._evaluate()
+            self._evaluate(trained=False)
             student.load_state_dict(self._best)
         student.requires_grad_(False)
 

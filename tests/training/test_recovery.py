@@ -111,6 +111,22 @@ class TestTraining:
             kept.append(work._best_error != before)
         assert kept == [True, True, False, False]
 
+    def test_statistics_are_kept_for_a_lower_error_only(self, recovery, monkeypatch):
+        work = recovery()
+        off = np.random.default_rng(0).standard_normal(work._wanted.shape)
+        other = np.where(np.arange(8)[:, None] % 2, 0.7, 0.45) * off
+        less = np.where(np.arange(8)[:, None] % 2, 0.4, 0.7) * off
+        looks = iter([off, less, other, other])
+        monkeypatch.setattr(
+            "rankwise.training.recovery.outputs",
+            lambda *_: (work._wanted + next(looks)).astype(np.float32),
+        )
+        work._error_before = work._evaluate()
+        least = work._evaluate()
+        work._evaluate(trained=False)
+        assert work._best_error == least
+        assert work._evaluate() == work._best_error > least
+
     def test_stops_when_nothing_gets_better(self, recovery):
         result = recovery(replace(OPTIONS, rate=1e3, patience=3)).run()
         assert result.stopped in ("early", "not_finite") and result.steps < 60
