@@ -257,7 +257,7 @@ class Recovery:
         here = self._state()
         self.pair.student.load_state_dict(self._mean)
         if self._channels is not None:
-            self._channels.match_last_mean()
+            self._channels.match_last_mean(self.options.batch)
         self._evaluate()
         self.pair.student.load_state_dict(here)
         before = self._error_before
