@@ -14,9 +14,22 @@ export function make(name, attributes = {}, ...children) {
   return element;
 }
 
-/** Pictures come from the service as markup in which every text is escaped. */
+/**
+ * Pictures come from the service as markup in which every text is escaped. What is there already
+ * is left alone, and whoever is in the picture by keyboard stays where they were.
+ */
 export function show(element, markup) {
-  element.innerHTML = markup;
+  const drawn = make("template");
+  drawn.innerHTML = markup;
+  if (drawn.innerHTML === element.innerHTML) return;
+  const active = document.activeElement;
+  const name = element.contains(active) ? JSON.stringify(active.dataset) : "";
+  const scrolled = [...element.querySelectorAll(".wide")].map((one) => one.scrollLeft);
+  element.replaceChildren(drawn.content);
+  element.querySelectorAll(".wide").forEach((one, at) => { one.scrollLeft = scrolled[at] ?? 0; });
+  if (!name) return;
+  const again = [...element.querySelectorAll(active.localName)].find((one) => JSON.stringify(one.dataset) === name);
+  again?.focus({ preventScroll: true });
 }
 
 let timer = 0;

@@ -16,14 +16,17 @@ function policy() {
 
 const query = (more = {}) => new URLSearchParams({ network: state.get("network"), ...more });
 
+let chosen = ""; // the layer whose latency over rank the user asked for
+
 export async function loadTable() {
   const device = state.get("backend");
   show($("heat-map"), await text(`/pictures/heat-map?${query(device ? { device } : {})}`));
-  $("staircase").replaceChildren();
   const lines = [...$("heat-map").querySelectorAll("tbody tr")];
   const cells = (line) => line.querySelectorAll(".cell").length;
   const first = lines.reduce((a, b) => (a && cells(a) >= cells(b) ? a : b), null)?.querySelector("button.layer");
-  if (first) await stairs(first.dataset.spec);
+  const asked = lines.some((line) => line.querySelector("button.layer")?.dataset.spec === chosen);
+  if (first) await stairs(asked ? chosen : first.dataset.spec);
+  else $("staircase").replaceChildren();
   if (!network()?.sha256) return;
   const link = (format) => make("a", { class: "button quiet", download: `table.${format}`,
     href: `/api/v1/tables?network=${network().sha256}&format=${format}&limit=10000` }, format.toUpperCase());
@@ -98,7 +101,9 @@ export function listen() {
   });
   $("heat-map").addEventListener("click", (event) => {
     const button = event.target.closest("button[data-spec]");
-    if (button) attempt(() => stairs(button.dataset.spec)).then(() => $("staircase").scrollIntoView({ block: "nearest" }));
+    if (!button) return;
+    chosen = button.dataset.spec;
+    attempt(() => stairs(chosen)).then(() => $("staircase").scrollIntoView({ block: "nearest" }));
   });
   $("front-form").addEventListener("submit", (event) => {
     event.preventDefault();

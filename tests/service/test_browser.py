@@ -65,15 +65,18 @@ class Browser:
         return self.until(lambda: self.driver.find_elements("css selector", css))[0]
 
     def until(self, look: Callable[[], Any]) -> Any:
-        from selenium.common.exceptions import StaleElementReferenceException
+        from selenium.common.exceptions import (
+            ElementNotInteractableException,
+            StaleElementReferenceException,
+        )
 
         end = time.monotonic() + WAIT_S
         while time.monotonic() < end:
             try:
                 if found := look():
                     return found
-            except StaleElementReferenceException:
-                pass  # the page has drawn it anew
+            except (StaleElementReferenceException, ElementNotInteractableException):
+                pass  # the page has drawn it anew, before or while it was pressed
             time.sleep(0.1)
         self.shoot("too-late")
         raise AssertionError("it did not come: see too-late.png")
@@ -164,6 +167,7 @@ def test_the_whole_story(browser: Browser, start: Any, resnet: Path) -> None:
     assert all(cells), "every cell can be read without colour"
     browser.press("#heat-map button.layer", Keys.ENTER)
     browser.one("#staircase svg")
+    stays_chosen(browser)
 
     # The front; choosing a point gives the plan.
     browser.driver.execute_script("document.getElementById('refine').checked = false")
@@ -200,6 +204,30 @@ def test_the_whole_story(browser: Browser, start: Any, resnet: Path) -> None:
         browser.look(width, dark=False)
         browser.shoot(f"3-report-{width}")
     quiet(browser)
+
+
+def stays_chosen(browser: Browser) -> None:
+    """The table that a running profile draws anew takes neither layer nor focus from the user."""
+    again = """
+        const done = arguments[arguments.length - 1];
+        const layers = () => [...document.querySelectorAll("#heat-map button.layer")];
+        const told = () => document.querySelector("#staircase figcaption").textContent;
+        const wait = () => new Promise((resolve) => setTimeout(resolve, 100));
+        (async () => {
+          const { loadTable } = await import("/static/results.js");
+          const before = told();
+          layers().at(-1).focus();
+          layers().at(-1).click();
+          while (told() === before) await wait();
+          const asked = told();
+          layers()[0].closest("tr").remove(); // as if it had not been measured yet
+          await loadTable();
+          done([layers().length, document.activeElement === layers().at(-1), told() === asked]);
+        })();
+    """
+    browser.driver.set_script_timeout(30)
+    count, focused, same = browser.driver.execute_async_script(again)
+    assert count > 1 and focused and same
 
 
 def quiet(browser: Browser) -> None:
