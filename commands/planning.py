@@ -140,6 +140,14 @@ def apply(
             help="Estimate batch normalisation's statistics again on the calibration.",
         ),
     ] = False,
+    match_channels: Annotated[
+        bool,
+        typer.Option(
+            "--match-channels",
+            help="Give each layer's channels the original's mean and deviation on the calibration, "
+            "where batch normalisation is folded away.",
+        ),
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Write the compressed network."""
@@ -155,6 +163,7 @@ def apply(
             calibration=calibration,
             preprocess=preprocess,
             reestimate_bn=reestimate_bn,
+            match_channels=match_channels,
             reporter=reporter(),
         )
         typer.echo(f"wrote {output}", err=True)

@@ -161,8 +161,10 @@ def plan(client: Client, given: Given) -> None:
 
 def apply(client: Client, given: Given) -> None:
     output: Path = given["output"]
-    if given["reestimate_bn"]:
-        raise UsageError("a service does not do --reestimate-bn: leave --server out")
+    for name in ("reestimate_bn", "match_channels"):
+        if given[name]:
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"a service does not do {option}: leave --server out")
     found = _done(
         client,
         "apply",

@@ -9,6 +9,7 @@ does it for networks between two others).
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,12 +18,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..models.torch_batches import fitting_batch
 from ..models.torch_layers import Shift
 from .pair import Pair, links
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, Shift)
 MOST_SCALE = 2.0
 """A channel is scaled by at most this, or its inverse: one that hardly spreads says nothing."""
+
+MOST_EXAMPLES, LEAST_EXAMPLES = 128, 16
+"""Examples that statistics are estimated from: more say little more, fewer too little."""
+MOST_NUMBERS = 20_000_000
+"""Of the inputs that go through a network at once for its channels' statistics: 80 MB, and some
+twenty times that inside."""
 
 Statistics = tuple[Tensor, Tensor]
 """Standard deviation and mean of every channel."""
@@ -80,6 +88,18 @@ class ChannelStatistics:
                     self.pair.student(self.inputs[start : start + batch])
             _, mean = statistics(torch.cat(list(found.values())), link)
             link.bias.add_(wanted - mean)
+
+
+def examples_at_once(module: nn.Module, shape: tuple[int, ...]) -> int:
+    """How many examples to take statistics over, 0 where the network takes too few together.
+
+    `shape`: of an input with a batch that the network takes.
+    """
+    wanted = min(MOST_EXAMPLES, MOST_NUMBERS // math.prod(shape[1:]))
+    if wanted < LEAST_EXAMPLES:
+        return 0
+    size = fitting_batch(module, shape, wanted)
+    return size if size >= LEAST_EXAMPLES else 0
 
 
 def layers_of(pair: Pair) -> list[str]:

@@ -27,11 +27,11 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..models.fidelity import relative_error
-from ..models.torch_batches import fitting_batch, outputs
+from ..models.torch_batches import outputs
 from ..models.training_pictures import TrainingExamples
 from . import checkpoint
 from .batch_norm import batch_norms, reestimate
-from .channel_statistics import ChannelStatistics
+from .channel_statistics import ChannelStatistics, examples_at_once
 from .comparison import lost_by_picture, ratio_of
 from .distillation import Distillation
 from .freezing import Freezing
@@ -46,11 +46,8 @@ EARLY_FROM = 0.5
 """Share of the budget before which nothing stops early: the rate is still high, and most of what
 is gained is gained while it falls."""
 CHECKPOINT_S = 30.0
-STATISTICS, LEAST_STATISTICS = 128, 16
-"""Examples that statistics are estimated from."""
-MOST_NUMBERS = 20_000_000
-"""Of the inputs that go through a network at once for its channels' statistics: 80 MB, and some
-twenty times that inside."""
+STATISTICS = 128
+"""Examples that batch normalisation's statistics are estimated from."""
 ONE_STANDARD_ERROR = 0.683
 """As the confidence of an interval."""
 AVERAGING = 0.97
@@ -182,14 +179,9 @@ class Recovery:
     @cached_property
     def _channels(self) -> ChannelStatistics | None:
         """None where a network takes only a few examples at once: all are needed together."""
-        example = self._select.shape[1:]
-        wanted = min(STATISTICS, MOST_NUMBERS // math.prod(example))
-        if wanted < LEAST_STATISTICS:
-            return None
-        size = fitting_batch(self.pair.original, (self.options.batch, *example), wanted)
-        if size < LEAST_STATISTICS:
-            return None
-        return ChannelStatistics(self.pair, next(self._drawn(1, 2, size)))
+        shape = (self.options.batch, *self._select.shape[1:])
+        size = examples_at_once(self.pair.original, shape)
+        return ChannelStatistics(self.pair, next(self._drawn(1, 2, size))) if size else None
 
     def _state(self) -> dict[str, Tensor]:
         return {name: tensor.clone() for name, tensor in self.pair.student.state_dict().items()}

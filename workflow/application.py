@@ -13,7 +13,7 @@ from .moments import cached_moments, gather_moments, wanted_moments
 from .plan_file import check_network, decisions_of, read_plan
 from .reporter import Reporter, Silent
 from .setting import load
-from .statistics import with_statistics
+from .statistics import fitting_for
 from .storage import DEFAULT_DB, companion
 
 if TYPE_CHECKING:
@@ -32,18 +32,21 @@ def apply(
     calibration: Path | None = None,
     preprocess: str | None = None,
     reestimate_bn: bool = False,
+    match_channels: bool = False,
     reporter: Reporter | None = None,
 ) -> Network:
     """The compressed network; also written to `output` (.onnx, .pt2, .safetensors) if given.
 
     Where factors were made from data, the same calibration is needed again, or its moments
     from the cache beside the store. `reestimate_bn` estimates the statistics of batch
-    normalisation again on the fit split, which needs the calibration in any case. Raises
-    `PlanError` for a plan of another network or one that cannot be carried out,
+    normalisation again on the fit split, `match_channels` gives every layer's channels the
+    original's mean and deviation; one of them at most, and the calibration is needed in any case.
+    Raises `PlanError` for a plan of another network or one that cannot be carried out,
     `CalibrationError` for other pictures.
     """
-    if reestimate_bn and calibration is None:
-        raise UsageError("--reestimate-bn needs pictures: give --calibration")
+    fitting = fitting_for(reestimate_bn, match_channels)
+    if fitting and calibration is None:
+        raise UsageError(f"{fitting.option} needs pictures: give --calibration")
     document = read_plan(plan)
     network = load(
         model,
@@ -51,35 +54,17 @@ def apply(
         weights=weights,
         input_shape=document.model.input_shape,
     )
-    if reestimate_bn and calibration is not None:
+    if fitting and calibration is not None:
         pictures: Calibration | None = any_pictures(document, network, calibration, preprocess)
     else:
         pictures = plan_pictures(document, calibration, preprocess)
     own = pictures if document.calibration else None
     compressed = assembly_for(document, network, own, db).network_with(decisions_of(document))
-    if reestimate_bn and pictures is not None:
-        compressed = _reestimated(network, compressed, pictures, reporter or Silent())
+    if fitting and calibration is not None and pictures is not None:
+        compressed = fitting(compressed, calibration, pictures, reporter or Silent())
     if output is not None:
         compressed.save(output)
     return compressed
-
-
-def _reestimated(
-    original: Network, compressed: Network, pictures: Calibration, reporter: Reporter
-) -> Network:
-    """With statistics over the fit split; says what that does on the select split."""
-    from ..models.fidelity import relative_error
-
-    changed = with_statistics(compressed, pictures.fit)
-    wanted = original.outputs(pictures.select)
-    before, after = (
-        relative_error(wanted, one.outputs(pictures.select)) for one in (compressed, changed)
-    )
-    reporter.message(
-        "batch normalisation was estimated again: network error on the select split "
-        f"{before:.4f} -> {after:.4f}"
-    )
-    return changed
 
 
 def any_pictures(

@@ -1,17 +1,21 @@
-"""`apply --reestimate-bn`: batch normalisation fitted to the layers as they are now.
+"""`apply --reestimate-bn` and `--match-channels`: what goes on behind decomposed layers, fitted to
+them as they are now, without training.
 
-A decomposed layer's outputs have other means and variances than the original's, which the
-statistics behind it were gathered from. They are averaged again over the fit split; no weight
-changes, and the same pictures give the same statistics.
+A decomposed layer's outputs have other means and variances than the original's. Either the
+statistics of the batch normalisation behind it are averaged again over the fit split, and no weight
+changes; or, where it is folded away, each layer's scale and bias give its channels the original's
+mean and deviation back. The same pictures give the same network.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ..errors import ModelError, UsageError
+from .reporter import Reporter
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,11 +24,59 @@ if TYPE_CHECKING:
 
     from ..models.network import Network
     from ..models.onnx_network import OnnxNetwork
+    from ..models.pictures import Calibration
     from ..models.torch_network import TorchNetwork
+    from ..models.training_pictures import TrainingExamples
 
 BATCH = 8
 """Examples that go through the network together, where it takes so many."""
 STATISTICS = ("running_mean", "running_var")
+
+
+class Fitting(NamedTuple):
+    """What is done to a compressed network from pictures, without training."""
+
+    option: str
+    told: str
+    fitted: Callable[[Network, Path, Calibration], Network]
+
+    def __call__(
+        self, network: Network, data: Path, pictures: Calibration, reporter: Reporter
+    ) -> Network:
+        """The fitted network, from the pictures in `data`; says what that does on the select
+        split."""
+        from ..models.fidelity import relative_error
+
+        fitted = self.fitted(network, data, pictures)
+        wanted = network.original.outputs(pictures.select)
+        before, after = (
+            relative_error(wanted, one.outputs(pictures.select)) for one in (network, fitted)
+        )
+        reporter.message(
+            f"{self.told}: network error on the select split {before:.4f} -> {after:.4f}"
+        )
+        return fitted
+
+
+def fitting_for(reestimate_bn: bool, match_channels: bool) -> Fitting | None:
+    """What the user asked for; `UsageError` for both."""
+    if reestimate_bn and match_channels:
+        raise UsageError("give --reestimate-bn or --match-channels, not both: either is enough")
+    if reestimate_bn:
+        return Fitting("--reestimate-bn", "batch normalisation was estimated again", _reestimated)
+    if match_channels:
+        return Fitting("--match-channels", "channels are as in the original", _matched)
+    return None
+
+
+def _reestimated(network: Network, _data: Path, pictures: Calibration) -> Network:
+    return with_statistics(network, pictures.fit)
+
+
+def _matched(network: Network, data: Path, pictures: Calibration) -> Network:
+    from ..models.training_pictures import training_examples
+
+    return with_channels(network, training_examples(data, pictures, network.input_shape))
 
 
 def with_statistics(network: Network, inputs: NDArray[np.float32]) -> Network:
@@ -59,12 +111,37 @@ def _estimate(module: nn.Module, shape: Sequence[int], inputs: NDArray[np.float3
     if not batch_norms(module):
         raise UsageError(
             "this network has no batch normalisation to estimate again (exporters fold it into "
-            "the convolution before it): leave --reestimate-bn out"
+            "the convolution before it): --match-channels does without"
         )
     try:
         reestimate(module, _whole_batches(module, tuple(shape), inputs))
     except ValueError as error:  # torch's, for one value per channel
         raise ModelError(f"batch normalisation cannot be estimated again: {error}") from None
+
+
+def with_channels(network: Network, examples: TrainingExamples, seed: int = 0) -> Network:
+    """A copy of a compressed network, each channel of whose layers has the original's mean and
+    standard deviation over examples that the seed draws.
+
+    An ONNX graph is computed by torch for this; its own layers get the new weights. Raises
+    `UsageError` where the network takes too few examples at once, `ModelError` where torch has no
+    counterpart of an operator.
+    """
+    import numpy as np
+    import torch
+
+    from ..training.channel_statistics import LEAST_EXAMPLES, ChannelStatistics, examples_at_once
+    from ..training.pair import pair_of
+
+    pair = pair_of(network.original, network.replacements)
+    size = examples_at_once(pair.original, network.input_shape)
+    if not size:
+        raise UsageError(
+            f"--match-channels needs a network that takes {LEAST_EXAMPLES} examples at once"
+        )
+    drawn = examples.batch(size, np.random.default_rng(seed))
+    ChannelStatistics(pair, torch.from_numpy(drawn)).match()
+    return pair.network()
 
 
 def _whole_batches(

@@ -59,7 +59,7 @@ class TestTraining:
         assert result.error_after <= min(one.select_error for one in first)
 
     def test_statistics_of_channels_need_many_examples(self, recovery, monkeypatch):
-        monkeypatch.setattr("rankwise.training.recovery.fitting_batch", lambda *_: 1)
+        monkeypatch.setattr("rankwise.training.channel_statistics.fitting_batch", lambda *_: 1)
         result = recovery(replace(OPTIONS, budget=Budget(steps=1))).run()
         assert len([one for one in result.history if one.step == 0]) == 2
 

@@ -17,9 +17,13 @@ from typer.testing import Result
 
 from rankwise.errors import UsageError
 from rankwise.models.fidelity import relative_error
+from rankwise.models.network import Network
 from rankwise.models.onnx_network import OnnxNetwork
 from rankwise.models.torch_network import TorchNetwork
-from rankwise.workflow.statistics import with_statistics
+from rankwise.models.training_pictures import Rows
+from rankwise.records import Decomposition
+from rankwise.workflow.assembly import Assembly
+from rankwise.workflow.statistics import with_channels, with_statistics
 
 SHAPE = (1, 3, 6, 5)
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -129,6 +133,38 @@ def test_without_batch_normalisation_it_is_refused(
         with_statistics(folded, inputs)
 
 
+class Plain(nn.Module):
+    """Normalisation is folded away; what a rank of one leaves is far from it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3, padding=1)
+        self.second = nn.Conv2d(4, 5, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(torch.relu(self.first(x))).mean((2, 3))
+
+
+@pytest.mark.parametrize("form", ["torch", "onnx"])
+def test_channels_have_mean_and_deviation_of_the_original(tmp_path: Path, form: str) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network: Network = TorchNetwork.of(Plain(), "plain", SHAPE)
+    if form == "onnx":
+        network = OnnxNetwork.load(network.to_onnx(tmp_path / "plain.onnx"))
+    name = network.layers[0].name
+    compressed = Assembly(network).network_with({name: Decomposition("channel_svd", (1,))})
+    rows = np.random.default_rng(0).standard_normal((200, *SHAPE[1:])).astype(np.float32)
+    fitted = with_channels(compressed, Rows(rows))
+    assert fitted.framework == form
+    drawn = rows[np.random.default_rng(0).integers(len(rows), size=128)]
+    wanted, before, after = (n.outputs(drawn) for n in (network, compressed, fitted))
+    assert relative_error(wanted, after) < 0.8 * relative_error(wanted, before)
+    np.testing.assert_allclose(after.mean(0), wanted.mean(0), rtol=1e-3, atol=1e-4)
+    assert with_channels(compressed, Rows(rows)).sha256 == fitted.sha256
+
+
+MODEL = "net_with_bn:make"
 SOURCE = """
 import torch
 from torch import nn
@@ -144,30 +180,53 @@ def make():
 """
 
 
-def test_apply_does_it_on_request(
-    rankwise: Callable[..., Result], pictures: Path, tmp_path: Path
-) -> None:
+@pytest.fixture
+def plan(rankwise: Callable[..., Result], pictures: Path, tmp_path: Path) -> Path:
+    """Of MODEL, which replaces a layer."""
     (tmp_path / "net_with_bn.py").write_text(SOURCE)
-    model, plan = "net_with_bn:make", tmp_path / "plan.json"
+    place = tmp_path / "plan.json"
     calibration = ["--calibration", pictures, "--preprocess", "unit"]
-    words = ["plan", model, "--backend", "fake:step=16", "--max-error", 0.9, "--trials", 0]
-    assert rankwise("profile", model, "--backend", "fake:step=16").exit_code == 0
-    result = rankwise(*words, *calibration, "--no-refine", "-o", plan)
+    words = ["plan", MODEL, "--backend", "fake:step=16", "--max-error", 0.9, "--trials", 0]
+    assert rankwise("profile", MODEL, "--backend", "fake:step=16").exit_code == 0
+    result = rankwise(*words, *calibration, "--no-refine", "-o", place)
     assert result.exit_code == 0, result.output
-    assert any(
-        layer["decomposition"]["kind"] != "original"
-        for layer in json.loads(plan.read_text())["layers"]
-    )
+    layers = json.loads(place.read_text())["layers"]
+    assert any(layer["decomposition"]["kind"] != "original" for layer in layers)
+    return place
+
+
+@pytest.mark.parametrize(
+    ("option", "changed"),
+    [("--reestimate-bn", STATISTICS), ("--match-channels", ("weight", "bias"))],
+)
+def test_apply_does_it_on_request(
+    rankwise: Callable[..., Result],
+    plan: Path,
+    pictures: Path,
+    tmp_path: Path,
+    option: str,
+    changed: tuple[str, ...],
+) -> None:
     plain, fitted = tmp_path / "plain.safetensors", tmp_path / "fitted.safetensors"
-    assert rankwise("apply", plan, model, "-o", plain).exit_code == 0
-    refused = rankwise("apply", plan, model, "-o", fitted, "--reestimate-bn")
+    assert rankwise("apply", plan, MODEL, "-o", plain).exit_code == 0
+    refused = rankwise("apply", plan, MODEL, "-o", fitted, option)
     assert refused.exit_code == 2
     assert "--calibration" in refused.stderr
     assert not fitted.exists()
-    result = rankwise("apply", plan, model, "-o", fitted, "--reestimate-bn", "--data", pictures)
+    result = rankwise("apply", plan, MODEL, "-o", fitted, option, "--data", pictures)
     assert result.exit_code == 0, result.output
     assert "network error on the select split" in result.output
     before, after = load_file(plain), load_file(fitted)
     assert before.keys() == after.keys()
-    changed = {name for name in before if not torch.equal(before[name], after[name])}
-    assert changed == {name for name in before if name.endswith(STATISTICS)}
+    found = {name for name in before if not torch.equal(before[name], after[name])}
+    assert found and all(name.endswith(changed) for name in found)
+    if option == "--reestimate-bn":
+        assert found == {name for name in before if name.endswith(STATISTICS)}
+
+
+def test_apply_does_one_of_them(
+    rankwise: Callable[..., Result], plan: Path, pictures: Path, tmp_path: Path
+) -> None:
+    both = ["--reestimate-bn", "--match-channels", "--data", pictures]
+    result = rankwise("apply", plan, MODEL, "-o", tmp_path / "x.onnx", *both)
+    assert result.exit_code == 2 and "not both" in result.stderr
