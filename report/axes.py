@@ -11,16 +11,19 @@ from .markup import Html, joined, tag
 WIDTH, HEIGHT = 640, 320
 LEFT, RIGHT, TOP, BOTTOM = 70, 20, 34, 46
 
+CLOSE, TINY = 1e-6, 1e-100
+"""Values that differ by less, as a share of the larger or altogether, are drawn as one."""
+
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
     """Round numbers that cover low..high: steps of 1, 2 or 5 times a power of ten."""
-    if not high > low:
+    if not high - low > max(CLOSE * max(abs(low), abs(high)), TINY):
         low, high = low - max(abs(low), 1.0) * 0.05, high + max(abs(high), 1.0) * 0.05
     rough = (high - low) / most
     power = 10 ** math.floor(math.log10(rough))
     step = next(power * m for m in (1, 2, 5, 10) if power * m >= rough * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(number * step, 12) for number in range(first, last + 1)]
+    return [float(f"{number * step:.10g}") for number in range(first, last + 1)]
 
 
 @dataclass(frozen=True, slots=True)

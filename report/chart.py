@@ -6,10 +6,11 @@ from the page where there is one). Nothing is fetched, nothing is scripted.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
+
+from .axes import Scale, ticks
 
 WIDTH, HEIGHT = 720, 440
 LEFT, RIGHT, TOP, BOTTOM = 72, 16, 60, 56
@@ -49,11 +50,15 @@ class Axis:
 def chart(title: str, series: Sequence[Series], x: Axis, y: Axis) -> str:
     """An SVG document. Series without points are left out; without any there is a sentence."""
     drawn = [one for one in series if one.points]
-    scale_x = _Scale.of([p.x for one in drawn for p in one.points], x.zero, LEFT, WIDTH - RIGHT)
+    across = _ticks([p.x for one in drawn for p in one.points], x)
     heights = [v for one in drawn for p in one.points for v in (p.y, p.low, p.high)]
-    scale_y = _Scale.of([v for v in heights if v is not None], y.zero, HEIGHT - BOTTOM, TOP)
+    up = _ticks([v for v in heights if v is not None], y)
+    scale_x = Scale(across[0], across[-1], LEFT, WIDTH - RIGHT)
+    scale_y = Scale(up[0], up[-1], HEIGHT - BOTTOM, TOP)
     body = [
-        *_frame(scale_x, scale_y, x, y),
+        *(part for tick in across for part in _across(scale_x(tick), x.show(tick))),
+        *(part for tick in up for part in _up(scale_y(tick), y.show(tick))),
+        *_titles(x.label, y.label),
         *(part for n, one in enumerate(drawn) for part in _series(one, n, scale_x, scale_y)),
         *_legend(drawn),
     ]
@@ -68,64 +73,30 @@ def chart(title: str, series: Sequence[Series], x: Axis, y: Axis) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Scale:
-    """From values to pixels, with round ticks."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-    step: float
-
-    @classmethod
-    def of(cls, values: Sequence[float], zero: bool, start: float, end: float) -> _Scale:
-        low = min([*values, *([0.0] if zero else [])], default=0.0)
-        high = max(values, default=1.0)
-        if high <= low:
-            low, high = low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1)
-        step = _round_step((high - low) / 5)
-        return cls(math.floor(low / step) * step, math.ceil(high / step) * step, start, end, step)
-
-    def __call__(self, value: float) -> float:
-        share = (value - self.low) / (self.high - self.low)
-        return self.start + share * (self.end - self.start)
-
-    @property
-    def ticks(self) -> list[float]:
-        count = round((self.high - self.low) / self.step)
-        return [self.low + step * self.step for step in range(count + 1)]
+def _ticks(values: Sequence[float], axis: Axis) -> list[float]:
+    start = [0.0] if axis.zero else []
+    return ticks(min([*values, *start], default=0.0), max(values, default=1.0), 5)
 
 
-def _round_step(least: float) -> float:
-    """The smallest 1, 2 or 5 times a power of ten that is at least `least`."""
-    power = 10.0 ** math.floor(math.log10(least))
-    return next(power * m for m in (1, 2, 5, 10) if power * m >= least * (1 - 1e-9))
+def _across(at: float, number: str) -> tuple[str, str]:
+    text = _text(at, HEIGHT - BOTTOM + 18, number, "middle")
+    return _rule(at, TOP, at, HEIGHT - BOTTOM), text
 
 
-def _frame(scale_x: _Scale, scale_y: _Scale, x: Axis, y: Axis) -> list[str]:
-    parts = []
-    for tick in scale_x.ticks:
-        at = scale_x(tick)
-        parts.append(_rule(at, TOP, at, HEIGHT - BOTTOM))
-        parts.append(_text(at, HEIGHT - BOTTOM + 18, x.show(_clean(tick)), "middle"))
-    for tick in scale_y.ticks:
-        at = scale_y(tick)
-        parts.append(_rule(LEFT, at, WIDTH - RIGHT, at))
-        parts.append(_text(LEFT - 8, at + 4, y.show(_clean(tick)), "end"))
+def _up(at: float, number: str) -> tuple[str, str]:
+    return _rule(LEFT, at, WIDTH - RIGHT, at), _text(LEFT - 8, at + 4, number, "end")
+
+
+def _titles(x: str, y: str) -> tuple[str, str]:
     middle = (TOP + HEIGHT - BOTTOM) / 2
-    parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12, x.label, "middle"))
     turned = f'transform="rotate(-90 18 {middle:g})"'
-    parts.append(_text(18, middle, y.label, "middle", more=turned))
-    return parts
+    return (
+        _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12, x, "middle"),
+        _text(18, middle, y, "middle", more=turned),
+    )
 
 
-def _clean(value: float) -> float:
-    """0.30000000000000004 is a tick at 0.3."""
-    return float(f"{value:.10g}")
-
-
-def _series(series: Series, number: int, scale_x: _Scale, scale_y: _Scale) -> list[str]:
+def _series(series: Series, number: int, scale_x: Scale, scale_y: Scale) -> list[str]:
     colour = COLOURS[number % len(COLOURS)]
     parts = []
     if series.line and len(series.points) > 1:
