@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -70,7 +71,10 @@ def parse_duration(text: str | None, option: str = "--max-time") -> float | None
     if text is None:
         return None
     units = {"s": 1.0, "m": 60.0, "h": 3600.0}
-    return _parsed(text, option, "90s, 10m or 1h", lambda t: float(t[:-1]) * units[t[-1]])
+    found = _parsed(text, option, "90s, 10m or 1h", lambda t: float(t[:-1]) * units[t[-1]])
+    if not math.isfinite(found):
+        raise UsageError(f"{option} {text!r} is no length of time; write it like 10m")
+    return found
 
 
 def parse_quantum(text: str | None) -> int | str | None:

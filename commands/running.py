@@ -28,8 +28,9 @@ def command(debug: bool) -> Iterator[None]:
             raise
         typer.echo(f"rankwise: {error}", err=True)
         raise typer.Exit(error.exit_status) from None
-    except KeyboardInterrupt:
-        typer.echo("rankwise: interrupted; what was measured is kept, run again to go on", err=True)
+    except KeyboardInterrupt as interrupt:
+        said = str(interrupt) or "interrupted; what was measured is kept, run again to go on"
+        typer.echo(f"rankwise: {said}", err=True)
         raise typer.Exit(1) from None
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

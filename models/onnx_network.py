@@ -164,12 +164,17 @@ class OnnxNetwork:
         )
 
     def to_torch(self, *, compared: bool = False) -> Converted:
-        """As a new torch module; with `compared` it gives what fidelity is judged on, instead
-        of the graph's outputs. Raises `ModelError` that names an operator."""
-        from .onnx_to_torch import to_torch_module
+        """As a new torch module; with `compared` what fidelity is judged on takes the first
+        output's place. Raises `ModelError` that names an operator, or says that the module does
+        not answer as the file does."""
+        from .onnx_to_torch import check_answers, to_torch_module
 
-        outputs = [self._compared] if compared else []
-        return to_torch_module(self.model, self.input_shape, outputs)
+        others = [output.name for output in self.model.graph.output[1:]]
+        outputs = [self._compared, *others] if compared else []
+        converted = to_torch_module(self.model, self.input_shape, outputs)
+        if compared:
+            check_answers(converted.module, self.outputs, self.input_shape)
+        return converted
 
     def with_state(self, converted: Converted, state: Mapping[str, Any]) -> OnnxNetwork:
         """A copy with the weights that the module `converted` from this network has by now."""

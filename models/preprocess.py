@@ -122,13 +122,18 @@ def _resized(image: Image, resize: int | tuple[int, int] | None) -> Image:
 
 
 def _centre(image: Image, height: int, width: int) -> Image:
+    check_holds(image, height, width)
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
-    if top < 0 or left < 0:
+    return image[top : top + height, left : left + width]
+
+
+def check_holds(image: Image, height: int, width: int) -> None:
+    """Raises `CalibrationError` for a picture that a window of that size does not fit into."""
+    if image.shape[0] < height or image.shape[1] < width:
         raise CalibrationError(
             f"a picture of {image.shape[0]}x{image.shape[1]} is smaller than the network's input "
             f"{height}x{width}: choose a preprocessing that resizes"
         )
-    return image[top : top + height, left : left + width]
 
 
 @dataclass(frozen=True, slots=True)

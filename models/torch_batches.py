@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import redirect_stderr
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from ..errors import ModelError
-from .batching import batches
+from .batching import batches, by_picture
 from .torch_layers import run
 
 FloatArray = NDArray[np.float32]
 
 
 def outputs(module: nn.Module, inputs: FloatArray, batch: int) -> FloatArray:
-    """The module's first output for all inputs, (n, ...)."""
+    """The module's first output for all inputs, (n, ...), as `Network.outputs` gives it."""
     found = [
-        run(module, torch.from_numpy(part)).numpy()[:counted]
+        by_picture(run(module, torch.from_numpy(part)).numpy(), len(part), counted)
         for part, counted in batches(inputs, batch)
     ]
     return np.concatenate(found)
@@ -26,7 +29,8 @@ def outputs(module: nn.Module, inputs: FloatArray, batch: int) -> FloatArray:
 def fitting_batch(module: nn.Module, input_shape: tuple[int, ...], wanted: int) -> int:
     """`wanted`, or the network's own batch where it takes no other."""
     try:
-        outputs = run(module, torch.zeros(wanted, *input_shape[1:]))
+        with redirect_stderr(io.StringIO()):  # torch.fx writes a traceback before it raises
+            outputs = run(module, torch.zeros(wanted, *input_shape[1:]))
     except ModelError:
         return input_shape[0]
     return wanted if outputs.shape[:1] == (wanted,) else input_shape[0]

@@ -130,12 +130,14 @@ def _calls(
 
 
 def run(module: nn.Module, inputs: Tensor) -> Tensor:
-    """One forward pass in inference mode; the first tensor of the output.
+    """One forward pass without gradients; the first tensor of the output.
 
-    Raises `ModelError` with one sentence when the network cannot take these inputs.
+    Not in inference mode: what a module keeps of a call (position grids, masks) may be part of a
+    training step later. Raises `ModelError` with one sentence when the network cannot take these
+    inputs.
     """
     try:
-        with torch.inference_mode():
+        with torch.no_grad():
             return first_tensor(module(inputs))
     except ModelError:
         raise

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import CalibrationError
 from .pictures import READY, Calibration, Split, load_pictures
-from .preprocess import Image, Preprocess, channels_last, find_preprocess
+from .preprocess import Image, Preprocess, channels_last, check_holds, find_preprocess
 
 FloatArray = NDArray[np.float32]
 
@@ -47,7 +47,16 @@ class Crops:
     """Random windows of pictures, mirrored half the time, brighter or darker."""
 
     def __init__(self, pictures: Sequence[Image], recipe: Preprocess, shape: Sequence[int]) -> None:
+        """Raises `CalibrationError` if a picture is too small for the recipe."""
         self._pictures, self._recipe, self._shape = pictures, recipe, tuple(shape)
+        if not recipe.resizes:
+            for pixels in pictures:
+                check_holds(pixels, *self._size_of_input)
+
+    @property
+    def _size_of_input(self) -> tuple[int, int]:
+        height, width = self._shape[:2] if channels_last(self._shape) else self._shape[1:]
+        return height, width
 
     def batch(self, size: int, rng: np.random.Generator) -> FloatArray:
         chosen = rng.integers(len(self._pictures), size=size)
@@ -63,9 +72,7 @@ class Crops:
 
     def _size(self, pixels: Image, rng: np.random.Generator) -> tuple[int, int]:
         if not self._recipe.resizes:
-            last = channels_last(self._shape)
-            height, width = self._shape[:2] if last else self._shape[1:]
-            return height, width
+            return self._size_of_input
         share = rng.uniform(LEAST_SCALE, 1)
         return math.ceil(pixels.shape[0] * share), math.ceil(pixels.shape[1] * share)
 

@@ -15,7 +15,7 @@ class RichReporter:
     """A bar while something is under way, if standard error is a terminal; else messages only."""
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True, highlight=False)
+        self.console = Console(stderr=True, highlight=False, emoji=False)
         self._bar: Progress | None = None
         self._task: TaskID | None = None
 

@@ -19,7 +19,7 @@ _STYLE = {"FASTER": "green", "SLOWER": "red", "SAME": "dim", "UNDECIDED": "yello
 
 def show(document: documents.Document) -> None:
     """Print a document for a person to read on standard output."""
-    console = Console(highlight=False, width=_width())
+    console = Console(highlight=False, emoji=False, width=_width())
     _PRINTERS[type(document)](document, console)
 
 

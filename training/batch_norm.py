@@ -18,13 +18,15 @@ def batch_norms(model: nn.Module) -> list[_BatchNorm]:
 def reestimate(model: nn.Module, batches: Iterable[Tensor]) -> None:
     """Set the statistics to their plain averages over the batches; weights stay.
 
-    The model is in eval mode before and afterwards. Without batches nothing changes.
+    The model is in eval mode before and afterwards. Without batches nothing changes, nor where
+    torch raises `ValueError`: for one value per channel, as of one example after global pooling.
     """
     norms = batch_norms(model)
     inputs = list(batches)
     if not norms or not inputs:
         return
     momenta = [norm.momentum for norm in norms]
+    before = [{name: one.clone() for name, one in norm.named_buffers()} for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # torch's word for a cumulative average
@@ -33,6 +35,11 @@ def reestimate(model: nn.Module, batches: Iterable[Tensor]) -> None:
         with torch.no_grad():
             for one in inputs:
                 model(one)
+    except ValueError:
+        for norm, buffers in zip(norms, before, strict=True):
+            for name, one in norm.named_buffers():
+                one.copy_(buffers[name])
+        raise
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum

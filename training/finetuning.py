@@ -95,6 +95,11 @@ class Callbacks:
             self._best = {name: tensor.detach().clone() for name, tensor in state.items()}
         return self._share() < 1
 
+    @property
+    def has_best(self) -> bool:
+        """Whether the function has reported a finite loss."""
+        return bool(self._best)
+
     def keep_best(self) -> None:
         """Put the best state that `evaluated` has seen into the model, if there is any."""
         if self._best:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..models.network import Network, Replacements
+from ..errors import ModelError
+from ..models.network import Network, Replacements, first_line
 from ..models.torch_network import TorchNetwork
 from ..ops.chain import LinkWeights
 
@@ -54,7 +55,16 @@ def pair_of(network: Network, replacements: Replacements) -> Pair:
 
 def _torch_pair(network: TorchNetwork, replacements: Replacements) -> Pair:
     def home(student: nn.Module) -> Network:
-        return TorchNetwork(copy.deepcopy(student), network.source, network.input_shape)
+        """A clean copy gets the weights: what a module keeps of a call cannot always be copied,
+        and training may have moved the student to another device or type."""
+        module = network.replaced(replacements).module
+        try:
+            module.load_state_dict(student.state_dict())
+        except RuntimeError as error:
+            raise ModelError(
+                f"training has changed the network's parts: {first_line(error)}"
+            ) from error
+        return TorchNetwork(module, network.source, network.input_shape)
 
     student = network.replaced(replacements).module
     return Pair(copy.deepcopy(network.module), student, tuple(replacements), home)
@@ -62,11 +72,26 @@ def _torch_pair(network: TorchNetwork, replacements: Replacements) -> Pair:
 
 def _onnx_pair(network: Any, replacements: Replacements) -> Pair:
     converted = network.to_torch(compared=True)
+    _refuse_double_use(converted)
     as_torch = TorchNetwork(converted.module, network.source, network.input_shape)
     by_path = {converted.names[name]: value for name, value in replacements.items()}
     student = as_torch.replaced(by_path).module
     home = _OnnxHome(network, converted, replacements)
     return Pair(converted.module, student, tuple(by_path), home)
+
+
+def _refuse_double_use(converted: Converted) -> None:
+    """Exporters merge equal tensors: what is two things in the module could not be written back
+    into one of the file once training has told them apart."""
+    state = converted.module.state_dict()
+    first: dict[str, str] = {}
+    for name, origin in converted.origins.items():
+        other = first.setdefault(origin.initializer, name)
+        if name in state and state[name].data_ptr() != state[other].data_ptr():
+            raise ModelError(
+                f"the file holds one tensor, {origin.initializer!r}, for {other} and {name}, which "
+                "cannot be trained apart: export the network without merging equal tensors"
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

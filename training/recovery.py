@@ -35,6 +35,7 @@ from .channel_statistics import ChannelStatistics, examples_at_once
 from .comparison import lost_by_picture, ratio_of
 from .distillation import Distillation
 from .freezing import Freezing
+from .interruption import after_the_step
 from .pair import Pair, relative_groups
 from .schedule import Budget, cosine
 
@@ -139,7 +140,10 @@ class Recovery:
         self._least_lost: NDArray[np.float64] | None = None
 
     def run(self, resume: bool = False) -> Result:
-        """Raises `UsageError` if there is nothing to resume from, or it is another run's."""
+        """Raises `UsageError` if there is nothing to resume from, or it is another run's.
+
+        Ctrl-C raises `KeyboardInterrupt` after the step under way, with a checkpoint of it.
+        """
         if resume:
             self._load()
         else:
@@ -165,10 +169,14 @@ class Recovery:
         self._mean = self._state()
 
     def _fit_batch_norms(self) -> bool:
-        """Estimate their statistics again; false where there are none."""
+        """Estimate their statistics again; false where there are none, or none from this batch."""
         if not batch_norms(self.pair.student):
             return False
-        reestimate(self.pair.student, self._drawn(math.ceil(STATISTICS / self.options.batch), 1))
+        count = math.ceil(STATISTICS / self.options.batch)
+        try:
+            reestimate(self.pair.student, self._drawn(count, 1))
+        except ValueError:
+            return False
         return True
 
     def _match_channels(self) -> bool:
@@ -196,8 +204,12 @@ class Recovery:
     def _train(self) -> str:
         """Until the budget is used up or there is a reason to stop, which is returned."""
         started, saved = time.monotonic() - self._elapsed_s, time.monotonic()
-        with Distillation(self.pair, self.options.features) as distillation:
+        features = self.options.features
+        with Distillation(self.pair, features) as distillation, after_the_step() as interrupted:
             while (share := self._share()) < 1:
+                if interrupted():
+                    self.save()
+                    raise KeyboardInterrupt
                 if share >= EARLY_FROM and self._stale >= self.options.patience:
                     return "early"
                 loss = self._train_step(distillation, share)

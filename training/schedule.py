@@ -24,7 +24,7 @@ class Budget:
         if self.steps is None and self.seconds is None:
             raise UsageError("say how long training may take: --budget 5m, or --steps N")
         if (self.steps is not None and self.steps < 1) or (
-            self.seconds is not None and self.seconds <= 0
+            self.seconds is not None and not 0 < self.seconds < math.inf
         ):
             raise UsageError("--budget and --steps must be more than nothing")
 

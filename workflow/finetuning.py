@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,13 @@ from .. import __version__, documents
 from ..errors import GoalNotReached, RankwiseError, UsageError
 from .application import plan_pictures
 from .plan_file import check_network, read_plan
-from .recovery import check_output, replacements_of, torch_threads, write_document
+from .recovery import (
+    check_output,
+    check_savable,
+    replacements_of,
+    torch_threads,
+    write_document,
+)
 from .reporter import Reporter, Silent
 from .setting import load, model_note
 from .storage import DEFAULT_DB
@@ -42,7 +49,8 @@ def finetune(
     `function` is a callable or `package.module:callable`; `training.finetuning` says what it is
     given. `model` is the plan's own source unless told otherwise. The state with the lowest
     validation loss that the function reported is kept, or its last one. Raises `UsageError` and
-    its children before any training, and if the function fails.
+    its children before any training, and if the function fails: then that state is beside `output`
+    in `OUT.unsaved.safetensors`.
     """
     from ..training.finetuning import Callbacks, finetune
     from ..training.freezing import Freezing
@@ -64,18 +72,26 @@ def finetune(
     check_network(document, network)
     pictures = plan_pictures(document, calibration, preprocess)
     replacements = replacements_of(document, network, pictures, db)
+    check_savable(network.replaced(replacements), output)
     pair = pair_of(network, replacements)
     tell = reporter or Silent()
     callbacks = Callbacks(pair, freezing, budget, lambda s, t: tell.progress(100 * s, 100, t))
-    with torch_threads(threads):
+    with torch_threads(threads), rescued(callbacks, output, tell):
         try:
             finetune(pair, call, callbacks)
-        except (RankwiseError, KeyboardInterrupt):
+        except RankwiseError:
             raise
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"interrupted in {name}; {output} was not written") from None
         except Exception as error:
             # The user's code may raise anything.
             raise UsageError(f"{name} failed: {_first_line(error)}") from error
-    pair.network().save(output)
+        if callbacks.stopped == "not_finite" and not callbacks.has_best:
+            raise GoalNotReached(
+                f"{name} reported a loss that is not finite before any other: {output} was not "
+                "written"
+            )
+        pair.network().save(output)
     result = _document(document, network, name, callbacks, output)
     write_document(result, output)
     if result.stopped == "not_finite":
@@ -83,6 +99,22 @@ def finetune(
             f"{name} reported a loss that is not finite; {output} holds the best state before it"
         )
     return result
+
+
+@contextmanager
+def rescued(callbacks: Callbacks, output: Path, reporter: Reporter) -> Iterator[None]:
+    """What was trained is written beside `output` where it does not get there, and said."""
+    from ..training import checkpoint
+
+    try:
+        yield
+    except BaseException:
+        if callbacks.steps and (callbacks.has_best or callbacks.stopped != "not_finite"):
+            place = output.with_name(f"{output.name}.unsaved.safetensors")
+            checkpoint.write(place, callbacks.pair.student.state_dict(), {"steps": callbacks.steps})
+            what = "the best state" if callbacks.has_best else "the last state"
+            reporter.message(f"{what} that was trained is in {place}")
+        raise
 
 
 def _function(function: str | Callable[..., Any]) -> tuple[str, Callable[..., Any]]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__, documents
@@ -88,6 +89,14 @@ def check_output(output: Path) -> None:
         raise UsageError(f"cannot write {output}: there is no such folder, or it is protected")
 
 
+def check_savable(network: Network, output: Path) -> None:
+    """What an exporter does not take is refused before hours of work, too: it is tried."""
+    if output.suffix in (".safetensors", f".{network.framework}"):
+        return
+    with TemporaryDirectory() as folder:
+        network.save(Path(folder) / output.name)
+
+
 @contextmanager
 def torch_threads(count: int | None) -> Iterator[None]:
     """Torch's threads belong to the process: set for the training, then as they were."""
@@ -149,6 +158,7 @@ class _Work:
         if not replacements:
             raise GoalNotReached("the plan replaces no layer, so there is nothing to recover")
         self.before = network.replaced(replacements)
+        check_savable(self.before, output)
         self.pair: Pair = pair_of(network, replacements)
         self.batch = fitting_batch(self.pair.original, network.input_shape, options.batch)
 
@@ -159,8 +169,11 @@ class _Work:
         from ..training.recovery import Recovery
 
         place = checkpoint_place(self.output)
+        old = place.with_name(f"{place.name}.old")
         if place.exists() and not resume:
-            reporter.message(f"starting again; --resume would go on from {place}")
+            place.replace(old)
+            reporter.message(f"starting again; what --resume would have gone on from is now {old}")
+        _ = self.pictures.report  # a damaged picture is better found now than after the training
         work = Recovery(
             self.pair,
             training_examples(self.data, self.pictures, self.network.input_shape),
@@ -171,7 +184,14 @@ class _Work:
             pictures=len(self.pictures.split.select),
             tell=lambda share, text: reporter.progress(100 * share, 100, text),
         )
-        result = work.run(resume)
+        try:
+            result = work.run(resume)
+        except KeyboardInterrupt:
+            if not place.exists():
+                raise KeyboardInterrupt("interrupted before the first step") from None
+            raise KeyboardInterrupt(
+                "interrupted; the same command with --resume goes on from where it was"
+            ) from None
         if result.stopped == "not_finite":
             reporter.message(
                 f"the loss was not finite any more after step {result.steps}: stopped, and the "
@@ -181,7 +201,8 @@ class _Work:
         recovered.save(self.output)
         document = self._document(result, recovered)
         write_document(document, self.output)
-        place.unlink(missing_ok=True)
+        for one in (place, old):
+            one.unlink(missing_ok=True)
         if result.error_after >= result.error_before:
             raise GoalNotReached(
                 f"no state was better than the plan's own (network error "

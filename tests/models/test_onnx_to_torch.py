@@ -217,6 +217,14 @@ CASES: dict[str, tuple[onnx.ModelProto, dict[str, Any]]] = {
                  {"s": ints(2, 4, 9, 13)}),
         {},
     ),
+    "Resize by what gives no whole size": (
+        model_of([("Resize", ["x", "", "s"], ["y"], {"mode": "linear"})],
+                 {"s": np.array([1, 1, 1.5, 0.7], np.float32)}),
+        {},
+    ),
+    "Resize of opset 10": (
+        one("Resize", {"s": np.array([1, 1, 2, 2], np.float32)}, opset=10), {}
+    ),
     "Upsample": (one("Upsample", {"s": np.array([1, 1, 2, 2], np.float32)}, opset=9), {}),
     "MatMul": (one("MatMul", {"w": floats(8, 5)}), {}),
     "MatMul of two": (model_of([("Transpose", ["x"], ["t"], {"perm": [0, 1, 3, 2]}),
@@ -249,6 +257,10 @@ def with_shape(model: onnx.ModelProto, shape: Sequence[int]) -> onnx.ModelProto:
     value = helper.make_tensor_value_info("x", TensorProto.FLOAT, list(shape))
     model.graph.input[0].CopyFrom(value)
     return model
+
+
+def resized(scales: list[float], **given: object) -> onnx.ModelProto:
+    return model_of([("Resize", ["x", "", "s"], ["y"], given)], {"s": np.array(scales, np.float32)})
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -343,6 +355,20 @@ class TestRefusals:
             (one("LRN", size=2), "LRN .*even size"),
             (one("Slice", {"s": ints(3), "e": ints(0), "a": ints(3), "t": ints(-1)}), "Slice"),
             (one("Cast", to=10), "Cast .*float16"),
+            (
+                one("Resize", {"s": np.array([1, 1, 2, 2], np.float32)}, opset=10, mode="linear"),
+                "Resize .*asymmetric",
+            ),
+            (resized([1, 1, 2, 2], mode="nearest", nearest_mode="ceil"), "Resize .*nearest"),
+            (
+                resized(
+                    [1, 1, 2.1, 2],
+                    mode="nearest",
+                    nearest_mode="floor",
+                    coordinate_transformation_mode="asymmetric",
+                ),
+                "Resize .*nearest",
+            ),
         ],
     )
     def test_a_variant_that_is_not_converted_says_why(self, model, word):
@@ -391,6 +417,12 @@ class TestNames:
 
 
 class TestNetwork:
+    def test_a_converter_that_is_wrong_does_not_pass(self, make_onnx, monkeypatch):
+        network = load_network(str(make_onnx()))
+        monkeypatch.setitem(OPERATORS, "Relu", OPERATORS["Sigmoid"])
+        with pytest.raises(ModelError, match="otherwise than the file"):
+            network.to_torch(compared=True)
+
     def test_a_plan_applies_to_both_sides_alike(self, make_onnx, full_rank, noise):
         network = load_network(str(make_onnx()))
         other = TorchNetwork.of(network.to_torch(compared=True).module, "t", network.input_shape)

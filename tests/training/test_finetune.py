@@ -50,6 +50,27 @@ def train(model, groups, callbacks):
 def fails(model, groups, callbacks):
     raise ZeroDivisionError("no luck today")
 
+def fails_late(model, groups, callbacks):
+    callbacks.step()
+    with torch.no_grad():
+        model.fc[0].weight.fill_(7)
+    callbacks.evaluated(1.0)
+    with torch.no_grad():
+        model.fc[0].weight.fill_(8)
+    raise MemoryError("too much of it")
+
+def stops(model, groups, callbacks):
+    callbacks.step()
+    raise KeyboardInterrupt
+
+def keeps(model, groups, callbacks):
+    callbacks.step()
+    model.last = model.double()(torch.randn(2, 3, 12, 12).double())
+
+def explodes_at_once(model, groups, callbacks):
+    callbacks.step()
+    callbacks.evaluated(float("nan"))
+
 def explodes(model, groups, callbacks):
     callbacks.evaluated(1.0)
     with torch.no_grad():
@@ -88,6 +109,33 @@ def test_its_error_is_one_sentence(call, tmp_path):
     result = call("user_training:fails", status=2)
     assert "user_training:fails failed: no luck today" in result.output
     assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_what_was_trained_is_not_lost(call, tmp_path):
+    from safetensors.numpy import load_file
+
+    rescued = tmp_path / "out.safetensors.unsaved.safetensors"
+    output = call("user_training:fails_late", status=2).output
+    assert "too much of it" in output and rescued.name in output
+    assert (load_file(rescued)["fc.0.weight"] == 7).all(), "the best state"
+    rescued.unlink()
+    assert "interrupted in user_training:stops" in call("user_training:stops", status=1).output
+    assert rescued.exists()
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_a_model_that_keeps_a_tensor_of_another_type_is_written(call, tmp_path):
+    from safetensors.numpy import load_file
+
+    call("user_training:keeps")
+    assert load_file(tmp_path / "out.safetensors")["fc.0.weight"].dtype == np.float32
+
+
+def test_not_finite_before_any_other_loss_overwrites_nothing(call, tmp_path):
+    (tmp_path / "out.safetensors").write_bytes(b"of before")
+    assert "was not written" in call("user_training:explodes_at_once", status=3).output
+    assert (tmp_path / "out.safetensors").read_bytes() == b"of before"
+    assert not list(tmp_path.glob("*unsaved*"))
 
 
 def test_a_loss_that_is_not_finite_keeps_the_best(call, tmp_path):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from rankwise.errors import UsageError
+from rankwise.errors import ModelError, UsageError
 from rankwise.models.fidelity import relative_error
 from rankwise.models.onnx_network import OnnxNetwork
 from rankwise.models.torch_layers import Shift
@@ -47,6 +49,55 @@ class TestPair:
             expected = pair.student(torch.from_numpy(rows)).numpy()
         np.testing.assert_allclose(pair.network().outputs(rows), expected, rtol=1e-5, atol=1e-5)
         assert relative_error(expected, before.outputs(rows)) > 1e-3
+
+    def test_a_clean_copy_takes_the_weights_home(self, network, ranks, replacements, rows):
+        """Of a student that has another type by now and keeps a tensor of its last call."""
+        pair = pair_of(network, replacements(network, ranks))
+        expected = pair.network().outputs(rows)
+        pair.student.last = pair.student.double()(torch.from_numpy(rows).double())
+        home = pair.network()
+        assert not hasattr(home.module, "last")
+        np.testing.assert_allclose(home.outputs(rows), expected, rtol=1e-5, atol=1e-6)
+
+    def test_a_tensor_of_the_file_is_one_thing(self, rows):
+        """Exporters merge equal ones; training would tell these apart."""
+        nodes = [
+            helper.make_node("Conv", ["x", "w"], ["c"], "conv"),
+            helper.make_node("BatchNormalization", ["c", "one", "b", "b", "one"], ["y"], "bn"),
+        ]
+        names = {"w": np.ones((4, 3, 1, 1)), "one": np.ones(4), "b": np.zeros(4)}
+        graph = helper.make_graph(
+            nodes,
+            "g",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 3, 12, 12))],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 4, 12, 12))],
+            [numpy_helper.from_array(a.astype(np.float32), n) for n, a in names.items()],
+        )
+        opset = helper.make_opsetid("", 17)
+        file = OnnxNetwork(
+            helper.make_model(graph, opset_imports=[opset], ir_version=8), "f", (1, 3, 12, 12)
+        )
+        with pytest.raises(ModelError, match="one tensor"):
+            pair_of(file, {})
+
+    def test_all_outputs_of_a_graph_are_trained(self, rows):
+        nodes = [
+            helper.make_node("Conv", ["x", "w"], ["z"], "first"),
+            helper.make_node("Conv", ["x", "v"], ["y"], "second"),
+        ]
+        weights = {"w": rows[:4, :, :1, :1], "v": rows[4:8, :, :1, :1]}
+        graph = helper.make_graph(
+            nodes,
+            "g",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 3, 12, 12))],
+            [helper.make_tensor_value_info(n, TensorProto.FLOAT, (1, 4, 12, 12)) for n in "zy"],
+            [numpy_helper.from_array(np.array(a), n) for n, a in weights.items()],
+        )
+        opset = helper.make_opsetid("", 17)
+        file = OnnxNetwork(
+            helper.make_model(graph, opset_imports=[opset], ir_version=8), "f", (1, 3, 12, 12)
+        )
+        assert {"first.weight", "second.weight"} <= set(pair_of(file, {}).student.state_dict())
 
     @pytest.mark.slow  # the export
     def test_onnx_weights_go_back_into_the_file(self, network, ranks, replacements, rows, tmp_path):
@@ -149,7 +200,17 @@ class TestSchedule:
         assert Budget(10, None).progress(10, 1e9) == 1
         assert Budget(None, 10.0).progress(10**9, 5.0) == 0.5
 
-    @pytest.mark.parametrize("budget", [Budget(), Budget(0), Budget(None, 0.0), Budget(-1, 5.0)])
+    @pytest.mark.parametrize(
+        "budget",
+        [
+            Budget(),
+            Budget(0),
+            Budget(None, 0.0),
+            Budget(-1, 5.0),
+            Budget(None, math.nan),
+            Budget(None, math.inf),
+        ],
+    )
     def test_refused(self, budget):
         with pytest.raises(UsageError, match="--steps"):
             budget.check()
@@ -166,6 +227,14 @@ class TestStatistics:
         variances = np.mean([b.numpy().var((0, 2, 3), ddof=1) for b in batches], axis=0)
         np.testing.assert_allclose(norm.running_var, variances, rtol=1e-4)
         assert not norm.training and norm.momentum == 0.1
+
+    def test_one_value_per_channel_changes_nothing(self, rows):
+        model = nn.Sequential(nn.Flatten(), nn.Linear(432, 4), nn.BatchNorm1d(4)).eval()
+        before = {name: one.clone() for name, one in model.state_dict().items()}
+        with pytest.raises(ValueError, match="more than 1 value"):
+            reestimate(model, [torch.from_numpy(rows[:8]), torch.from_numpy(rows[:1])])
+        assert all(torch.equal(one, before[name]) for name, one in model.state_dict().items())
+        assert not model[2].training and model[2].momentum == 0.1
 
     def test_without_statistics_there_is_nothing_to_do(self, rows):
         model = nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False)).eval()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 from rankwise import documents
 from rankwise.cli import app
 from rankwise.models.fidelity import relative_error
+from rankwise.models.pictures import Split, load_pictures
 from rankwise.models.source import load_network
 from rankwise.workflow.plan_file import write_plan
 
@@ -42,11 +45,11 @@ def plan(tmp_path: Path, make_plan, ranks) -> Path:
 
 @pytest.fixture
 def recover(plan: Path, pictures: Path):
-    def call(*words: object, status: int = 0, **options: object):
+    def call(*words: object, status: int = 0, model: str = MODEL, **options: object):
         given = {"data": pictures, "preprocess": "unit", "steps": 60, "rate": 2e-3, **options}
         flat = [w for n, v in given.items() if v is not None for w in (f"--{n}", str(v))]
         result = CliRunner().invoke(
-            app, ["recover", str(plan), MODEL, *flat, *map(str, words)], catch_exceptions=False
+            app, ["recover", str(plan), model, *flat, *map(str, words)], catch_exceptions=False
         )
         assert result.exit_code == status, result.output
         return result
@@ -83,6 +86,26 @@ def test_a_person_reads_what_changed(recover):
     assert "distillation: " in words and "report split" in words and "->" in words
 
 
+def test_another_checkpoint_is_set_aside_until_the_end(recover, tmp_path, monkeypatch):
+    place = tmp_path / "a.safetensors.checkpoint.safetensors"
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("rankwise.training.recovery.Recovery.run", interrupted)
+        place.write_bytes(b"of before")
+        said = recover("-o", "a.safetensors", status=1).output
+        old = place.with_name(f"{place.name}.old")
+        assert old.read_bytes() == b"of before" and old.name in said
+        assert "before the first step" in said
+        place.write_bytes(b"of before")
+        assert "--resume" in recover("-o", "a.safetensors", "--resume", status=1).output
+        place.unlink()
+    recover("-o", "a.safetensors")
+    assert not list(tmp_path.glob("*checkpoint*"))
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("words", "options", "sentence"),
@@ -92,6 +115,7 @@ class TestRefusals:
             (["-o", "x.onnx"], {"steps": None}, "--budget 5m"),
             (["-o", "x.onnx"], {"steps": 0}, "more than nothing"),
             (["-o", "x.onnx"], {"budget": "soon"}, "--budget 'soon'"),
+            (["-o", "x.onnx"], {"budget": "nans"}, "no length of time"),
             (["-o", "x.onnx"], {"freeze": "winter"}, "--freeze"),
             (["-o", "x.onnx"], {"threads": 0}, "--threads"),
             (["-o", "x.onnx"], {"data": "nothing"}, "no folder of pictures"),
@@ -111,6 +135,35 @@ class TestRefusals:
         result = recover("-o", "x.safetensors", status=3, rate=1e4)
         assert "no state was better" in result.output
         assert (tmp_path / "x.safetensors").exists()
+
+    @pytest.mark.parametrize("split", ["fit", "select", "report"])
+    def test_a_picture_that_is_too_small_is_found_before_training(
+        self, recover, pictures, tmp_path, monkeypatch, split
+    ):
+        folder = tmp_path / "some"
+        shutil.copytree(pictures, folder)
+        for shade in range(100):  # until its hash puts it there
+            Image.fromarray(np.full((10, 10, 3), shade, np.uint8)).save(folder / "odd.png")
+            found = load_pictures(folder)
+            place = next(n for n, one in enumerate(found) if one.name.endswith("odd.png"))
+            if place in getattr(Split.of([one.sha256 for one in found]), split):
+                break
+        monkeypatch.setattr("rankwise.training.recovery.Recovery.run", None)
+        result = recover("-o", "x.safetensors", status=2, data=folder)
+        assert "10x10 is smaller than" in result.output
+
+    def test_what_cannot_be_exported_is_refused_before_training(
+        self, recover, tmp_path, monkeypatch, plan, make_plan, ranks
+    ):
+        (tmp_path / "nets_to_refuse.py").write_text(
+            SOURCE.replace(
+                "return self.fc", "if float(x.sum()) > 1e9: x = -x\n        return self.fc"
+            )
+        )
+        model = "nets_to_refuse:Net"
+        write_plan(make_plan(load_network(model), ranks), plan)
+        monkeypatch.setattr("rankwise.training.recovery.Recovery.run", None)
+        recover("-o", "x.onnx", status=2, model=model)
 
     def test_nothing_replaced(self, recover, plan, make_plan):
         write_plan(make_plan(load_network(MODEL), {}), plan)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -209,6 +210,25 @@ class TestResume:
         assert [(h.step, h.loss, h.select_error) for h in found.history] == [
             (h.step, h.loss, h.select_error) for h in expected.history
         ]
+
+    def test_ctrl_c_ends_after_a_whole_step(self, recovery, rows, tmp_path):
+        class Asked(Rows):
+            left = FIRST_DRAWS + 9
+
+            def batch(self, size, rng):
+                self.left -= 1
+                if not self.left:
+                    signal.raise_signal(signal.SIGINT)
+                return super().batch(size, rng)
+
+        whole, place = recovery(), tmp_path / "checkpoint"
+        expected, handler = whole.run(), signal.getsignal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            recovery(OPTIONS, Asked(rows[:16]), place=place, key="k").run()
+        assert signal.getsignal(signal.SIGINT) is handler
+        resumed = recovery(place=place, key="k")
+        assert resumed.run(resume=True).error_after == expected.error_after
+        assert_equal(state(resumed), state(whole))
 
     def test_another_runs_checkpoint_is_refused(self, recovery, tmp_path):
         one = recovery(place=tmp_path / "c", key="one")
