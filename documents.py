@@ -6,7 +6,8 @@ Their JSON Schemas under `docs/schemas/` are generated from here. Durations are 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections import Counter
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -318,7 +319,7 @@ class Plan(Document):
     device: Fingerprint
     backend: str | None = None
     """The device's backend as it was opened, with its options; null in plans of before."""
-    policies: list[dict[str, Any]]
+    policies: list[dict[str, Any]] = Field(min_length=1)
     objective: dict[str, Any]
     mode: str
     rank_selection: str
@@ -332,6 +333,13 @@ class Plan(Document):
     @classmethod
     def _up_to_date(cls, data: Any) -> Any:
         return plan_versions.migrated(data, SCHEMA_VERSION) if isinstance(data, dict) else data
+
+    @model_validator(mode="after")
+    def _one_decision_a_layer(self) -> Self:
+        names = Counter(layer.name for layer in self.layers)
+        if twice := [name for name, count in names.items() if count > 1]:
+            raise ValueError(f"layer {twice[0]!r} is there twice")
+        return self
 
 
 class LayerCost(_Strict):

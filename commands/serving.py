@@ -52,8 +52,10 @@ def report(
     """Write a plan as one HTML file with pictures, which opens without a network."""
     with command(debug):
         from ..report.page import report_page
+        from ..workflow.outputs import check_output
         from ..workflow.reporting import report_parts
 
+        check_output(output, plan)
         parts = report_parts(plan, db)
         if parts.missing:
             typer.echo(f"rankwise: of the plan alone: {parts.missing}", err=True)

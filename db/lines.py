@@ -15,6 +15,8 @@ from ..records import Decomposition, DeviceFingerprint, LayerSpec, MeasurementPo
 from .archive import Reader
 
 Key = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+WorkloadKey = Annotated[str, Field(pattern=r"^[0-9a-f]{32}([0-9a-f]{32})?$")]
+"""Of a whole network it was a SHA-256 once."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Time = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
 Count = Annotated[int, Field(ge=0, lt=2**31)]
@@ -58,7 +60,7 @@ class PolicyLine(_Keyed):
 
 
 class WorkloadLine(Line):
-    key: Key
+    key: WorkloadKey
     kind: Literal["candidate", "network"]
     spec: Key | None
     decomposition: Json | None
@@ -91,7 +93,7 @@ class NetworkLine(Line):
 class SeriesLine(Line):
     """The samples of one workload on one clock."""
 
-    workload: Key
+    workload: WorkloadKey
     clock: Annotated[str, Field(max_length=16)]
     rounds: list[Count]
     seconds: list[Positive]
@@ -106,7 +108,7 @@ class SeriesLine(Line):
 
 
 class SummaryLine(Line):
-    workload: Key
+    workload: WorkloadKey
     estimator_version: int
     rounds: Count
     log_ratio: float
@@ -133,7 +135,7 @@ class SessionLine(Line):
     circumstances: Json
     device: Key
     policy: Key
-    original: Key
+    original: WorkloadKey
     series: list[SeriesLine]
     summaries: list[SummaryLine]
     pruned: PrunedLine | None
@@ -157,7 +159,7 @@ class SessionLine(Line):
 
 
 class FailureLine(Line):
-    workload: Key
+    workload: WorkloadKey
     device: Key
     policy: Key
     session: Key | None

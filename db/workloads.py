@@ -15,6 +15,7 @@ from . import tables
 
 # SQLite allows 999 bound values in its oldest builds.
 CHUNK = 900
+KEY_DIGITS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,10 @@ class NetworkRun:
 
     key: str
     description: Mapping[str, Any] = field(compare=False)
+
+    def __post_init__(self) -> None:
+        if len(self.key) > KEY_DIGITS:  # SQLite would take it, PostgreSQL would not
+            raise ValueError(f"a workload's key has at most {KEY_DIGITS} digits: {self.key}")
 
 
 Stored = Candidate | NetworkRun

@@ -79,12 +79,12 @@ class Callbacks:
     def _share(self) -> float:
         return self.budget.progress(self.steps, self.elapsed_s)
 
-    def evaluated(self, loss: float) -> bool:
+    def evaluated(self, loss: float | Tensor) -> bool:
         """A validation loss: the state with the lowest one is kept in the end.
 
         False when it is not finite: training has failed and should end.
         """
-        value = float(loss)
+        value = float(loss.detach() if isinstance(loss, Tensor) else loss)
         if not math.isfinite(value):
             self.stopped = "not_finite"
             return False
@@ -99,6 +99,11 @@ class Callbacks:
     def has_best(self) -> bool:
         """Whether the function has reported a finite loss."""
         return bool(self._best)
+
+    def is_finite(self) -> bool:
+        """Whether the last loss and all weights are numbers."""
+        state = self.pair.student.state_dict().values()
+        return self.stopped != "not_finite" and all(bool(t.isfinite().all()) for t in state)
 
     def keep_best(self) -> None:
         """Put the best state that `evaluated` has seen into the model, if there is any."""

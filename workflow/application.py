@@ -10,6 +10,7 @@ from ..errors import CalibrationError, PlanError, UsageError
 from .array_cache import ArrayCache
 from .assembly import Assembly, check_decisions
 from .moments import cached_moments, gather_moments, wanted_moments
+from .outputs import NETWORKS, check_output
 from .plan_file import check_network, decisions_of, read_plan
 from .reporter import Reporter, Silent
 from .setting import load
@@ -44,6 +45,8 @@ def apply(
     Raises `PlanError` for a plan of another network or one that cannot be carried out,
     `CalibrationError` for other pictures.
     """
+    if output is not None:
+        check_output(output, model, weights, plan, suffixes=NETWORKS)
     fitting = fitting_for(reestimate_bn, match_channels)
     if fitting and calibration is None:
         raise UsageError(f"{fitting.option} needs pictures: give --calibration")

@@ -11,14 +11,9 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__, documents
 from ..errors import GoalNotReached, RankwiseError, UsageError
 from .application import plan_pictures
+from .outputs import NETWORKS, check_output, check_savable
 from .plan_file import check_network, read_plan
-from .recovery import (
-    check_output,
-    check_savable,
-    replacements_of,
-    torch_threads,
-    write_document,
-)
+from .recovery import replacements_of, torch_threads, write_document
 from .reporter import Reporter, Silent
 from .setting import load, model_note
 from .storage import DEFAULT_DB
@@ -60,7 +55,7 @@ def finetune(
     freezing, budget = Freezing.parse(freeze), Budget(steps, budget_s)
     if budget != Budget():
         budget.check()
-    check_output(output)
+    check_output(output, model, weights, plan, suffixes=NETWORKS)
     document = read_plan(plan)
     name, call = _function(function)
     network = load(
@@ -70,6 +65,7 @@ def finetune(
         input_shape=document.model.input_shape,
     )
     check_network(document, network)
+    check_output(output, network.source)
     pictures = plan_pictures(document, calibration, preprocess)
     replacements = replacements_of(document, network, pictures, db)
     check_savable(network.replaced(replacements), output)
@@ -83,14 +79,17 @@ def finetune(
             raise
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"interrupted in {name}; {output} was not written") from None
+        except SystemExit:
+            raise UsageError(f"{name} ended the program, and training with it") from None
         except Exception as error:
             # The user's code may raise anything.
             raise UsageError(f"{name} failed: {_first_line(error)}") from error
-        if callbacks.stopped == "not_finite" and not callbacks.has_best:
+        if not callbacks.has_best and not callbacks.is_finite():
             raise GoalNotReached(
-                f"{name} reported a loss that is not finite before any other: {output} was not "
-                "written"
+                f"{name} left weights or a first loss that are not finite: {output} was not written"
             )
+        if not callbacks.steps:
+            tell.message(f"{name} never called callbacks.step(): was anything trained?")
         pair.network().save(output)
     result = _document(document, network, name, callbacks, output)
     write_document(result, output)
@@ -109,7 +108,7 @@ def rescued(callbacks: Callbacks, output: Path, reporter: Reporter) -> Iterator[
     try:
         yield
     except BaseException:
-        if callbacks.steps and (callbacks.has_best or callbacks.stopped != "not_finite"):
+        if callbacks.steps and (callbacks.has_best or callbacks.is_finite()):
             place = output.with_name(f"{output.name}.unsaved.safetensors")
             checkpoint.write(place, callbacks.pair.student.state_dict(), {"steps": callbacks.steps})
             what = "the best state" if callbacks.has_best else "the last state"

@@ -72,7 +72,7 @@ def compare_networks(
         _compile(setting, workloads.values())
         for preparation in range(effort.preparations):
             for number, part in enumerate(_parts(list(others), preparation)):
-                alive = {key: workloads[key] for key in (setting.network.sha256, *part)}
+                alive = {key: workloads[key] for key in (setting.original_key, *part)}
                 seed = (preparation, number)
                 found = _session(setting, store, alive, descriptions, effort, seed)
                 for key, summary in found.items():
@@ -93,7 +93,7 @@ def _workloads(
     setting: Setting, others: Mapping[str, Network], folder: Path
 ) -> dict[str, Workload | Described]:
     """The original first, then the others, each in a folder of its own for what it writes."""
-    networks = {setting.network.sha256: setting.network, **others}
+    networks = {setting.original_key: setting.network, **others}
     made = {}
     for number, (key, network) in enumerate(networks.items()):
         place = folder / str(number)

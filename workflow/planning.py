@@ -11,6 +11,7 @@ from ..db.store import Store
 from ..errors import GoalNotReached, UsageError
 from ..models.pictures import load_calibration
 from .choosable import choosable
+from .outputs import check_output
 from .plan_file import write_plan
 from .planner import Objective, Planner, PlanningOptions
 from .reporter import Reporter, Silent
@@ -78,6 +79,8 @@ def plan(
     """
     objective = Objective(max_error, target_speedup, max_params, max_weight_bytes, evaluate, floor)
     objective.check()
+    if output is not None:
+        check_output(output, model, weights)
     layers = choosable(
         mode,
         rank_selection,

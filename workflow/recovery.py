@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__, documents
 from ..errors import GoalNotReached, UsageError
 from ..records import content_key
 from .application import any_pictures, assembly_for
+from .outputs import NETWORKS, check_output, check_savable
 from .plan_document import calibration_note
 from .plan_file import decisions_of, read_plan
 from .reporter import Reporter, Silent
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from ..models.pictures import Calibration
     from ..training.pair import Pair
     from ..training.recovery import Options, Result
-
-SUFFIXES = (".onnx", ".safetensors", ".pt2")
 
 
 def recover(
@@ -67,7 +64,7 @@ def recover(
         Budget(steps, budget_s), batch, rate, features, Freezing.parse(freeze), seed=seed
     )
     options.check()
-    check_output(output)
+    check_output(output, model, weights, plan, suffixes=NETWORKS)
     document = read_plan(plan)
     network = load(
         model,
@@ -79,22 +76,6 @@ def recover(
     with torch_threads(threads):
         work = _Work(document, network, pictures, Path(data), options, output, db)
         return work.run(resume, reporter or Silent())
-
-
-def check_output(output: Path) -> None:
-    """Before hours of work rather than after them."""
-    if output.suffix not in SUFFIXES:
-        raise UsageError(f"cannot write {output.name}: use {', '.join(SUFFIXES)}")
-    if not output.resolve().parent.is_dir() or not os.access(output.resolve().parent, os.W_OK):
-        raise UsageError(f"cannot write {output}: there is no such folder, or it is protected")
-
-
-def check_savable(network: Network, output: Path) -> None:
-    """What an exporter does not take is refused before hours of work, too: it is tried."""
-    if output.suffix in (".safetensors", f".{network.framework}"):
-        return
-    with TemporaryDirectory() as folder:
-        network.save(Path(folder) / output.name)
 
 
 @contextmanager

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from .. import documents
 from ..errors import BackendError, UsageError
-from ..records import DeviceFingerprint, LayerSpec, LayerUse, MeasurementPolicy, Phase
+from ..records import (
+    DeviceFingerprint,
+    LayerSpec,
+    LayerUse,
+    MeasurementPolicy,
+    Phase,
+    content_key,
+)
 
 if TYPE_CHECKING:
     from ..backends.base import Backend
@@ -32,6 +39,11 @@ class Setting:
     @cached_property
     def fingerprint(self) -> DeviceFingerprint:
         return self.backend.fingerprint()
+
+    @property
+    def original_key(self) -> str:
+        """Of the original network as a workload; as long as all content keys are."""
+        return content_key(["original", self.network.sha256])
 
     @property
     def network_policy(self) -> MeasurementPolicy:

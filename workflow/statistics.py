@@ -43,8 +43,8 @@ class Fitting(NamedTuple):
     def __call__(
         self, network: Network, data: Path, pictures: Calibration, reporter: Reporter
     ) -> Network:
-        """The fitted network, from the pictures in `data`; says what that does on the select
-        split."""
+        """The fitted network, from the pictures in `data`, or the network as it is where that is
+        better on the select split; says which."""
         from ..models.fidelity import relative_error
 
         fitted = self.fitted(network, data, pictures)
@@ -52,9 +52,11 @@ class Fitting(NamedTuple):
         before, after = (
             relative_error(wanted, one.outputs(pictures.select)) for one in (network, fitted)
         )
-        reporter.message(
-            f"{self.told}: network error on the select split {before:.4f} -> {after:.4f}"
-        )
+        change = f"network error on the select split {before:.4f} -> {after:.4f}"
+        if not after <= before:
+            reporter.message(f"{self.option} makes it worse and was left out: {change}")
+            return network
+        reporter.message(f"{self.told}: {change}")
         return fitted
 
 

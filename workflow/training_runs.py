@@ -77,7 +77,7 @@ def compare_training(
 def _request(
     setting: Setting, others: Mapping[str, Variant], rounds: int, seed: int
 ) -> dict[str, Any]:
-    original = {setting.network.sha256: Variant({})}
+    original = {setting.original_key: Variant({})}
     return {
         "source": setting.network.source,
         "weights": None if setting.weights is None else str(setting.weights),

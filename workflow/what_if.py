@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import fsum
+from math import fsum, log
 from pathlib import Path
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 from .. import documents
@@ -16,7 +17,8 @@ from ..records import (
     LayerSpec,
     MeasurementPolicy,
 )
-from ..search.network_model import Forecast, NetworkModel, Part, Plan
+from ..search.network_model import Forecast, NetworkModel, Part, Plan, Run
+from ..search.phases import JOINED
 from ..search.space import standard_error
 from ..search.table import SpeedupTable
 from .application import assembly_for, plan_pictures
@@ -67,7 +69,8 @@ def what_if(
         sensitivity = Sensitivity(assembly, inputs, known)
         error = sensitivity.measured(decisions_of(document)).value
     rows = _rows(decisions_of(document), assembly, table)
-    return _document(document, layers, _forecast(document, layers, rows), error)
+    forecast = _forecast(document, layers, rows, _planned_run(document, table))
+    return _document(document, layers, forecast, error)
 
 
 def _stored_table(document: documents.Plan, db: str) -> SpeedupTable:
@@ -138,15 +141,50 @@ def _rows(
     return known if len(known) == len(found) else None
 
 
+def _planned_run(document: documents.Plan, table: SpeedupTable) -> Run | None:
+    """What is known of the network as it was planned: a layer's measurements and the whole
+    plan's prediction stand in the document as before any edit. None where no whole network was
+    timed, or the store does not have those measurements any more."""
+    predicted, parts = document.predicted, []
+    if not predicted.runs or predicted.speedup is None:
+        return None
+    if predicted.speedup_low is None or predicted.speedup_high is None:
+        return None
+    for layer in document.layers:
+        if layer.spec is not None and layer.speedup is not None:
+            planned = JOINED.join(layer.measurement_ids)
+            rows = table.rows(LayerSpec.from_json(layer.spec).key)
+            found = [row for row in rows if row.measurement_id == planned]
+            if not found:
+                return None
+            parts.append(_part(found[0]))
+    reach = 2 * NormalDist().inv_cdf(0.975)
+    spread = log(predicted.speedup_high / predicted.speedup_low) / reach
+    share = 1 - 1 / predicted.speedup
+    return Run(_plan(parts), share, spread / predicted.speedup)
+
+
+def _part(row: TableRow) -> Part:
+    return Part(row.measurement_id, row.saving_s, standard_error(row))
+
+
+def _plan(parts: Sequence[Part]) -> Plan:
+    return Plan(" ".join(sorted(part.key for part in parts)), tuple(parts))
+
+
 def _forecast(
-    document: documents.Plan, layers: Sequence[documents.WhatIfLayer], rows: list[TableRow] | None
+    document: documents.Plan,
+    layers: Sequence[documents.WhatIfLayer],
+    rows: list[TableRow] | None,
+    planned: Run | None,
 ) -> tuple[float | None, Forecast | None]:
-    """The original's latency, and the edited network's speedup by its layers."""
+    """The original's latency, and the edited network's speedup: by its layers, and by what is
+    known of the network as it was planned."""
     original_s = _original_latency(document, layers)
     if original_s is None or rows is None:
         return original_s, None
-    parts = [Part(row.measurement_id, row.saving_s, standard_error(row)) for row in rows]
-    return original_s, NetworkModel(original_s, []).forecast(Plan("", tuple(parts)))
+    model = NetworkModel(original_s, [planned] if planned else [])
+    return original_s, model.forecast(_plan([_part(row) for row in rows]))
 
 
 def _original_latency(

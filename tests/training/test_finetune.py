@@ -67,6 +67,17 @@ def keeps(model, groups, callbacks):
     callbacks.step()
     model.last = model.double()(torch.randn(2, 3, 12, 12).double())
 
+def ruins(model, groups, callbacks):
+    callbacks.step()
+    with torch.no_grad():
+        model.fc[0].weight.fill_(float("nan"))
+
+def leaves(model, groups, callbacks):
+    raise SystemExit(0)
+
+def idles(model, groups, callbacks):
+    callbacks.evaluated(model(torch.randn(2, 3, 12, 12)).square().mean())
+
 def explodes_at_once(model, groups, callbacks):
     callbacks.step()
     callbacks.evaluated(float("nan"))
@@ -129,6 +140,17 @@ def test_a_model_that_keeps_a_tensor_of_another_type_is_written(call, tmp_path):
 
     call("user_training:keeps")
     assert load_file(tmp_path / "out.safetensors")["fc.0.weight"].dtype == np.float32
+
+
+def test_weights_that_are_no_numbers_are_not_written(call, tmp_path):
+    assert "not finite" in call("user_training:ruins", status=3).output
+    assert "ended the program" in call("user_training:leaves", status=2).output
+    assert not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.filterwarnings("error")
+def test_nothing_trained_is_said(call):
+    assert "never called callbacks.step()" in call("user_training:idles").output
 
 
 def test_not_finite_before_any_other_loss_overwrites_nothing(call, tmp_path):

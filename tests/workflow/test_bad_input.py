@@ -5,7 +5,7 @@ import pickle
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import onnx
 import pytest
@@ -195,6 +195,31 @@ class TestPlans:
         words = ["apply", plan, other, "-o", tmp_path / "out.onnx"]
         refused(rankwise(*words), "another network")
         assert not (tmp_path / "out.onnx").exists()
+
+    @pytest.mark.parametrize(
+        ("change", "word"),
+        [
+            (lambda plan: plan.update(policies=[]), "policies"),
+            (lambda plan: plan["layers"].pop(), "what becomes of layer"),
+            (lambda plan: plan.update(layers=[]), "what becomes of layer"),
+            (lambda plan: plan["layers"].append(plan["layers"][0]), "twice"),
+        ],
+    )
+    @pytest.mark.parametrize("command", ["what-if", "apply", "verify"])
+    def test_plans_that_are_not_whole(
+        self,
+        rankwise: Command,
+        plan: Path,
+        network_file: Path,
+        command: str,
+        change: Callable[[dict[str, Any]], None],
+        word: str,
+    ) -> None:
+        document = json.loads(plan.read_text())
+        change(document)
+        plan.write_text(json.dumps(document))
+        more = ["-o", plan.with_name("out.onnx")] if command == "apply" else []
+        refused(rankwise(command, plan, network_file, *more), word)
 
     @pytest.mark.parametrize(
         ("change", "word"),

@@ -98,6 +98,26 @@ class TestWhatIf:
         assert found.speedup == pytest.approx(planned.predicted.speedup, rel=0.02)
         assert found.params < found.original_params
 
+    def test_it_knows_the_networks_that_were_timed(
+        self, rankwise: Command, plan: Path, network_file: Path, tmp_path: Path
+    ) -> None:
+        """Layers save another share of the time inside the network than alone."""
+        timed = tmp_path / "timed.json"
+        asked = ["plan", network_file, "--backend", FAKE, "--max-error", 0.4, "-o", timed]
+        assert rankwise(*asked).exit_code == 0
+        document = json.loads(timed.read_text())
+        share = document["predicted"]["speedup"] * 0.6
+        document["predicted"].update(speedup=share, speedup_low=share * 0.99)
+        document["predicted"].update(speedup_high=share * 1.01, runs=3)
+        document["predicted"]["latency_s"] /= 0.6
+        timed.write_text(json.dumps(document))
+        found = documents.WhatIf.model_validate(read(rankwise, "what-if", timed))
+        assert found.speedup == pytest.approx(share, rel=0.03)
+        name = replaced(timed)["name"]
+        original = {"kind": "original", "ranks": [], "groups": 1}
+        edited = read(rankwise, "what-if", edit(timed, name, decomposition=original, factors=None))
+        assert edited["latency_s"] > found.latency_s
+
     def test_a_layer_put_back(self, rankwise: Command, plan: Path) -> None:
         before = read(rankwise, "what-if", plan)
         original = {"kind": "original", "ranks": [], "groups": 1}

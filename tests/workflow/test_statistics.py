@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -204,24 +205,51 @@ def test_apply_does_it_on_request(
     plan: Path,
     pictures: Path,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     option: str,
     changed: tuple[str, ...],
 ) -> None:
+    """Where it is better, which a network with made-up statistics cannot be."""
     plain, fitted = tmp_path / "plain.safetensors", tmp_path / "fitted.safetensors"
     assert rankwise("apply", plan, MODEL, "-o", plain).exit_code == 0
     refused = rankwise("apply", plan, MODEL, "-o", fitted, option)
     assert refused.exit_code == 2
     assert "--calibration" in refused.stderr
     assert not fitted.exists()
+    errors = iter((0.5, 0.4))
+    monkeypatch.setattr("rankwise.models.fidelity.relative_error", lambda *_: next(errors))
     result = rankwise("apply", plan, MODEL, "-o", fitted, option, "--data", pictures)
     assert result.exit_code == 0, result.output
-    assert "network error on the select split" in result.output
+    assert "network error on the select split 0.5000 -> 0.4000" in result.output
     before, after = load_file(plain), load_file(fitted)
     assert before.keys() == after.keys()
     found = {name for name in before if not torch.equal(before[name], after[name])}
-    assert found and all(name.endswith(changed) for name in found)
+    assert found and all(name.endswith(changed) for name in found), result.output
     if option == "--reestimate-bn":
         assert found == {name for name in before if name.endswith(STATISTICS)}
+
+
+def test_what_makes_it_worse_is_left_out(
+    rankwise: Callable[..., Result],
+    plan: Path,
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def worse(network: TorchNetwork, _data: Path, _pictures: object) -> TorchNetwork:
+        changed = copy.deepcopy(network.module)
+        with torch.no_grad():
+            changed[-1].bias.add_(100)
+        return TorchNetwork(changed, network.source, network.input_shape)
+
+    monkeypatch.setattr("rankwise.workflow.statistics._matched", worse)
+    plain, fitted = tmp_path / "plain.safetensors", tmp_path / "fitted.safetensors"
+    assert rankwise("apply", plan, MODEL, "-o", plain).exit_code == 0
+    words = ["--match-channels", "--data", pictures]
+    result = rankwise("apply", plan, MODEL, "-o", fitted, *words)
+    assert result.exit_code == 0 and "makes it worse and was left out" in result.output
+    before, after = load_file(plain), load_file(fitted)
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_apply_does_one_of_them(
