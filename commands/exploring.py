@@ -30,7 +30,9 @@ from .running import command, reporter, show
 def pareto(
     model: ModelArgument,
     backend: Backend,
-    max_error: Annotated[float, typer.Option(help="Largest network error on the front.")] = 0.5,
+    max_error: Annotated[
+        float, typer.Option(help="Largest network error on the front, as it is modelled.")
+    ] = 0.5,
     points: Annotated[int, typer.Option(help="Error limits to solve for.")] = 12,
     trials: Annotated[int, typer.Option(help="Trials of a study with two objectives.")] = 0,
     sampler: Annotated[str, typer.Option(help="Optuna sampler by name.")] = "nsgaii",

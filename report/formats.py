@@ -92,13 +92,13 @@ def _flat(row: Row) -> dict[str, Any]:
 def _readable(table: Table) -> pd.DataFrame:
     import pandas as pd
 
-    from .text import COLUMNS, cells
+    from .text import COLUMNS, table_lines
 
-    return pd.DataFrame([cells(row) for row in table.rows], columns=list(COLUMNS))
+    return pd.DataFrame(table_lines(table), columns=list(COLUMNS))
 
 
 def _markdown(table: Table) -> str:
-    from .text import COLUMNS, cells
+    from .text import COLUMNS, table_lines
 
-    lines = [COLUMNS, ["---"] * len(COLUMNS), *(cells(row) for row in table.rows)]
+    lines = [COLUMNS, ["---"] * len(COLUMNS), *table_lines(table)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

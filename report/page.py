@@ -72,7 +72,8 @@ def _summary(plan: documents.Plan) -> Html:
     if predicted.speedup is not None:
         facts.append(("predicted speedup", f"{predicted.speedup:.2f}"))
     if predicted.network_error is not None:
-        how = "select split" if predicted.network_error_measured else "estimated"
+        where = "select split" if plan.calibration else "random inputs"
+        how = where if predicted.network_error_measured else "estimated"
         facts.append((f"network error ({how})", f"{predicted.network_error:.4f}"))
     if plan.verified is not None:
         verified = plan.verified

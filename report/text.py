@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -56,13 +56,25 @@ def decomposition(value: documents.Decomposition) -> str:
     return str(value.record())
 
 
-def cells(row: documents.Row) -> list[str]:
-    """One row of the speedup table, by `COLUMNS`."""
+def table_lines(table: documents.Table) -> list[list[str]]:
+    """The speedup table's rows, by `COLUMNS`. Parts of the policy that are not the same in all
+    rows (threads, phase, ...) stand beside the device."""
+    policies = [row.policy for row in table.rows]
+    told = [name for name in (policies[0] if policies else ()) if not _alike(policies, name)]
+    return [_cells(row, told) for row in table.rows]
+
+
+def _alike(policies: Sequence[Mapping[str, Any]], name: str) -> bool:
+    return all(policy.get(name) == policies[0][name] for policy in policies)
+
+
+def _cells(row: documents.Row, told: Sequence[str]) -> list[str]:
+    policy = "".join(f", {name} {row.policy.get(name)}" for name in told)
     return [
         row.layer,
         str(row.count),
         decomposition(row.decomposition),
-        f"{row.device.backend} {row.device.hardware_key[:6]}" + (" (stale)" if row.stale else ""),
+        f"{row.device.backend} {row.device.hardware_key[:6]}{policy}{' (stale)' * row.stale}",
         "" if row.latency_s is None else duration(row.latency_s),
         number(row.speedup, 2),
         "" if row.speedup is None else f"{row.speedup_low:.2f}-{row.speedup_high:.2f}",
@@ -76,7 +88,7 @@ def speedup_table_text(table: documents.Table) -> str:
     lines = [
         *aligned(
             COLUMNS,
-            map(cells, table.rows),
+            table_lines(table),
             right=("x", "latency", "speedup", "interval"),
             style=_by_verdict if sys.stdout.isatty() else None,
         ),
@@ -259,7 +271,8 @@ def _plan(document: documents.Plan, console: Console) -> None:
         console.print(f"predicted speedup {_interval(predicted)}{beside}")
     if predicted.network_error is not None:
         how = "" if predicted.network_error_measured else " (estimated from plans measured before)"
-        console.print(f"network error on the select split {predicted.network_error:.4f}{how}")
+        where = "on the select split" if document.calibration else "on random inputs"
+        console.print(f"network error {where} {predicted.network_error:.4f}{how}")
 
 
 def _nothing_helps(document: documents.Plan) -> str:

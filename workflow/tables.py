@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from .. import documents
 from ..errors import UsageError
-from ..records import Decomposition, LayerSpec, Measurement, MeasurementPolicy
+from ..records import Decomposition, LayerSpec, Measurement, MeasurementPolicy, Phase
 from .storage import DEFAULT_DB
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ def stored_table(
     phase: str | None = None,
 ) -> documents.Table:
     """As `table_document`, from a store that is open."""
+    if phase not in (None, *get_args(Phase)):
+        raise UsageError(f"--phase must be {' or '.join(get_args(Phase))}, not {phase!r}")
     sha256 = _find_network(store, model)
     found = store.measurements(network_sha=sha256, layer=layer, phase=phase)
     return document_of(_on_devices(found, devices))

@@ -40,6 +40,7 @@ def test_training_is_another_policy(rankwise: Command, two_layers: Path) -> None
     words = (two_layers, "--backend", "torch-cpu")
     trained = profile(rankwise, *words, "--phase", "training")
     assert trained["measured"] == trained["candidates"] > 0
+    assert "--phase must be" in rankwise("table", "--phase", "nosuch").output
     rows = json.loads(rankwise("table", "--phase", "training", "--json").stdout)["rows"]
     assert {row["policy"]["phase"] for row in rows} == {"training"}
     assert not json.loads(rankwise("table", "--phase", "inference", "--json").stdout)["rows"]

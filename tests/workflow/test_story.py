@@ -79,6 +79,17 @@ def test_table_formats(rankwise: Command, profiled: dict[str, object], format: s
     assert "FASTER" in output
 
 
+def test_table_tells_policies_apart(
+    rankwise: Command, network_file: Path, profiled: dict[str, object]
+) -> None:
+    assert "threads" not in run(rankwise, "table").stdout
+    run(rankwise, "profile", network_file, "--backend", FAKE, "--threads", 2)
+    for format in ("table", "markdown", "html"):
+        output = run(rankwise, "table", "--format", format).stdout
+        assert ", threads 1" in output and ", threads 2" in output
+        assert "phase" not in output
+
+
 def test_table_filters(rankwise: Command, profiled: dict[str, object]) -> None:
     rows = json.loads(run(rankwise, "table", "--json", "--device", "fake").stdout)["rows"]
     assert len(rows) == profiled["candidates"]
