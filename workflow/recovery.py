@@ -53,8 +53,9 @@ def recover(
 
     The fit split is trained on, the select split decides what is kept and when to stop, the
     report split is read once at the end. A checkpoint beside `output` lets `resume` go on. The
-    document is written beside `output`, too. Raises `GoalNotReached` (after writing) where no
-    state was better than the plan's own, `UsageError` and its children before any work.
+    document is written beside `output`, too. Raises `GoalNotReached` where no state was better than
+    the plan's own, which is written then unless a file is there already; `UsageError` and its
+    children before any work.
     """
     from ..training.freezing import Freezing
     from ..training.recovery import Options
@@ -178,18 +179,25 @@ class _Work:
                 f"the loss was not finite any more after step {result.steps}: stopped, and the "
                 "best state before it is kept; a lower --rate may help"
             )
+        better = result.error_after < result.error_before
+        kept = not better and self.output.exists()
+        document = None if kept else self._written(result)
+        for one in (place, old):
+            one.unlink(missing_ok=True)
+        if better and document is not None:
+            return document
+        what = "was there before and is left alone" if kept else "holds that one"
+        raise GoalNotReached(
+            f"no state was better than the plan's own (network error {result.error_before:.4f} on "
+            f"the select split); {self.output} {what}: give more time or more pictures, or a lower "
+            "--rate"
+        )
+
+    def _written(self, result: Result) -> documents.Recovery:
         recovered = self.pair.network()
         recovered.save(self.output)
         document = self._document(result, recovered)
         write_document(document, self.output)
-        for one in (place, old):
-            one.unlink(missing_ok=True)
-        if result.error_after >= result.error_before:
-            raise GoalNotReached(
-                f"no state was better than the plan's own (network error "
-                f"{result.error_before:.4f} on the select split), which is what {self.output} "
-                "holds: give more time or more pictures, or a lower --rate"
-            )
         return document
 
     def _key(self) -> str:

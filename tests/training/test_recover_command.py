@@ -135,6 +135,10 @@ class TestRefusals:
         result = recover("-o", "x.safetensors", status=3, rate=1e4)
         assert "no state was better" in result.output
         assert (tmp_path / "x.safetensors").exists()
+        (tmp_path / "x.safetensors").write_bytes(b"better, of before")
+        result = recover("-o", "x.safetensors", status=3, rate=1e4)
+        assert "is left alone" in result.output
+        assert (tmp_path / "x.safetensors").read_bytes() == b"better, of before"
 
     @pytest.mark.parametrize("split", ["fit", "select", "report"])
     def test_a_picture_that_is_too_small_is_found_before_training(
