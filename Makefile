@@ -50,7 +50,8 @@ demo: venv
 # One thread for each of the workers: threads that wait for one another on busy processors do
 # little else.
 test: venv
-	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(RUN) -m pytest -q -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(RUN) -m pytest -q -n $(WORKERS) --dist loadfile \
+	  --no-loadscope-reorder $(PYTEST_ARGS)
 
 # All three are run, so that one round shows everything there is to mend.
 check: venv $(TYPECHECK)

@@ -197,7 +197,7 @@ def test_a_sweep_survives_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     records."""
     use_script(monkeypatch)
     # A loaded machine may take seconds to eat so much memory: that is no hanging.
-    bench = ChildBench("misbehaving", POLICY, 15.0, 700 * 2**20)
+    bench = ChildBench("misbehaving", POLICY, 10.0, 700 * 2**20)
     bad = ["crash-run", "exit-prepare", "hang-run", "bloat-run", "nonsense-run", "lies-run"]
     fine = ["good", "garbage-run"]
     effort = Effort(min_rounds=4, max_rounds=5)
