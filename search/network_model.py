@@ -70,9 +70,16 @@ class Run:
     @classmethod
     def of(cls, plan: Plan, found: Comparison, confidence: float = 0.95) -> Run:
         """From a paired comparison with the original network."""
+        interval = found.speedup_low, found.speedup_high
+        return cls.of_speedup(plan, found.speedup, interval, confidence)
+
+    @classmethod
+    def of_speedup(
+        cls, plan: Plan, speedup: float, interval: tuple[float, float], confidence: float = 0.95
+    ) -> Run:
         reach = NormalDist().inv_cdf(0.5 + confidence / 2)
-        spread = log(found.speedup_high / found.speedup_low) / (2 * reach)
-        return cls(plan, 1 - 1 / found.speedup, spread / found.speedup)
+        spread = log(interval[1] / interval[0]) / (2 * reach)
+        return cls(plan, 1 - 1 / speedup, spread / speedup)
 
 
 @dataclass(frozen=True, slots=True)

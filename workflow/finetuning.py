@@ -55,17 +55,17 @@ def finetune(
     freezing, budget = Freezing.parse(freeze), Budget(steps, budget_s)
     if budget != Budget():
         budget.check()
-    check_output(output, model, weights, plan, suffixes=NETWORKS)
     document = read_plan(plan)
+    source = document.model.source if model is None else model
+    check_output(output, source, weights, plan, suffixes=NETWORKS)
     name, call = _function(function)
     network = load(
-        document.model.source if model is None else model,
+        source,
         example_input=example_input,
         weights=weights,
         input_shape=document.model.input_shape,
     )
     check_network(document, network)
-    check_output(output, network.source)
     pictures = plan_pictures(document, calibration, preprocess)
     replacements = replacements_of(document, network, pictures, db)
     check_savable(network.replaced(replacements), output)

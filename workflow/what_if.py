@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import fsum, log
+from math import fsum
 from pathlib import Path
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 from .. import documents
@@ -158,10 +157,8 @@ def _planned_run(document: documents.Plan, table: SpeedupTable) -> Run | None:
             if not found:
                 return None
             parts.append(_part(found[0]))
-    reach = 2 * NormalDist().inv_cdf(0.975)
-    spread = log(predicted.speedup_high / predicted.speedup_low) / reach
-    share = 1 - 1 / predicted.speedup
-    return Run(_plan(parts), share, spread / predicted.speedup)
+    interval = predicted.speedup_low, predicted.speedup_high
+    return Run.of_speedup(_plan(parts), predicted.speedup, interval)
 
 
 def _part(row: TableRow) -> Part:
