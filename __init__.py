@@ -18,17 +18,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .workflow.application import apply
+    from .workflow.apply import apply
     from .workflow.doctor import doctor
-    from .workflow.explaining import explain
-    from .workflow.finetuning import finetune
-    from .workflow.listing import devices, layers
+    from .workflow.explain import explain
+    from .workflow.finetune import finetune
+    from .workflow.inspect import devices, layers
     from .workflow.pareto import pareto
-    from .workflow.planning import plan
-    from .workflow.profiling import profile
-    from .workflow.recovery import recover
-    from .workflow.tables import table
-    from .workflow.verification import verify
+    from .workflow.plan import plan
+    from .workflow.profile import profile
+    from .workflow.recover import recover
+    from .workflow.table import table
+    from .workflow.verify import verify
     from .workflow.what_if import what_if
 
 __version__ = "0.1.0"
@@ -49,18 +49,18 @@ __all__ = [
 ]
 
 _HOME = {
-    "apply": "application",
-    "devices": "listing",
+    "apply": "apply",
+    "devices": "inspect",
     "doctor": "doctor",
-    "explain": "explaining",
-    "finetune": "finetuning",
-    "layers": "listing",
+    "explain": "explain",
+    "finetune": "finetune",
+    "layers": "inspect",
     "pareto": "pareto",
-    "plan": "planning",
-    "profile": "profiling",
-    "recover": "recovery",
-    "table": "tables",
-    "verify": "verification",
+    "plan": "plan",
+    "profile": "profile",
+    "recover": "recover",
+    "table": "table",
+    "verify": "verify",
     "what_if": "what_if",
 }
 

@@ -6,7 +6,14 @@ from typing import Any
 
 import typer
 
-from .commands import exploring, measuring, planning, serving, store, training
+from .commands import (
+    analysis_commands,
+    plan_commands,
+    profile_commands,
+    service_commands,
+    store_commands,
+    training_commands,
+)
 from .commands.remote import served
 
 app = typer.Typer(
@@ -20,24 +27,24 @@ app = typer.Typer(
 
 # In the order in which they are used, and shown by --help.
 for function in (
-    measuring.devices,
-    measuring.doctor,
-    measuring.layers,
-    measuring.profile,
-    measuring.table,
-    exploring.pareto,
-    planning.plan,
-    exploring.explain,
-    exploring.what_if,
-    planning.apply,
-    planning.verify,
-    training.recover,
-    training.finetune,
+    profile_commands.devices,
+    profile_commands.doctor,
+    profile_commands.layers,
+    profile_commands.profile,
+    profile_commands.table,
+    analysis_commands.pareto,
+    plan_commands.plan,
+    analysis_commands.explain,
+    analysis_commands.what_if,
+    plan_commands.apply,
+    plan_commands.verify,
+    training_commands.recover,
+    training_commands.finetune,
 ):
     app.command(function.__name__.replace("_", "-"))(served(function))
-app.command()(serving.report)
-app.command()(serving.serve)
-app.add_typer(store.db_app, name="db")
+app.command()(service_commands.report)
+app.command()(service_commands.serve)
+app.add_typer(store_commands.db_app, name="db")
 
 
 def main() -> Any:

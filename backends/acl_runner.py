@@ -12,13 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import MeasurementError
-from .acl_calls import (
-    BF16,
-    DEVICE_TO_HOST,
-    HOST_TO_DEVICE,
-    MALLOC_HUGE_FIRST,
-    NUMPY_TYPES,
-)
+from .acl_calls import BF16, DEVICE_TO_HOST, HOST_TO_DEVICE, MALLOC_HUGE_FIRST, NUMPY_TYPES
 from .acl_device import AclDevice, Handles
 from .base import Arrays, random_input
 

@@ -22,7 +22,9 @@ from .atc import Compiler, Order, default_cache, find_atc
 from .base import ChainWorkload, FileWorkload, Workload
 from .cann_version import cann_version, driver_version
 from .host import cpu_hardware, host_circumstances
-from .limits import (
+from .network_file import fix_input, read_network
+from .onnx_dtypes import chain_in
+from .validation import (
     INFERENCE_ONLY,
     one_line,
     require_counts,
@@ -30,8 +32,6 @@ from .limits import (
     require_supported,
     whole_number,
 )
-from .network_file import fix_input, read_network
-from .onnx_dtypes import chain_in
 
 SET_ENV = "source CANN's set_env.sh first"
 NUMERIC_MODES = {

@@ -24,7 +24,7 @@ from ..errors import BackendError, MeasurementError
 from ..ops.chain import Chain, random_weights
 from ..records import DeviceFingerprint, MeasurementPolicy
 from .base import Arrays, ChainWorkload, FileWorkload, ModuleWorkload, Workload
-from .limits import one_line, require_supported, whole_number
+from .validation import one_line, require_supported, whole_number
 
 VERSION = "1"
 ALLOWED = {
@@ -110,7 +110,7 @@ class FakeBackend:
         return self.step
 
     def prepare(self, workload: Workload, policy: MeasurementPolicy) -> _Runner:
-        from .counted import counted_in_file, counted_in_module
+        from .mac_counter import counted_in_file, counted_in_module
 
         match workload:
             case ChainWorkload(_, chain):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import MeasurementError
 from .base import Arrays
-from .limits import one_line
+from .validation import one_line
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import MeasurementError
-from .limits import one_line
+from .validation import one_line
 
 if TYPE_CHECKING:
     from onnx import ModelProto, ValueInfoProto

@@ -12,8 +12,8 @@ from ..errors import MeasurementError
 from ..ops.chain import Chain, random_weights
 from ..ops.onnx_writer import chain_model
 from ..records import LayerSpec
-from .limits import one_line
 from .network_file import read_network
+from .validation import one_line
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -19,7 +19,9 @@ from ..records import DeviceFingerprint, MeasurementPolicy
 from . import nvidia
 from .base import ChainWorkload, FileWorkload, Workload
 from .host import cpu_hardware, host_circumstances
-from .limits import (
+from .onnx_dtypes import chain_in, cpu_casts_float16, network_in
+from .onnxruntime_session import CPU, OnnxRuntimeRunner, Place, make_session
+from .validation import (
     INFERENCE_ONLY,
     require_choice,
     require_counts,
@@ -27,8 +29,6 @@ from .limits import (
     require_supported,
     whole_number,
 )
-from .onnx_dtypes import chain_in, cpu_casts_float16, network_in
-from .onnxruntime_session import CPU, OnnxRuntimeRunner, Place, make_session
 
 SUFFIX = "ExecutionProvider"
 CPU_NODES = "+cpu_nodes"

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from ..errors import MeasurementError
 from .base import Arrays, random_input
 from .clocks import HostClock
-from .limits import one_line
 from .network_file import require_one_input
+from .validation import one_line
 
 CPU = "CPUExecutionProvider"
 SEVERITY_FATAL = 4

@@ -19,9 +19,9 @@ from ..records import DeviceFingerprint, MeasurementPolicy
 from .base import Arrays, ChainWorkload, FileWorkload, Workload, random_input
 from .clocks import HostClock
 from .host import cpu_hardware, host_circumstances
-from .limits import INFERENCE_ONLY, one_line, require_counts, require_dtype, require_supported
 from .network_file import require_one_input
 from .onnx_dtypes import chain_in
+from .validation import INFERENCE_ONLY, one_line, require_counts, require_dtype, require_supported
 
 if TYPE_CHECKING:
     import openvino

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import BackendError
 from .base import Backend
-from .limits import one_line
+from .validation import one_line
 
 GROUP = "rankwise.backends"
 

@@ -17,10 +17,10 @@ from ..ops.torch_writer import to_torch
 from ..records import DeviceFingerprint, MeasurementPolicy
 from .base import Arrays, ChainWorkload, ModuleWorkload, Workload, random_input
 from .clocks import Clock, Step
-from .limits import one_line, require_counts, require_dtype, require_supported
 from .modules import compute, evaluating
 from .torch_execution import Execution, compiled, laid_out, nothing_compiles
 from .torch_steps import ForwardStep, TrainingStep, freeze_links, freeze_named, require_frozen
+from .validation import one_line, require_counts, require_dtype, require_supported
 
 COMPILE_WARM_UPS = 2
 """Executions in which `torch.compile` compiles: the forward pass, and a first backward one."""

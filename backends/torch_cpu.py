@@ -10,7 +10,7 @@ import torch
 
 from ..errors import BackendError
 from ..records import MeasurementPolicy
-from . import heap
+from . import malloc_env
 from .clocks import Clock, HostClock, Step
 from .host import cpu_hardware, host_circumstances
 from .torch_common import TorchBackend
@@ -44,7 +44,7 @@ class Processor:
         return {
             "mkldnn": str(torch.backends.mkldnn.enabled),
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-            "heap": heap.described(),
+            "heap": malloc_env.described(),
         }
 
     def circumstances(self) -> dict[str, str]:

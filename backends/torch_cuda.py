@@ -12,9 +12,9 @@ from ..records import MeasurementPolicy
 from . import nvidia
 from .clocks import Clock, EventClock, Step
 from .host import cpu_hardware, host_circumstances
-from .limits import require_choice, whole_number
 from .torch_common import TorchBackend
 from .torch_execution import CHANNELS_LAST, CUDNN_BENCHMARK, Execution
+from .validation import require_choice, whole_number
 
 CAPTURE_WARM_UPS = 3
 """On a stream of their own, as torch's notes on CUDA graphs ask for."""

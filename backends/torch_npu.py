@@ -17,9 +17,9 @@ from ..errors import BackendError
 from ..records import MeasurementPolicy
 from .clocks import Clock, EventClock, Step
 from .host import cpu_hardware, host_circumstances
-from .limits import one_line, whole_number
 from .torch_common import TorchBackend
 from .torch_execution import CHANNELS_LAST, Execution
+from .validation import one_line, whole_number
 
 
 class NpuDevice:

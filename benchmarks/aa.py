@@ -17,12 +17,12 @@ from harness import arguments, begin, busy_neighbour, show, until
 
 from rankwise.backends.base import Workload
 from rankwise.backends.registry import open_backend
+from rankwise.campaign.setup import distinct_specs
 from rankwise.lowrank import lower
 from rankwise.models.source import load_network
 from rankwise.profiler.aa import aa_pair, tally
-from rankwise.profiler.bench import Bench, ChildBench
+from rankwise.profiler.executor import Bench, ChildBench
 from rankwise.records import ORIGINAL, Comparison, Effort, MeasurementPolicy
-from rankwise.workflow.setting import distinct_specs
 
 BACKENDS = ("torch-cpu", "onnxruntime-cpu")
 SAME_SHARE = 0.25

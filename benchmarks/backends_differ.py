@@ -24,10 +24,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 import assets
 
 from rankwise import documents
+from rankwise.commands.errors import reporter
 from rankwise.commands.options import parse_duration
-from rankwise.commands.running import reporter
-from rankwise.workflow.profiling import profile
-from rankwise.workflow.tables import table_document
+from rankwise.workflow.profile import profile
+from rankwise.workflow.table import table_document
 
 BACKENDS = "torch-cpu,onnxruntime-cpu,openvino-cpu"
 ORIGINAL = "original"

@@ -27,27 +27,25 @@ from cells import SUBJECTS, calibration_of, network_of, objective_of, reported
 from harness import Budget, Log, arguments, begin, show, verdict
 from rules import RULES, Decisions, Greedy, strongest
 
+from rankwise.campaign.setup import make_setting
 from rankwise.db.store import Store
+from rankwise.db.url import companion
 from rankwise.errors import GoalNotReached
+from rankwise.factors.array_cache import ArrayCache
+from rankwise.factors.assembly import Assembly
 from rankwise.lowrank import lower
+from rankwise.network_timing.inference_runs import NETWORK_EFFORT, compare_networks
+from rankwise.planner.additive import PROBE_ROUNDS, solved
+from rankwise.planner.candidate_policy import choosable
+from rankwise.planner.known_errors import KnownErrors
+from rankwise.planner.planner import Planner, PlanningOptions
+from rankwise.planner.quality import Quality, find_score
+from rankwise.planner.repair import best_within
+from rankwise.planner.sensitivity import Inputs, Sensitivity
 from rankwise.records import Decomposition, Verdict
+from rankwise.reporter import Silent
 from rankwise.search.space import layer_choices
-from rankwise.workflow.additive import PROBE_ROUNDS, solved
-from rankwise.workflow.array_cache import ArrayCache
-from rankwise.workflow.assembly import Assembly
-from rankwise.workflow.choosable import choosable
-from rankwise.workflow.known_errors import KnownErrors
-from rankwise.workflow.network_runs import NETWORK_EFFORT, compare_networks
-from rankwise.workflow.plan_file import decisions_of as decisions_of_plan
-from rankwise.workflow.planner import Planner, PlanningOptions
-from rankwise.workflow.profiling import profile
-from rankwise.workflow.quality import Quality, find_score
-from rankwise.workflow.repair import best_within
-from rankwise.workflow.reporter import Silent
-from rankwise.workflow.sensitivity import Inputs, Sensitivity
-from rankwise.workflow.setting import make_setting
-from rankwise.workflow.storage import companion
-from rankwise.workflow.whole_runs import decisions_of
+from rankwise.workflow.profile import profile
 
 BACKENDS = ("onnxruntime-cpu", "torch-cpu")
 QUANTA = (8, 16, 32)
@@ -177,11 +175,11 @@ def ours(log: Log, budget: Budget, cell: Cell, db: str) -> None:
         planner = planner_of(cell, db, store)
         if not log.of(**base, rule=OURS):
             document, _ = planner.run()
-            found = decisions_of_plan(document)
+            found = document.decisions
             predicted = document.predicted.model_dump()
             trial = planner.refined and planner.refined.trial
             if trial:
-                log.add(**base, rule=TRIAL, decisions=to_json(decisions_of(trial)))
+                log.add(**base, rule=TRIAL, decisions=to_json(trial.decisions))
             log.add(**base, rule=OURS, decisions=to_json(found), predicted=predicted)
             print(f"{cell}: ours {document.predicted.speedup}", flush=True)
         if all(log.of(**base, rule=name) for name in names):
@@ -193,12 +191,12 @@ def ours(log: Log, budget: Budget, cell: Cell, db: str) -> None:
 
 def variants(planner: Planner) -> Iterator[tuple[str, Decisions]]:
     """The exact solution alone; the same over ranks on one quantum; the same by MACs."""
-    yield SEED, decisions_of(solved(planner).assignment)
+    yield SEED, solved(planner).assignment.decisions
     everything = planner.allowed
     for quantum in (FREE, *QUANTA):
         fits = _unrounded if quantum == FREE else (lambda d, q=quantum: gcd(*d.ranks) % q == 0)
         planner.allowed = {n: {d for d in of if fits(d)} for n, of in everything.items()}
-        yield f"quantum {quantum}", decisions_of(solved(planner).assignment)
+        yield f"quantum {quantum}", solved(planner).assignment.decisions
     planner.allowed = everything
     yield KNAPSACK, knapsack(planner)
 
@@ -225,7 +223,7 @@ def knapsack(planner: Planner) -> Decisions:
                 _by_macs(planner, use, rows[use.name]) for use in planner.setting.network.layers
             ]
             solved, _budget = best_within(layers, planner.limits, planner.quality, _silent)
-            found = decisions_of(solved)
+            found = solved.decisions
         if not planner.sensitivity.probe_at(found):
             break
     return found

@@ -25,8 +25,8 @@ from rankwise.models.network import Network
 from rankwise.models.pictures import Calibration, Picture, Split, load_pictures
 from rankwise.models.preprocess import find_preprocess
 from rankwise.models.source import load_network
+from rankwise.planner.planner import Objective
 from rankwise.records import content_key
-from rankwise.workflow.planner import Objective
 
 Array = NDArray[np.float32]
 Run = Callable[[Array], Array]

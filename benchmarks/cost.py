@@ -13,7 +13,7 @@ import sqlite3
 
 from harness import arguments, begin, show, verdict
 
-from rankwise.workflow.profiling import profile
+from rankwise.workflow.profile import profile
 
 
 def main() -> None:

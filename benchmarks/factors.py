@@ -33,8 +33,11 @@ import numpy as np
 from assets import fetch
 from scenes import fetch_scenes
 
+from rankwise.factors.array_cache import ArrayCache
+from rankwise.factors.assembly import Assembly
+from rankwise.factors.moments import LayerMoments, gather_moments, wanted_moments
 from rankwise.lowrank import Factorizer, applicable_kinds, factorizer, full_ranks, lower
-from rankwise.lowrank.judge import Judge, effective_weight
+from rankwise.lowrank.output_error import Judge, effective_weight
 from rankwise.models.fidelity import relative_error
 from rankwise.models.network import Network
 from rankwise.models.pictures import (
@@ -46,11 +49,8 @@ from rankwise.models.pictures import (
 )
 from rankwise.models.preprocess import find_preprocess
 from rankwise.models.source import load_network
+from rankwise.planner.sensitivity import network_error
 from rankwise.records import Decomposition, LayerSpec, content_key
-from rankwise.workflow.array_cache import ArrayCache
-from rankwise.workflow.assembly import Assembly
-from rankwise.workflow.moments import LayerMoments, gather_moments, wanted_moments
-from rankwise.workflow.sensitivity import network_error
 
 KINDS = ("svd", "channel_svd", "spatial_svd", "tucker2")
 SHARES = (0.25, 0.5)

@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rankwise.models.source import load_network
+from rankwise.network_timing.training_runs import Variant, compare_rounds
+from rankwise.planner.ranking import make_ranking, ranked_layers
 from rankwise.records import Comparison
-from rankwise.workflow.ranking import make_ranking, ranked_layers
-from rankwise.workflow.training_runs import Variant, compare_rounds
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

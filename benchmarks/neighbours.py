@@ -20,8 +20,8 @@ from scipy import stats as scipy_stats
 from rankwise.backends.base import ChainWorkload
 from rankwise.backends.registry import open_backend
 from rankwise.lowrank import lower
-from rankwise.profiler.bench import ChildBench
 from rankwise.profiler.candidates import default_candidates
+from rankwise.profiler.executor import ChildBench
 from rankwise.profiler.session import loops_for
 from rankwise.records import ORIGINAL, LayerSpec, MeasurementPolicy
 

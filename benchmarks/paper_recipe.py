@@ -34,18 +34,18 @@ import fashion  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
+from rankwise.factors.assembly import Assembly  # noqa: E402
 from rankwise.lowrank import lower  # noqa: E402
 from rankwise.lowrank.modes import shipped_modes  # noqa: E402
 from rankwise.models.files import write_whole  # noqa: E402
 from rankwise.models.source import load_network  # noqa: E402
+from rankwise.network_timing.training_runs import Variant, compare_rounds  # noqa: E402
+from rankwise.planner.ranking import make_ranking, ranked_layers  # noqa: E402
 from rankwise.records import Decomposition  # noqa: E402
 from rankwise.report.chart import Axis, Point, Series, chart  # noqa: E402
 from rankwise.training.pair import pair_of  # noqa: E402
-from rankwise.workflow.assembly import Assembly  # noqa: E402
-from rankwise.workflow.planning import plan  # noqa: E402
-from rankwise.workflow.profiling import profile  # noqa: E402
-from rankwise.workflow.ranking import make_ranking, ranked_layers  # noqa: E402
-from rankwise.workflow.training_runs import Variant, compare_rounds  # noqa: E402
+from rankwise.workflow.plan import plan  # noqa: E402
+from rankwise.workflow.profile import profile  # noqa: E402
 
 MODEL = "fashion:network"
 UNCOMPRESSED, MEASURED = "uncompressed", "measured plan"

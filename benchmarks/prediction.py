@@ -21,16 +21,16 @@ from statistics import median
 import numpy as np
 from harness import Budget, Log, arguments, begin, show, verdict
 
+from rankwise.campaign.rows import measured, rows_of
+from rankwise.campaign.setup import Setting, make_setting
 from rankwise.db.store import Store
+from rankwise.factors.assembly import Assembly
+from rankwise.network_timing.inference_runs import NETWORK_EFFORT, compare_networks
 from rankwise.records import Comparison, Verdict
 from rankwise.search.network_model import NetworkModel, Part, Plan, Run
 from rankwise.search.space import standard_error
 from rankwise.search.table import SpeedupTable, TableRow
-from rankwise.workflow.assembly import Assembly
-from rankwise.workflow.network_runs import NETWORK_EFFORT, compare_networks
-from rankwise.workflow.profiling import profile
-from rankwise.workflow.setting import Setting, make_setting
-from rankwise.workflow.tables import measured, rows_of
+from rankwise.workflow.profile import profile
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 from assets import fetch

@@ -29,10 +29,10 @@ import demosaicking  # noqa: E402
 import torch  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
+from rankwise.documents.plan_files import read_plan  # noqa: E402
 from rankwise.models.source import load_network  # noqa: E402
 from rankwise.report.chart import Axis, Point, Series, chart  # noqa: E402
-from rankwise.workflow.plan_file import read_plan  # noqa: E402
-from rankwise.workflow.recovery import replacements_of  # noqa: E402
+from rankwise.workflow.recover import replacements_of  # noqa: E402
 
 MODEL = "demosaicking:network"
 

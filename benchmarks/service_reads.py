@@ -35,7 +35,7 @@ import numpy as np
 from rankwise.backends.base import ChainWorkload
 from rankwise.backends.registry import open_backend
 from rankwise.lowrank import lower
-from rankwise.profiler.bench import Bench, ChildBench
+from rankwise.profiler.executor import Bench, ChildBench
 from rankwise.records import ORIGINAL, Decomposition, LayerSpec, MeasurementPolicy
 
 CLIENTS = 50

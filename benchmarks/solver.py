@@ -22,8 +22,8 @@ from harness import Budget, Log, arguments, begin, show, verdict
 from rankwise.records import Decomposition
 from rankwise.search.exact import most_error_sq, solve
 from rankwise.search.space import Choice, LayerChoices
-from rankwise.workflow.planning import plan
-from rankwise.workflow.profiling import profile
+from rankwise.workflow.plan import plan
+from rankwise.workflow.profile import profile
 
 SHARES = (0.02, 0.1, 0.3, 0.6)
 """Limits on the sum of squared errors, as shares of the largest."""

@@ -18,8 +18,8 @@ import numpy as np
 from harness import arguments, begin, show, until, verdict
 
 from rankwise.backends.registry import open_backend
-from rankwise.profiler.bench import ChildBench
-from rankwise.profiler.exploring import KindSearch
+from rankwise.profiler.executor import ChildBench
+from rankwise.profiler.rank_search import KindSearch
 from rankwise.profiler.staircase import MOST_RANKS
 from rankwise.profiler.sweep import LayerTask, SessionEnded, sweep
 from rankwise.records import Candidate, Effort, LayerSpec, MeasurementPolicy

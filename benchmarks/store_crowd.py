@@ -27,7 +27,7 @@ import numpy as np
 from sqlalchemy import create_engine, text
 
 from rankwise.db import Store
-from rankwise.db.place import locate
+from rankwise.db.url import locate
 from rankwise.records import (
     ORIGINAL,
     Candidate,

@@ -31,9 +31,9 @@ import onnx
 from sqlalchemy import create_engine, text
 
 from rankwise.db import Store
-from rankwise.db.place import locate
+from rankwise.db.url import locate
 from rankwise.records import Sample
-from rankwise.workflow.profiling import profile
+from rankwise.workflow.profile import profile
 
 MOST_ROUNDS = 60
 CHANNELS = (3, 32, 48, 64)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import GoalNotReached, UsageError
+from .errors import command, reporter, show
 from .options import parse_duration, parse_shape
-from .running import command, reporter, show
 
 if TYPE_CHECKING:
     from ..service import Client
@@ -141,7 +141,7 @@ def _sha256(client: Client, model: str | None) -> str | None:
 
 
 def plan(client: Client, given: Given) -> None:
-    from ..workflow.plan_file import write_plan
+    from ..documents.plan_files import write_plan
 
     names = ("backend", "max_error", "target_speedup", "max_params", "batch", "threads")
     more = ("preprocess", "trials", "sampler", "refine", "seed")
@@ -179,14 +179,14 @@ def apply(client: Client, given: Given) -> None:
 
 def _plan(client: Client, given: Given) -> str:
     """The key of PLAN on the service, which is given it if it has not made it."""
-    from ..workflow.plan_file import read_plan
+    from ..documents.plan_files import read_plan
 
     return client.put_plan(read_plan(given["plan"]))
 
 
 def verify(client: Client, given: Given) -> None:
     from ..documents import Verification, VerificationDocument
-    from ..workflow.plan_file import read_plan, write_plan
+    from ..documents.plan_files import read_plan, write_plan
 
     found = _done(
         client,

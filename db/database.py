@@ -16,8 +16,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from ..errors import StoreError
-from .place import Place
-from .sentences import translating
+from .error_messages import translating
+from .url import Place
 
 BUSY_TIMEOUT_S = 30.0
 IDLE_TIMEOUT_S = 60

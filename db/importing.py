@@ -16,22 +16,22 @@ from typing import Any
 from sqlalchemy import Connection, Table, insert, select
 
 from ..records import DeviceFingerprint, content_key
-from . import lines, merging, papers, tables
+from . import archive_schema, import_documents, import_sessions, tables
 from .archive import Reader
+from .archive_schema import SessionLine, read
 from .curves import Cache
 from .database import BREATH_S
-from .lines import SessionLine, read
-from .merging import Ids
+from .import_sessions import Ids
 from .workloads import chunks, intern
 
 Transaction = Callable[[], AbstractContextManager[Connection]]
 SAMPLES_AT_ONCE = 100_000
 SESSIONS_AT_ONCE = 500
 
-_VALUES: Mapping[str, type[lines._Keyed]] = {
-    "specs": lines.SpecLine,
-    "devices": lines.DeviceLine,
-    "policies": lines.PolicyLine,
+_VALUES: Mapping[str, type[archive_schema._Keyed]] = {
+    "specs": archive_schema.SpecLine,
+    "devices": archive_schema.DeviceLine,
+    "policies": archive_schema.PolicyLine,
 }
 
 
@@ -55,7 +55,7 @@ class Checked:
     specs: dict[str, Any] = field(default_factory=dict)
     devices: dict[str, Any] = field(default_factory=dict)
     policies: dict[str, Any] = field(default_factory=dict)
-    workloads: dict[str, lines.WorkloadLine] = field(default_factory=dict)
+    workloads: dict[str, archive_schema.WorkloadLine] = field(default_factory=dict)
     uuids: set[str] = field(default_factory=set)
     known: set[str] = field(default_factory=set)
     grown: set[str] = field(default_factory=set)
@@ -75,7 +75,7 @@ def merge(reader: Reader, cache: Cache, reading: Transaction, writing: Transacti
             _add(connection, reader, group, ids, merged)
         time.sleep(BREATH_S)
     with writing() as connection:
-        merged.others = papers.add(connection, reader, ids, cache)
+        merged.others = import_documents.add(connection, reader, ids, cache)
     return merged
 
 
@@ -105,15 +105,15 @@ def _check(reader: Reader, connection: Connection) -> Checked:
         values = {line.key: line.content for line in read(reader, name, kind)}
         getattr(checked, name).update(values)
         _compare_values(reader, connection, name, values)
-    for workload in read(reader, "workloads", lines.WorkloadLine):
+    for workload in read(reader, "workloads", archive_schema.WorkloadLine):
         _check_workload(reader, checked, workload)
         checked.workloads[workload.key] = workload
     _compare_workloads(reader, connection, checked)
     for group in _groups(_sessions(reader)):
         for session in group:
             _check_session(reader, checked, session)
-        merging.compare_sessions(reader, connection, group, checked.known, checked.grown)
-    papers.check(reader, checked.specs, checked.workloads, checked.uuids)
+        import_sessions.compare_sessions(reader, connection, group, checked.known, checked.grown)
+    import_documents.check(reader, checked.specs, checked.workloads, checked.uuids)
     return checked
 
 
@@ -129,7 +129,9 @@ def _compare_values(
                 raise reader.refused(f"{key} of its {name} means something else in this store")
 
 
-def _check_workload(reader: Reader, checked: Checked, workload: lines.WorkloadLine) -> None:
+def _check_workload(
+    reader: Reader, checked: Checked, workload: archive_schema.WorkloadLine
+) -> None:
     if workload.spec is None:
         return
     spec = checked.specs.get(workload.spec)
@@ -197,18 +199,18 @@ def _device_row(item: tuple[str, Any]) -> dict[str, Any]:
 def _add(
     connection: Connection, reader: Reader, group: list[SessionLine], ids: Ids, merged: Merged
 ) -> None:
-    there = merging.session_ids(connection, [s.uuid for s in group])
+    there = import_sessions.session_ids(connection, [s.uuid for s in group])
     new = [session for session in group if session.uuid not in there]
     if new:
         rows = [_session_row(session, ids) for session in new]
         connection.execute(insert(tables.sessions), rows)
-        there |= merging.session_ids(connection, [s.uuid for s in new])
-        merging.note_import(connection, reader, [there[s.uuid] for s in new])
+        there |= import_sessions.session_ids(connection, [s.uuid for s in new])
+        import_sessions.note_import(connection, reader, [there[s.uuid] for s in new])
     merged.sessions += len(new)
     fresh = {session.uuid for session in new}
     found = [(there[session.uuid], session, session.uuid in fresh) for session in group]
-    merged.samples += merging.add_samples(connection, found, ids)
-    merging.add_summaries(connection, found, ids)
+    merged.samples += import_sessions.add_samples(connection, found, ids)
+    import_sessions.add_summaries(connection, found, ids)
 
 
 def _session_row(session: SessionLine, ids: Ids) -> dict[str, Any]:

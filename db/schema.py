@@ -18,8 +18,8 @@ from sqlalchemy import Connection, inspect, select
 from ..errors import StoreError
 from . import tables, views
 from .database import BUSY_TIMEOUT_S, Database, unused
-from .place import Place, locate, require_usable
-from .sentences import translating
+from .error_messages import translating
+from .url import Place, locate, require_usable
 
 REVISIONS = ("0001", "0002")
 """Every revision in db/migrations/versions, oldest first; the last is the current schema."""

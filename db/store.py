@@ -14,9 +14,9 @@ from ..records import (
     PairSummary,
     Sample,
 )
-from . import measurements, networks, schema, sessions, traces
-from .keeping import Keeping
-from .place import locate
+from . import measurements, networks, raw_samples, schema, sessions
+from .repositories import Keeping
+from .url import locate
 from .workloads import NetworkRun, Stored
 
 __all__ = ["Filters", "NetworkRun", "Store", "upgrade"]
@@ -184,7 +184,7 @@ class Store(Keeping):
         """Raw samples behind a measurement, of the candidate and its original: one entry
         (the session's uuid, samples in the order of rounds) for each session."""
         with self._reading() as connection:
-            return traces.raw_samples(connection, measurement_id)
+            return raw_samples.raw_samples(connection, measurement_id)
 
     def _close_sessions(self) -> None:
         for session_id in sorted(self._own_sessions):

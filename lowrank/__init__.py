@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .catalog import KINDS, find_kind
+from .builtin_kinds import KINDS, find_kind
 from .curves import ErrorCurve
 from .factorizer import (
     Factorizer,

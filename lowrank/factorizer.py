@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import LayerError
 from ..ops.chain import Chain, LinkWeights
 from ..records import Decomposition, LayerSpec
-from .catalog import KINDS, find_kind
+from .builtin_kinds import KINDS, find_kind
 from .curves import ErrorCurve, error_curve_of
 from .kinds import Factorization, Kind
 from .moments import Moments, Source, default_shrinkage

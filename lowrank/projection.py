@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from ..errors import LayerError
 from ..records import LayerSpec
 from .algebra import Matrix, principal_basis, tail_errors
+from .alternating import TwoStep, View, two_step
 from .moments import Moments, checked_shrinkage, default_shrinkage
-from .two_step import TwoStep, View, two_step
 
 Arrays = tuple[NDArray[np.float64], ...]
 

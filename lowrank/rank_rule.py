@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import LayerError
 from ..records import ORIGINAL, Decomposition, LayerSpec
-from .catalog import find_kind
+from .builtin_kinds import find_kind
 from .factorizer import full_ranks, lower, rank_step
 from .moments import Moments
 from .ranks import Ranks, Rounding, energy_ranks, pr_rank, quantize, vbmf_ranks

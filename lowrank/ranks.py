@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import LayerError
 from ..records import Decomposition, LayerSpec
 from .algebra import singular_energies, tail_errors
-from .catalog import find_kind
+from .builtin_kinds import find_kind
 from .factorizer import factorizer, full_ranks, lower, rank_step
 from .moments import Moments
 from .vbmf import evbmf

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from ..errors import LayerError
 from ..records import LayerSpec
+from .alternating import TwoStep
 from .curves import ErrorCurve
-from .judge import Judge, Vector, effective_weight
 from .kinds import Factorization, Kind, Ranks
 from .moments import Moments
+from .output_error import Judge, Vector, effective_weight
 from .projection import Projection
-from .two_step import TwoStep
 
 Arrays = tuple[NDArray[np.float64], ...]
 Table = tuple[list[NDArray[np.int64]], NDArray[np.float64]]

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from ..records import LayerSpec
 from .algebra import Matrix, principal_basis, principal_directions
+from .alternating import TwoStep, View, two_step
 from .moments import Moments
-from .two_step import TwoStep, View, two_step
 
 Arrays = tuple[NDArray[np.float64], ...]
 Ranks = tuple[int, ...]

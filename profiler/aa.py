@@ -16,7 +16,7 @@ from .. import stats
 from ..backends.base import ChainWorkload
 from ..ops.chain import Chain
 from ..records import Comparison, Effort, PairSummary, Verdict
-from .bench import Bench
+from .executor import Bench
 from .session import SessionEnded, WorkloadFailed, run_session
 
 TAIL = 0.01

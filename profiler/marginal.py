@@ -19,7 +19,7 @@ from ..backends.base import ChainWorkload, Workload
 from ..errors import BackendError, MeasurementError
 from ..ops.chain import Chain
 from ..records import LayerSpec
-from .bench import Bench, Described
+from .executor import Bench, Described
 
 COPIES = 5
 ATTEMPTS = 3

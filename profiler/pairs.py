@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .treads import QUANTA, Fit, Floats, Ints, Shape, fit_columns, weighted
+from .step_model import QUANTA, Fit, Floats, Ints, Shape, fit_columns, weighted
 
 Pair = tuple[int, int]
 PER_AXIS = 8

@@ -15,7 +15,7 @@ import numpy as np
 from ..backends.base import Workload
 from ..errors import MeasurementError
 from ..records import Candidate, Effort, Failure, FailureStage, LayerSpec, PairSummary, Sample
-from .bench import Bench, Described
+from .executor import Bench, Described
 from .stopping import PairRule, RuleFactory, StoppingRule
 
 MAX_LOOPS = 100_000

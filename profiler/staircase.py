@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .treads import Fit, Floats, average, possible_fits
+from .step_model import Fit, Floats, average, possible_fits
 
 MOST_RANKS = 24
 """Measured for one layer and kind."""

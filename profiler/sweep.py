@@ -19,17 +19,9 @@ from .. import stats
 from ..backends.base import ChainWorkload
 from ..errors import LayerError, PlanError
 from ..lowrank import lower
-from ..records import (
-    ORIGINAL,
-    Candidate,
-    Decomposition,
-    Effort,
-    Failure,
-    LayerSpec,
-    PairSummary,
-)
-from .attention import in_order, undecided, worth
-from .bench import Bench
+from ..records import ORIGINAL, Candidate, Decomposition, Effort, Failure, LayerSpec, PairSummary
+from .executor import Bench
+from .scheduling import in_order, undecided, worth
 from .session import (
     RoundDone,
     SessionEnded,

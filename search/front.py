@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from ..errors import UsageError
 from .encoding import code_layers, encode
 from .exact import Limits, pool, solve
+from .quiet import quiet_optuna
 from .samplers import make_sampler
-from .silence import quiet_optuna
 from .space import Assignment, LayerChoices
 
 SPAN = 400.0

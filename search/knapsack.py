@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from . import states
+from . import dp_knapsack
 from .knapsack_problem import GAP, SLACK, Floats, Ints, Knapsack, Solution
+from .quiet import silent_output
 from .relaxation import Relaxation, relax, relax_all
-from .silence import silent_output
 
 __all__ = ["GAP", "SLACK", "Knapsack", "Solution", "solve"]
 
@@ -77,7 +77,7 @@ def _by_states(problem: Knapsack, relaxed: Relaxation, best: Ints | None) -> Sol
     keep, left_out = _undecided(problem, relaxed, best)
     error = GAP / 4 * abs(problem.value(best))
     owner = problem.owner[keep]
-    table = states.Table(
+    table = dp_knapsack.Table(
         problem.values[keep],
         problem.weights[0, keep],
         np.flatnonzero(np.diff(owner, prepend=-1)),
@@ -86,7 +86,7 @@ def _by_states(problem: Knapsack, relaxed: Relaxation, best: Ints | None) -> Sol
         relaxed.bound - left_out,
         error,
     )
-    found = states.solve(table)
+    found = dp_knapsack.solve(table)
     if found is None:
         return None
     bound = left_out

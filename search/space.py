@@ -75,6 +75,12 @@ class Assignment:
         return sum(choice.params for choice in self.choices)
 
     @property
+    def decisions(self) -> dict[str, Decomposition]:
+        """The layers that are replaced, by name, and by what."""
+        pairs = zip(self.names, self.choices, strict=True)
+        return {n: c.decomposition for n, c in pairs if not c.decomposition.is_original}
+
+    @property
     def key(self) -> str:
         """Equal for equal decompositions of equal layers, whatever their numbers are."""
         decompositions = [choice.decomposition.to_json() for choice in self.choices]

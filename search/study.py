@@ -17,8 +17,8 @@ from ..records import content_key
 from . import exact
 from .encoding import LayerCode, code_layers, encode
 from .journal import open_study
+from .quiet import quiet_optuna
 from .samplers import make_sampler
-from .silence import quiet_optuna
 from .space import Assignment, LayerChoices
 
 if TYPE_CHECKING:

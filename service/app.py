@@ -16,15 +16,15 @@ from fastapi.staticfiles import StaticFiles
 
 from .. import __version__
 from ..errors import RankwiseError, UsageError
+from ..jobs.artifacts import Library
+from ..jobs.requests import DevicesRequest
 from ..report.page import stylesheet
-from ..workflow.job_requests import DevicesRequest
-from ..workflow.library import Library
-from ..workflow.storage import open_store
-from . import pictures, results, things, work
+from ..workflow.store import open_store
+from . import artifact_routes, job_routes, pictures, results
 from .context import REFUSALS, Context, Here
-from .gate import COOKIE, SESSION_S, Gate, Sessions
 from .models import Login, Session
 from .scheduler import Scheduler
+from .security import COOKIE, SESSION_S, Gate, Sessions
 from .settings import Settings, absolute_db
 from .tables import Tables
 
@@ -93,8 +93,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     for router in (
         session_router,
-        things.router,
-        work.router,
+        artifact_routes.router,
+        job_routes.router,
         results.router,
         pictures.router,
     ):

@@ -20,7 +20,7 @@ import httpx
 
 from .. import documents
 from ..errors import RankwiseError, UsageError
-from ..workflow.reporter import Reporter, Silent
+from ..reporter import Reporter, Silent
 from .settings import TOKEN_VARIABLE
 
 Json = dict[str, Any]

@@ -10,13 +10,13 @@ from fastapi import Depends, HTTPException, Request
 
 from .. import documents
 from ..errors import UsageError
-from ..workflow import jobs
-from ..workflow.describe import describe_apart
-from ..workflow.job_requests import Request as Asked
-from ..workflow.library import Library, NetworkEntry
-from .gate import Sessions
+from ..jobs import queue
+from ..jobs.artifacts import Library, NetworkEntry
+from ..jobs.describe_network import describe_apart
+from ..jobs.requests import Request as Asked
 from .models import Job, Problem
 from .scheduler import Scheduler
+from .security import Sessions
 from .settings import Settings
 from .tables import Query, Tables
 
@@ -64,10 +64,10 @@ class Context:
     def submit(self, kind: str, request: Asked) -> tuple[Job, bool]:
         """Raises what becomes 422 or 429."""
         try:
-            record, new = jobs.submit(
+            record, new = queue.submit(
                 self.store, self.library, kind, request, self.settings.most_waiting
             )
-        except jobs.TooManyJobs as error:
+        except queue.TooManyJobs as error:
             raise HTTPException(429, str(error)) from None
         self.scheduler.wake()
         return Job.of(record), new

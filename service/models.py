@@ -7,7 +7,7 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, Field
 
 from .. import documents
-from ..workflow.library import AppliedEntry, CalibrationEntry, NetworkEntry
+from ..jobs.artifacts import AppliedEntry, CalibrationEntry, NetworkEntry
 
 T = TypeVar("T")
 State = Literal["queued", "running", "done", "failed", "cancelled"]

@@ -12,8 +12,8 @@ from ..report.heat_map import groups, heat_map
 from ..report.page import report_page, style_hash, stylesheet
 from ..report.plan_pictures import agreement, front_picture, network_picture
 from ..report.staircase import staircase
+from .artifact_routes import Id
 from .context import HTML_REFUSALS, Context, Here
-from .things import Id
 
 router = APIRouter(responses=HTML_REFUSALS, default_response_class=HTMLResponse)
 

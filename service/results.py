@@ -10,11 +10,11 @@ from fastapi.responses import FileResponse
 
 from .. import documents
 from ..errors import UsageError
-from ..workflow.jobs import check_plan
+from ..jobs.queue import check_plan
 from . import tables
+from .artifact_routes import Id, Limit, Offset, page_of
 from .context import REFUSALS, Context, Here
 from .models import Applied, Page, PlanNote, PlanVerification
-from .things import Id, Limit, Offset, page_of
 
 router = APIRouter(responses=REFUSALS)
 

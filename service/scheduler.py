@@ -16,8 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import RankwiseError
-from ..workflow.jobs import JobStore
-from ..workflow.library import Library
+from ..jobs.artifacts import Library
+from ..jobs.queue import JobStore
 
 log = logging.getLogger("rankwise.service")
 
@@ -86,7 +86,7 @@ class Scheduler(threading.Thread):
         path.unlink(missing_ok=True)
 
     def _start(self, uuid: str, output: int) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-P", "-m", "rankwise.workflow.job_child"]
+        command = [sys.executable, "-P", "-m", "rankwise.jobs.job_worker"]
         return subprocess.Popen(
             [*command, uuid, str(os.getpid())],
             stdin=subprocess.DEVNULL,

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import UsageError
-from ..workflow.jobs import MOST_WAITING
-from ..workflow.storage import DEFAULT_DB
-from ..workflow.uploads import Limits
+from ..jobs.queue import MOST_WAITING
+from ..jobs.uploads import Limits
+from ..workflow.store import DEFAULT_DB
 
 TOKEN_VARIABLE = "RANKWISE_TOKEN"
 SHORTEST_TOKEN = 16

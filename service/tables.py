@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import documents
-from ..workflow.tables import stored_table
+from ..workflow.table import stored_table
 
 KEPT = 64
 AGE_S = 5.0

@@ -96,3 +96,39 @@ def _no_cuda() -> str:
 
 def _no_ascend() -> str:
     return "" if importlib.util.find_spec("acl") else "no Ascend runtime (module acl) here"
+
+
+def _small_network() -> Any:
+    """The module beside this file; it loads torch, so only tests that need it load it."""
+    path = Path(__file__).with_name("small_network.py")
+    spec = importlib.util.spec_from_file_location("rankwise_small_network", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def network_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    small = _small_network()
+    target = tmp_path_factory.mktemp("network") / "small.onnx"
+    return small.write_onnx(small.small_network(), target)
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _small_network().write_pictures(tmp_path_factory.mktemp("pictures"))
+
+
+@pytest.fixture
+def rankwise(tmp_path: Path) -> Callable[..., Any]:
+    """The command line, with a store of its own."""
+    from typer.testing import CliRunner
+
+    from rankwise.cli import app
+
+    def call(*words: object) -> Any:
+        runner = CliRunner(env={"RANKWISE_DB": f"sqlite:///{tmp_path}/store.db"})
+        return runner.invoke(app, [str(word) for word in words])
+
+    return call

@@ -18,10 +18,14 @@ ROOT = Path(__file__).resolve().parents[1]
 NOT_OURS = {"tests", "docs", "benchmarks", "examples", "build", "dist"}
 
 # A unit is a module or a package right below the root.
-BOTTOM = {"records", "errors", "stats", "documents", "plan_versions"}
+BOTTOM = {"records", "errors", "stats", "documents", "reporter"}
 OPS = {"ops"} | BOTTOM
 LOWRANK = {"lowrank"} | OPS
 MODELS = {"models"} | LOWRANK
+CAMPAIGN = {"campaign", "profiler", "backends", "db", "search"} | MODELS
+FACTORS = {"factors", "training"} | MODELS
+NETWORK_TIMING = {"network_timing", "factors", "training"} | CAMPAIGN
+PLANNER = {"planner"} | NETWORK_TIMING
 SKIN = {"workflow", "report"} | BOTTOM
 MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(BOTTOM, BOTTOM),
@@ -34,10 +38,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "db": {"db"} | BOTTOM,
     "search": {"search"} | BOTTOM,
     "report": {"report"} | BOTTOM,
-    "workflow": {"workflow", "training", "profiler", "backends", "db", "search", "report"} | MODELS,
-    "commands": {"commands", "service"} | SKIN,
+    "campaign": CAMPAIGN,
+    "factors": FACTORS,
+    "network_timing": NETWORK_TIMING,
+    "planner": PLANNER,
+    "workflow": {"workflow", "report"} | PLANNER,
+    "jobs": {"jobs", "workflow"} | PLANNER,
+    "commands": {"commands", "service", "jobs"} | SKIN,
     "cli": {"commands"},
-    "service": {"service"} | SKIN,
+    "service": {"service", "jobs"} | SKIN,
     "__init__": SKIN,
     "__main__": {"cli"},
 }

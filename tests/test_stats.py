@@ -9,14 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from rankwise.records import PairSummary, Verdict
-from rankwise.stats import (
-    MIN_ROUNDS,
-    combine,
-    combine_many,
-    summarize_pairs,
-    t_quantile,
-    verdict,
-)
+from rankwise.stats import MIN_ROUNDS, combine, combine_many, summarize_pairs, t_quantile, verdict
 
 PREPARATION_SD = 0.005
 

@@ -7,13 +7,13 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from .. import documents
+from ..campaign.setup import usable_backend
 from ..errors import MeasurementError
 from ..records import Comparison, Effort, LayerSpec, MeasurementPolicy
-from .reporter import Reporter, Silent
-from .setting import usable_backend
+from ..reporter import Reporter, Silent
 
 if TYPE_CHECKING:
-    from ..profiler.surroundings import Check
+    from ..profiler.environment import Check
 
 PAIRS = 12
 WIDEST = 0.05
@@ -32,16 +32,16 @@ def doctor(
     """Checks of clock, load, frequency policy, threads and limits, and an A/A test: the same
     layer, prepared twice, compared with itself on `backend`. Raises `BackendError` if the
     backend cannot be used."""
-    from ..profiler import surroundings
+    from ..profiler import environment
 
     device = usable_backend(backend)
     policy = device.resolve_policy(MeasurementPolicy(threads=threads))
-    checks = list(surroundings.still(threads))
-    throttled, stolen, began = surroundings.throttled(), surroundings.stolen_s(), time.monotonic()
+    checks = list(environment.still(threads))
+    throttled, stolen, began = environment.throttled(), environment.stolen_s(), time.monotonic()
     checks += _aa(backend, policy, pairs, reporter or Silent())
-    checks.append(surroundings.throttling(throttled, surroundings.throttled()))
+    checks.append(environment.throttling(throttled, environment.throttled()))
     elapsed = time.monotonic() - began
-    checks.append(surroundings.steal(stolen, surroundings.stolen_s(), elapsed))
+    checks.append(environment.steal(stolen, environment.stolen_s(), elapsed))
     return documents.Doctor(
         fit=all(check.ok for check in checks),
         backend=backend,
@@ -54,8 +54,8 @@ def doctor(
 def _aa(backend: str, policy: MeasurementPolicy, pairs: int, reporter: Reporter) -> list[Check]:
     from ..lowrank import lower
     from ..profiler.aa import aa_pair
-    from ..profiler.bench import ChildBench
-    from ..profiler.surroundings import Check
+    from ..profiler.environment import Check
+    from ..profiler.executor import ChildBench
     from ..records import ORIGINAL
 
     found = []
@@ -72,7 +72,7 @@ def _aa(backend: str, policy: MeasurementPolicy, pairs: int, reporter: Reporter)
 def judged(found: list[Comparison]) -> tuple[Check, Check]:
     """Whether intervals hold what is true, and whether they are narrow enough to be of use."""
     from ..profiler.aa import allowed_misses, spread_of, tally
-    from ..profiler.surroundings import Check
+    from ..profiler.environment import Check
 
     count = tally(found)
     honest = count.missed <= allowed_misses(count.pairs) and not count.wrong

@@ -7,17 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from .. import documents
+from ..campaign.setup import load_pictures, make_setting
 from ..db.store import Store
 from ..errors import UsageError
-from .choosable import choosable
-from .plan_document import calibration_note
-from .planner import Objective, Planner, PlanningOptions
-from .planning import load_pictures
-from .refinement import refine
-from .reporter import Reporter, Silent
-from .setting import make_setting
-from .storage import DEFAULT_DB
-from .whole_runs import decisions_of
+from ..planner.candidate_policy import choosable
+from ..planner.plan_document import calibration_note
+from ..planner.planner import Objective, Planner, PlanningOptions
+from ..planner.refinement import refine
+from ..reporter import Reporter, Silent
+from .store import DEFAULT_DB
 
 LIMITS = (0.02, 0.05, 0.1, 0.2, 0.4)
 """Network errors that a front is made for unless told otherwise."""
@@ -86,7 +84,7 @@ def _points(
             speedup_low=predicted.speedup_low,
             speedup_high=predicted.speedup_high,
             network_error=predicted.network_error,
-            replaced=len(decisions_of(best)),
+            replaced=len(best.decisions),
         )
         found.setdefault(best.key, point)
     return undominated(list(found.values()))

@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import documents
+from ..campaign.rows import costs
+from ..campaign.setup import load_pictures, make_setting
 from ..db.store import Store
 from ..errors import BackendError
+from ..network_timing.inference_runs import can_time, compare_networks
+from ..planner.candidate_policy import choosable
+from ..planner.plan_document import calibration_note
+from ..planner.planner import Objective, Planner, PlanningOptions
+from ..planner.whole_runs import descriptions_of, network_model, plan_of
+from ..reporter import Reporter, Silent
 from ..search.front import exact_front, sampled_front
-from .choosable import choosable
-from .network_runs import can_time, compare_networks
-from .plan_document import calibration_note
-from .planner import Objective, Planner, PlanningOptions
-from .planning import load_pictures
-from .reporter import Reporter, Silent
-from .setting import make_setting
-from .storage import DEFAULT_DB
-from .tables import costs
-from .whole_runs import decisions_of, descriptions_of, network_model, plan_of
+from .store import DEFAULT_DB
 
 if TYPE_CHECKING:
     from ..records import Comparison
@@ -90,7 +89,7 @@ def _assignments(planner: Planner, max_error: float, points: int) -> list[Assign
             seed=options.seed,
             seeds=found,
         )
-    return [assignment for assignment in found if decisions_of(assignment)]
+    return [assignment for assignment in found if assignment.decisions]
 
 
 def _document(planner: Planner, assignments: Sequence[Assignment]) -> documents.Pareto:
@@ -129,14 +128,14 @@ def front(points: Sequence[documents.FrontPoint]) -> list[documents.FrontPoint]:
 
 def _timed(planner: Planner, assignments: Sequence[Assignment]) -> dict[str, Comparison]:
     planner.reporter.message(f"timing {len(assignments)} whole networks")
-    networks = {a.key: planner.assembly.network_with(decisions_of(a)) for a in assignments}
+    networks = {a.key: planner.assembly.network_with(a.decisions) for a in assignments}
     return compare_networks(planner.setting, planner.store, networks, descriptions_of(assignments))
 
 
 def _point(
     planner: Planner, assignment: Assignment, timed: Comparison | None
 ) -> documents.FrontPoint:
-    decisions = decisions_of(assignment)
+    decisions = assignment.decisions
     error = planner.sensitivity.measured(decisions)
     speed = timed or _predicted(planner, assignment)
     macs, params = _total(planner, decisions)

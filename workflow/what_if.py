@@ -8,30 +8,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import documents
+from ..campaign.rows import costs, rows_of
+from ..campaign.setup import load
+from ..db.url import companion
+from ..documents.plan_files import read_plan
 from ..errors import PlanError
-from ..records import (
-    ORIGINAL,
-    Decomposition,
-    DeviceFingerprint,
-    LayerSpec,
-    MeasurementPolicy,
-)
+from ..factors.array_cache import ArrayCache
+from ..planner.known_errors import KnownErrors
+from ..planner.sensitivity import Inputs, Sensitivity
+from ..records import ORIGINAL, Decomposition, DeviceFingerprint, LayerSpec, MeasurementPolicy
 from ..search.network_model import Forecast, NetworkModel, Part, Plan, Run
-from ..search.phases import JOINED
 from ..search.space import standard_error
 from ..search.table import SpeedupTable
-from .application import assembly_for, plan_pictures
-from .array_cache import ArrayCache
-from .known_errors import KnownErrors
-from .plan_file import decisions_of, read_plan
-from .sensitivity import Inputs, Sensitivity
-from .setting import load
-from .storage import DEFAULT_DB, companion
-from .tables import costs, rows_of
+from ..search.weighted_phases import JOINED
+from .apply import assembly_for, plan_pictures
+from .store import DEFAULT_DB
 
 if TYPE_CHECKING:
+    from ..factors.assembly import Assembly
     from ..search.table import TableRow
-    from .assembly import Assembly
 
 
 def what_if(
@@ -66,8 +61,8 @@ def what_if(
         inputs, cache = Inputs.of(pictures), ArrayCache(companion(db, ".cache"))
         known = KnownErrors(cache, network.sha256, inputs.sha256, factors=assembly.chosen or {})
         sensitivity = Sensitivity(assembly, inputs, known)
-        error = sensitivity.measured(decisions_of(document)).value
-    rows = _rows(decisions_of(document), assembly, table)
+        error = sensitivity.measured(document.decisions).value
+    rows = _rows(document.decisions, assembly, table)
     forecast = _forecast(document, layers, rows, _planned_run(document, table))
     return _document(document, layers, forecast, error)
 

@@ -22,8 +22,8 @@ from rankwise.backends.onnx_dtypes import chain_in
 from rankwise.errors import BackendError, MeasurementError
 from rankwise.ops.chain import random_weights
 from rankwise.ops.reference import reference
-from rankwise.profiler.bench import ChildBench
-from rankwise.profiler.roll_call import _family
+from rankwise.profiler.executor import ChildBench
+from rankwise.profiler.probe_backends import _family
 from rankwise.records import MeasurementPolicy
 
 CHAIN = CHAINS["three links"]

@@ -18,7 +18,7 @@ from rankwise.backends.contract import CHAINS
 from rankwise.errors import MeasurementError
 from rankwise.ops.chain import random_weights
 from rankwise.ops.reference import reference
-from rankwise.profiler.bench import LocalBench
+from rankwise.profiler.executor import LocalBench
 from rankwise.profiler.session import RoundDone, WorkloadFailed, run_session
 from rankwise.records import Effort, MeasurementPolicy
 

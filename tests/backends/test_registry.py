@@ -9,12 +9,7 @@ import pytest
 
 from rankwise.backends import registry
 from rankwise.backends.fake import FakeBackend
-from rankwise.backends.registry import (
-    backend_names,
-    family_of,
-    found_in_family,
-    open_backend,
-)
+from rankwise.backends.registry import backend_names, family_of, found_in_family, open_backend
 from rankwise.errors import BackendError
 
 

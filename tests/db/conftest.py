@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import NullPool, create_engine, text
 
 from rankwise.db import Store
-from rankwise.db.place import locate
+from rankwise.db.url import locate
 
 Need = Callable[[str, str], NoReturn]
 START_S = 60.0

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from rankwise.db import Store, processes, workloads
-from rankwise.db.place import locate
+from rankwise.db.url import locate
 from rankwise.errors import StoreError
 from rankwise.records import (
     ORIGINAL,

@@ -14,8 +14,8 @@ import pytest
 
 from rankwise.db import Store, schema
 from rankwise.db.database import Database
-from rankwise.db.place import locate
 from rankwise.db.store import upgrade
+from rankwise.db.url import locate
 from rankwise.errors import StoreError
 from rankwise.records import LayerSpec, LayerUse
 

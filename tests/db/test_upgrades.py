@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Engine, MetaData, create_engine, inspect, sel
 
 from rankwise.db import Store, schema, tables
 from rankwise.db.database import Database
-from rankwise.db.place import locate
 from rankwise.db.store import upgrade
+from rankwise.db.url import locate
 from rankwise.errors import StoreError
 
 ASSETS = Path(__file__).parents[1] / "assets"

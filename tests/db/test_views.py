@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import create_engine, inspect
 
 from rankwise.db import NetworkRun, Store
-from rankwise.db.place import locate
+from rankwise.db.url import locate
 from rankwise.db.views import VIEWS
 from rankwise.records import (
     ORIGINAL,

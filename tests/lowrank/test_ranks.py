@@ -12,14 +12,7 @@ from hypothesis import strategies as st
 
 from rankwise.errors import LayerError
 from rankwise.lowrank import error_curve, full_ranks, lower
-from rankwise.lowrank.ranks import (
-    energy_rank,
-    energy_ranks,
-    pr_rank,
-    quantize,
-    vbmf_ranks,
-    weaken,
-)
+from rankwise.lowrank.ranks import energy_rank, energy_ranks, pr_rank, quantize, vbmf_ranks, weaken
 from rankwise.records import Decomposition, LayerSpec
 
 CONV = LayerSpec("conv2d", 24, 32, (24, 9, 9), (3, 3))

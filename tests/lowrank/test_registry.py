@@ -12,7 +12,7 @@ import pytest
 
 from rankwise.errors import LayerError
 from rankwise.lowrank import KINDS
-from rankwise.lowrank.catalog import BUILT_IN
+from rankwise.lowrank.builtin_kinds import BUILT_IN
 from rankwise.lowrank.registry import GROUP, Registry
 
 PLUGIN = Path(__file__).resolve().parents[1] / "plugin"

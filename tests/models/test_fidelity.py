@@ -10,13 +10,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.special import rel_entr, softmax
 
 from rankwise.errors import UsageError
-from rankwise.models.fidelity import (
-    fidelity,
-    kl_divergence,
-    psnr,
-    relative_error,
-    top1_agreement,
-)
+from rankwise.models.fidelity import fidelity, kl_divergence, psnr, relative_error, top1_agreement
 
 # Squares of smaller numbers than these lose digits, or all of them.
 numbers = st.floats(-100, 100).map(lambda number: number if abs(number) > 1e-100 else 0.0)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from rankwise import documents
 from rankwise.errors import ModelError
-from rankwise.workflow.listing import layers
+from rankwise.workflow.inspect import layers
 
 
 def only_phrases(document: documents.Layers) -> dict[str, str]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rankwise.profiler.staircase import MOST_RANKS, StaircaseSearch, good_ends
-from rankwise.profiler.treads import Shape, fit
+from rankwise.profiler.step_model import Shape, fit
 
 STEPS = (1, 8, 16, 32, 64)
 NOISE = 0.02

@@ -13,8 +13,8 @@ from rankwise.backends.base import ChainWorkload, Workload
 from rankwise.backends.registry import open_backend
 from rankwise.errors import MeasurementError
 from rankwise.lowrank import lower
-from rankwise.profiler.bench import ChildBench, LocalBench
 from rankwise.profiler.candidates import default_candidates
+from rankwise.profiler.executor import ChildBench, LocalBench
 from rankwise.profiler.sweep import (
     MOST_AT_ONCE,
     LayerTask,

@@ -6,7 +6,7 @@ import numpy as np
 
 from rankwise.backends.base import ChainWorkload, random_input
 from rankwise.backends.host import cpu_hardware, host_circumstances
-from rankwise.backends.limits import INFERENCE_ONLY, one_line, require_supported
+from rankwise.backends.validation import INFERENCE_ONLY, one_line, require_supported
 from rankwise.errors import BackendError, MeasurementError
 from rankwise.ops.chain import random_weights
 from rankwise.ops.reference import reference

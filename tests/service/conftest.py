@@ -18,10 +18,10 @@ import uvicorn
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
+from rankwise.jobs.uploads import MIB, Limits
 from rankwise.service.app import create_app
 from rankwise.service.client import Client
 from rankwise.service.settings import Settings
-from rankwise.workflow.uploads import MIB, Limits
 
 FAKE = "fake:step=16"
 OCTETS = {"content-type": "application/octet-stream"}

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from rankwise import documents
-from rankwise.workflow.library import ZOO_NAMES
+from rankwise.jobs.artifacts import ZOO_NAMES
 
 FAKE = "fake:step=16"
 

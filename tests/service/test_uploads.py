@@ -17,8 +17,8 @@ import pytest
 from onnx import TensorProto, helper
 from safetensors.numpy import save as save_tensors
 
-from rankwise.workflow.library import ZOO_NAMES, Library
-from rankwise.workflow.uploads import shown_name
+from rankwise.jobs.artifacts import ZOO_NAMES, Library
+from rankwise.jobs.uploads import shown_name
 
 GIB = 1 << 30
 
@@ -176,7 +176,7 @@ def test_ids_in_paths_are_only_names(service: Any) -> None:
 
 
 def test_a_full_library(start: Any, model_bytes: bytes) -> None:
-    from rankwise.workflow.uploads import Limits
+    from rankwise.jobs.uploads import Limits
 
     service = start(limits=Limits(library_bytes=1000, free_bytes=0))
     for content in (model_bytes, iter([model_bytes])):  # the second does not say how long it is

@@ -11,12 +11,12 @@ from typer.testing import CliRunner
 
 from rankwise import documents
 from rankwise.cli import app
+from rankwise.documents.plan_files import write_plan
 from rankwise.models.source import load_network
 from rankwise.training.finetuning import Callbacks, finetune
 from rankwise.training.freezing import Freezing
 from rankwise.training.pair import links, pair_of
 from rankwise.training.schedule import Budget
-from rankwise.workflow.plan_file import write_plan
 
 USER = '''
 import torch

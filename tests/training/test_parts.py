@@ -19,12 +19,7 @@ from rankwise.models.onnx_network import OnnxNetwork
 from rankwise.models.torch_layers import Shift
 from rankwise.training import channel_statistics, checkpoint
 from rankwise.training.batch_norm import batch_norms, reestimate
-from rankwise.training.channel_statistics import (
-    ChannelStatistics,
-    last_link,
-    layers_of,
-    statistics,
-)
+from rankwise.training.channel_statistics import ChannelStatistics, last_link, layers_of, statistics
 from rankwise.training.comparison import error_ratio
 from rankwise.training.distillation import Distillation, relative_square
 from rankwise.training.freezing import Freezing, freeze

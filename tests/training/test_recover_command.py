@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from rankwise import documents
 from rankwise.cli import app
+from rankwise.documents.plan_files import write_plan
 from rankwise.models.fidelity import relative_error
 from rankwise.models.pictures import Split, load_pictures
 from rankwise.models.source import load_network
-from rankwise.workflow.plan_file import write_plan
 
 SOURCE = """
 import torch

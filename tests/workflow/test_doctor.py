@@ -32,13 +32,13 @@ def compared(seed: int, noise: float, bias: float = 0.0) -> Comparison:
 def test_the_document_and_the_status_agree(
     rankwise: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, exit_status: tuple[int, bool]
 ) -> None:
-    from rankwise.profiler import surroundings
+    from rankwise.profiler import environment
 
     status, ok = exit_status
     monkeypatch.setattr(
-        surroundings, "still", lambda asked: [surroundings.Check("load", ok, "planted", "rest")]
+        environment, "still", lambda asked: [environment.Check("load", ok, "planted", "rest")]
     )
-    monkeypatch.setattr(surroundings, "steal", lambda *_: surroundings.Check("steal", True, "0"))
+    monkeypatch.setattr(environment, "steal", lambda *_: environment.Check("steal", True, "0"))
     result = rankwise("doctor", "--backend", "fake:jitter=0.01", "--pairs", 4, "--json")
     assert result.exit_code == status, result.output
     document = documents.Doctor.model_validate(json.loads(result.stdout))

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import Result
 
 from rankwise.errors import UsageError
-from rankwise.workflow.outputs import NETWORKS, check_output
+from rankwise.models.output_files import NETWORKS, check_output
 
 Command = Callable[..., Result]
 FAKE = "fake:step=16"

@@ -13,12 +13,12 @@ from onnx import numpy_helper
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from rankwise.factors.assembly import Assembly
 from rankwise.models.fidelity import relative_error
 from rankwise.models.network import Network
 from rankwise.models.onnx_network import OnnxNetwork
 from rankwise.models.torch_network import TorchNetwork
 from rankwise.records import Decomposition, LayerSpec
-from rankwise.workflow.assembly import Assembly
 
 SHAPE = (2, 3, 12, 10)
 

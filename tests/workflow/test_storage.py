@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from rankwise.db import Store
+from rankwise.db.url import companion
 from rankwise.records import (
     ORIGINAL,
     Candidate,
@@ -25,7 +26,6 @@ from rankwise.records import (
     Sample,
 )
 from rankwise.stats import summarize_pairs
-from rankwise.workflow.storage import companion
 
 ASSETS = Path(__file__).parents[1] / "assets"
 SPEC = LayerSpec("linear", 8, 8, (8,))

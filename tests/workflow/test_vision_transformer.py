@@ -16,10 +16,10 @@ import pytest
 from typer.testing import Result
 
 from rankwise import documents
+from rankwise.factors.assembly import Assembly
 from rankwise.models.fidelity import relative_error
 from rankwise.models.source import load_network
 from rankwise.records import Decomposition
-from rankwise.workflow.assembly import Assembly
 
 Command = Callable[..., Result]
 

@@ -1,0 +1,119 @@
+"""Counting the multiply-accumulates of whole networks, for a device that only counts.
+
+Convolutions and matrix products count; the rest of a network is thought to be free.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..errors import MeasurementError
+from .network_file import fix_input, read_network, unreadable
+from .validation import one_line
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+class Counted(NamedTuple):
+    """One operator of a network: channels, and multiply-accumulates for the whole batch."""
+
+    in_channels: int
+    out_channels: int
+    macs: int
+
+
+def counted_in_file(path: Path, input_shape: Sequence[int]) -> list[Counted]:
+    """The Conv, Gemm and MatMul nodes of an ONNX file, in its order.
+
+    `input_shape` includes the batch and replaces symbolic sizes. `MeasurementError` (stage
+    `prepare`) if the file cannot be read, its input has another shape, or shapes cannot be
+    inferred.
+    """
+    import onnx
+
+    model = read_network(path)
+    fix_input(model, input_shape)
+    try:
+        model = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    except Exception as error:  # of the checker, of shape inference
+        raise unreadable(path, error) from error
+    shapes = _shapes(model)
+    makers = {"Conv": _conv, "Gemm": _gemm, "MatMul": _matmul}
+    return [makers[n.op_type](n, shapes) for n in model.graph.node if n.op_type in makers]
+
+
+def _shapes(model: ModelProto) -> Shapes:
+    graph = model.graph
+    values = (*graph.input, *graph.value_info, *graph.output)
+    inferred = {
+        value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
+        for value in values
+    }
+    return inferred | {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+
+
+def _shape(shapes: Shapes, name: str) -> tuple[int, ...]:
+    shape = shapes.get(name, ())
+    if not shape or 0 in shape:
+        raise MeasurementError(f"the shape of {name!r} cannot be inferred", "prepare")
+    return shape
+
+
+def _conv(node: NodeProto, shapes: Shapes) -> Counted:
+    image, weight, output = (
+        _shape(shapes, name) for name in (node.input[0], node.input[1], node.output[0])
+    )
+    return Counted(image[1], weight[0], math.prod(weight) * output[0] * math.prod(output[2:]))
+
+
+def _gemm(node: NodeProto, shapes: Shapes) -> Counted:
+    rows, wide = _shape(shapes, node.output[0])
+    deep = math.prod(_shape(shapes, node.input[1])) // wide
+    return Counted(deep, wide, rows * deep * wide)
+
+
+def _matmul(node: NodeProto, shapes: Shapes) -> Counted:
+    deep, output = _shape(shapes, node.input[0])[-1], _shape(shapes, node.output[0])
+    return Counted(deep, output[-1], deep * math.prod(output))
+
+
+def counted_in_module(module: Any, input_shape: Sequence[int]) -> list[Counted]:
+    """The convolutions and linear layers of a `torch.nn.Module`, in the order of their calls.
+
+    They are seen in one execution, in eval mode, on random input. `MeasurementError` (stage
+    `prepare`) if that fails.
+    """
+    import torch
+
+    from .base import random_input
+    from .modules import evaluating
+
+    found: list[Counted] = []
+
+    def gather(part: Any, _inputs: Any, output: Any) -> None:
+        found.append(_called(part, output.shape))
+
+    kinds = (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d, torch.nn.Linear)
+    parts = [part for part in module.modules() if isinstance(part, kinds)]
+    hooks = [part.register_forward_hook(gather) for part in parts]
+    try:
+        with evaluating(module), torch.inference_mode():
+            module(torch.from_numpy(random_input(input_shape)))
+    except Exception as error:  # a user's module may raise anything
+        raise MeasurementError(f"the module failed: {one_line(error)}", "prepare") from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def _called(part: Any, output: Sequence[int]) -> Counted:
+    wide, size = part.weight.shape[0], math.prod(part.weight.shape)
+    deep = getattr(part, "in_channels", None) or part.in_features
+    return Counted(deep, wide, size * (math.prod(output) // wide))

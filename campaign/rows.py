@@ -1,0 +1,110 @@
+"""Rows of the speedup table, from what the store has measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from .. import documents
+from ..records import Decomposition, LayerSpec, Measurement, MeasurementPolicy
+
+if TYPE_CHECKING:
+    from ..db.store import Store
+    from ..search.table import FailedRow, TableRow
+    from .setup import Setting
+
+
+def measured(store: Store, setting: Setting) -> list[Measurement]:
+    """All that the store has of the setting's network, device and policy."""
+    return store.measurements(
+        network_sha=setting.network.sha256,
+        fingerprint_key=setting.fingerprint.key,
+        policy_key=setting.policy.key,
+    )
+
+
+def why_nothing(store: Store, setting: Setting) -> str:
+    """One sentence for when `measured` finds nothing: what else there is, and what to run."""
+    policy, here = setting.policy, setting.fingerprint
+    source, backend = setting.network.source, setting.backend_text
+    asked = f"{source} on {backend}"
+    words = f"rankwise profile {source} --backend {backend}"
+    words += " --phase training" if policy.phase == "training" else ""
+    others = store.measurements(
+        network_sha=setting.network.sha256, backend=here.backend, phase=policy.phase
+    )
+    same = [one for one in others if one.fingerprint.hardware_key == here.hardware_key]
+    if any(one.policy == policy for one in same):
+        return f"all rows of {asked} are of other software: run `{words} --refresh`"
+    said = f"phase {policy.phase}, threads {policy.threads}, batch {policy.batch}"
+    known = {f"threads {one.policy.threads}, batch {one.policy.batch}" for one in same}
+    but = f"; there are rows with {' and with '.join(sorted(known))}" if known else ""
+    but = but or ("; there are rows of other hardware" if others else "")
+    return f"nothing was measured for {asked} ({said}){but}: run `{words}`"
+
+
+def rows_of(measurements: Sequence[Measurement]) -> list[TableRow]:
+    """Savings, speedups and verdicts; see `search.table`."""
+    from ..search.table import speedup_table
+
+    return speedup_table(measurements, costs)
+
+
+def costs(spec: LayerSpec, decomposition: Decomposition) -> tuple[int, int]:
+    """MACs and parameters of a layer once it is decomposed."""
+    from ..lowrank import lower
+
+    chain = lower(spec, decomposition)
+    return chain.macs, chain.params
+
+
+def document_of(measurements: Sequence[Measurement]) -> documents.Table:
+    """The table's document, failures included."""
+    from ..search.table import failed_rows
+
+    spec_json = cache(LayerSpec.to_json)
+    policy_json = cache(MeasurementPolicy.to_json)
+    return documents.Table(
+        rows=[
+            _row(row, spec_json(row.spec), policy_json(row.policy)) for row in rows_of(measurements)
+        ],
+        failures=[_failure(row) for row in failed_rows(measurements)],
+    )
+
+
+_SAME_NAME = [
+    name
+    for name in documents.Row.model_fields
+    if name not in ("layers", "spec", "decomposition", "device", "policy", "verdict")
+]
+
+
+_OWN_TIMES = ("latency_s", "original_latency_s", "speedup", "speedup_low", "speedup_high")
+"""Empty where the layer was timed between neighbours."""
+
+
+def _row(row: TableRow, spec: dict[str, Any], policy: dict[str, Any]) -> documents.Row:
+    numbers = {name: getattr(row, name) for name in _SAME_NAME}
+    if not row.own_times:
+        numbers.update(dict.fromkeys(_OWN_TIMES))
+    return documents.Row(
+        **numbers,
+        layers=list(row.layers),
+        spec=spec,
+        decomposition=documents.Decomposition.of(row.decomposition),
+        device=documents.RowDevice(
+            backend=row.backend, hardware_key=row.hardware_key, software_key=row.software_key
+        ),
+        policy=policy,
+        verdict=row.verdict.value,
+    )
+
+
+def _failure(row: FailedRow) -> documents.Failure:
+    return documents.Failure(
+        layer=row.layer,
+        decomposition=documents.Decomposition.of(row.decomposition),
+        stage=row.stage,
+        reason=row.reason,
+    )

@@ -1,0 +1,72 @@
+"""What every command does around its work: errors as sentences, documents, progress."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+from ..errors import GoalNotReached, RankwiseError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..documents import Document
+    from ..reporter import Reporter
+
+
+@contextmanager
+def command(debug: bool) -> Iterator[None]:
+    """One sentence and the right status for every error that has a name."""
+    try:
+        yield
+    except RankwiseError as error:
+        if debug:
+            raise
+        typer.echo(f"rankwise: {error}", err=True)
+        raise typer.Exit(error.exit_status) from None
+    except KeyboardInterrupt as interrupt:
+        said = str(interrupt) or "interrupted; what was measured is kept, run again to go on"
+        typer.echo(f"rankwise: {said}", err=True)
+        raise typer.Exit(1) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(1) from None
+    except (OSError, MemoryError) as error:
+        if debug:
+            raise
+        typer.echo(f"rankwise: {_sentence(error)}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _sentence(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def show(document: Document, as_json: bool) -> None:
+    if as_json:
+        typer.echo(document.model_dump_json(indent=2))
+        return
+    from ..report.text import show
+
+    show(document)
+
+
+@contextmanager
+def shown_anyway(as_json: bool) -> Iterator[None]:
+    """What was made is shown, too, where the goal was not reached."""
+    try:
+        yield
+    except GoalNotReached as error:
+        if error.document is not None:
+            show(error.document, as_json)
+        raise
+
+
+def reporter() -> Reporter:
+    from ..report.progress import RichReporter
+
+    return RichReporter()

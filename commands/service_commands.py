@@ -1,0 +1,58 @@
+"""The service, and a plan as a page: serve, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..workflow.store import DEFAULT_DB
+from .errors import command
+from .options import Db, Debug, PlanArgument
+
+
+def serve(
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; beyond loopback a token is needed.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8765,
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with the token; or put it into RANKWISE_TOKEN.")
+    ] = None,
+    max_upload: Annotated[int, typer.Option(min=1, help="Largest upload, in MiB.")] = 512,
+    max_disk: Annotated[int, typer.Option(min=1, help="All uploads together, in MiB.")] = 20480,
+    max_jobs: Annotated[int, typer.Option(min=1, help="Jobs that may wait or run.")] = 64,
+    db: Db = DEFAULT_DB,
+    debug: Debug = False,
+) -> None:
+    """Serve the HTTP API and the web page of the machine with the device."""
+    with command(debug):
+        from ..errors import UsageError
+
+        try:
+            from ..service.server import serve as run
+        except ModuleNotFoundError as error:
+            raise UsageError(
+                f"the service needs {error.name}: pip install 'rankwise[service]'"
+            ) from None
+        from ..jobs.uploads import MIB, Limits
+        from ..service.settings import Settings, read_token
+
+        limits = Limits(upload_bytes=max_upload * MIB, library_bytes=max_disk * MIB)
+        run(Settings(db, host, port, read_token(token_file), limits, max_jobs))
+
+
+def report(
+    plan: PlanArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The page's file.")],
+    db: Db = DEFAULT_DB,
+    debug: Debug = False,
+) -> None:
+    """Write a plan as one HTML file with pictures, which opens without a network."""
+    with command(debug):
+        from ..workflow.report import report as run
+
+        if missing := run(plan, output, db):
+            typer.echo(f"rankwise: of the plan alone: {missing}", err=True)
+        typer.echo(f"wrote {output}", err=True)

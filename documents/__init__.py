@@ -1,0 +1,100 @@
+"""The JSON documents that rankwise reads and writes, as pydantic models.
+
+Their JSON Schemas under `docs/schemas/` are generated from here. Durations are seconds,
+`macs` are multiply-accumulates (never doubled) for one example, sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .base import (
+    SCHEMA_VERSION,
+    CalibrationNote,
+    Decomposition,
+    Document,
+    Failure,
+    Fingerprint,
+    Model,
+    RowDevice,
+    Shape,
+)
+from .explanation import ExplainedCandidate, ExplainedLayer, Explanation, LayerCost
+from .front import Front, FrontPoint, LimitPoint, Pareto
+from .layers import Layer, Layers, RankedLayer, Ranking
+from .machine import Check, Device, Devices, Doctor
+from .plan import Plan, PlannedLayer, Predicted, Search, Verification, VerificationDocument
+from .profile import Profile, Staircase
+from .recovery import ErrorChange, Recovery, ReportChange, TrainingPoint
+from .table import Row, Table
+from .what_if import WhatIf, WhatIfLayer
+
+__all__ = [
+    "DOCUMENTS",
+    "SCHEMA_VERSION",
+    "CalibrationNote",
+    "Check",
+    "Decomposition",
+    "Device",
+    "Devices",
+    "Doctor",
+    "Document",
+    "ErrorChange",
+    "ExplainedCandidate",
+    "ExplainedLayer",
+    "Explanation",
+    "Failure",
+    "Fingerprint",
+    "Front",
+    "FrontPoint",
+    "Layer",
+    "LayerCost",
+    "Layers",
+    "LimitPoint",
+    "Model",
+    "Pareto",
+    "Plan",
+    "PlannedLayer",
+    "Predicted",
+    "Profile",
+    "RankedLayer",
+    "Ranking",
+    "Recovery",
+    "ReportChange",
+    "Row",
+    "RowDevice",
+    "Search",
+    "Shape",
+    "Staircase",
+    "Table",
+    "TrainingPoint",
+    "Verification",
+    "VerificationDocument",
+    "WhatIf",
+    "WhatIfLayer",
+    "schemas",
+]
+
+DOCUMENTS: tuple[type[Document], ...] = (
+    Devices,
+    Doctor,
+    Layers,
+    Profile,
+    Table,
+    Plan,
+    VerificationDocument,
+    Explanation,
+    WhatIf,
+    Pareto,
+    Recovery,
+    Front,
+)
+"""Every document that a command prints or writes."""
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """JSON Schemas by file name, as they are published under `docs/schemas/`."""
+    return {
+        f"{document.model_fields['kind'].default}.schema.json": document.model_json_schema()
+        for document in DOCUMENTS
+    }

@@ -1,0 +1,42 @@
+"""Plans as files: read with one clear sentence about what is wrong, written atomically."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ..errors import PlanError
+from .plan import Plan
+
+
+def read_plan(plan: Plan | Path | str) -> Plan:
+    """A plan from its file; a plan that is one already is returned as it is.
+
+    Plans of older schemas are brought up to date. Raises `PlanError` for a missing file, for
+    JSON that is no plan, and for newer schemas.
+    """
+    if isinstance(plan, Plan):
+        return plan
+    path = Path(plan)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise PlanError(f"plan {path} cannot be read: {reason}") from None
+    try:
+        return Plan.model_validate_json(text)
+    except PlanError as error:
+        raise PlanError(f"{path}: {error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the document"
+        raise PlanError(f"{path} is not a plan: {place}: {first['msg']}") from None
+
+
+def write_plan(document: Plan, path: Path) -> None:
+    """Atomically: a reader sees the old plan or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(document.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)

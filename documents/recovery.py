@@ -1,0 +1,57 @@
+"""What training did to a decomposed network."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from .base import CalibrationNote, Document, Model, Strict
+
+
+class ErrorChange(Strict):
+    """Relative error of the network's outputs against the original's."""
+
+    before: float
+    after: float
+
+
+class ReportChange(ErrorChange):
+    """On the report split, read once. `ratio` is after / before, its 95% interval a bootstrap
+    over pictures."""
+
+    pictures: int
+    examples: int
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+    fidelity_before: dict[str, Any]
+    fidelity_after: dict[str, Any]
+
+
+class TrainingPoint(Strict):
+    """`score` is the error on the select split, or what the user's own function reported."""
+
+    step: int
+    elapsed_s: float
+    loss: float | None
+    score: float | None
+
+
+class Recovery(Document):
+    """What training did to a decomposed network. `method`: `distillation`, or the user's own
+    function. `stopped`: `budget`, `early`, `not_finite`, or `function` (it returned)."""
+
+    kind: Literal["rankwise.recovery"] = "rankwise.recovery"
+    rankwise_version: str
+    at: str
+    model: Model
+    plan_created_at: str
+    method: str
+    data: CalibrationNote | None
+    options: dict[str, Any]
+    steps: int
+    elapsed_s: float
+    stopped: str
+    select: ErrorChange | None
+    report: ReportChange | None
+    history: list[TrainingPoint]
+    output: str

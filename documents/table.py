@@ -1,0 +1,42 @@
+"""The per-layer speedup table."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from .base import Decomposition, Document, Failure, RowDevice, Strict
+
+
+class Row(Strict):
+    """One spec, candidate, device and policy. `layers` names all that share the spec. In the
+    context `marginal`, a layer whose output has another shape than its input has a saving
+    only: latencies and speedup are null."""
+
+    layer: str
+    layers: list[str]
+    op: str
+    spec: dict[str, Any]
+    spec_key: str
+    count: int
+    decomposition: Decomposition
+    device: RowDevice
+    policy: dict[str, Any]
+    latency_s: float | None
+    original_latency_s: float | None
+    saving_s: float
+    speedup: float | None
+    speedup_low: float | None
+    speedup_high: float | None
+    verdict: str
+    macs: int
+    original_macs: int
+    params: int
+    measured_at: str
+    stale: bool
+    measurement_id: str
+
+
+class Table(Document):
+    kind: Literal["rankwise.table"] = "rankwise.table"
+    rows: list[Row]
+    failures: list[Failure]

@@ -1,0 +1,161 @@
+"""`apply --reestimate-bn` and `--match-channels`: what goes on behind decomposed layers, fitted to
+them as they are now, without training.
+
+A decomposed layer's outputs have other means and variances than the original's. Either the
+statistics of the batch normalisation behind it are averaged again over the fit split, and no weight
+changes; or, where it is folded away, each layer's scale and bias give its channels the original's
+mean and deviation back. The same pictures give the same network.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from ..errors import ModelError, UsageError
+from ..reporter import Reporter
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+    from ..models.network import Network
+    from ..models.onnx_network import OnnxNetwork
+    from ..models.pictures import Calibration
+    from ..models.torch_network import TorchNetwork
+    from ..models.training_pictures import TrainingExamples
+
+BATCH = 8
+"""Examples that go through the network together, where it takes so many."""
+STATISTICS = ("running_mean", "running_var")
+
+
+class Fitting(NamedTuple):
+    """What is done to a compressed network from pictures, without training."""
+
+    option: str
+    told: str
+    fitted: Callable[[Network, Path, Calibration], Network]
+
+    def __call__(
+        self, network: Network, data: Path, pictures: Calibration, reporter: Reporter
+    ) -> Network:
+        """The fitted network, from the pictures in `data`, or the network as it is where that is
+        better on the select split; says which."""
+        from ..models.fidelity import relative_error
+
+        fitted = self.fitted(network, data, pictures)
+        wanted = network.original.outputs(pictures.select)
+        before, after = (
+            relative_error(wanted, one.outputs(pictures.select)) for one in (network, fitted)
+        )
+        change = f"network error on the select split {before:.4f} -> {after:.4f}"
+        if not after <= before:
+            reporter.message(f"{self.option} makes it worse and was left out: {change}")
+            return network
+        reporter.message(f"{self.told}: {change}")
+        return fitted
+
+
+def fitting_for(reestimate_bn: bool, match_channels: bool) -> Fitting | None:
+    """What the user asked for; `UsageError` for both."""
+    if reestimate_bn and match_channels:
+        raise UsageError("give --reestimate-bn or --match-channels, not both: either is enough")
+    if reestimate_bn:
+        return Fitting("--reestimate-bn", "batch normalisation was estimated again", _reestimated)
+    if match_channels:
+        return Fitting("--match-channels", "channels are as in the original", _matched)
+    return None
+
+
+def _reestimated(network: Network, _data: Path, pictures: Calibration) -> Network:
+    return with_statistics(network, pictures.fit)
+
+
+def _matched(network: Network, data: Path, pictures: Calibration) -> Network:
+    from ..models.training_pictures import training_examples
+
+    return with_channels(network, training_examples(data, pictures, network.input_shape))
+
+
+def with_statistics(network: Network, inputs: NDArray[np.float32]) -> Network:
+    """A copy of the network with statistics of its batch normalisation over `inputs` (n, ...).
+
+    An ONNX graph is computed by torch for this, and the statistics go back into its
+    BatchNormalization nodes. Raises `UsageError` where there is no batch normalisation (most
+    exporters fold it into the convolution before it), `ModelError` where torch has no
+    counterpart of an operator.
+    """
+    if network.framework == "onnx":
+        return _onnx_with_statistics(cast("OnnxNetwork", network), inputs)
+    from ..models.torch_network import TorchNetwork
+
+    module = copy.deepcopy(cast("TorchNetwork", network).module)
+    _estimate(module, network.input_shape, inputs)
+    return TorchNetwork(module, network.source, network.input_shape)
+
+
+def _onnx_with_statistics(network: OnnxNetwork, inputs: NDArray[np.float32]) -> Network:
+    converted = network.to_torch(compared=True)
+    _estimate(converted.module, network.input_shape, inputs)
+    state = converted.module.state_dict()
+    changed = {name: value for name, value in state.items() if name.endswith(STATISTICS)}
+    return network.with_state(converted, changed)
+
+
+def _estimate(module: nn.Module, shape: Sequence[int], inputs: NDArray[np.float32]) -> None:
+    """Set the module's statistics to their averages over the inputs."""
+    from ..training.batch_norm import batch_norms, reestimate
+
+    if not batch_norms(module):
+        raise UsageError(
+            "this network has no batch normalisation to estimate again (exporters fold it into "
+            "the convolution before it): --match-channels does without"
+        )
+    try:
+        reestimate(module, _whole_batches(module, tuple(shape), inputs))
+    except ValueError as error:  # torch's, for one value per channel
+        raise ModelError(f"batch normalisation cannot be estimated again: {error}") from None
+
+
+def with_channels(network: Network, examples: TrainingExamples, seed: int = 0) -> Network:
+    """A copy of a compressed network, each channel of whose layers has the original's mean and
+    standard deviation over examples that the seed draws.
+
+    An ONNX graph is computed by torch for this; its own layers get the new weights. Raises
+    `UsageError` where the network takes too few examples at once, `ModelError` where torch has no
+    counterpart of an operator.
+    """
+    import numpy as np
+    import torch
+
+    from ..training.channel_statistics import LEAST_EXAMPLES, ChannelStatistics, examples_at_once
+    from ..training.pair import pair_of
+
+    pair = pair_of(network.original, network.replacements)
+    size = examples_at_once(pair.original, network.input_shape)
+    if not size:
+        raise UsageError(
+            f"--match-channels needs a network that takes {LEAST_EXAMPLES} examples at once"
+        )
+    drawn = examples.batch(size, np.random.default_rng(seed))
+    ChannelStatistics(pair, torch.from_numpy(drawn)).match()
+    return pair.network()
+
+
+def _whole_batches(
+    module: Any, shape: tuple[int, ...], inputs: NDArray[np.float32]
+) -> list[Tensor]:
+    """The inputs in batches of one size: each counts as much as another, so an incomplete one
+    is left out, unless it is the only one."""
+    import torch
+
+    from ..models.batching import batches
+    from ..models.torch_batches import fitting_batch
+
+    size = fitting_batch(module, shape, min(BATCH, len(inputs)))
+    whole = len(inputs) - len(inputs) % size
+    return [torch.from_numpy(part) for part, _ in batches(inputs[: whole or None], size)]

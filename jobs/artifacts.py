@@ -1,0 +1,186 @@
+"""What was given to a service to work on: networks, calibration pictures, applied networks.
+
+Everything lies in one folder beside the store, under names made of content hashes; what the
+user called a file is kept as a text to show, and never becomes a path. Beside each thing
+lies a JSON document that says what it is, written last: a thing without one is not there.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ..db.url import companion
+from ..errors import UsageError
+
+NetworkFormat = Literal["zoo", "onnx", "safetensors"]
+ZOO_NAMES = (
+    *("mobilenet_v2", "resnet101", "resnet152", "resnet18", "resnet34", "resnet50"),
+    *("vgg16", "vgg16_bn"),
+)
+"""The zoo's networks, named without loading torch; a test compares."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkEntry:
+    """A network that jobs may use. `id` is its SHA-256, or its name in the zoo.
+
+    `sha256`, `input_shape` and `layers` (a `rankwise.layers` document) of a zoo network are
+    None until it was described once. `file` is relative to the library.
+    """
+
+    id: str
+    name: str
+    format: NetworkFormat
+    architecture: str | None
+    file: str | None
+    bytes: int
+    added_at: str | None
+    sha256: str | None
+    input_shape: tuple[int, ...] | None
+    layers: Mapping[str, Any] | None
+
+    @property
+    def model(self) -> str:
+        """What verbs take as MODEL, in the library's folder."""
+        return self.file if self.format == "onnx" and self.file else self.architecture or self.id
+
+    @property
+    def weights(self) -> Path | None:
+        return Path(self.file) if self.format == "safetensors" and self.file else None
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationEntry:
+    """Calibration pictures (a folder) or ready tensors (an `.npz`). `id` is the SHA-256 of
+    what was uploaded; `count` is of files, or of rows."""
+
+    id: str
+    name: str
+    kind: Literal["pictures", "tensors"]
+    file: str
+    count: int
+    bytes: int
+    added_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedEntry:
+    """A compressed network. `id` names the plan, the network and the format."""
+
+    id: str
+    plan: str
+    format: str
+    file: str
+    sha256: str
+    bytes: int
+    added_at: str
+
+
+class Library:
+    """The folder. Methods raise `UsageError` for what is not there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("networks", "calibrations", "applied", "incoming", "logs"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+
+    @classmethod
+    def beside(cls, db: str) -> Library:
+        """The library of a store."""
+        return cls(companion(db, ".service").absolute())
+
+    def networks(self) -> list[NetworkEntry]:
+        """The zoo's first, then what was uploaded, the newest first."""
+        found = {entry.id: entry for entry in map(_network, self._documents("networks"))}
+        zoo = [found.pop(name, _zoo_entry(name)) for name in ZOO_NAMES]
+        return [*zoo, *sorted(found.values(), key=lambda e: (e.added_at or "", e.id), reverse=True)]
+
+    def network(self, network_id: str) -> NetworkEntry:
+        document = self._document("networks", network_id)
+        if document is not None:
+            return _network(document)
+        if network_id in ZOO_NAMES:
+            return _zoo_entry(network_id)
+        raise UsageError(f"there is no network {network_id[:64]!r} here: upload it first")
+
+    def calibrations(self) -> list[CalibrationEntry]:
+        found = [CalibrationEntry(**d) for d in self._documents("calibrations")]
+        return sorted(found, key=lambda entry: (entry.added_at, entry.id), reverse=True)
+
+    def calibration(self, calibration_id: str) -> CalibrationEntry:
+        document = self._document("calibrations", calibration_id)
+        if document is None:
+            raise UsageError(f"there is no calibration {calibration_id[:64]!r} here: upload it")
+        return CalibrationEntry(**document)
+
+    def applied(self) -> list[AppliedEntry]:
+        found = [AppliedEntry(**d) for d in self._documents("applied")]
+        return sorted(found, key=lambda entry: (entry.added_at, entry.id), reverse=True)
+
+    def applied_one(self, applied_id: str) -> AppliedEntry:
+        document = self._document("applied", applied_id)
+        if document is None:
+            raise UsageError(f"there is no applied network {applied_id[:64]!r} here")
+        return AppliedEntry(**document)
+
+    def put(self, entry: NetworkEntry | CalibrationEntry | AppliedEntry) -> None:
+        """Write the document that makes a thing be there; atomically."""
+        path = self._place(entry) / f"{entry.id}.json"
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(asdict(entry)), encoding="utf-8")
+        temporary.replace(path)
+
+    def remove(self, entry: NetworkEntry | CalibrationEntry | AppliedEntry) -> None:
+        """Take a thing away: its document first."""
+        (self._place(entry) / f"{entry.id}.json").unlink(missing_ok=True)
+        if entry.file is None:
+            return
+        target = self.folder / entry.file
+        if target.is_dir():
+            shutil.rmtree(target)
+        else:
+            target.unlink(missing_ok=True)
+
+    def clean(self) -> None:
+        """Drop what an upload that was cut off has left."""
+        for path in (self.folder / "incoming").iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+    def used_bytes(self) -> int:
+        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+
+    def _place(self, entry: NetworkEntry | CalibrationEntry | AppliedEntry) -> Path:
+        kinds = {NetworkEntry: "networks", CalibrationEntry: "calibrations"}
+        return self.folder / kinds.get(type(entry), "applied")
+
+    def _documents(self, place: str) -> Iterator[dict[str, Any]]:
+        for path in sorted((self.folder / place).glob("*.json")):
+            yield json.loads(path.read_text(encoding="utf-8"))
+
+    def _document(self, place: str, name: str) -> dict[str, Any] | None:
+        if not is_plain(name):
+            return None
+        path = self.folder / place / f"{name}.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name that came over the network can be nothing but a name."""
+    return 0 < len(name) <= 160 and name.isascii() and name.replace("_", "").isalnum()
+
+
+def _network(document: dict[str, Any]) -> NetworkEntry:
+    shape = document["input_shape"]
+    return NetworkEntry(**{**document, "input_shape": None if shape is None else tuple(shape)})
+
+
+def _zoo_entry(name: str) -> NetworkEntry:
+    return NetworkEntry(name, name, "zoo", name, None, 0, None, None, None, None)

@@ -1,0 +1,116 @@
+"""The process that does one job: `python -m rankwise.jobs.job_worker UUID PARENT`.
+
+The store is named by `RANKWISE_DB`, because others see a process's arguments and a URL may
+hold a password. It holds the lock for as long as the job lasts, tells its progress to the
+store, and dies with its parent. What a job crashes is this process, not the service.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from ..errors import RankwiseError
+from ..profiler.worker import die_with
+from .artifacts import Library
+from .queue import JobStore, read_request
+from .runner import Runner
+
+if TYPE_CHECKING:
+    from ..db.jobs import JobRecord
+
+LOCK = "measuring.lock"
+EVERY_S = 1.0
+"""Progress is written at most this often: a commit costs the sampling a little."""
+MESSAGES = 20
+
+
+class StoreReporter:
+    """Writes progress into the job's row."""
+
+    def __init__(self, store: JobStore, uuid: str) -> None:
+        self._store, self._uuid = store, uuid
+        self._messages: deque[str] = deque(maxlen=MESSAGES)
+        self._latest: dict[str, Any] = {}
+        self._written = 0.0
+
+    def message(self, text: str) -> None:
+        self._messages.append(text)
+        self._write(force=False)
+
+    def progress(self, done: float, total: float, text: str) -> None:
+        self._latest = {"done": done, "total": total, "text": text}
+        self._write(force=False)
+
+    def flush(self) -> None:
+        self._write(force=True)
+
+    def _write(self, force: bool) -> None:
+        now = time.monotonic()
+        if force or now - self._written >= EVERY_S:
+            self._written = now
+            progress = {**self._latest, "messages": list(self._messages)}
+            self._store.update_job(self._uuid, states=("running",), progress=progress)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold the library's lock: one job at a time, whoever started it."""
+    try:
+        import fcntl
+    except ImportError:  # no such locks on Windows: the service's own order has to do
+        yield
+        return
+    with (folder / LOCK).open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def run(db: str, uuid: str) -> None:
+    """Claim the job and do it; a job that is not queued any more is left alone."""
+    from ..db.store import Store
+
+    library = Library.beside(db)
+    os.chdir(library.folder)
+    with alone(library.folder), Store.open(db, create=False) as store:
+        record = store.claim_job(uuid)
+        if record is not None:
+            _finish(store, record, db, library)
+
+
+def _finish(store: JobStore, record: JobRecord, db: str, library: Library) -> None:
+    reporter = StoreReporter(store, record.uuid)
+    values: dict[str, Any]
+    try:
+        result = Runner(db, library, reporter).run(read_request(record))
+        values = {"state": "done", "result": dict(result)}
+    except RankwiseError as error:
+        values = {"state": "failed", "error": str(error)}
+    except (OSError, MemoryError) as error:
+        values = {"state": "failed", "error": " ".join(str(error).split()) or "out of memory"}
+    reporter.flush()
+    store.update_job(record.uuid, states=("running",), **values)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """As an exception, so that the store is closed and its sessions are ended."""
+    raise SystemExit(128 + number)
+
+
+def main(arguments: list[str]) -> None:
+    uuid, parent = arguments
+    die_with(int(parent))
+    signal.signal(signal.SIGTERM, _end)
+    run(os.environ["RANKWISE_DB"], uuid)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,198 @@
+"""Jobs: long work that is asked for now and done when the device is free.
+
+A job is a row in the store: a kind, a request (see `job_requests`), a state. While one with the
+same request waits or runs, asking again gives that one. Whoever runs jobs (`job_child`) holds
+one lock for as long as a job lasts, whatever its kind: a search on the other cores disturbs
+timings as much as a second measurement does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+from uuid import uuid4
+
+from pydantic import ValidationError
+
+from ..documents import Plan
+from ..errors import UsageError
+from ..records import content_key
+from .requests import REQUESTS, Request
+
+if TYPE_CHECKING:
+    from ..db.jobs import JobRecord
+    from .artifacts import Library, NetworkEntry
+
+MOST_WAITING = 64
+"""Jobs that may wait or run at once."""
+KEPT = 1000
+"""Ended jobs that are remembered."""
+
+
+class JobStore(Protocol):
+    """What jobs need of a store."""
+
+    def put_job(self, record: JobRecord) -> JobRecord: ...
+
+    def claim_job(self, uuid: str | None = None) -> JobRecord | None: ...
+
+    def update_job(self, uuid: str, *, states: Collection[str] = ..., **values: Any) -> bool: ...
+
+    def job(self, uuid: str) -> JobRecord | None: ...
+
+    def jobs(
+        self,
+        *,
+        kinds: Collection[str] = (),
+        states: Collection[str] = (),
+        limit: int = 100,
+        offset: int = 0,
+        oldest_first: bool = False,
+    ) -> tuple[list[JobRecord], int]: ...
+
+    def requeue_jobs(self) -> list[str]: ...
+
+    def prune_jobs(self, keep: int) -> int: ...
+
+    def plan(self, key: str) -> dict[str, Any] | None: ...
+
+
+class TooManyJobs(UsageError):
+    """The queue is full."""
+
+
+def submit(
+    store: JobStore,
+    library: Library,
+    kind: str,
+    request: Request,
+    most_waiting: int = MOST_WAITING,
+) -> tuple[JobRecord, bool]:
+    """Queue a job, or find the live one with the same request; whether it is new.
+
+    What can be seen to be wrong is refused now (`UsageError`), not when the job's turn comes.
+    """
+    check(store, library, request)
+    record = _new(kind, request)
+    kept = store.put_job(record)
+    if kept.uuid != record.uuid:
+        return kept, False
+    _, waiting = store.jobs(states=("queued", "running"), limit=1)
+    if waiting > most_waiting:
+        store.update_job(record.uuid, state="cancelled", error="too many jobs were waiting")
+        raise TooManyJobs(f"{most_waiting} jobs are waiting already: try again later")
+    store.prune_jobs(KEPT)
+    return kept, True
+
+
+def _new(kind: str, request: Request) -> JobRecord:
+    from ..db.jobs import JobRecord
+    from ..db.workloads import now
+
+    asked = request.model_dump(mode="json")
+    return JobRecord(
+        uuid=uuid4().hex,
+        kind=kind,
+        request=asked,
+        request_key=content_key([kind, asked]),
+        state="queued",
+        progress={},
+        result=None,
+        error="",
+        created_at=now(),
+        started_at=None,
+        ended_at=None,
+        owner=None,
+    )
+
+
+def check(store: JobStore, library: Library, request: Request) -> None:
+    """Everything that a request names must be there."""
+    asked = request.model_dump()
+    if backend := asked.get("backend"):
+        _check_backend(backend)
+    if network := asked.get("network"):
+        library.network(network)
+    if calibration := asked.get("calibration"):
+        _check_preprocess(library.calibration(calibration).kind, asked)
+    if plan := asked.get("plan"):
+        document = store.plan(plan)
+        if document is None:
+            raise UsageError(f"there is no plan {plan[:64]!r} here")
+        if network is None:
+            network_of_plan(library, document)
+    if "max_error" in asked and asked["max_error"] is None and asked["target_speedup"] is None:
+        raise UsageError("say what the plan must keep: max_error, or target_speedup")
+
+
+def _check_backend(text: str) -> None:
+    from ..backends.registry import FAMILIES, backend_names, family_of
+
+    name, known = text.partition(":")[0], backend_names()
+    if name not in known and family_of(name) not in FAMILIES:
+        raise UsageError(f"unknown backend {name!r}; known are {', '.join(known)}")
+
+
+def _check_preprocess(kind: str, asked: Mapping[str, Any]) -> None:
+    if "preprocess" not in asked:
+        return
+    if kind == "pictures" and asked["preprocess"] is None:
+        raise UsageError("say how pictures become inputs: preprocess imagenet, caffe-bgr or unit")
+    if kind == "tensors" and asked["preprocess"] is not None:
+        raise UsageError("this calibration holds ready tensors: leave preprocess out")
+
+
+def network_of_plan(library: Library, plan: Mapping[str, Any]) -> NetworkEntry:
+    """The network that a plan was made for; `UsageError` if it is not in the library."""
+    sha256 = plan["model"]["sha256"]
+    for entry in library.networks():
+        if entry.sha256 == sha256:
+            return entry
+    raise UsageError(f"the plan's network ({sha256[:12]}) is not here any more: upload it again")
+
+
+def check_plan(library: Library, plan: Plan) -> None:
+    """A plan from outside must be for a network that is here, layer by layer. Raises
+    `UsageError`."""
+    entry = network_of_plan(library, plan.model_dump(include={"model"}))
+    specs = {layer["name"]: layer["spec"] for layer in (entry.layers or {"layers": []})["layers"]}
+    for layer in plan.layers:
+        if layer.name not in specs:
+            raise UsageError(f"the plan names a layer {layer.name!r} that its network has not")
+        if layer.spec is not None and layer.spec != specs[layer.name]:
+            raise UsageError(f"the plan's layer {layer.name!r} is not the network's")
+    if not plan.policies:
+        raise UsageError("the plan names no policy")
+
+
+def calibration_of_plan(store: JobStore, key: str) -> str | None:
+    """The calibration that the job which made the plan was given."""
+    made, _ = store.jobs(kinds=("plan",), states=("done",), limit=KEPT)
+    for record in made:
+        if record.result and record.result.get("plan") == key:
+            return record.request.get("calibration")
+    return None
+
+
+def read_request(record: JobRecord) -> Request:
+    """The request as it was stored; `UsageError` if this version cannot read it."""
+    try:
+        return REQUESTS[record.kind].model_validate(dict(record.request))
+    except (KeyError, ValidationError) as error:
+        raise UsageError(
+            f"this {record.kind} job was stored by another version of rankwise: ask for it again"
+        ) from error
+
+
+def cancel(store: JobStore, uuid: str) -> bool:
+    """Take a live job out; whether it was live. Whoever runs it has to end its process."""
+    return store.update_job(uuid, state="cancelled", error="cancelled")
+
+
+def resume(store: JobStore, uuid: str) -> JobRecord | None:
+    """Ask again for what a failed or cancelled job was to do; None if it is neither. What was
+    measured is in the store, so the new job goes on where the old one ended."""
+    record = store.job(uuid)
+    if record is None or record.state not in ("failed", "cancelled"):
+        return None
+    return store.put_job(_new(record.kind, read_request(record)))

@@ -1,0 +1,1 @@
+"""Whole networks timed against the original, at inference and in training."""

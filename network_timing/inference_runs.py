@@ -1,0 +1,191 @@
+"""Whole networks against the original: interleaved, over several preparations, all kept."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .. import stats
+from ..campaign.setup import Setting
+from ..errors import MeasurementError, ModelError
+from ..records import Comparison, Effort, PairSummary
+from .named_networks import NamedNetwork
+
+if TYPE_CHECKING:
+    from ..backends.base import Workload
+    from ..db.store import Store
+    from ..models.network import Network
+    from ..profiler.executor import Bench, Described
+
+NETWORK_EFFORT = Effort(
+    interval=0.01, min_rounds=10, max_rounds=24, preparations=3, round_s=0.05, timeout_s=300.0
+)
+
+CHILD = f"{__package__}.network_child"
+MOST_AT_ONCE = 3
+"""Networks alive beside the original: more would take caches from each other."""
+
+
+def can_time(setting: Setting) -> str:
+    """Empty if this backend can run this network whole; else why not, in one phrase."""
+    from ..backends.base import FileWorkload, ModuleWorkload
+
+    accepts, network = setting.backend.accepts, setting.network
+    if network.framework == "torch" or FileWorkload in accepts:
+        return ""
+    if ModuleWorkload not in accepts:
+        return f"{setting.backend.name} cannot run an ONNX network whole"
+    try:
+        network.workload("probe", accepts, Path())
+    except ModelError as error:
+        return str(error)
+    return ""
+
+
+def compare_networks(
+    setting: Setting,
+    store: Store,
+    others: Mapping[str, Network],
+    descriptions: Mapping[str, dict[str, object]],
+    effort: Effort = NETWORK_EFFORT,
+) -> dict[str, Comparison]:
+    """Time each of `others` (by key) against the original; raw samples go into the store.
+
+    Every preparation is a fresh one, of at most `MOST_AT_ONCE` of the others, put together and
+    ordered anew by lot. It has a process of its own (one plan measured 1.20 in one process and
+    1.47 in another, each within 1%), save for a module that was given as an object: that one is
+    copied in this process. Raises `MeasurementError` if the original or one of the others
+    cannot be run.
+    """
+    if not others:
+        return {}
+    summaries: dict[str, list[PairSummary]] = {key: [] for key in others}
+    with tempfile.TemporaryDirectory(prefix="rankwise-") as folder:
+        workloads = _workloads(setting, others, Path(folder))
+        _compile(setting, workloads.values())
+        for preparation in range(effort.preparations):
+            for number, part in enumerate(_parts(list(others), preparation)):
+                alive = {key: workloads[key] for key in (setting.original_key, *part)}
+                seed = (preparation, number)
+                found = _session(setting, store, alive, descriptions, effort, seed)
+                for key, summary in found.items():
+                    summaries[key].append(summary)
+    return {
+        key: stats.combine(found, planned=effort.preparations) for key, found in summaries.items()
+    }
+
+
+def _parts(keys: list[str], seed: int) -> list[list[str]]:
+    """The keys in random order, in parts of about equal size."""
+    shuffled = [keys[i] for i in np.random.default_rng(seed).permutation(len(keys))]
+    count = -(-len(keys) // MOST_AT_ONCE)
+    return [shuffled[part::count] for part in range(count)]
+
+
+def _workloads(
+    setting: Setting, others: Mapping[str, Network], folder: Path
+) -> dict[str, Workload | Described]:
+    """The original first, then the others, each in a folder of its own for what it writes."""
+    networks = {setting.original_key: setting.network, **others}
+    made = {}
+    for number, (key, network) in enumerate(networks.items()):
+        place = folder / str(number)
+        place.mkdir()
+        made[key] = _workload(setting, key, network, place)
+    return made
+
+
+def _workload(setting: Setting, key: str, network: Network, folder: Path) -> Workload | Described:
+    """A file where files are run; else the network's name where it has one, else its module."""
+    from ..backends.base import FileWorkload
+
+    accepts = setting.backend.accepts
+    if setting.named and FileWorkload not in accepts:
+        return NamedNetwork.written(key, network, setting.weights, folder)
+    made: Workload = network.workload(key, accepts, folder)
+    return made
+
+
+def _compile(setting: Setting, workloads: Iterable[Workload | Described]) -> None:
+    """Before anything is timed, where the backend compiles for long."""
+    from ..backends.base import CompilesAhead, FileWorkload
+
+    backend = setting.backend
+    if isinstance(backend, CompilesAhead):
+        files = [one for one in workloads if isinstance(one, FileWorkload)]
+        found = backend.compile_ahead(files, setting.network_policy, None)
+        for reason in filter(None, found.values()):
+            raise MeasurementError(f"the network could not be compiled: {reason}", "convert")
+
+
+def _session(
+    setting: Setting,
+    store: Store,
+    workloads: Mapping[str, Workload | Described],
+    descriptions: Mapping[str, dict[str, object]],
+    effort: Effort,
+    seed: Sequence[int],
+) -> dict[str, PairSummary]:
+    from ..db.store import NetworkRun
+    from ..profiler import sweep
+    from ..profiler.session import run_session
+
+    policy = setting.network_policy
+    runs = {key: NetworkRun(key, dict(descriptions.get(key, {}))) for key in workloads}
+    original, *others = workloads.values()
+    where = setting.fingerprint, policy
+    session_id = store.begin_session(
+        *where,
+        runs[original.key],
+        [runs[other.key] for other in others],
+        setting.backend.circumstances(),
+    )
+    with _bench(setting, effort, original) as bench:
+        prepared = [_own_copy(workload) for workload in (original, *others)]
+        for event in run_session(bench, prepared[0], prepared[1:], effort, seed):
+            match event:
+                case sweep.RoundDone():
+                    store.add_round(session_id, event.samples)
+                case sweep.WorkloadFailed():
+                    failure = event.failure
+                    store.add_failure(*where, runs[failure.workload_key], failure, session_id)
+                    raise MeasurementError(
+                        f"the network could not be timed: {failure.reason}", failure.stage
+                    )
+                case sweep.SessionEnded():
+                    store.end_session(session_id, event.summaries)
+                    return dict(event.summaries)
+    raise MeasurementError("the session ended without a result")
+
+
+@contextmanager
+def _bench(setting: Setting, effort: Effort, workload: Workload | Described) -> Iterator[Bench]:
+    """A child process; this process for modules, which no file can carry safely."""
+    from ..backends.base import ModuleWorkload
+    from ..profiler.executor import ChildBench, LocalBench
+
+    policy = setting.network_policy
+    local = isinstance(workload, ModuleWorkload)
+    bench: Bench = (
+        LocalBench(setting.backend, policy)
+        if local
+        else ChildBench(setting.backend_text, policy, effort.timeout_s, module=CHILD)
+    )
+    with closing(bench):
+        yield bench
+
+
+def _own_copy(workload: Workload | Described) -> Workload | Described:
+    """A module prepared again lies elsewhere in memory: alignment is part of the draw."""
+    from ..backends.base import ModuleWorkload
+
+    if isinstance(workload, ModuleWorkload):
+        return replace(workload, module=copy.deepcopy(workload.module))
+    return workload

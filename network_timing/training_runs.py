@@ -1,0 +1,166 @@
+"""Whole training steps against the original's: interleaved, over several processes, all kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import stats
+from ..backends import malloc_env
+from ..errors import MeasurementError
+from ..records import Comparison, Decomposition, PairSummary, Sample
+
+if TYPE_CHECKING:
+    from ..campaign.setup import Setting
+    from ..db.store import Store
+
+PROCESSES, ROUNDS = 3, 12
+TORCH_BACKENDS = "torch-"
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A decomposed network as a training step sees it. `frozen`: see `training.freezing`."""
+
+    decisions: Mapping[str, Decomposition]
+    frozen: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        made = {name: d.to_json() for name, d in self.decisions.items()}
+        return {"decisions": made, "frozen": self.frozen}
+
+
+def can_train(setting: Setting) -> str:
+    """Empty if training steps of this network can be timed here; else why not, in one phrase."""
+    if not setting.backend.name.startswith(TORCH_BACKENDS):
+        return f"{setting.backend.name} cannot train a network whole"
+    if setting.network.framework == "onnx":
+        from .inference_runs import can_time
+
+        return can_time(setting)
+    return ""
+
+
+def compare_training(
+    setting: Setting,
+    store: Store,
+    others: Mapping[str, Variant],
+    descriptions: Mapping[str, dict[str, object]],
+    *,
+    processes: int = PROCESSES,
+    rounds: int = ROUNDS,
+) -> dict[str, Comparison]:
+    """Time a training step of each of `others` (by key) against the original's, paired.
+
+    Every process prepares everything anew; raw samples go into the store under the training
+    policy. The network is loaded by its source in each process. Raises `MeasurementError` if one
+    of the steps cannot be run.
+    """
+    if not others:
+        return {}
+    summaries: dict[str, list[PairSummary]] = {key: [] for key in others}
+    for number in range(processes):
+        request = _request(setting, others, rounds, seed=number)
+        for key, summary in _session(setting, store, request, descriptions).items():
+            summaries[key].append(summary)
+    # A fixed number of rounds: nobody looked, so no error rate was spent.
+    return {key: stats.combine(found, spent=0.0) for key, found in summaries.items()}
+
+
+def _request(
+    setting: Setting, others: Mapping[str, Variant], rounds: int, seed: int
+) -> dict[str, Any]:
+    original = {setting.original_key: Variant({})}
+    return {
+        "source": setting.network.source,
+        "weights": None if setting.weights is None else str(setting.weights),
+        "input_shape": list(setting.network.input_shape),
+        "threads": max(1, setting.policy.threads),
+        "device": "cuda" if "cuda" in setting.backend.name else "cpu",
+        "dtype": setting.policy.dtype,
+        "rounds": rounds,
+        "seed": seed,
+        "variants": {key: one.to_json() for key, one in {**original, **others}.items()},
+    }
+
+
+def _session(
+    setting: Setting,
+    store: Store,
+    request: Mapping[str, Any],
+    descriptions: Mapping[str, dict[str, object]],
+) -> dict[str, PairSummary]:
+    from ..db.store import NetworkRun
+
+    original, *others = request["variants"]
+    runs = {key: NetworkRun(key, dict(descriptions.get(key, {}))) for key in request["variants"]}
+    session = store.begin_session(
+        setting.fingerprint,
+        setting.network_policy,
+        runs[original],
+        [runs[key] for key in others],
+        setting.backend.circumstances(),
+    )
+    seconds: dict[str, list[float]] = {key: [] for key in request["variants"]}
+    for found in timed_rounds(request):
+        samples = [
+            Sample(found["round"], key, "host", value, found["loops"][key])
+            for key, value in found["seconds"].items()
+        ]
+        store.add_round(session, samples)
+        for key, value in found["seconds"].items():
+            seconds[key].append(value)
+    first = np.array(seconds[original])
+    summaries = {key: stats.summarize_pairs(first, np.array(seconds[key])) for key in others}
+    store.end_session(session, summaries)
+    return summaries
+
+
+def compare_rounds(
+    request: Mapping[str, Any], original: str, processes: int = PROCESSES
+) -> dict[str, Comparison]:
+    """Every other variant of a request against `original`, over fresh processes; nothing is kept.
+
+    For benchmarks, which keep their own results.
+    """
+    summaries: dict[str, list[PairSummary]] = {}
+    for number in range(processes):
+        rows = [found["seconds"] for found in timed_rounds({**request, "seed": number})]
+        first = np.array([row[original] for row in rows])
+        for key in request["variants"]:
+            if key != original:
+                pair = stats.summarize_pairs(first, np.array([row[key] for row in rows]))
+                summaries.setdefault(key, []).append(pair)
+    return {key: stats.combine(found, spent=0.0) for key, found in summaries.items()}
+
+
+def timed_rounds(request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The rounds of one fresh process, as they come. Raises `MeasurementError` if it fails."""
+    reading, writing = os.pipe()
+    command = [sys.executable, "-P", "-m", "rankwise.network_timing.training_worker", str(writing)]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, pass_fds=(writing,), env=malloc_env.keeping(os.environ)
+    )
+    os.close(writing)
+    assert process.stdin is not None
+    try:
+        with process.stdin as words:
+            words.write(json.dumps(request).encode())
+        with os.fdopen(reading, encoding="utf-8") as lines:
+            for line in lines:
+                found = json.loads(line)
+                if "error" in found:
+                    raise MeasurementError(found["error"])
+                yield found
+        if process.wait() != 0:
+            raise MeasurementError("the process that times training steps died", "crash")
+    finally:
+        process.kill()
+        process.wait()

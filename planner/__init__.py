@@ -1,0 +1,1 @@
+"""The search for a plan: its problem, its constraints, and the steps that solve it."""

@@ -1,0 +1,136 @@
+"""The measuring process: `python -m rankwise.profiler.worker REQUESTS ANSWERS PARENT`.
+
+REQUESTS and ANSWERS are descriptors of private pipes, PARENT the process to die with. One
+JSON document a line each way: `open` (once, first), `prepare`, `run`, `release`; or, without
+any of these, `names` and `try` (see `roll_call`). Whatever libraries print goes to standard
+error, so no output of theirs can be taken for an answer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from ..backends.base import ChainWorkload, FileWorkload, Workload
+from ..backends.registry import open_backend
+from ..errors import MeasurementError
+from ..ops.chain import Chain
+from ..records import MeasurementPolicy
+from .affinity import die_first, standing
+from .executor import LocalBench
+from .probe_backends import names_in, try_out
+
+PR_SET_PDEATHSIG = 1
+Answer = dict[str, Any]
+ReadWorkload = Callable[[Mapping[str, Any]], Workload]
+
+
+class Server:
+    """Answers requests with a `LocalBench`."""
+
+    def __init__(self, read: ReadWorkload) -> None:
+        self._read = read
+        self._bench: LocalBench | None = None
+        self._stands = ExitStack()
+        self._operations: dict[str, Callable[[Mapping[str, Any]], Answer]] = {
+            "open": self._open,
+            "prepare": self._prepare,
+            "run": self._run,
+            "release": self._release,
+            "names": self._names,
+            "try": self._try,
+        }
+
+    @property
+    def bench(self) -> LocalBench:
+        if self._bench is None:
+            raise MeasurementError("the first request has to be `open`", "prepare")
+        return self._bench
+
+    def answer(self, request: Mapping[str, Any]) -> Answer:
+        """Errors are answers, too; only the death of the process is none."""
+        try:
+            return self._operations[request["op"]](request)
+        except MeasurementError as error:
+            return {"error": {"stage": error.stage, "reason": str(error)}}
+        except Exception as error:
+            reason = str(error) or type(error).__name__
+            return {"error": {"stage": "prepare", "reason": reason}}
+
+    def _open(self, request: Mapping[str, Any]) -> Answer:
+        policy = MeasurementPolicy.from_json(request["policy"])
+        reached = self._stands.enter_context(standing(policy.threads))
+        self._bench = LocalBench(open_backend(request["backend"]), policy)
+        return {"standing": reached}
+
+    def _prepare(self, request: Mapping[str, Any]) -> Answer:
+        self.bench.prepare(self._read(request["workload"]))
+        return {}
+
+    def _run(self, request: Mapping[str, Any]) -> Answer:
+        return {"seconds": dict(self.bench.run(request["key"], request["loops"]))}
+
+    def _release(self, request: Mapping[str, Any]) -> Answer:
+        self.bench.release(request["key"])
+        return {}
+
+    def _names(self, request: Mapping[str, Any]) -> Answer:
+        return {"names": names_in(request["family"])}
+
+    def _try(self, request: Mapping[str, Any]) -> Answer:
+        found = try_out(request["backend"])
+        fingerprint = found.fingerprint.to_json() if found.fingerprint else None
+        return {"reason": found.reason, "fingerprint": fingerprint}
+
+    def close(self) -> None:
+        if self._bench is not None:
+            self._bench.close()
+        self._stands.close()
+
+
+def workload_from_json(document: Mapping[str, Any]) -> Workload:
+    """The inverse of `bench.workload_to_json`."""
+    if "chain" in document:
+        chain = Chain.from_json(document["chain"])
+        return ChainWorkload(document["key"], chain, document["input_gradient"])
+    return FileWorkload(document["key"], Path(document["path"]), tuple(document["input_shape"]))
+
+
+def serve(requests: IO[bytes], answers: IO[bytes], read: ReadWorkload = workload_from_json) -> None:
+    """Answer every line until the requests end."""
+    server = Server(read)
+    for line in requests:
+        answers.write(json.dumps(server.answer(json.loads(line))).encode() + b"\n")
+        answers.flush()
+    server.close()
+
+
+def die_with(parent: int) -> None:
+    """Be killed when the parent is (Linux); elsewhere the end of the requests has to do."""
+    if sys.platform == "linux":
+        import ctypes
+
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before we asked
+        os._exit(1)
+
+
+def main(arguments: list[str], read: ReadWorkload = workload_from_json) -> None:
+    """`read` makes a workload of what a request says; other packages have workloads of theirs."""
+    requests, answers, parent = map(int, arguments)
+    die_with(parent)
+    die_first()
+    os.dup2(2, 1)
+    with os.fdopen(requests, "rb") as lines, os.fdopen(answers, "wb") as replies:
+        serve(lines, replies, read)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

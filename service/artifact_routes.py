@@ -1,0 +1,199 @@
+"""Routes of what jobs work on: devices, networks, calibration pictures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path as File
+from typing import Annotated, Any, Literal
+from uuid import uuid4
+
+from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from .. import documents
+from ..errors import UsageError
+from ..jobs.artifacts import CalibrationEntry, NetworkEntry
+from ..jobs.uploads import accept_calibration, accept_network, require_room
+from .context import REFUSALS, Context, Here
+from .models import Calibration, Network, Page
+
+router = APIRouter(responses=REFUSALS)
+
+Id = Annotated[str, Path(pattern=r"^[0-9A-Za-z_]{1,160}$")]
+Limit = Annotated[int, Query(ge=1, le=1000)]
+Offset = Annotated[int, Query(ge=0, le=10_000_000)]
+Name = Annotated[str, Query(max_length=300, description="What the file is called: only shown.")]
+Search = Annotated[str | None, Query(max_length=100, description="A part of the name.")]
+
+BINARY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+SHAPE = re.compile(r"[1-9][0-9]{0,5}(,[1-9][0-9]{0,5}){1,5}")
+
+
+def page_of(found: list[Any], limit: int, offset: int, model: Callable[[Any], Any]) -> Page[Any]:
+    part = [model(one) for one in found[offset : offset + limit]]
+    return Page(items=part, total=len(found), limit=limit, offset=offset)
+
+
+@router.get("/devices")
+def devices(here: Here) -> documents.Devices:
+    """Every backend as it was tried last: PASS, or the reason why not. Empty until the first
+    `devices` job, which is queued when the service starts, is done."""
+    done, _ = here.store.jobs(kinds=("devices",), states=("done",), limit=1)
+    if not done:
+        return documents.Devices(devices=[])
+    return documents.Devices.model_validate(dict(done[0].result))
+
+
+@router.get("/networks")
+def networks(
+    here: Here,
+    format: Literal["zoo", "onnx", "safetensors"] | None = None,
+    name: Search = None,
+    limit: Limit = 100,
+    offset: Offset = 0,
+) -> Page[Network]:
+    """The zoo's networks and those that were uploaded."""
+    found = [
+        entry
+        for entry in here.library.networks()
+        if (format is None or entry.format == format)
+        and (name is None or name.lower() in entry.name.lower())
+    ]
+    return page_of(found, limit, offset, Network.of)
+
+
+@router.post("/networks", status_code=201, openapi_extra=BINARY)
+async def upload_network(
+    here: Here,
+    request: Request,
+    name: Name = "unnamed",
+    architecture: Annotated[
+        str | None, Query(max_length=40, description="For .safetensors: a name of the zoo.")
+    ] = None,
+    input_shape: Annotated[
+        str | None, Query(max_length=40, description="As 1,3,224,224, if the file leaves it open.")
+    ] = None,
+) -> Network:
+    """Upload an `.onnx` file, or `.safetensors` weights for an architecture of the zoo.
+
+    The body is the file itself. It is checked before it is kept: it must hold its weights, be
+    valid, and run once on zeros. The same file again gives the same network.
+    """
+    shape = _shape(input_shape)
+
+    def accept(received: File) -> NetworkEntry:
+        return accept_network(here.library, received, name, architecture, shape)
+
+    return Network.of(await _receive(here, request, accept))
+
+
+def _shape(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    if not SHAPE.fullmatch(text):
+        raise HTTPException(422, "input_shape is written like 1,3,224,224")
+    return tuple(map(int, text.split(",")))
+
+
+async def _receive(here: Context, request: Request, accept: Callable[[File], Any]) -> Any:
+    """Stream the body into a file, then have it checked; nothing stays if it is refused."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/octet-stream":
+        raise HTTPException(422, "send the file itself, as application/octet-stream")
+    coming = int(request.headers.get("content-length", 0))
+    require_room(here.library, here.settings.limits, coming)
+    received = here.library.folder / "incoming" / uuid4().hex
+    try:
+        async with here.receiving:
+            with received.open("wb") as file:
+                async for chunk in request.stream():
+                    file.write(chunk)
+            if not received.stat().st_size:
+                raise HTTPException(422, "the body is empty: send the file")
+            # again, because not every body says beforehand how long it is
+            require_room(here.library, here.settings.limits, 0)
+            return await run_in_threadpool(accept, received)
+    finally:
+        received.unlink(missing_ok=True)
+
+
+@router.get("/networks/{network_id}")
+def network(here: Here, network_id: Id) -> Network:
+    """One network."""
+    return Network.of(here.network(network_id))
+
+
+@router.get("/networks/{network_id}/layers")
+def layers(here: Here, network_id: Id) -> documents.Layers:
+    """Its layers, their costs, and which kinds of decomposition apply, or why none does."""
+    return documents.Layers.model_validate(here.described(network_id).layers)
+
+
+@router.delete("/networks/{network_id}", status_code=204)
+def delete_network(here: Here, network_id: Id) -> Response:
+    """Delete an uploaded network; what was measured stays."""
+    entry = here.network(network_id)
+    if entry.format == "zoo":
+        raise HTTPException(409, "networks of the zoo are always there")
+    _require_unused(here, "network", network_id)
+    here.library.remove(entry)
+    return Response(status_code=204)
+
+
+def _require_unused(here: Context, field: str, value: str) -> None:
+    live, _ = here.store.jobs(states=("queued", "running"), limit=1000)
+    if any(value == record.request.get(field) for record in live):
+        raise HTTPException(409, "a job that waits or runs needs it: cancel the job first")
+
+
+@router.get("/calibrations")
+def calibrations(
+    here: Here,
+    kind: Literal["pictures", "tensors"] | None = None,
+    limit: Limit = 100,
+    offset: Offset = 0,
+) -> Page[Calibration]:
+    """Calibration pictures and ready tensors that were uploaded."""
+    found = [e for e in here.library.calibrations() if kind in (None, e.kind)]
+    return page_of(found, limit, offset, Calibration.of)
+
+
+@router.post("/calibrations", status_code=201, openapi_extra=BINARY)
+async def upload_calibration(here: Here, request: Request, name: Name = "unnamed") -> Calibration:
+    """Upload a `.zip` of pictures, or an `.npz` of ready tensors. The body is the file itself.
+
+    What the archive declares is checked before anything is unpacked.
+    """
+
+    def accept(received: File) -> CalibrationEntry:
+        return accept_calibration(here.library, received, name, here.settings.limits)
+
+    return Calibration.of(await _receive(here, request, accept))
+
+
+@router.get("/calibrations/{calibration_id}")
+def calibration(here: Here, calibration_id: Id) -> Calibration:
+    """One of them."""
+    return Calibration.of(_calibration(here, calibration_id))
+
+
+@router.delete("/calibrations/{calibration_id}", status_code=204)
+def delete_calibration(here: Here, calibration_id: Id) -> Response:
+    """Delete it; plans that were made with it stay."""
+    entry = _calibration(here, calibration_id)
+    _require_unused(here, "calibration", calibration_id)
+    here.library.remove(entry)
+    return Response(status_code=204)
+
+
+def _calibration(here: Context, calibration_id: str) -> CalibrationEntry:
+    try:
+        return here.library.calibration(calibration_id)
+    except UsageError as error:
+        raise HTTPException(404, str(error)) from None

@@ -1,0 +1,156 @@
+"""Routes of jobs: asking for them, watching, cancelling, resuming."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Query, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
+
+from ..jobs import queue as work
+from ..jobs import requests as asked
+from .artifact_routes import Id, Limit, Offset
+from .context import REFUSALS, Context, Here
+from .models import Job, JobKind, Page, State
+
+router = APIRouter(responses=REFUSALS)
+
+EVERY_S = 0.5
+HEARTBEAT_S = 15.0
+
+ACCEPTED: dict[int | str, dict[str, Any]] = {
+    200: {"model": Job, "description": "The same request waits or runs already"}
+}
+
+
+def _submit(here: Context, kind: JobKind, request: asked.Request, response: Response) -> Job:
+    job, new = here.submit(kind, request)
+    response.status_code = 202 if new else 200
+    response.headers["location"] = f"/api/v1/jobs/{job.id}"
+    return job
+
+
+@router.post("/devices", status_code=202, responses=ACCEPTED)
+def try_devices(here: Here, request: asked.DevicesRequest, response: Response) -> Job:
+    """Try every backend again."""
+    return _submit(here, "devices", request, response)
+
+
+@router.post("/profiles", status_code=202, responses=ACCEPTED)
+def profile(here: Here, request: asked.ProfileRequest, response: Response) -> Job:
+    """Measure what is missing of a network on a device."""
+    return _submit(here, "profile", request, response)
+
+
+@router.post("/fronts", status_code=202, responses=ACCEPTED)
+def front(here: Here, request: asked.FrontRequest, response: Response) -> Job:
+    """Work out the front of speedup against fidelity from what was measured."""
+    return _submit(here, "front", request, response)
+
+
+@router.post("/plans", status_code=202, responses=ACCEPTED)
+def plan(here: Here, request: asked.PlanRequest, response: Response) -> Job:
+    """Search for a plan. One of `max_error` and `target_speedup` is needed."""
+    return _submit(here, "plan", request, response)
+
+
+@router.post("/applied", status_code=202, responses=ACCEPTED)
+def apply(here: Here, request: asked.ApplyRequest, response: Response) -> Job:
+    """Write the compressed network."""
+    return _submit(here, "apply", request, response)
+
+
+@router.post("/verifications", status_code=202, responses=ACCEPTED)
+def verify(here: Here, request: asked.VerifyRequest, response: Response) -> Job:
+    """Time the compressed network against the original, and compare their outputs."""
+    return _submit(here, "verify", request, response)
+
+
+@router.get("/jobs")
+def jobs(
+    here: Here,
+    kind: Annotated[list[JobKind] | None, Query()] = None,
+    state: Annotated[list[State] | None, Query()] = None,
+    limit: Limit = 100,
+    offset: Offset = 0,
+) -> Page[Job]:
+    """Jobs, the newest first."""
+    found, total = here.store.jobs(kinds=kind or (), states=state or (), limit=limit, offset=offset)
+    return Page(items=[Job.of(one) for one in found], total=total, limit=limit, offset=offset)
+
+
+def _job(here: Context, job_id: str) -> Job:
+    record = here.store.job(job_id)
+    if record is None:
+        raise HTTPException(404, "there is no such job")
+    return Job.of(record)
+
+
+@router.get("/jobs/{job_id}")
+def job(here: Here, job_id: Id) -> Job:
+    """One job."""
+    return _job(here, job_id)
+
+
+@router.post("/jobs/{job_id}/cancel")
+def cancel(here: Here, job_id: Id) -> Job:
+    """End a job that waits or runs. What it has measured is kept."""
+    _job(here, job_id)
+    if not work.cancel(here.store, job_id):
+        raise HTTPException(409, "this job has ended already")
+    here.scheduler.wake()
+    return _job(here, job_id)
+
+
+@router.post("/jobs/{job_id}/resume", status_code=202)
+def resume(here: Here, job_id: Id) -> Job:
+    """Ask again for what a failed or cancelled job was to do; it goes on from what is there."""
+    _job(here, job_id)
+    record = work.resume(here.store, job_id)
+    if record is None:
+        raise HTTPException(409, "only jobs that failed or were cancelled can be resumed")
+    here.scheduler.wake()
+    return Job.of(record)
+
+
+@router.get(
+    "/jobs/{job_id}/events",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "`event: job`, whose data is the job, whenever it changes; the stream "
+            "ends with the job",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        }
+    },
+)
+async def events(here: Here, job_id: Id) -> StreamingResponse:
+    """A job's progress as server-sent events."""
+    await run_in_threadpool(_job, here, job_id)
+    if here.listeners >= here.settings.most_listeners:
+        raise HTTPException(429, "too many listen already")
+    return StreamingResponse(_stream(here, job_id), media_type="text/event-stream")
+
+
+async def _stream(here: Context, job_id: str) -> AsyncIterator[str]:
+    here.listeners += 1
+    try:
+        last, quiet = "", 0.0
+        while not here.stopping.is_set():
+            job = await run_in_threadpool(_job, here, job_id)
+            text = job.model_dump_json()
+            if text != last:
+                last, quiet = text, 0.0
+                yield f"event: job\ndata: {text}\n\n"
+            elif quiet >= HEARTBEAT_S:
+                quiet = 0.0
+                yield ": still here\n\n"
+            if job.state not in ("queued", "running"):
+                return
+            await asyncio.sleep(EVERY_S)
+            quiet += EVERY_S
+    finally:
+        here.listeners -= 1
