@@ -21,7 +21,7 @@ Peto 1976). A session's looks spend `SPENT_BY_LOOKS` of the error rate (Bonferro
 the `confidence` asked for; tests simulate sweeps with these looks and hold the coverage.
 
 A sweep that has time left gives undecided candidates further preparations, up to
-`MOST_PREPARATIONS`, and looks at the published interval after each: a candidate that has more
+`MAX_PREPARATIONS`, and looks at the published interval after each: a candidate that has more
 than `PLANNED_PREPARATIONS` behind it was looked at before, so its interval is published at
 `LATER_SHARE` of the error rate. Known truth on the fake device holds the overall level.
 """
@@ -58,7 +58,7 @@ sessions know the truth only roughly); on a calmer one in 88% and 92%."""
 
 PLANNED_PREPARATIONS = 2
 """Preparations after which a verdict is published without a further look before it."""
-MOST_PREPARATIONS = 4
+MAX_PREPARATIONS = 4
 LATER_SHARE = 0.5
 
 EARLY_LOOKS = 4

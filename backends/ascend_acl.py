@@ -21,7 +21,7 @@ from .acl_runner import AclRunner
 from .atc import Compiler, Order, default_cache, find_atc
 from .base import ChainWorkload, FileWorkload, Workload
 from .cann_version import cann_version, driver_version
-from .host import cpu_hardware, host_circumstances
+from .host import cpu_hardware, host_run_metadata
 from .network_file import fix_input, read_network
 from .onnx_dtypes import chain_in
 from .validation import (
@@ -123,8 +123,8 @@ class AscendAclBackend:
             facts["ai_cores"] = str(cores)
         return facts
 
-    def circumstances(self) -> dict[str, str]:
-        found = host_circumstances()
+    def run_metadata(self) -> dict[str, str]:
+        found = host_run_metadata()
         with suppress(Exception):  # newer versions only
             rates = self._process.acl.value("rt.get_device_utilization_rate", self.number)
             found |= {f"npu_{name}": str(value) for name, value in rates.items()}

@@ -8,7 +8,7 @@ A backend is a device family: one short class. It promises:
 - **A device says what it is.** `fingerprint` runs no network, and is the same each time and in
   every process: `hardware` names the chip, its cores or SMs, memory, instruction set;
   `software` the driver, the runtime and its version. What varies (load, clocks, temperature)
-  is in `circumstances` and in neither.
+  is in `run_metadata` and in neither.
 - **Policies are resolved, not bent.** `resolve_policy` fills in what was left open (execution,
   numeric mode) and refuses, in one sentence, what the backend cannot do. It does not change
   what was asked: never another dtype, phase or batch. A resolved policy resolves to itself.
@@ -119,7 +119,7 @@ class Backend(Protocol):
 
     def fingerprint(self) -> DeviceFingerprint: ...
 
-    def circumstances(self) -> dict[str, str]:
+    def run_metadata(self) -> dict[str, str]:
         """Load, clocks, temperature: recorded with a session, part of no key."""
         ...
 

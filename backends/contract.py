@@ -136,8 +136,8 @@ class BackendContract:
         again = DeviceFingerprint.from_json(found.to_json())
         assert again == found and again.key == found.key
 
-    def test_circumstances_are_text(self, usable: Backend) -> None:
-        for name, value in usable.circumstances().items():
+    def test_run_metadata_are_text(self, usable: Backend) -> None:
+        for name, value in usable.run_metadata().items():
             assert isinstance(name, str) and isinstance(value, str)
 
     # Policies
@@ -319,12 +319,12 @@ class BackendContract:
         asked = with_two_threads(usable, policy)
         chain = CHAINS["three links"]
         workloads = [ChainWorkload("chain", chain), *networks(usable, chain, tmp_path)]
-        before = surroundings()
+        before = environment()
         for workload in workloads:
             with closing(usable.prepare(workload, asked)) as runner:
                 require_timings(runner)
                 runner.compute([random_input((1, *chain.input_shape))])
-        assert surroundings() == before
+        assert environment() == before
 
 
 def changed(policy: MeasurementPolicy, change: Mapping[str, Any]) -> MeasurementPolicy:
@@ -383,7 +383,7 @@ def networks(
     return found
 
 
-def surroundings() -> Mapping[str, Any]:
+def environment() -> Mapping[str, Any]:
     """What a backend may change while it runs, and has to put back."""
     torch: Any = sys.modules.get("torch")
     return {

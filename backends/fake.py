@@ -99,7 +99,7 @@ class FakeBackend:
     def fingerprint(self) -> DeviceFingerprint:
         return DeviceFingerprint.of(self.name, self.hardware, {"fake": VERSION})
 
-    def circumstances(self) -> dict[str, str]:
+    def run_metadata(self) -> dict[str, str]:
         return {"clock": "arithmetic"}
 
     def resolve_policy(self, policy: MeasurementPolicy) -> MeasurementPolicy:

@@ -34,7 +34,7 @@ def cpu_hardware() -> dict[str, str]:
     }
 
 
-def host_circumstances() -> dict[str, str]:
+def host_run_metadata() -> dict[str, str]:
     """Load, clock, free memory as they are now, and which process asks."""
     return {
         "load_1m": f"{psutil.getloadavg()[0]:.2f}",

@@ -44,7 +44,7 @@ def driver_version() -> str:
     return "unknown"
 
 
-def gpu_circumstances(index: int) -> dict[str, str]:
+def gpu_run_metadata(index: int) -> dict[str, str]:
     """Clock, temperature, power and load as they are now: those that NVML tells."""
     found: dict[str, str] = {}
     with suppress(Exception), _nvml() as nvml:

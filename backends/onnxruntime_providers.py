@@ -18,7 +18,7 @@ from ..errors import BackendError
 from ..records import DeviceFingerprint, MeasurementPolicy
 from . import nvidia
 from .base import ChainWorkload, FileWorkload, Workload
-from .host import cpu_hardware, host_circumstances
+from .host import cpu_hardware, host_run_metadata
 from .onnx_dtypes import chain_in, cpu_casts_float16, network_in
 from .onnxruntime_session import CPU, OnnxRuntimeRunner, Place, make_session
 from .validation import (
@@ -210,9 +210,9 @@ class OnnxRuntimeBackend:
             hardware["device"] = str(self.device_id)
         return DeviceFingerprint.of(self.name, hardware, software)
 
-    def circumstances(self) -> dict[str, str]:
-        gpu = nvidia.gpu_circumstances(self.device_id) if self.provider.is_nvidia else {}
-        return {**host_circumstances(), **gpu}
+    def run_metadata(self) -> dict[str, str]:
+        gpu = nvidia.gpu_run_metadata(self.device_id) if self.provider.is_nvidia else {}
+        return {**host_run_metadata(), **gpu}
 
     def resolve_policy(self, policy: MeasurementPolicy) -> MeasurementPolicy:
         threads = policy.threads if self.provider.has_threads else min(policy.threads, 0)

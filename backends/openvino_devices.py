@@ -18,7 +18,7 @@ from ..errors import BackendError, MeasurementError
 from ..records import DeviceFingerprint, MeasurementPolicy
 from .base import Arrays, ChainWorkload, FileWorkload, Workload, random_input
 from .clocks import HostClock
-from .host import cpu_hardware, host_circumstances
+from .host import cpu_hardware, host_run_metadata
 from .network_file import require_one_input
 from .onnx_dtypes import chain_in
 from .validation import INFERENCE_ONLY, one_line, require_counts, require_dtype, require_supported
@@ -95,8 +95,8 @@ class OpenVinoBackend:
         except Exception:  # not every plugin has every property
             return "unknown"
 
-    def circumstances(self) -> dict[str, str]:
-        return host_circumstances()
+    def run_metadata(self) -> dict[str, str]:
+        return host_run_metadata()
 
     def resolve_policy(self, policy: MeasurementPolicy) -> MeasurementPolicy:
         threads = policy.threads if self.has_threads else min(policy.threads, 0)

@@ -53,7 +53,7 @@ class TorchDevice(Protocol):
 
     def hardware(self) -> dict[str, str]: ...
     def software(self) -> dict[str, str]: ...
-    def circumstances(self) -> dict[str, str]: ...
+    def run_metadata(self) -> dict[str, str]: ...
 
     def dtypes(self) -> Mapping[str, str]:
         """dtype -> empty, or the reason why this device cannot compute in it."""
@@ -61,7 +61,7 @@ class TorchDevice(Protocol):
 
     def clock(self) -> Clock: ...
 
-    def surroundings(self, policy: MeasurementPolicy) -> AbstractContextManager[object]:
+    def environment(self, policy: MeasurementPolicy) -> AbstractContextManager[object]:
         """Threads and numeric switches as the policy wants them; afterwards as they were."""
         ...
 
@@ -104,8 +104,8 @@ class TorchBackend:
         software = {"torch": torch.__version__, **self.device.software()}
         return DeviceFingerprint.of(self.name, self.device.hardware(), software)
 
-    def circumstances(self) -> dict[str, str]:
-        return self.device.circumstances()
+    def run_metadata(self) -> dict[str, str]:
+        return self.device.run_metadata()
 
     def resolve_policy(self, policy: MeasurementPolicy) -> MeasurementPolicy:
         device = self.device
@@ -213,7 +213,7 @@ class TorchRunner:
         self._device, self._policy = device, policy
         self._way = Execution.of(policy.execution)
         self._module: torch.nn.Module | None = module
-        with _failing("prepare"), device.surroundings(policy):
+        with _failing("prepare"), device.environment(policy):
             image = self._placed(torch.from_numpy(random_input(shape)))
             self._forward: Callable[..., Any] = (
                 compiled(module, whole) if self._way.way == "compiled" else module
@@ -265,14 +265,14 @@ class TorchRunner:
 
     def run(self, loops: int) -> Mapping[str, float]:
         step, between = self._open_step(), self._between
-        with _failing("run"), self._device.surroundings(self._policy), self._mode():
+        with _failing("run"), self._device.environment(self._policy), self._mode():
             if self._way.way == "compiled":
                 with nothing_compiles():
                     return self._device.clock().time(step, loops, between)
             return self._device.clock().time(step, loops, between)
 
     def compute(self, inputs: Sequence[NDArray[Any]]) -> Arrays:
-        with self._device.surroundings(self._policy):
+        with self._device.environment(self._policy):
             return compute(self._open(), inputs, self._forward, self._placed)
 
     def close(self) -> None:

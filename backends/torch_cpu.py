@@ -12,7 +12,7 @@ from ..errors import BackendError
 from ..records import MeasurementPolicy
 from . import malloc_env
 from .clocks import Clock, HostClock, Step
-from .host import cpu_hardware, host_circumstances
+from .host import cpu_hardware, host_run_metadata
 from .torch_common import TorchBackend
 from .torch_execution import CHANNELS_LAST, Execution
 
@@ -47,8 +47,8 @@ class Processor:
             "heap": malloc_env.described(),
         }
 
-    def circumstances(self) -> dict[str, str]:
-        return host_circumstances()
+    def run_metadata(self) -> dict[str, str]:
+        return host_run_metadata()
 
     def dtypes(self) -> Mapping[str, str]:
         """Without oneDNN's kernels a half is computed by a loop that nobody would run."""
@@ -64,7 +64,7 @@ class Processor:
         return HostClock()
 
     @contextmanager
-    def surroundings(self, policy: MeasurementPolicy) -> Iterator[None]:
+    def environment(self, policy: MeasurementPolicy) -> Iterator[None]:
         """Torch's threads belong to the process: set for the timing, then as they were."""
         before = torch.get_num_threads()
         torch.set_num_threads(policy.threads)

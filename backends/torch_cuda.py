@@ -11,7 +11,7 @@ import torch
 from ..records import MeasurementPolicy
 from . import nvidia
 from .clocks import Clock, EventClock, Step
-from .host import cpu_hardware, host_circumstances
+from .host import cpu_hardware, host_run_metadata
 from .torch_common import TorchBackend
 from .torch_execution import CHANNELS_LAST, CUDNN_BENCHMARK, Execution
 from .validation import require_choice, whole_number
@@ -70,8 +70,8 @@ class CudaDevice:
             "driver": nvidia.driver_version(),
         }
 
-    def circumstances(self) -> dict[str, str]:
-        return {**host_circumstances(), **nvidia.gpu_circumstances(self.index)}
+    def run_metadata(self) -> dict[str, str]:
+        return {**host_run_metadata(), **nvidia.gpu_run_metadata(self.index)}
 
     def dtypes(self) -> Mapping[str, str]:
         old = not self.absent() and self._capability() < BFLOAT16_SINCE
@@ -85,14 +85,14 @@ class CudaDevice:
         return torch.cuda.get_device_capability(self.index)
 
     def clock(self) -> Clock:
-        """Events are recorded on the current stream: enter `surroundings` first."""
+        """Events are recorded on the current stream: enter `environment` first."""
         return EventClock(
             lambda: _untyped(torch.cuda.Event)(enable_timing=True),
             lambda: torch.cuda.synchronize(self.index),
         )
 
     @contextmanager
-    def surroundings(self, policy: MeasurementPolicy) -> Iterator[None]:
+    def environment(self, policy: MeasurementPolicy) -> Iterator[None]:
         benchmark = CUDNN_BENCHMARK in Execution.of(policy.execution).switches
         with torch.cuda.device(self.index), numeric_switches(policy.numeric_mode, benchmark):
             yield

@@ -11,7 +11,7 @@ import torch
 from ..errors import BackendError
 from ..records import MeasurementPolicy
 from .clocks import Clock, EventClock, Step
-from .host import cpu_hardware, host_circumstances
+from .host import cpu_hardware, host_run_metadata
 from .torch_common import TorchBackend
 from .torch_execution import CHANNELS_LAST, Execution
 
@@ -44,8 +44,8 @@ class MpsDevice:
     def software(self) -> dict[str, str]:
         return {"macos": platform.mac_ver()[0]}
 
-    def circumstances(self) -> dict[str, str]:
-        return host_circumstances()
+    def run_metadata(self) -> dict[str, str]:
+        return host_run_metadata()
 
     def dtypes(self) -> Mapping[str, str]:
         return {"float32": "", "float16": "", "bfloat16": ""}
@@ -53,7 +53,7 @@ class MpsDevice:
     def clock(self) -> Clock:
         return EventClock(lambda: torch.mps.Event(enable_timing=True), torch.mps.synchronize)
 
-    def surroundings(self, policy: MeasurementPolicy) -> AbstractContextManager[object]:
+    def environment(self, policy: MeasurementPolicy) -> AbstractContextManager[object]:
         return nullcontext()
 
     def clear_cache(self) -> Step:

@@ -16,7 +16,7 @@ import torch
 from ..errors import BackendError
 from ..records import MeasurementPolicy
 from .clocks import Clock, EventClock, Step
-from .host import cpu_hardware, host_circumstances
+from .host import cpu_hardware, host_run_metadata
 from .torch_common import TorchBackend
 from .torch_execution import CHANNELS_LAST, Execution
 from .validation import one_line, whole_number
@@ -72,8 +72,8 @@ class NpuDevice:
     def software(self) -> dict[str, str]:
         return {"torch_npu": import_module("torch_npu").__version__}
 
-    def circumstances(self) -> dict[str, str]:
-        return host_circumstances()
+    def run_metadata(self) -> dict[str, str]:
+        return host_run_metadata()
 
     def dtypes(self) -> Mapping[str, str]:
         return {"float32": "", "float16": "", "bfloat16": self._no_bfloat16()}
@@ -89,7 +89,7 @@ class NpuDevice:
             lambda: npu.Event(enable_timing=True), lambda: npu.synchronize(self.index)
         )
 
-    def surroundings(self, policy: MeasurementPolicy) -> AbstractContextManager[object]:
+    def environment(self, policy: MeasurementPolicy) -> AbstractContextManager[object]:
         return self._npu().device(self.index)  # type: ignore[no-any-return]
 
     def clear_cache(self) -> Step:

@@ -21,7 +21,7 @@ from rankwise.campaign.setup import distinct_specs
 from rankwise.lowrank import lower
 from rankwise.models.source import load_network
 from rankwise.profiler.aa import aa_pair, tally
-from rankwise.profiler.executor import Bench, ChildBench
+from rankwise.profiler.executor import Executor, ProcessExecutor
 from rankwise.records import ORIGINAL, Comparison, Effort, MeasurementPolicy
 
 BACKENDS = ("torch-cpu", "onnxruntime-cpu")
@@ -34,7 +34,7 @@ FRESH = 20
 class OneRunner:
     """A bench on which `second` is the runner of `first`."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: Executor) -> None:
         self.bench = bench
 
     def prepare(self, workload: Workload) -> None:
@@ -63,8 +63,11 @@ def main() -> None:
     cells = list(product(BACKENDS, (False, True), ("two preparations", "same runner")))
     for backend, busy, kind in cells:
         cell = {"backend": backend, "busy": busy, "kind": kind}
-        with busy_neighbour(busy), closing(ChildBench(backend, policies[backend], 120)) as child:
-            bench: Bench = OneRunner(child) if kind == "same runner" else child
+        with (
+            busy_neighbour(busy),
+            closing(ProcessExecutor(backend, policies[backend], 120)) as child,
+        ):
+            bench: Executor = OneRunner(child) if kind == "same runner" else child
             share = SAME_SHARE if kind == "same runner" else 1.0
             wanted = round(options.pairs * share)
             for number in until(budget, lambda c=cell: len(log.of(**c)), wanted):

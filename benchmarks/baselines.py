@@ -27,7 +27,7 @@ from cells import SUBJECTS, calibration_of, network_of, objective_of, reported
 from harness import Budget, Log, arguments, begin, show, verdict
 from rules import RULES, Decisions, Greedy, strongest
 
-from rankwise.campaign.setup import make_setting
+from rankwise.campaign.setup import make_setup
 from rankwise.db.store import Store
 from rankwise.db.url import companion
 from rankwise.errors import GoalNotReached
@@ -36,7 +36,7 @@ from rankwise.factors.assembly import Assembly
 from rankwise.lowrank import lower
 from rankwise.network_timing.inference_runs import NETWORK_EFFORT, compare_networks
 from rankwise.planner.additive import PROBE_ROUNDS, solved
-from rankwise.planner.candidate_policy import choosable
+from rankwise.planner.candidate_policy import candidate_policy
 from rankwise.planner.known_errors import KnownErrors
 from rankwise.planner.planner import Planner, PlanningOptions
 from rankwise.planner.quality import Quality, find_score
@@ -118,7 +118,7 @@ def by_rules(log: Log, budget: Budget, name: str, db: str, factors: str) -> None
             sensitivity = sensitivity_of(assembly, Inputs.of(pictures), factors)
         quality = quality_of(name, limit, sensitivity)
         one = make or greedy(sensitivity.assembly, name)
-        found = strongest(lambda knob, one=one: one(network, knob), quality.used)  # type: ignore[misc]
+        found = strongest(lambda knob, one=one: one(network, knob), quality.usage)  # type: ignore[misc]
         log.add(**row, decisions=to_json(found))
         print(f"{name} {limit} {rule} {factors}: {len(found)} layers", flush=True)
 
@@ -157,12 +157,12 @@ def quality_of(name: str, limit: float, sensitivity: Sensitivity) -> Quality:
 
 
 def planner_of(cell: Cell, db: str, store: Store | None = None) -> Planner:
-    setting = make_setting(network_of(cell.network), backend=cell.backend)
-    setting = replace(setting, named=True)  # and so timed in processes of their own
-    options = PlanningOptions(db, 200, "tpe", True, 0, choosable(), measured_trials=12)
+    setup = make_setup(network_of(cell.network), backend=cell.backend)
+    setup = replace(setup, named=True)  # and so timed in processes of their own
+    options = PlanningOptions(db, 200, "tpe", True, 0, candidate_policy(), measured_trials=12)
     where = store or Store.open(db)
     objective = objective_of(cell.network, cell.limit)
-    return Planner(setting, where, objective, options, calibration_of(cell.network), Silent())
+    return Planner(setup, where, objective, options, calibration_of(cell.network), Silent())
 
 
 def ours(log: Log, budget: Budget, cell: Cell, db: str) -> None:
@@ -210,7 +210,7 @@ def knapsack(planner: Planner) -> Decisions:
     """The same candidates, factors and errors, but MACs saved in place of seconds."""
     rows = {
         use.name: [row for row in planner._rows(use) if not row.decomposition.is_original]
-        for use in planner.setting.network.layers
+        for use in planner.setup.network.layers
     }
     for name, of in rows.items():
         for kind in {row.decomposition.kind for row in of}:
@@ -220,7 +220,7 @@ def knapsack(planner: Planner) -> Decisions:
     for _ in range(1 + PROBE_ROUNDS):
         with suppress(GoalNotReached):
             layers = [
-                _by_macs(planner, use, rows[use.name]) for use in planner.setting.network.layers
+                _by_macs(planner, use, rows[use.name]) for use in planner.setup.network.layers
             ]
             solved, _budget = best_within(layers, planner.limits, planner.quality, _silent)
             found = solved.decisions
@@ -258,16 +258,16 @@ def timed(log: Log, budget: Budget, cell: Cell, db: str) -> None:
     everyone = list(contestants(log, cell))
     with Store.open(db) as store:
         planner = planner_of(cell, db, store)
-        plain = Assembly(planner.setting.network, cache=planner.assembly.cache)
+        plain = Assembly(planner.setup.network, cache=planner.assembly.cache)
         made = {
             (rule, factors): (plain if factors == "weights" else planner.assembly).network_with(d)
             for rule, factors, d in everyone
         }
         first = made.pop((OURS, "data"))
-        made[ORIGINAL, ""] = planner.setting.network
-        setting = replace(planner.setting, network=first)
+        made[ORIGINAL, ""] = planner.setup.network
+        setup = replace(planner.setup, network=first)
         others = {f"{rule}|{factors}": network for (rule, factors), network in made.items()}
-        found = compare_networks(setting, store, others, {}, NETWORK_EFFORT)
+        found = compare_networks(setup, store, others, {}, NETWORK_EFFORT)
         losses = {key: reported(cell.network, network) for key, network in others.items()}
         rows = {key: {**asdict(found[key]), "loss": losses[key]} for key in others}
         ours_loss = reported(cell.network, first)

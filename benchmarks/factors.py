@@ -37,7 +37,7 @@ from rankwise.factors.array_cache import ArrayCache
 from rankwise.factors.assembly import Assembly
 from rankwise.factors.moments import LayerMoments, gather_moments, wanted_moments
 from rankwise.lowrank import Factorizer, applicable_kinds, factorizer, full_ranks, lower
-from rankwise.lowrank.output_error import Judge, effective_weight
+from rankwise.lowrank.output_error import OutputError, effective_weight
 from rankwise.models.fidelity import relative_error
 from rankwise.models.network import Network
 from rankwise.models.pictures import (
@@ -168,7 +168,7 @@ def reported_error(
     matrix = np.asarray(weight, np.float64).reshape(rebuilt.shape)
     shift = 0.0 if bias is None else np.asarray(bias, np.float64) - links[-1].bias
     if report.channels == matrix.shape[1]:
-        judge = Judge.of(spec, matrix, report, None)
+        judge = OutputError.of(spec, matrix, report, None)
         off = matrix - rebuilt
         lost = np.einsum("ij,ij->", off @ report.second, off)
         lost += 2 * np.sum(shift * (off @ report.mean)) + np.sum(shift * shift * np.ones(len(off)))

@@ -21,7 +21,7 @@ from rankwise.backends.base import ChainWorkload
 from rankwise.backends.registry import open_backend
 from rankwise.lowrank import lower
 from rankwise.profiler.candidates import default_candidates
-from rankwise.profiler.executor import ChildBench
+from rankwise.profiler.executor import ProcessExecutor
 from rankwise.profiler.session import loops_for
 from rankwise.records import ORIGINAL, LayerSpec, MeasurementPolicy
 
@@ -37,7 +37,7 @@ def main() -> None:
     others = [ChainWorkload(str(d), lower(SPEC, d)) for d in default_candidates(SPEC, None, 16, 6)][
         :NEIGHBOURS
     ]
-    with closing(ChildBench(BACKEND, policy, 120)) as bench:
+    with closing(ProcessExecutor(BACKEND, policy, 120)) as bench:
         bench.prepare(ChainWorkload("layer", lower(SPEC, ORIGINAL)))
         loops = loops_for(0.012, min(bench.run("layer", 3)["host"] for _ in range(5)))
         for number in until(budget, lambda: len(results.of(kind="pair")), options.blocks):
@@ -55,7 +55,9 @@ def main() -> None:
     verdict("with / without", f"[{low:.4f}, {high:.4f}]", inside, "inside [0.95, 1.05]")
 
 
-def block(bench: ChildBench, neighbours: list[ChainWorkload], loops: int, alive: bool) -> float:
+def block(
+    bench: ProcessExecutor, neighbours: list[ChainWorkload], loops: int, alive: bool
+) -> float:
     """Median seconds of the layer over a block; each round the neighbours run first, or the
     layer in their stead."""
     before = [neighbour.key if alive else "layer" for neighbour in neighbours]

@@ -21,7 +21,7 @@ from rankwise.backends.base import Workload
 from rankwise.backends.registry import open_backend
 from rankwise.lowrank import lower
 from rankwise.profiler.aa import aa_pair
-from rankwise.profiler.executor import ChildBench
+from rankwise.profiler.executor import ProcessExecutor
 from rankwise.records import ORIGINAL, Effort, LayerSpec, MeasurementPolicy
 
 SPEC = LayerSpec("conv2d", 64, 64, (64, 14, 14), (3, 3), padding=(1, 1, 1, 1), bias=False)
@@ -32,7 +32,7 @@ BACKENDS = ("onnxruntime-cpu", "torch-cpu")
 class Looped:
     """A bench on which `first` and `second` are one runner, run this often for one timing."""
 
-    def __init__(self, bench: ChildBench, first: int, second: int) -> None:
+    def __init__(self, bench: ProcessExecutor, first: int, second: int) -> None:
         self.bench, self.times = bench, {"first": first, "second": second}
 
     def prepare(self, workload: Workload) -> None:
@@ -62,7 +62,7 @@ def main() -> None:
         policy = open_backend(backend).resolve_policy(MeasurementPolicy())
         for first, second in CASES:
             cell = {"backend": backend, "first": first, "second": second}
-            with closing(ChildBench(backend, policy, 120)) as child:
+            with closing(ProcessExecutor(backend, policy, 120)) as child:
                 bench = Looped(child, first, second)
                 for number in until(budget, lambda c=cell: len(log.of(**c)), options.pairs):
                     start = time.monotonic()

@@ -22,12 +22,12 @@ import numpy as np
 from harness import Budget, Log, arguments, begin, show, verdict
 
 from rankwise.campaign.rows import measured, rows_of
-from rankwise.campaign.setup import Setting, make_setting
+from rankwise.campaign.setup import Setup, make_setup
 from rankwise.db.store import Store
 from rankwise.factors.assembly import Assembly
 from rankwise.network_timing.inference_runs import NETWORK_EFFORT, compare_networks
 from rankwise.records import Comparison, Verdict
-from rankwise.search.network_model import NetworkModel, Part, Plan, Run
+from rankwise.search.network_model import NetworkModel, Part, PlanParts, PlanRun
 from rankwise.search.space import standard_error
 from rankwise.search.table import SpeedupTable, TableRow
 from rankwise.workflow.profile import profile
@@ -67,35 +67,35 @@ def one_case(log: Log, budget: Budget, network: str, backend: str, options) -> N
             return
         left = max(budget.end - time.monotonic(), 1.0)
         profile(source, db=db, context=context, max_time_s=left, **common)
-    settings = {c: make_setting(source, context=c, **common) for c in CONTEXTS}
+    settings = {c: make_setup(source, context=c, **common) for c in CONTEXTS}
     with Store.open(db) as store:
         tables = {c: SpeedupTable(rows_of(measured(store, s))) for c, s in settings.items()}
-        setting = settings["isolated"]
+        setup = settings["isolated"]
         layers = {"kind": "layers", "network": network, "backend": backend}
         if not log.of(**layers):
-            log.add(**layers, total_s=total_of(setting, tables["isolated"]))
-        assembly = Assembly(setting.network)
+            log.add(**layers, total_s=total_of(setup, tables["isolated"]))
+        assembly = Assembly(setup.network)
         for number in range(TRAINING + options.tested):
             cell = {"kind": "plan", "network": network, "backend": backend, "number": number}
             if log.of(**cell) or not budget.left:
                 continue
-            chosen = random_plan(setting, tables["isolated"], number)
+            chosen = random_plan(setup, tables["isolated"], number)
             decisions = {name: row.decomposition for name, row in chosen.items()}
             others = {str(number): assembly.network_with(decisions)}
             effort = replace(NETWORK_EFFORT, preparations=2)
-            found = compare_networks(setting, store, others, {}, effort)[str(number)]
+            found = compare_networks(setup, store, others, {}, effort)[str(number)]
             parts = {c: parts_of(chosen, table) for c, table in tables.items()}
             log.add(**cell, parts=parts, found=asdict(found))
 
 
-def random_plan(setting: Setting, table: SpeedupTable, seed: int) -> dict[str, TableRow]:
+def random_plan(setup: Setup, table: SpeedupTable, seed: int) -> dict[str, TableRow]:
     """Layers in random order, each with a random candidate that is faster, until the isolated
     sums promise the speedup that was drawn."""
     rng = np.random.default_rng(seed)
-    wanted = total_of(setting, table) * (1 - 1 / rng.uniform(LOWEST, HIGHEST))
+    wanted = total_of(setup, table) * (1 - 1 / rng.uniform(LOWEST, HIGHEST))
     chosen: dict[str, TableRow] = {}
-    for index in rng.permutation(len(setting.network.layers)):
-        use = setting.network.layers[index]
+    for index in rng.permutation(len(setup.network.layers)):
+        use = setup.network.layers[index]
         rows = table.rows(use.spec.key) if use.spec else ()
         faster = [row for row in rows if row.verdict is Verdict.FASTER]
         if faster and sum(row.saving_s for row in chosen.values()) < wanted:
@@ -103,11 +103,11 @@ def random_plan(setting: Setting, table: SpeedupTable, seed: int) -> dict[str, T
     return chosen
 
 
-def total_of(setting: Setting, table: SpeedupTable) -> float:
+def total_of(setup: Setup, table: SpeedupTable) -> float:
     """Seconds of all layers that were timed alone, originals."""
     return sum(
         rows[0].original_latency_s
-        for use in setting.network.layers
+        for use in setup.network.layers
         if use.spec and (rows := table.rows(use.spec.key))
     )
 
@@ -160,13 +160,13 @@ def report(network: str, backend: str, rows: list[dict], totals: list[float]) ->
     verdict("intervals hold", inside["isolated"], inside["isolated"] >= 0.9, "at least 0.9")
 
 
-def plan_of(row: dict, context: str) -> Plan:
+def plan_of(row: dict, context: str) -> PlanParts:
     parts = [Part(key, saving, se) for key, saving, se, _ in row["parts"][context]]
-    return Plan(str(row["number"]), tuple(parts))
+    return PlanParts(str(row["number"]), tuple(parts))
 
 
-def run_of(row: dict, context: str) -> Run:
-    return Run.of(plan_of(row, context), Comparison(**row["found"]))
+def run_of(row: dict, context: str) -> PlanRun:
+    return PlanRun.of(plan_of(row, context), Comparison(**row["found"]))
 
 
 def alone(row: dict, context: str, original_s: float) -> float:

@@ -17,7 +17,7 @@ from rankwise.records import Decomposition, LayerSpec
 Decisions = Mapping[str, Decomposition]
 Rule = Callable[[Network, float], Decisions]
 
-MOST_RATIO = 8.0
+MAX_RATIO = 8.0
 """Parameter reduction at the knob's end."""
 SHARES = tuple(n / 10 for n in range(1, 10))
 """MACs that the greedy rule's candidates keep (AIMET's ten compression ratios)."""
@@ -26,12 +26,12 @@ STEPS = 7
 
 def vanilla(network: Network, knob: float) -> Decisions:
     """The paper's vanilla decomposition: every layer, one parameter reduction, SVD and Tucker-2."""
-    return _by_rule(network, RankRule("pr", ratio=exp(knob * log(MOST_RATIO))))
+    return _by_rule(network, RankRule("pr", ratio=exp(knob * log(MAX_RATIO))))
 
 
 def divisor(network: Network, knob: float) -> Decisions:
     """The same on multiples of 64, as msModelSlim's divisor asks for (its beta is 1, too)."""
-    return _by_rule(network, RankRule("pr", ratio=exp(knob * log(MOST_RATIO)), quantum=64))
+    return _by_rule(network, RankRule("pr", ratio=exp(knob * log(MAX_RATIO)), quantum=64))
 
 
 def musco(network: Network, knob: float) -> Decisions:

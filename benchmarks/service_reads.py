@@ -35,7 +35,7 @@ import numpy as np
 from rankwise.backends.base import ChainWorkload
 from rankwise.backends.registry import open_backend
 from rankwise.lowrank import lower
-from rankwise.profiler.executor import Bench, ChildBench
+from rankwise.profiler.executor import Executor, ProcessExecutor
 from rankwise.records import ORIGINAL, Decomposition, LayerSpec, MeasurementPolicy
 
 CLIENTS = 50
@@ -85,7 +85,7 @@ class Service:
 async def read(url: str, going: Path, done: Path) -> list[float]:
     """What 50 clients wait for, in seconds; they read while the file `going` is there."""
     waited: list[float] = []
-    limits = httpx.Limits(max_connections=CLIENTS, max_keepalive_connections=CLIENTS)
+    limits = httpx.SolverLimits(max_connections=CLIENTS, max_keepalive_connections=CLIENTS)
     async with httpx.AsyncClient(timeout=60, limits=limits) as client:
 
         async def one() -> None:
@@ -107,7 +107,7 @@ def readers(url: str, going: Path, done: Path) -> None:
     print(json.dumps(asyncio.run(read(url, going, done))))
 
 
-def prepared(bench: Bench) -> dict[str, int]:
+def prepared(bench: Executor) -> dict[str, int]:
     """Executions a timing, by workload."""
     loops = {}
     for name, decomposition in {"original": ORIGINAL, **CANDIDATES}.items():
@@ -117,7 +117,7 @@ def prepared(bench: Bench) -> dict[str, int]:
     return loops
 
 
-def block(bench: Bench, loops: dict[str, int], seconds: float) -> Block:
+def block(bench: Executor, loops: dict[str, int], seconds: float) -> Block:
     """Rounds for that long: the original's median latency, each candidate's median speedup."""
     rounds: list[dict[str, float]] = []
     end = time.monotonic() + seconds
@@ -133,7 +133,7 @@ def block(bench: Bench, loops: dict[str, int], seconds: float) -> Block:
     }
 
 
-def pair(bench: Bench, loops: dict[str, int], seconds: float, going: Path) -> dict[str, Block]:
+def pair(bench: Executor, loops: dict[str, int], seconds: float, going: Path) -> dict[str, Block]:
     """One block with readers and one without, in random order."""
     found = {}
     for name in random.sample(["with", "without"], 2):
@@ -173,7 +173,7 @@ def measure(given: argparse.Namespace, folder: Path, service: Service) -> list[f
     policy = open_backend("onnxruntime-cpu").resolve_policy(MeasurementPolicy())
     end = time.monotonic() + _seconds(given.budget)
     with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
-        with closing(ChildBench("onnxruntime-cpu", policy, 120)) as bench:
+        with closing(ProcessExecutor("onnxruntime-cpu", policy, 120)) as bench:
             loops = prepared(bench)
             while len(_kept(given.results)) < given.pairs and time.monotonic() < end:
                 found = pair(bench, loops, _seconds(given.block), going)

@@ -26,7 +26,7 @@ from rankwise.workflow.plan import plan
 from rankwise.workflow.profile import profile
 
 SHARES = (0.02, 0.1, 0.3, 0.6)
-"""Limits on the sum of squared errors, as shares of the largest."""
+"""SolverLimits on the sum of squared errors, as shares of the largest."""
 ERROR_LIMITS = (0.3, 0.25, 0.35)
 GAP, SOLVE_S, PLAN_S = 1e-4, 2.0, 5.0
 

@@ -18,9 +18,9 @@ import numpy as np
 from harness import arguments, begin, show, until, verdict
 
 from rankwise.backends.registry import open_backend
-from rankwise.profiler.executor import ChildBench
+from rankwise.profiler.executor import ProcessExecutor
 from rankwise.profiler.rank_search import KindSearch
-from rankwise.profiler.staircase import MOST_RANKS
+from rankwise.profiler.staircase import MAX_RANKS
 from rankwise.profiler.sweep import LayerTask, SessionEnded, sweep
 from rankwise.records import Candidate, Effort, LayerSpec, MeasurementPolicy
 
@@ -73,7 +73,7 @@ def searched_here(backend: str, kind: str, spec: LayerSpec, seed: int) -> list[d
     search = KindSearch(spec, kind)
     while asked := search.ask():
         told = {}
-        with closing(ChildBench(backend, policy, 120)) as bench:
+        with closing(ProcessExecutor(backend, policy, 120)) as bench:
             task = LayerTask(spec, asked)
             for event in sweep([task], bench, Effort(preparations=1), seed):
                 if isinstance(event, SessionEnded):
@@ -104,7 +104,7 @@ def report(cases: list[dict], real: list[dict]) -> None:
         share = sum(case["loss"] <= 0.01 for case in cases) / len(cases)
         verdict("cases within 1%", share, share >= 0.95, "at least 0.95")
         most = max(case["measured"] for case in cases)
-        verdict("most ranks measured", most, most <= MOST_RANKS, f"at most {MOST_RANKS}")
+        verdict("most ranks measured", most, most <= MAX_RANKS, f"at most {MAX_RANKS}")
     for row in real:
         for axis, found in enumerate(row["found"]):
             where = f"{row['backend']} {row['layer']} {row['decomposition']} rank {axis + 1}"

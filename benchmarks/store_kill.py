@@ -35,7 +35,7 @@ from rankwise.db.url import locate
 from rankwise.records import Sample
 from rankwise.workflow.profile import profile
 
-MOST_ROUNDS = 60
+MAX_ROUNDS = 60
 CHANNELS = (3, 32, 48, 64)
 Row = tuple[Any, ...]
 
@@ -83,7 +83,7 @@ def killed(model: Path, url: str, rng: random.Random) -> set[Row]:
         finally:
             os._exit(1)
     os.close(send)
-    wanted, found, heard = rng.randrange(MOST_ROUNDS), b"", 0
+    wanted, found, heard = rng.randrange(MAX_ROUNDS), b"", 0
     with os.fdopen(receive, "rb", buffering=0) as pipe:
         while heard <= wanted and (block := pipe.read(65536)):
             heard, found = heard + 1, found + block

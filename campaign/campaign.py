@@ -21,12 +21,12 @@ from ..records import (
 )
 from ..reporter import Reporter
 from .rows import document_of, measured
-from .setup import Setting
+from .setup import Setup
 from .tally import Tally
 
 if TYPE_CHECKING:
     from ..db.store import Store
-    from ..profiler.executor import Bench
+    from ..profiler.executor import Executor
     from ..profiler.sweep import LayerTask, SessionEvent
 
 COMPILING_SHARE = 0.5
@@ -37,9 +37,9 @@ class Campaign:
     """One run of `profile`: what is wanted, what is there, and the sweeps in between."""
 
     def __init__(
-        self, setting: Setting, store: Store, effort: Effort, reporter: Reporter, seed: int
+        self, setup: Setup, store: Store, effort: Effort, reporter: Reporter, seed: int
     ) -> None:
-        self.setting, self.store, self.effort = setting, store, effort
+        self.setup, self.store, self.effort = setup, store, effort
         self.reporter, self.seed = reporter, seed
         self.samples = 0
         self.findings: list[documents.Staircase] = []
@@ -50,10 +50,10 @@ class Campaign:
 
     @property
     def where(self) -> tuple[DeviceFingerprint, MeasurementPolicy]:
-        return self.setting.fingerprint, self.setting.policy
+        return self.setup.fingerprint, self.setup.policy
 
     def begin(self) -> None:
-        network = self.setting.network
+        network = self.setup.network
         self.store.recover_sessions()
         self.store.put_network(network.sha256, network.source, network.input_shape, network.layers)
 
@@ -85,7 +85,7 @@ class Campaign:
         known = self.store.measurements(
             hardware_key=fingerprint.hardware_key,
             policy_key=policy.key,
-            spec_keys={use.spec.key for use in self.setting.network.layers if use.spec},
+            spec_keys={use.spec.key for use in self.setup.network.layers if use.spec},
         )
         found = (m for m in known if m.summaries and m.fingerprint != fingerprint)
         return keys & {Candidate(m.spec, m.decomposition).key for m in found}
@@ -119,13 +119,13 @@ class Campaign:
         """A network's first layer is trained without the gradient of its input."""
         from ..profiler.sweep import LayerTask
 
-        specs = [use.spec for use in self.setting.network.layers]
+        specs = [use.spec for use in self.setup.network.layers]
         is_first = specs[0] == spec and specs.count(spec) == 1
         return LayerTask(spec, tuple(left), sessions, self.weight(spec), not is_first)
 
     def weight(self, spec: LayerSpec) -> float:
         """What the network computes in such layers: a stand-in for the time it spends there."""
-        uses = self.setting.network.layers
+        uses = self.setup.network.layers
         return float(sum(use.spec.macs for use in uses if use.spec == spec))
 
     @property
@@ -134,7 +134,9 @@ class Campaign:
             return None
         return self.effort.max_time_s - (time.monotonic() - self.started)
 
-    def sweep(self, tasks: list[LayerTask], effort: Effort, further: bool = True) -> None:
+    def sweep(
+        self, tasks: list[LayerTask], effort: Effort, extra_preparations: bool = True
+    ) -> None:
         """Play the sessions in a child process; the time limit is that of the whole run.
         `further`: time that is left goes to undecided candidates."""
         from ..profiler.sweep import planned_sessions, sweep
@@ -145,8 +147,10 @@ class Campaign:
             return
         effort = replace(effort, max_time_s=left)
         self.tally.plan(planned_sessions(tasks, effort))
-        with closing(_bench(self.setting, effort, self.seed)) as bench:
-            events = sweep(tasks, bench, effort, self.seed, further=further)
+        with closing(_bench(self.setup, effort, self.seed)) as executor:
+            events = sweep(
+                tasks, executor, effort, self.seed, extra_preparations=extra_preparations
+            )
             with closing(events):
                 self._keep(events)
 
@@ -155,9 +159,9 @@ class Campaign:
         does not reach is left for another run."""
         from ..profiler.precompile import compile_tasks
 
-        setting, left = self.setting, self.time_left_s
+        setup, left = self.setup, self.time_left_s
         budget = None if left is None else max(left, 0.0) * COMPILING_SHARE
-        found = compile_tasks(setting.backend, tasks, setting.policy, budget)
+        found = compile_tasks(setup.backend, tasks, setup.policy, budget)
         for candidate, failure in found.failures:
             self.store.add_failure(*self.where, candidate, failure)
             self.tally.timed.add(candidate.key)
@@ -176,9 +180,9 @@ class Campaign:
             match event:
                 case sweep.SessionStarted():
                     candidates = {c.key: c for c in (event.original, *event.candidates)}
-                    circumstances = self.setting.backend.circumstances()
+                    run_metadata = self.setup.backend.run_metadata()
                     session_id = store.begin_session(
-                        *self.where, event.original, event.candidates, circumstances
+                        *self.where, event.original, event.candidates, run_metadata
                     )
                     tally.started(event.original.spec)
                     self.reporter.progress(*tally.progress())
@@ -199,17 +203,17 @@ class Campaign:
         self, wanted: dict[LayerSpec, tuple[Candidate, ...]], asked: set[str], stale: set[str]
     ) -> documents.Profile:
         """The candidates are what was wanted and what a search has measured on its way."""
-        setting = self.setting
+        setup = self.setup
         keys = {candidate.key for group in wanted.values() for candidate in group}
         everything = keys | asked | self.explored
-        table = document_of(measured(self.store, setting))
+        table = document_of(measured(self.store, setup))
         done = self.sessions_done(sorted(keys))
         preparations = self.effort.preparations
         left = {key for key in keys - stale if done.get(key, 0) < preparations}
         return documents.Profile(
-            model=setting.model,
-            device=documents.Fingerprint.of(setting.fingerprint),
-            policy=setting.policy.to_json(),
+            model=setup.model,
+            device=documents.Fingerprint.of(setup.fingerprint),
+            policy=setup.policy.to_json(),
             specs=len(wanted),
             candidates=len(everything),
             measured=len(asked - left),
@@ -225,13 +229,13 @@ class Campaign:
         )
 
 
-def _bench(setting: Setting, effort: Effort, seed: int) -> Bench:
+def _bench(setup: Setup, effort: Effort, seed: int) -> Executor:
     """A child process, which times layers alone or among others as the policy says."""
-    from ..profiler.executor import ChildBench
-    from ..profiler.marginal import MarginalBench
+    from ..profiler.executor import ProcessExecutor
+    from ..profiler.marginal import MarginalExecutor
 
-    bench = ChildBench(setting.backend_text, setting.policy, effort.timeout_s)
-    return MarginalBench(bench, seed) if setting.policy.context == "marginal" else bench
+    executor = ProcessExecutor(setup.backend_text, setup.policy, effort.timeout_s)
+    return MarginalExecutor(executor, seed) if setup.policy.context == "marginal" else executor
 
 
 def _failed(candidate: Candidate, failure: Failure) -> str:

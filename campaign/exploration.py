@@ -30,7 +30,7 @@ def explore(
     is for kinds with too few ranks to search. Notes what was found in `work.findings`."""
     from ..profiler.rank_search import searches
 
-    specs = distinct_specs(work.setting.network.layers)
+    specs = distinct_specs(work.setup.network.layers)
     found = {spec: searches(spec, kinds) for spec in specs}
     everyone = [search for group in found.values() for search in group]
     asked: set[str] = set()
@@ -71,7 +71,7 @@ def _measure(work: Campaign, wanted: Wanted) -> None:
         if left:
             tasks.append(work.task(spec, left, 0))
     if tasks:
-        work.sweep(tasks, replace(work.effort, preparations=1), further=False)
+        work.sweep(tasks, replace(work.effort, preparations=1), extra_preparations=False)
 
 
 def _tell(work: Campaign, everyone: Iterable[KindSearch], wanted: Wanted) -> None:
@@ -93,7 +93,7 @@ def _tell(work: Campaign, everyone: Iterable[KindSearch], wanted: Wanted) -> Non
 
 
 def _findings(work: Campaign, everyone: Iterable[KindSearch]) -> Iterable[documents.Staircase]:
-    names = {use.spec: use.name for use in reversed(work.setting.network.layers) if use.spec}
+    names = {use.spec: use.name for use in reversed(work.setup.network.layers) if use.spec}
     for search in everyone:
         for found in search.findings():
             yield documents.Staircase(

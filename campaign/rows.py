@@ -12,27 +12,27 @@ from ..records import Decomposition, LayerSpec, Measurement, MeasurementPolicy
 if TYPE_CHECKING:
     from ..db.store import Store
     from ..search.table import FailedRow, TableRow
-    from .setup import Setting
+    from .setup import Setup
 
 
-def measured(store: Store, setting: Setting) -> list[Measurement]:
-    """All that the store has of the setting's network, device and policy."""
+def measured(store: Store, setup: Setup) -> list[Measurement]:
+    """All that the store has of the setup's network, device and policy."""
     return store.measurements(
-        network_sha=setting.network.sha256,
-        fingerprint_key=setting.fingerprint.key,
-        policy_key=setting.policy.key,
+        network_sha=setup.network.sha256,
+        fingerprint_key=setup.fingerprint.key,
+        policy_key=setup.policy.key,
     )
 
 
-def why_nothing(store: Store, setting: Setting) -> str:
+def why_nothing(store: Store, setup: Setup) -> str:
     """One sentence for when `measured` finds nothing: what else there is, and what to run."""
-    policy, here = setting.policy, setting.fingerprint
-    source, backend = setting.network.source, setting.backend_text
+    policy, here = setup.policy, setup.fingerprint
+    source, backend = setup.network.source, setup.backend_text
     asked = f"{source} on {backend}"
     words = f"rankwise profile {source} --backend {backend}"
     words += " --phase training" if policy.phase == "training" else ""
     others = store.measurements(
-        network_sha=setting.network.sha256, backend=here.backend, phase=policy.phase
+        network_sha=setup.network.sha256, backend=here.backend, phase=policy.phase
     )
     same = [one for one in others if one.fingerprint.hardware_key == here.hardware_key]
     if any(one.policy == policy for one in same):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Setting:
+class Setup:
     """A network on a device under a policy. `policy` is the one for single layers."""
 
     network: Network
@@ -44,7 +44,7 @@ class Setting:
         """The same policy for whole networks."""
         return self.backend.resolve_policy(replace(self.policy, context="in_network"))
 
-    def in_phase(self, phase: Phase) -> Setting:
+    def in_phase(self, phase: Phase) -> Setup:
         """The same for another phase. Raises `BackendError` where the device does not know it."""
         return replace(self, policy=self.backend.resolve_policy(replace(self.policy, phase=phase)))
 
@@ -59,7 +59,7 @@ def model_note(network: Network) -> documents.Model:
     )
 
 
-def make_setting(
+def make_setup(
     model: Any,
     *,
     backend: str,
@@ -73,7 +73,7 @@ def make_setting(
     execution: str = "eager",
     numeric_mode: str = "default",
     context: str = "isolated",
-) -> Setting:
+) -> Setup:
     """Check everything that can be checked cheaply, then load the network.
 
     `execution` "eager" and `numeric_mode` "default" leave it to the backend and its options.
@@ -105,7 +105,7 @@ def make_setting(
     )
     policy = device.resolve_policy(replace(wanted, batch=network.input_shape[0]))
     named = isinstance(model, (str, Path))
-    return Setting(network, device, backend, policy, named, weights)
+    return Setup(network, device, backend, policy, named, weights)
 
 
 def usable_backend(text: str) -> Backend:
@@ -145,10 +145,10 @@ def distinct_specs(uses: Sequence[LayerUse]) -> list[LayerSpec]:
 
 
 def load_pictures(
-    setting: Setting, calibration: Path | None, preprocess: str | None, seed: int
+    setup: Setup, calibration: Path | None, preprocess: str | None, seed: int
 ) -> Calibration | None:
     from ..models.pictures import load_calibration
 
     if calibration is None:
         return None
-    return load_calibration(calibration, preprocess, setting.network.input_shape, seed=seed)
+    return load_calibration(calibration, preprocess, setup.network.input_shape, seed=seed)

@@ -36,10 +36,10 @@ def serve(
             raise UsageError(
                 f"the service needs {error.name}: pip install 'rankwise[service]'"
             ) from None
-        from ..jobs.uploads import MIB, Limits
+        from ..jobs.uploads import MIB, UploadLimits
         from ..service.settings import Settings, read_token
 
-        limits = Limits(upload_bytes=max_upload * MIB, library_bytes=max_disk * MIB)
+        limits = UploadLimits(upload_bytes=max_upload * MIB, library_bytes=max_disk * MIB)
         run(Settings(db, host, port, read_token(token_file), limits, max_jobs))
 
 

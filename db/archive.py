@@ -30,10 +30,10 @@ from .workloads import now
 FORMAT = "rankwise.store"
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
-MOST_LINE_BYTES = 2**26
+MAX_LINE_BYTES = 2**26
 """A session's line has some 20 bytes a sample; a longer one is no session."""
-MOST_MANIFEST_BYTES = 2**26
-MOST_ARRAYS_BYTES = 2**31
+MAX_MANIFEST_BYTES = 2**26
+MAX_ARRAYS_BYTES = 2**31
 LEVEL = 3
 """Of deflate. Times are digits without a pattern: higher levels take longer and gain nothing."""
 _BLOCK = 2**20
@@ -118,8 +118,8 @@ class Reader:
         if member not in self.manifest["members"]:
             return
         with self.archive.open(member) as file:
-            while line := file.readline(MOST_LINE_BYTES + 1):
-                if len(line) > MOST_LINE_BYTES:
+            while line := file.readline(MAX_LINE_BYTES + 1):
+                if len(line) > MAX_LINE_BYTES:
                     raise self.refused(f"a line of {name} is too long")
                 yield line
 
@@ -144,7 +144,7 @@ class Reader:
     def _manifest(self) -> dict[str, Any]:
         try:
             with self.archive.open(MANIFEST) as file:
-                manifest = json.loads(file.read(MOST_MANIFEST_BYTES))
+                manifest = json.loads(file.read(MAX_MANIFEST_BYTES))
             hashed, version = _manifest_hash(manifest), manifest["format_version"]
             wrong = manifest["format"] != FORMAT or manifest["sha256"] != hashed
             texts = ("host", "exported_at", "rankwise_version")
@@ -165,7 +165,7 @@ class Reader:
         digest, size = _digest(self.archive, name)
         if (said.get("sha256"), said.get("bytes")) != (digest, size):
             raise self.refused(f"{name} is damaged")
-        if match[1] is not None and (match[1] != digest or size > MOST_ARRAYS_BYTES):
+        if match[1] is not None and (match[1] != digest or size > MAX_ARRAYS_BYTES):
             raise self.refused(f"{name} is not what its name says")
 
 

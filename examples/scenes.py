@@ -33,7 +33,7 @@ MEMBERS = {
 }
 """SHA-256 of the resource files."""
 STARTS = re.compile(rb"RIFF....WEBP|\xff\xd8\xff", re.DOTALL)
-LEAST_SIDE = 300
+MIN_SIDE = 300
 
 
 def fetch_scenes() -> Path:
@@ -91,7 +91,7 @@ def _photos(content: bytes) -> Iterator[bytes]:
         except (UnidentifiedImageError, OSError):
             continue
         flat = max(high - low for low, high in image.resize((8, 8)).getextrema()) < 32
-        if min(image.size) >= LEAST_SIDE and not flat:
+        if min(image.size) >= MIN_SIDE and not flat:
             yield picture
 
 

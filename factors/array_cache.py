@@ -18,7 +18,7 @@ from ..records import content_key
 Arrays = Mapping[str, NDArray[Any]]
 
 SUFFIX = ".safetensors"
-MOST_BYTES = {"factors": 2**30}
+MAX_BYTES = {"factors": 2**30}
 """Of files of a sort that every plan adds to. Moments and curves are as many as a network has
 layers; an error is a few bytes."""
 
@@ -80,8 +80,8 @@ class ArrayCache:
                 temporary.unlink(missing_ok=True)
 
     def trim(self) -> None:
-        """Delete what was not used for longest of the sorts that `MOST_BYTES` limits."""
-        for what, limit in MOST_BYTES.items():
+        """Delete what was not used for longest of the sorts that `MAX_BYTES` limits."""
+        for what, limit in MAX_BYTES.items():
             room = float(limit)
             for path, age_s in sorted(self._files(f"{what}-*"), key=lambda found: found[1]):
                 room -= _size(path)

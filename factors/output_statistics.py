@@ -132,14 +132,14 @@ def with_channels(network: Network, examples: TrainingExamples, seed: int = 0) -
     import numpy as np
     import torch
 
-    from ..training.channel_statistics import LEAST_EXAMPLES, ChannelStatistics, examples_at_once
+    from ..training.channel_statistics import MIN_EXAMPLES, ChannelStatistics, examples_at_once
     from ..training.pair import pair_of
 
     pair = pair_of(network.original, network.replacements)
     size = examples_at_once(pair.original, network.input_shape)
     if not size:
         raise UsageError(
-            f"--match-channels needs a network that takes {LEAST_EXAMPLES} examples at once"
+            f"--match-channels needs a network that takes {MIN_EXAMPLES} examples at once"
         )
     drawn = examples.batch(size, np.random.default_rng(seed))
     ChannelStatistics(pair, torch.from_numpy(drawn)).match()

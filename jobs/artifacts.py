@@ -30,7 +30,7 @@ class NetworkEntry:
     """A network that jobs may use. `id` is its SHA-256, or its name in the zoo.
 
     `sha256`, `input_shape` and `layers` (a `rankwise.layers` document) of a zoo network are
-    None until it was described once. `file` is relative to the library.
+    None until it was described once. `file` is relative to the artifacts.
     """
 
     id: str
@@ -46,7 +46,7 @@ class NetworkEntry:
 
     @property
     def model(self) -> str:
-        """What verbs take as MODEL, in the library's folder."""
+        """What verbs take as MODEL, in the artifacts's folder."""
         return self.file if self.format == "onnx" and self.file else self.architecture or self.id
 
     @property
@@ -81,7 +81,7 @@ class AppliedEntry:
     added_at: str
 
 
-class Library:
+class ArtifactStore:
     """The folder. Methods raise `UsageError` for what is not there."""
 
     def __init__(self, folder: Path) -> None:
@@ -90,8 +90,8 @@ class Library:
             (folder / name).mkdir(parents=True, exist_ok=True)
 
     @classmethod
-    def beside(cls, db: str) -> Library:
-        """The library of a store."""
+    def beside(cls, db: str) -> ArtifactStore:
+        """The artifacts of a store."""
         return cls(companion(db, ".service").absolute())
 
     def networks(self) -> list[NetworkEntry]:

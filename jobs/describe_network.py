@@ -24,7 +24,7 @@ TIMEOUT_S = 180.0
 
 
 def described(entry: NetworkEntry) -> NetworkEntry:
-    """The entry with its hash, input shape and layers; run in the library's folder."""
+    """The entry with its hash, input shape and layers; run in the artifacts's folder."""
     from ..workflow.inspect import layers
 
     found = layers(entry.model, weights=entry.weights, input_shape=entry.input_shape)

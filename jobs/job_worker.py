@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RankwiseError
 from ..profiler.worker import die_with
-from .artifacts import Library
+from .artifacts import ArtifactStore
 from .queue import JobStore, read_request
 from .runner import Runner
 
@@ -63,7 +63,7 @@ class StoreReporter:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Hold the library's lock: one job at a time, whoever started it."""
+    """Hold the artifacts's lock: one job at a time, whoever started it."""
     try:
         import fcntl
     except ImportError:  # no such locks on Windows: the service's own order has to do
@@ -78,19 +78,19 @@ def run(db: str, uuid: str) -> None:
     """Claim the job and do it; a job that is not queued any more is left alone."""
     from ..db.store import Store
 
-    library = Library.beside(db)
-    os.chdir(library.folder)
-    with alone(library.folder), Store.open(db, create=False) as store:
+    artifacts = ArtifactStore.beside(db)
+    os.chdir(artifacts.folder)
+    with alone(artifacts.folder), Store.open(db, create=False) as store:
         record = store.claim_job(uuid)
         if record is not None:
-            _finish(store, record, db, library)
+            _finish(store, record, db, artifacts)
 
 
-def _finish(store: JobStore, record: JobRecord, db: str, library: Library) -> None:
+def _finish(store: JobStore, record: JobRecord, db: str, artifacts: ArtifactStore) -> None:
     reporter = StoreReporter(store, record.uuid)
     values: dict[str, Any]
     try:
-        result = Runner(db, library, reporter).run(read_request(record))
+        result = Runner(db, artifacts, reporter).run(read_request(record))
         values = {"state": "done", "result": dict(result)}
     except RankwiseError as error:
         values = {"state": "failed", "error": str(error)}

@@ -21,9 +21,9 @@ from .requests import REQUESTS, Request
 
 if TYPE_CHECKING:
     from ..db.jobs import JobRecord
-    from .artifacts import Library, NetworkEntry
+    from .artifacts import ArtifactStore, NetworkEntry
 
-MOST_WAITING = 64
+MAX_WAITING = 64
 """Jobs that may wait or run at once."""
 KEPT = 1000
 """Ended jobs that are remembered."""
@@ -63,16 +63,16 @@ class TooManyJobs(UsageError):
 
 def submit(
     store: JobStore,
-    library: Library,
+    artifacts: ArtifactStore,
     kind: str,
     request: Request,
-    most_waiting: int = MOST_WAITING,
+    most_waiting: int = MAX_WAITING,
 ) -> tuple[JobRecord, bool]:
     """Queue a job, or find the live one with the same request; whether it is new.
 
     What can be seen to be wrong is refused now (`UsageError`), not when the job's turn comes.
     """
-    check(store, library, request)
+    check(store, artifacts, request)
     record = _new(kind, request)
     kept = store.put_job(record)
     if kept.uuid != record.uuid:
@@ -106,21 +106,21 @@ def _new(kind: str, request: Request) -> JobRecord:
     )
 
 
-def check(store: JobStore, library: Library, request: Request) -> None:
+def check(store: JobStore, artifacts: ArtifactStore, request: Request) -> None:
     """Everything that a request names must be there."""
     asked = request.model_dump()
     if backend := asked.get("backend"):
         _check_backend(backend)
     if network := asked.get("network"):
-        library.network(network)
+        artifacts.network(network)
     if calibration := asked.get("calibration"):
-        _check_preprocess(library.calibration(calibration).kind, asked)
+        _check_preprocess(artifacts.calibration(calibration).kind, asked)
     if plan := asked.get("plan"):
         document = store.plan(plan)
         if document is None:
             raise UsageError(f"there is no plan {plan[:64]!r} here")
         if network is None:
-            network_of_plan(library, document)
+            network_of_plan(artifacts, document)
     if "max_error" in asked and asked["max_error"] is None and asked["target_speedup"] is None:
         raise UsageError("say what the plan must keep: max_error, or target_speedup")
 
@@ -142,19 +142,19 @@ def _check_preprocess(kind: str, asked: Mapping[str, Any]) -> None:
         raise UsageError("this calibration holds ready tensors: leave preprocess out")
 
 
-def network_of_plan(library: Library, plan: Mapping[str, Any]) -> NetworkEntry:
-    """The network that a plan was made for; `UsageError` if it is not in the library."""
+def network_of_plan(artifacts: ArtifactStore, plan: Mapping[str, Any]) -> NetworkEntry:
+    """The network that a plan was made for; `UsageError` if it is not in the artifacts."""
     sha256 = plan["model"]["sha256"]
-    for entry in library.networks():
+    for entry in artifacts.networks():
         if entry.sha256 == sha256:
             return entry
     raise UsageError(f"the plan's network ({sha256[:12]}) is not here any more: upload it again")
 
 
-def check_plan(library: Library, plan: Plan) -> None:
+def check_plan(artifacts: ArtifactStore, plan: Plan) -> None:
     """A plan from outside must be for a network that is here, layer by layer. Raises
     `UsageError`."""
-    entry = network_of_plan(library, plan.model_dump(include={"model"}))
+    entry = network_of_plan(artifacts, plan.model_dump(include={"model"}))
     specs = {layer["name"]: layer["spec"] for layer in (entry.layers or {"layers": []})["layers"]}
     for layer in plan.layers:
         if layer.name not in specs:

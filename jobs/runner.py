@@ -1,4 +1,4 @@
-"""What each kind of job does: a verb of the workflow on things of the library."""
+"""What each kind of job does: a verb of the workflow on things of the artifacts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .. import documents
 from ..errors import GoalNotReached, UsageError
 from ..reporter import Reporter
 from . import requests as asked
-from .artifacts import AppliedEntry, Library, NetworkEntry
+from .artifacts import AppliedEntry, ArtifactStore, NetworkEntry
 from .queue import calibration_of_plan, network_of_plan
 from .requests import Request
 
@@ -19,11 +19,11 @@ Result = Mapping[str, Any]
 
 
 class Runner:
-    """Does one job. The working directory is the library's folder, so that sources in
+    """Does one job. The working directory is the artifacts's folder, so that sources in
     documents are names in it and not this machine's paths; `db` must be absolute."""
 
-    def __init__(self, db: str, library: Library, reporter: Reporter) -> None:
-        self.db, self.library, self.reporter = db, library, reporter
+    def __init__(self, db: str, artifacts: ArtifactStore, reporter: Reporter) -> None:
+        self.db, self.artifacts, self.reporter = db, artifacts, reporter
         self._doers: dict[type[Request], Callable[[Any], Result]] = {
             asked.DevicesRequest: self._devices,
             asked.ProfileRequest: self._profile,
@@ -45,10 +45,10 @@ class Runner:
     def _profile(self, request: asked.ProfileRequest) -> Result:
         from ..workflow.profile import profile
 
-        entry = self.library.network(request.network)
+        entry = self.artifacts.network(request.network)
         if entry.layers is None:  # so that its table can be looked at while it fills
             entry = _described(entry)
-            self.library.put(entry)
+            self.artifacts.put(entry)
         options = request.model_dump(exclude={"network"})
         found = profile(
             entry.model, **self._network(entry), **options, db=self.db, reporter=self.reporter
@@ -58,7 +58,7 @@ class Runner:
     def _front(self, request: asked.FrontRequest) -> Result:
         from ..workflow.front import LIMITS, front
 
-        entry = self.library.network(request.network)
+        entry = self.artifacts.network(request.network)
         options = request.model_dump(exclude={"network", "calibration", "max_errors"})
         found = front(
             entry.model,
@@ -76,8 +76,8 @@ class Runner:
         from ..documents.plan_files import read_plan
         from ..workflow.plan import plan
 
-        entry = self.library.network(request.network)
-        output = self.library.folder / "incoming" / f"plan-{entry.id[:32]}.json"
+        entry = self.artifacts.network(request.network)
+        output = self.artifacts.folder / "incoming" / f"plan-{entry.id[:32]}.json"
         output.unlink(missing_ok=True)
         options = request.model_dump(exclude={"network", "calibration"})
         shortfall = ""
@@ -107,7 +107,7 @@ class Runner:
         document, entry = self._planned(request.plan, request.network)
         name = f"{request.plan}_{entry.id[:24]}_{request.format}"
         file = f"applied/{name}.{request.format}"
-        path = self.library.folder / file
+        path = self.artifacts.folder / file
         apply(
             document,
             entry.model,
@@ -120,7 +120,7 @@ class Runner:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
         size = path.stat().st_size
         made = AppliedEntry(name, request.plan, request.format, file, sha256, size, _now())
-        self.library.put(made)
+        self.artifacts.put(made)
         return asdict(made)
 
     def _verify(self, request: asked.VerifyRequest) -> Result:
@@ -154,8 +154,8 @@ class Runner:
             stored = store.plan(key)
         if stored is None:
             raise UsageError(f"there is no plan {key!r} here")
-        found = network_of_plan(self.library, stored) if network is None else None
-        entry = found or self.library.network(network or "")
+        found = network_of_plan(self.artifacts, stored) if network is None else None
+        entry = found or self.artifacts.network(network or "")
         return documents.Plan.model_validate({**stored, "verified": None}), entry
 
     def _calibration_used(self, key: str) -> str | None:
@@ -163,7 +163,7 @@ class Runner:
 
         with Store.open(self.db, create=False) as store:
             used = calibration_of_plan(store, key)
-        known = {entry.id for entry in self.library.calibrations()}
+        known = {entry.id for entry in self.artifacts.calibrations()}
         return used if used in known else None
 
     def _network(self, entry: NetworkEntry) -> dict[str, Any]:
@@ -172,7 +172,7 @@ class Runner:
     def _calibration(self, calibration: str | None) -> Path | None:
         if calibration is None:
             return None
-        return self.library.folder / self.library.calibration(calibration).file
+        return self.artifacts.folder / self.artifacts.calibration(calibration).file
 
 
 def _described(entry: NetworkEntry) -> NetworkEntry:

@@ -1,6 +1,6 @@
 """Files that came over the network: checked before anything else touches them, then kept.
 
-Each `accept_` takes a file that was received into the library's `incoming` folder and either
+Each `accept_` takes a file that was received into the artifacts's `incoming` folder and either
 moves it to its place, under a name made of its content, or raises `UsageError` with one
 sentence; in both cases nothing stays in `incoming`.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import CalibrationError, ModelError, UsageError
-from .artifacts import ZOO_NAMES, CalibrationEntry, Library, NetworkEntry
+from .artifacts import ZOO_NAMES, ArtifactStore, CalibrationEntry, NetworkEntry
 from .describe_network import describe_apart
 
 MIB = 1 << 20
@@ -24,7 +24,7 @@ NAME_LENGTH = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class UploadLimits:
     """What a service takes. `unpacked_bytes` is what an archive may say it holds."""
 
     upload_bytes: int = 512 * MIB
@@ -42,21 +42,21 @@ def shown_name(text: str) -> str:
     return printable[:NAME_LENGTH] or "unnamed"
 
 
-def require_room(library: Library, limits: Limits, coming_bytes: int) -> None:
-    """Raises `UsageError` if the library or the disk would become too full."""
+def require_room(artifacts: ArtifactStore, limits: UploadLimits, coming_bytes: int) -> None:
+    """Raises `UsageError` if the artifacts or the disk would become too full."""
     if coming_bytes > limits.upload_bytes:
         raise UsageError(
             f"uploads may have at most {limits.upload_bytes // MIB} MiB, not "
             f"{coming_bytes // MIB} MiB"
         )
-    if library.used_bytes() + coming_bytes > limits.library_bytes:
+    if artifacts.used_bytes() + coming_bytes > limits.library_bytes:
         raise UsageError("the service's folder is full: delete networks or pictures first")
-    if shutil.disk_usage(library.folder).free < coming_bytes + limits.free_bytes:
+    if shutil.disk_usage(artifacts.folder).free < coming_bytes + limits.free_bytes:
         raise UsageError("the service's disk is too full for this upload")
 
 
 def accept_network(
-    library: Library,
+    artifacts: ArtifactStore,
     received: Path,
     name: str,
     architecture: str | None,
@@ -81,9 +81,9 @@ def accept_network(
                 input_shape=tuple(input_shape) if input_shape else None,
                 layers=None,
             ),
-            library.folder,
+            artifacts.folder,
         )
-        return _keep_network(library, candidate, entry)
+        return _keep_network(artifacts, candidate, entry)
     except ModelError as error:
         # the child names the file as it was received
         raise ModelError(str(error).replace(f"incoming/{received.name}", "the file")) from None
@@ -91,13 +91,13 @@ def accept_network(
         received.unlink(missing_ok=True)
 
 
-def _keep_network(library: Library, candidate: Path, entry: NetworkEntry) -> NetworkEntry:
+def _keep_network(artifacts: ArtifactStore, candidate: Path, entry: NetworkEntry) -> NetworkEntry:
     file = f"networks/{entry.id}{candidate.suffix}"
-    candidate.replace(library.folder / file)
+    candidate.replace(artifacts.folder / file)
     layers = dict(entry.layers or {})
     layers["model"] = {**layers["model"], "source": entry.architecture or file}
     kept = replace(entry, file=file, layers=layers)
-    library.put(kept)
+    artifacts.put(kept)
     return kept
 
 
@@ -170,7 +170,7 @@ def check_safetensors(path: Path) -> None:
 
 
 def accept_calibration(
-    library: Library, received: Path, name: str, limits: Limits
+    artifacts: ArtifactStore, received: Path, name: str, limits: UploadLimits
 ) -> CalibrationEntry:
     """An `.npz` of ready tensors, or a `.zip` of pictures, told apart by what is inside."""
     unpacked = received.with_suffix(".unpacked")
@@ -180,9 +180,9 @@ def accept_calibration(
         with _opened(received) as archive:
             members = _members(archive, limits)
             if all(member.filename.endswith(".npy") for member in members):
-                return _keep_tensors(library, archive, members, received, name, digest)
+                return _keep_tensors(artifacts, archive, members, received, name, digest)
             count = _unpack_pictures(archive, members, unpacked, limits)
-        return _keep_pictures(library, unpacked, count, name, digest)
+        return _keep_pictures(artifacts, unpacked, count, name, digest)
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
         raise CalibrationError(f"the archive is damaged: {_line(error)}") from None
     finally:
@@ -199,7 +199,7 @@ def _opened(received: Path) -> zipfile.ZipFile:
         ) from None
 
 
-def _members(archive: zipfile.ZipFile, limits: Limits) -> list[zipfile.ZipInfo]:
+def _members(archive: zipfile.ZipFile, limits: UploadLimits) -> list[zipfile.ZipInfo]:
     """The files inside, if they are not too many or too large by what the archive declares;
     zipfile never unpacks more than was declared."""
     members = [m for m in archive.infolist() if not m.is_dir() and not _hidden(m.filename)]
@@ -222,7 +222,7 @@ def _hidden(name: str) -> bool:
 
 
 def _keep_tensors(
-    library: Library,
+    artifacts: ArtifactStore,
     archive: zipfile.ZipFile,
     members: Sequence[zipfile.ZipInfo],
     received: Path,
@@ -232,9 +232,9 @@ def _keep_tensors(
     rows = [_npy_rows(archive, member) for member in members]
     file = f"calibrations/{digest}.npz"
     size = received.stat().st_size
-    received.replace(library.folder / file)
+    received.replace(artifacts.folder / file)
     entry = CalibrationEntry(digest, shown_name(name), "tensors", file, max(rows), size, _now())
-    library.put(entry)
+    artifacts.put(entry)
     return entry
 
 
@@ -258,7 +258,7 @@ def _npy_rows(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> int:
 
 
 def _unpack_pictures(
-    archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo], folder: Path, limits: Limits
+    archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo], folder: Path, limits: UploadLimits
 ) -> int:
     """Write the pictures as `00001.png` ..., whatever they were called."""
     folder.mkdir()
@@ -270,7 +270,7 @@ def _unpack_pictures(
     return len(members)
 
 
-def _picture_suffix(stream: IO[bytes], limits: Limits) -> str:
+def _picture_suffix(stream: IO[bytes], limits: UploadLimits) -> str:
     """By content. Only the header is read: too large a picture is refused unopened."""
     from PIL import Image
 
@@ -289,16 +289,16 @@ def _picture_suffix(stream: IO[bytes], limits: Limits) -> str:
 
 
 def _keep_pictures(
-    library: Library, unpacked: Path, count: int, name: str, digest: str
+    artifacts: ArtifactStore, unpacked: Path, count: int, name: str, digest: str
 ) -> CalibrationEntry:
     file = f"calibrations/{digest}"
-    target = library.folder / file
+    target = artifacts.folder / file
     if target.exists():
         shutil.rmtree(target)
     size = sum(path.stat().st_size for path in unpacked.iterdir())
     unpacked.replace(target)
     entry = CalibrationEntry(digest, shown_name(name), "pictures", file, count, size, _now())
-    library.put(entry)
+    artifacts.put(entry)
     return entry
 
 

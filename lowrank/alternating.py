@@ -31,7 +31,7 @@ from ..errors import LayerError
 from ..records import LayerSpec
 from .algebra import Matrix, completed, principal_basis, principal_directions, with_fixed_signs
 from .moments import Moments, checked_shrinkage, default_shrinkage
-from .output_error import Judge, Vector, energy, relative
+from .output_error import OutputError, Vector, energy, relative
 
 Arrays = tuple[NDArray[np.float64], ...]
 Ranks = tuple[int, ...]
@@ -43,9 +43,9 @@ GRADIENT_STEPS = 4
 """Steps of conjugate gradients for F in each turn; eight gain nothing."""
 TOLERANCE = 1e-3
 """Turns end when the lost energy falls by less than this share of itself."""
-LEAST_SHRINKAGE = 1e-9
+MIN_SHRINKAGE = 1e-9
 """What the metric is shrunk by at least, so that it has an inverse."""
-MOST_INNER_RANKS = 32
+MAX_INNER_RANKS = 32
 """First ranks for which the table of a kind with two ranks is made."""
 
 
@@ -60,7 +60,7 @@ class View:
     fold: Callable[[Matrix, Matrix, Matrix | None], Arrays]
 
 
-class TwoStep:
+class AlternatingFit:
     """One weight (C_out, n) under one metric of its patches."""
 
     def __init__(
@@ -69,19 +69,19 @@ class TwoStep:
         view: View,
         full: Ranks,
         metric: Matrix,
-        judge: Judge,
+        output_error: OutputError,
         mean: Vector | None,
     ) -> None:
         """`metric` (n, n) is positive definite; `mean` (n,) is the patches' mean that the bias
         takes up, or None where it does not."""
         self.weight, self.view, self.full = weight, view, full
-        self.metric, self.judge, self.mean = metric, judge, mean
+        self.metric, self.output_error, self.mean = metric, output_error, mean
         self._found: dict[Ranks, tuple[Matrix, Matrix, Matrix | None]] = {}
 
-    def judged_by(self, judge: Judge) -> TwoStep:
+    def measured_by(self, output_error: OutputError) -> AlternatingFit:
         """The same factors, other errors."""
         other = copy.copy(self)
-        other.judge = judge
+        other.output_error = output_error
         return other
 
     def weights(self, ranks: Ranks) -> Arrays:
@@ -97,12 +97,12 @@ class TwoStep:
         return result
 
     def error(self, ranks: Ranks) -> float:
-        """Of the refined factors, as the judge sees it."""
-        return self.judge.error(self._rebuilt(*self.factors(ranks)))
+        """Of the refined factors, as the output_error sees it."""
+        return self.output_error.error(self._rebuilt(*self.factors(ranks)))
 
     def estimate(self, ranks: Ranks) -> float:
         """Of the start, which the turns improve."""
-        return self.judge.error(self._rebuilt(*self._solved(self.start[: ranks[0]], ranks)))
+        return self.output_error.error(self._rebuilt(*self._solved(self.start[: ranks[0]], ranks)))
 
     @cached_property
     def start(self) -> Matrix:
@@ -186,7 +186,7 @@ class TwoStep:
         blocks = self.metric.reshape(inner, positions, inner, positions)
         right = cho_factor(np.einsum("apbp->ab", blocks) / positions)
         gram = np.einsum("orp,osp->rs", cores, cores, optimize=True)
-        left = cho_factor(gram + LEAST_SHRINKAGE * max(np.trace(gram), 1e-300) * np.eye(len(gram)))
+        left = cho_factor(gram + MIN_SHRINKAGE * max(np.trace(gram), 1e-300) * np.eye(len(gram)))
 
         def gradient(rows: Matrix) -> Matrix:
             seen = (rows @ self.metric).reshape(-1, inner, positions)
@@ -214,7 +214,7 @@ class TwoStep:
 
         explained, seen, answers = self._orthonormal(solve_triangular)
         width = self.view.positions
-        total = energy(self.weight, self.judge.metric)
+        total = energy(self.weight, self.output_error.metric)
         if not self.view.two_ranks:
             crossed = np.cumsum(np.einsum("oi,oi->i", explained, answers))
             squares = _leading_sums((explained.T @ explained) * seen)
@@ -231,15 +231,15 @@ class TwoStep:
     def _orthonormal(
         self, solve_triangular: Callable[..., Matrix]
     ) -> tuple[Matrix, Matrix, Matrix]:
-        """In the orthonormal features: W's coefficients (C_out x m), the judge's gram matrix
-        (m x m) and the judge's products with the output (C_out x m)."""
+        """In the orthonormal features: W's coefficients (C_out x m), the output_error's gram matrix
+        (m x m) and the output_error's products with the output (C_out x m)."""
         first = self.start
         seen = self._apply(first, self.metric)
         root = np.linalg.cholesky(self._apply(first, np.ascontiguousarray(seen.T)))
         explained = solve_triangular(root, seen @ self.weight.T, lower=True).T
-        judged = self._apply(first, self.judge.metric)
-        answers = solve_triangular(root, judged @ self.weight.T, lower=True).T
-        gram = self._apply(first, np.ascontiguousarray(judged.T))
+        measured = self._apply(first, self.output_error.metric)
+        answers = solve_triangular(root, measured @ self.weight.T, lower=True).T
+        gram = self._apply(first, np.ascontiguousarray(measured.T))
         half = solve_triangular(root, gram, lower=True)
         return explained, solve_triangular(root, half.T, lower=True), answers
 
@@ -254,18 +254,18 @@ class TwoStep:
         return self._errors(total - 2 * np.cumsum(crossed) + np.cumsum(squares))
 
     def _errors(self, lost: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.array([relative(value, self.judge.total) for value in lost])
+        return np.array([relative(value, self.output_error.total) for value in lost])
 
 
-def two_step(
+def alternating_fit(
     spec: LayerSpec,
     weight: NDArray[np.float64],
     view: View,
     full: Ranks,
     moments: Moments,
     shrinkage: float | None,
-) -> TwoStep:
-    """Factors from patch moments, judged by the same moments, not the shrunk ones.
+) -> AlternatingFit:
+    """Factors from patch moments, measured by the same moments, not the shrunk ones.
 
     A layer with a bias is regressed on the patches about their mean, which its bias takes up:
     that holds with zero padding too, because it is the whole patch, zeros included, that is
@@ -276,8 +276,10 @@ def two_step(
         raise LayerError(f"moments of {moments.channels} values for patches of {matrix.shape[1]}")
     amount = default_shrinkage(moments) if shrinkage is None else checked_shrinkage(shrinkage)
     mean = moments.mean if spec.bias else None
-    judge = Judge.of(spec, matrix, moments, mean)
-    return TwoStep(matrix, view, full, shrunk_metric(judge.metric, amount), judge, mean)
+    output_error = OutputError.of(spec, matrix, moments, mean)
+    return AlternatingFit(
+        matrix, view, full, shrunk_metric(output_error.metric, amount), output_error, mean
+    )
 
 
 def conjugate_gradients(
@@ -302,7 +304,7 @@ def conjugate_gradients(
 
 def shrunk_metric(metric: Matrix, amount: float) -> Matrix:
     """(1 - a) G + a I, I scaled to the trace of G; never quite without I."""
-    amount = max(amount, LEAST_SHRINKAGE)
+    amount = max(amount, MIN_SHRINKAGE)
     scale = float(np.trace(metric)) / len(metric)
     result = (1 - amount) * metric
     result[np.diag_indices_from(result)] += amount * scale if scale > 0 else 1.0
@@ -316,9 +318,9 @@ def _leading_sums(matrix: Matrix) -> NDArray[np.float64]:
 
 
 def _spread_ranks(full: int) -> NDArray[np.int64]:
-    """All ranks up to full, or multiples of a power of two, at most `MOST_INNER_RANKS`."""
+    """All ranks up to full, or multiples of a power of two, at most `MAX_INNER_RANKS`."""
     step = 1
-    while full > step * MOST_INNER_RANKS:
+    while full > step * MAX_INNER_RANKS:
         step *= 2
     ranks = np.arange(step, full + 1, step)
     return ranks if ranks[-1] == full else np.append(ranks, full)

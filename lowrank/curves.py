@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .kinds import Factorization, Ranks
 
-MOST_RANKS = 32
+MAX_RANKS = 32
 """Ranks along an axis where every one of them costs a factorisation."""
 
 
@@ -79,6 +79,6 @@ def error_curve_of(factorization: Factorization, full: Ranks, step: int = 1) -> 
 
 
 def _grid(most: int) -> NDArray[np.int64]:
-    """At most `MOST_RANKS` numbers from 1 to `most`, evenly spread."""
-    spread = np.linspace(1, most, min(most, MOST_RANKS)).round()
+    """At most `MAX_RANKS` numbers from 1 to `most`, evenly spread."""
+    spread = np.linspace(1, most, min(most, MAX_RANKS)).round()
     return np.unique(spread.astype(np.int64))

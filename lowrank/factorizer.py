@@ -18,7 +18,7 @@ from .kinds import Factorization, Kind
 from .moments import Moments, Source, default_shrinkage
 from .selection import Selected, select
 
-MOST_VALUES = 4608
+MAX_VALUES = 4608
 """Of the vectors that moments are kept of: a 3x3 kernel over 512 channels. Their second moments
 then take 85 MB in a file and twice that in memory; those of a larger layer's patches would take
 more than they are worth, and its factors of such kinds are made from the weights."""
@@ -57,12 +57,12 @@ def rank_step(spec: LayerSpec, kind: str, groups: int = 1) -> int:
 
 def moments_wanted(spec: LayerSpec, kind: str) -> Source:
     """Of which vectors of the layer this kind can use moments; empty where it uses none, where
-    the convolution is grouped, or where they have more than `MOST_VALUES` values.
+    the convolution is grouped, or where they have more than `MAX_VALUES` values.
 
     Raises `LayerError` if the kind is unknown or does not apply to the layer.
     """
     source = _fitting(spec, kind).moments
-    if not source or spec.groups != 1 or vector_size(spec, source) > MOST_VALUES:
+    if not source or spec.groups != 1 or vector_size(spec, source) > MAX_VALUES:
         return ""
     return source
 

@@ -18,7 +18,7 @@ Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judge:
+class OutputError:
     """`metric` (n, n) are second moments of patches about the point where the replacement is
     exact; `total` is the output's energy (its variance where the layer has a bias)."""
 
@@ -27,7 +27,9 @@ class Judge:
     total: float
 
     @classmethod
-    def of(cls, spec: LayerSpec, weight: Matrix, moments: Moments, centre: Vector | None) -> Judge:
+    def of(
+        cls, spec: LayerSpec, weight: Matrix, moments: Moments, centre: Vector | None
+    ) -> OutputError:
         """For the weight (C_out, n). `centre`: the mean that the replacement's bias takes up
         (`b' = b + (W - W') centre`), or None where the bias stays as it is."""
         metric = moments.second if centre is None else moments.about(centre)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..errors import LayerError
 from ..records import LayerSpec
 from .algebra import Matrix, principal_basis, tail_errors
-from .alternating import TwoStep, View, two_step
+from .alternating import AlternatingFit, View, alternating_fit
 from .moments import Moments, checked_shrinkage, default_shrinkage
 
 Arrays = tuple[NDArray[np.float64], ...]
@@ -61,7 +61,7 @@ class Projection:
         """Ranks, and the errors at all of them; nothing is estimated."""
         return [np.arange(1, len(self.errors))], self.errors[1:]
 
-    def judged_by(self, response: Matrix, total: float) -> Projection:
+    def measured_by(self, response: Matrix, total: float) -> Projection:
         """The same factors, errors under other second moments of the response (rows x rows)
         about the point where the replacement is exact, relative to `total`."""
         lost = np.einsum("ij,ij->j", self.last, response @ self.last)
@@ -117,8 +117,9 @@ def project_spatial(
     weight: NDArray[np.float64],
     moments: Moments | None,
     shrinkage: float | None,
-) -> Projection | TwoStep:
-    """spatial_svd; with moments of the patches what loses least of the output (see `two_step`)."""
+) -> Projection | AlternatingFit:
+    """spatial_svd; with moments of the patches what loses least of the
+    output (see `alternating_fit`)."""
     (matrix,) = spatial_unfolding(spec, weight)
     c_out, c_in, kh, kw = weight.shape
 
@@ -138,7 +139,7 @@ def project_spatial(
         return _plain(matrix, fold)
     full = (min(matrix.shape),)
     view = View(c_in * kh, kw, False, fold_two)
-    return two_step(spec, weight, view, full, moments, shrinkage)
+    return alternating_fit(spec, weight, view, full, moments, shrinkage)
 
 
 def _plain(matrix: Matrix, fold: Callable[[Matrix, Matrix], Arrays]) -> Projection:

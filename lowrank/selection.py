@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from ..errors import LayerError
 from ..records import LayerSpec
-from .alternating import TwoStep
+from .alternating import AlternatingFit
 from .curves import ErrorCurve
 from .kinds import Factorization, Kind, Ranks
 from .moments import Moments
-from .output_error import Judge, Vector, effective_weight
+from .output_error import OutputError, Vector, effective_weight
 from .projection import Projection
 
 Arrays = tuple[NDArray[np.float64], ...]
@@ -41,12 +41,12 @@ class Tabulated(Factorization, Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FromWeights:
-    """Factors from the weights alone, judged on held-out patches. `nested` is the same at its
+    """Factors from the weights alone, measured on held-out patches. `nested` is the same at its
     start, for all ranks at once."""
 
     plain: Factorization
-    judge: Judge
-    nested: TwoStep
+    output_error: OutputError
+    nested: AlternatingFit
 
     def weights(self, ranks: Ranks) -> Arrays:
         return self.plain.weights(ranks)
@@ -55,7 +55,7 @@ class FromWeights:
         return self.plain.bias(ranks, bias)
 
     def error(self, ranks: Ranks) -> float:
-        return self.judge.error(effective_weight(self.plain.weights(ranks)))
+        return self.output_error.error(effective_weight(self.plain.weights(ranks)))
 
     def estimate(self, ranks: Ranks) -> float:
         return self.nested.estimate(ranks)
@@ -120,17 +120,17 @@ def select(
     """The shrinkage of least held-out error, by the geometric mean over `SHARES` of full rank,
     unless an earlier selection is given (`shrinkage`); at each rank against the weights alone.
 
-    `bias` matters where the kind is judged by outputs. Raises `LayerError` if it is missing.
+    `bias` matters where the kind is measured by outputs. Raises `LayerError` if it is missing.
     """
     judging = _outputs if kind.moments == "outputs" else _patches
-    plain, judged = judging(spec, kind, weight, bias, held_out)
+    plain, measured = judging(spec, kind, weight, bias, held_out)
     if shrinkage is not None:
-        return Selected(judged(kind.factorize(spec, weight, fit, shrinkage)), plain, shrinkage)
+        return Selected(measured(kind.factorize(spec, weight, fit, shrinkage)), plain, shrinkage)
     full = kind.full_ranks(spec)
     probes = [tuple(max(1, round(share * limit)) for limit in full) for share in SHARES]
 
     def tried(amount: float) -> tuple[float, Tabulated]:
-        made = judged(kind.factorize(spec, weight, fit, amount))
+        made = measured(kind.factorize(spec, weight, fit, amount))
         errors = [max(made.estimate(ranks), np.finfo(float).tiny) for ranks in probes]
         return float(np.log(errors).mean()), made
 
@@ -156,7 +156,7 @@ def downhill(tried: Callable[[float], tuple[float, Any]]) -> tuple[float, Any]:
 
 
 Judging = tuple[Tabulated, Callable[[Any], Tabulated]]
-"""The factors from weights, judged; and what judges factors from data."""
+"""The factors from weights, measured; and what judges factors from data."""
 
 
 def _outputs(
@@ -170,13 +170,15 @@ def _outputs(
         raise LayerError("the layer has a bias, but none was given")
     total = float(np.trace(held_out.covariance if spec.bias else held_out.second))
 
-    def judged(made: Projection, centre: Vector | None) -> Projection:
-        return made.judged_by(held_out.second if centre is None else held_out.about(centre), total)
+    def measured(made: Projection, centre: Vector | None) -> Projection:
+        return made.measured_by(
+            held_out.second if centre is None else held_out.about(centre), total
+        )
 
     plain = kind.factorize(spec, weight, None, None)
     assert isinstance(plain, Projection)
     # Without a shift of the bias a projection is exact where W x = 0, which is y = b.
-    return judged(plain, bias), lambda made: judged(made, made.mean)
+    return measured(plain, bias), lambda made: measured(made, made.mean)
 
 
 def _patches(
@@ -187,12 +189,14 @@ def _patches(
     held_out: Moments,
 ) -> Judging:
     matrix = weight.reshape(weight.shape[0], -1)
-    still = Judge.of(spec, matrix, held_out, None)
+    still = OutputError.of(spec, matrix, held_out, None)
 
-    def judged(made: TwoStep) -> TwoStep:
-        return made.judged_by(Judge.of(spec, matrix, held_out, made.mean))
+    def measured(made: AlternatingFit) -> AlternatingFit:
+        return made.measured_by(OutputError.of(spec, matrix, held_out, made.mean))
 
     pattern = kind.factorize(spec, weight, held_out, 1.0)
-    assert isinstance(pattern, TwoStep)
-    nested = TwoStep(matrix, pattern.view, pattern.full, np.eye(matrix.shape[1]), still, None)
-    return FromWeights(kind.factorize(spec, weight, None, None), still, nested), judged
+    assert isinstance(pattern, AlternatingFit)
+    nested = AlternatingFit(
+        matrix, pattern.view, pattern.full, np.eye(matrix.shape[1]), still, None
+    )
+    return FromWeights(kind.factorize(spec, weight, None, None), still, nested), measured

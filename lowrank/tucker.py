@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..records import LayerSpec
 from .algebra import Matrix, principal_basis, principal_directions
-from .alternating import TwoStep, View, two_step
+from .alternating import AlternatingFit, View, alternating_fit
 from .moments import Moments
 
 Arrays = tuple[NDArray[np.float64], ...]
@@ -143,7 +143,7 @@ def tucker2(
     weight: NDArray[np.float64],
     moments: Moments | None,
     shrinkage: float | None,
-) -> Tucker2 | TwoStep:
+) -> Tucker2 | AlternatingFit:
     """From the weights; with moments of the patches what loses least of the output."""
     if moments is None or not moments.count:
         return Tucker2(weight)
@@ -155,7 +155,7 @@ def tucker2(
         return first[:, :, None, None], shaped, last[:, :, None, None]
 
     full = (min(c_in, c_out * kh * kw), min(c_out, c_in * kh * kw))
-    return two_step(spec, weight, View(c_in, kh * kw, True, fold), full, moments, shrinkage)
+    return alternating_fit(spec, weight, View(c_in, kh * kw, True, fold), full, moments, shrinkage)
 
 
 def channel_unfoldings(spec: LayerSpec, weight: NDArray[np.float64]) -> tuple[Matrix, ...]:

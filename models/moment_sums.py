@@ -28,18 +28,18 @@ PENDING_ROWS = 1024
 """Rows that wait before they are summed up: then adding a matrix to the sums costs little
 against making it."""
 
-MOST_BYTES = 10**9
+MAX_BYTES = 10**9
 """Of the sums that are kept at a time; more layers take another pass."""
 
 
 def portions(specs: Mapping[str, LayerSpec], wanted: Wanted) -> list[list[tuple[str, Source]]]:
-    """What is wanted, in portions whose sums fit into `MOST_BYTES`: mostly one."""
+    """What is wanted, in portions whose sums fit into `MAX_BYTES`: mostly one."""
     found: list[list[tuple[str, Source]]] = [[]]
     held = 0
     for name, sources in wanted.items():
         for source in sorted(set(sources)):
             size = 8 * vector_size(specs[name], source) ** 2
-            if found[-1] and held + size > MOST_BYTES:
+            if found[-1] and held + size > MAX_BYTES:
                 found.append([])
                 held = 0
             found[-1].append((name, source))

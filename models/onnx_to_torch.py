@@ -30,7 +30,7 @@ from .torch_batches import outputs as module_outputs
 SAFE_PART = re.compile(r"[A-Za-z0-9_/:+\-]+")
 """Parts of names that a module may have. Others are replaced: torch.fx writes names into Python
 source, and a file's names are nobody's to trust."""
-MOST_DIFFERENCE = 1e-2
+MAX_DIFFERENCE = 1e-2
 """Between the file and the module. Rounding makes 1e-5 at most in the networks that we tried."""
 KNOWN = frozenset(OPERATORS) | {"Shape", "Size", "ConstantOfShape", "Range", "Equal", "Constant"}
 
@@ -87,7 +87,7 @@ def check_answers(
     if wanted.shape != found.shape:
         raise ModelError(f"as a torch module the network answers {found.shape}, not {wanted.shape}")
     difference = relative_error(wanted, found)
-    if difference > MOST_DIFFERENCE:
+    if difference > MAX_DIFFERENCE:
         raise ModelError(
             f"as a torch module the network answers otherwise than the file (relative error "
             f"{difference:.2g}): an operator is converted wrongly"

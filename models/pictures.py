@@ -30,7 +30,7 @@ SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", "
 READY = "none"
 """Name of the preprocessing of an `.npz`: its tensors are ready."""
 ARRAY_NAMES = ("inputs", "images", "x", "arr_0")
-LEAST_PICTURES = 3
+MIN_PICTURES = 3
 
 FIT_EXAMPLES = 128
 SELECT_EXAMPLES = 32
@@ -41,7 +41,7 @@ REPORT_EXAMPLES = 32
 """The same for the report split, but only where pictures are not resized: one window in the
 middle says little about a large photo, while one that is resized is seen whole."""
 
-LEAST_SCALE = 0.6
+MIN_SCALE = 0.6
 """Shortest side of a random crop, as a share of the picture's."""
 
 
@@ -74,9 +74,9 @@ class Split:
         Raises `CalibrationError` with fewer than three.
         """
         count = len(hashes)
-        if count < LEAST_PICTURES:
+        if count < MIN_PICTURES:
             raise CalibrationError(
-                f"calibration needs at least {LEAST_PICTURES} different pictures, not {count}"
+                f"calibration needs at least {MIN_PICTURES} different pictures, not {count}"
             )
         order = sorted(range(count), key=lambda index: hashes[index])
         quarter = max(1, count // 4)
@@ -258,7 +258,7 @@ def _least_size(pixels: Image, recipe: Preprocess, shape: Shape) -> tuple[int, i
     if not recipe.resizes:
         height, width = shape[:2] if channels_last(shape) else shape[1:]
         return height, width
-    return math.ceil(pixels.shape[0] * LEAST_SCALE), math.ceil(pixels.shape[1] * LEAST_SCALE)
+    return math.ceil(pixels.shape[0] * MIN_SCALE), math.ceil(pixels.shape[1] * MIN_SCALE)
 
 
 def _random_crop(pixels: Image, least: tuple[int, int], rng: np.random.Generator) -> Image:

@@ -20,9 +20,9 @@ from .preprocess import Image, Preprocess, channels_last, check_holds, find_prep
 
 FloatArray = NDArray[np.float32]
 
-LEAST_SCALE = 0.5
+MIN_SCALE = 0.5
 """Shortest side of a random crop, as a share of the picture's, where pictures are resized."""
-MOST_GAIN = 1.3
+MAX_GAIN = 1.3
 """Brightness and contrast of a crop are changed by up to this factor: the original network
 answers for any picture, so that variety costs nothing but time."""
 
@@ -73,14 +73,14 @@ class Crops:
     def _size(self, pixels: Image, rng: np.random.Generator) -> tuple[int, int]:
         if not self._recipe.resizes:
             return self._size_of_input
-        share = rng.uniform(LEAST_SCALE, 1)
+        share = rng.uniform(MIN_SCALE, 1)
         return math.ceil(pixels.shape[0] * share), math.ceil(pixels.shape[1] * share)
 
 
 def _relit(window: Image, rng: np.random.Generator) -> Image:
     """The window with another brightness and contrast."""
-    gain = np.exp(rng.uniform(-1, 1) * np.log(MOST_GAIN))
-    shift = rng.uniform(-1, 1) * 255 * (MOST_GAIN - 1) / 4
+    gain = np.exp(rng.uniform(-1, 1) * np.log(MAX_GAIN))
+    shift = rng.uniform(-1, 1) * 255 * (MAX_GAIN - 1) / 4
     middle = window.mean(dtype=np.float64)
     values = (window.astype(np.float32) - middle) * gain + middle + shift
     relit: Image = np.clip(values, 0, 255).astype(np.uint8)

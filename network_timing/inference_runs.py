@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import stats
-from ..campaign.setup import Setting
+from ..campaign.setup import Setup
 from ..errors import MeasurementError, ModelError
 from ..records import Comparison, Effort, PairSummary
 from .named_networks import NamedNetwork
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
     from ..backends.base import Workload
     from ..db.store import Store
     from ..models.network import Network
-    from ..profiler.executor import Bench, Described
+    from ..profiler.executor import Executor, RemoteWorkload
 
 NETWORK_EFFORT = Effort(
     interval=0.01, min_rounds=10, max_rounds=24, preparations=3, round_s=0.05, timeout_s=300.0
 )
 
-CHILD = f"{__package__}.network_child"
-MOST_AT_ONCE = 3
+WORKER = f"{__package__}.network_worker"
+MAX_AT_ONCE = 3
 """Networks alive beside the original: more would take caches from each other."""
 
 
-def can_time(setting: Setting) -> str:
+def can_time(setup: Setup) -> str:
     """Empty if this backend can run this network whole; else why not, in one phrase."""
     from ..backends.base import FileWorkload, ModuleWorkload
 
-    accepts, network = setting.backend.accepts, setting.network
+    accepts, network = setup.backend.accepts, setup.network
     if network.framework == "torch" or FileWorkload in accepts:
         return ""
     if ModuleWorkload not in accepts:
-        return f"{setting.backend.name} cannot run an ONNX network whole"
+        return f"{setup.backend.name} cannot run an ONNX network whole"
     try:
         network.workload("probe", accepts, Path())
     except ModelError as error:
@@ -50,7 +50,7 @@ def can_time(setting: Setting) -> str:
 
 
 def compare_networks(
-    setting: Setting,
+    setup: Setup,
     store: Store,
     others: Mapping[str, Network],
     descriptions: Mapping[str, dict[str, object]],
@@ -58,7 +58,7 @@ def compare_networks(
 ) -> dict[str, Comparison]:
     """Time each of `others` (by key) against the original; raw samples go into the store.
 
-    Every preparation is a fresh one, of at most `MOST_AT_ONCE` of the others, put together and
+    Every preparation is a fresh one, of at most `MAX_AT_ONCE` of the others, put together and
     ordered anew by lot. It has a process of its own (one plan measured 1.20 in one process and
     1.47 in another, each within 1%), save for a module that was given as an object: that one is
     copied in this process. Raises `MeasurementError` if the original or one of the others
@@ -68,13 +68,13 @@ def compare_networks(
         return {}
     summaries: dict[str, list[PairSummary]] = {key: [] for key in others}
     with tempfile.TemporaryDirectory(prefix="rankwise-") as folder:
-        workloads = _workloads(setting, others, Path(folder))
-        _compile(setting, workloads.values())
+        workloads = _workloads(setup, others, Path(folder))
+        _compile(setup, workloads.values())
         for preparation in range(effort.preparations):
             for number, part in enumerate(_parts(list(others), preparation)):
-                alive = {key: workloads[key] for key in (setting.original_key, *part)}
+                alive = {key: workloads[key] for key in (setup.original_key, *part)}
                 seed = (preparation, number)
-                found = _session(setting, store, alive, descriptions, effort, seed)
+                found = _session(setup, store, alive, descriptions, effort, seed)
                 for key, summary in found.items():
                     summaries[key].append(summary)
     return {
@@ -85,50 +85,50 @@ def compare_networks(
 def _parts(keys: list[str], seed: int) -> list[list[str]]:
     """The keys in random order, in parts of about equal size."""
     shuffled = [keys[i] for i in np.random.default_rng(seed).permutation(len(keys))]
-    count = -(-len(keys) // MOST_AT_ONCE)
+    count = -(-len(keys) // MAX_AT_ONCE)
     return [shuffled[part::count] for part in range(count)]
 
 
 def _workloads(
-    setting: Setting, others: Mapping[str, Network], folder: Path
-) -> dict[str, Workload | Described]:
+    setup: Setup, others: Mapping[str, Network], folder: Path
+) -> dict[str, Workload | RemoteWorkload]:
     """The original first, then the others, each in a folder of its own for what it writes."""
-    networks = {setting.original_key: setting.network, **others}
+    networks = {setup.original_key: setup.network, **others}
     made = {}
     for number, (key, network) in enumerate(networks.items()):
         place = folder / str(number)
         place.mkdir()
-        made[key] = _workload(setting, key, network, place)
+        made[key] = _workload(setup, key, network, place)
     return made
 
 
-def _workload(setting: Setting, key: str, network: Network, folder: Path) -> Workload | Described:
+def _workload(setup: Setup, key: str, network: Network, folder: Path) -> Workload | RemoteWorkload:
     """A file where files are run; else the network's name where it has one, else its module."""
     from ..backends.base import FileWorkload
 
-    accepts = setting.backend.accepts
-    if setting.named and FileWorkload not in accepts:
-        return NamedNetwork.written(key, network, setting.weights, folder)
+    accepts = setup.backend.accepts
+    if setup.named and FileWorkload not in accepts:
+        return NamedNetwork.written(key, network, setup.weights, folder)
     made: Workload = network.workload(key, accepts, folder)
     return made
 
 
-def _compile(setting: Setting, workloads: Iterable[Workload | Described]) -> None:
+def _compile(setup: Setup, workloads: Iterable[Workload | RemoteWorkload]) -> None:
     """Before anything is timed, where the backend compiles for long."""
     from ..backends.base import CompilesAhead, FileWorkload
 
-    backend = setting.backend
+    backend = setup.backend
     if isinstance(backend, CompilesAhead):
         files = [one for one in workloads if isinstance(one, FileWorkload)]
-        found = backend.compile_ahead(files, setting.network_policy, None)
+        found = backend.compile_ahead(files, setup.network_policy, None)
         for reason in filter(None, found.values()):
             raise MeasurementError(f"the network could not be compiled: {reason}", "convert")
 
 
 def _session(
-    setting: Setting,
+    setup: Setup,
     store: Store,
-    workloads: Mapping[str, Workload | Described],
+    workloads: Mapping[str, Workload | RemoteWorkload],
     descriptions: Mapping[str, dict[str, object]],
     effort: Effort,
     seed: Sequence[int],
@@ -137,19 +137,19 @@ def _session(
     from ..profiler import sweep
     from ..profiler.session import run_session
 
-    policy = setting.network_policy
+    policy = setup.network_policy
     runs = {key: NetworkRun(key, dict(descriptions.get(key, {}))) for key in workloads}
     original, *others = workloads.values()
-    where = setting.fingerprint, policy
+    where = setup.fingerprint, policy
     session_id = store.begin_session(
         *where,
         runs[original.key],
         [runs[other.key] for other in others],
-        setting.backend.circumstances(),
+        setup.backend.run_metadata(),
     )
-    with _bench(setting, effort, original) as bench:
+    with _bench(setup, effort, original) as executor:
         prepared = [_own_copy(workload) for workload in (original, *others)]
-        for event in run_session(bench, prepared[0], prepared[1:], effort, seed):
+        for event in run_session(executor, prepared[0], prepared[1:], effort, seed):
             match event:
                 case sweep.RoundDone():
                     store.add_round(session_id, event.samples)
@@ -166,23 +166,23 @@ def _session(
 
 
 @contextmanager
-def _bench(setting: Setting, effort: Effort, workload: Workload | Described) -> Iterator[Bench]:
+def _bench(setup: Setup, effort: Effort, workload: Workload | RemoteWorkload) -> Iterator[Executor]:
     """A child process; this process for modules, which no file can carry safely."""
     from ..backends.base import ModuleWorkload
-    from ..profiler.executor import ChildBench, LocalBench
+    from ..profiler.executor import LocalExecutor, ProcessExecutor
 
-    policy = setting.network_policy
+    policy = setup.network_policy
     local = isinstance(workload, ModuleWorkload)
-    bench: Bench = (
-        LocalBench(setting.backend, policy)
+    executor: Executor = (
+        LocalExecutor(setup.backend, policy)
         if local
-        else ChildBench(setting.backend_text, policy, effort.timeout_s, module=CHILD)
+        else ProcessExecutor(setup.backend_text, policy, effort.timeout_s, module=WORKER)
     )
-    with closing(bench):
-        yield bench
+    with closing(executor):
+        yield executor
 
 
-def _own_copy(workload: Workload | Described) -> Workload | Described:
+def _own_copy(workload: Workload | RemoteWorkload) -> Workload | RemoteWorkload:
     """A module prepared again lies elsewhere in memory: alignment is part of the draw."""
     from ..backends.base import ModuleWorkload
 

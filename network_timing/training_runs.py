@@ -18,7 +18,7 @@ from ..errors import MeasurementError
 from ..records import Comparison, Decomposition, PairSummary, Sample
 
 if TYPE_CHECKING:
-    from ..campaign.setup import Setting
+    from ..campaign.setup import Setup
     from ..db.store import Store
 
 PROCESSES, ROUNDS = 3, 12
@@ -37,19 +37,19 @@ class Variant:
         return {"decisions": made, "frozen": self.frozen}
 
 
-def can_train(setting: Setting) -> str:
+def can_train(setup: Setup) -> str:
     """Empty if training steps of this network can be timed here; else why not, in one phrase."""
-    if not setting.backend.name.startswith(TORCH_BACKENDS):
-        return f"{setting.backend.name} cannot train a network whole"
-    if setting.network.framework == "onnx":
+    if not setup.backend.name.startswith(TORCH_BACKENDS):
+        return f"{setup.backend.name} cannot train a network whole"
+    if setup.network.framework == "onnx":
         from .inference_runs import can_time
 
-        return can_time(setting)
+        return can_time(setup)
     return ""
 
 
 def compare_training(
-    setting: Setting,
+    setup: Setup,
     store: Store,
     others: Mapping[str, Variant],
     descriptions: Mapping[str, dict[str, object]],
@@ -67,24 +67,22 @@ def compare_training(
         return {}
     summaries: dict[str, list[PairSummary]] = {key: [] for key in others}
     for number in range(processes):
-        request = _request(setting, others, rounds, seed=number)
-        for key, summary in _session(setting, store, request, descriptions).items():
+        request = _request(setup, others, rounds, seed=number)
+        for key, summary in _session(setup, store, request, descriptions).items():
             summaries[key].append(summary)
     # A fixed number of rounds: nobody looked, so no error rate was spent.
     return {key: stats.combine(found, spent=0.0) for key, found in summaries.items()}
 
 
-def _request(
-    setting: Setting, others: Mapping[str, Variant], rounds: int, seed: int
-) -> dict[str, Any]:
-    original = {setting.original_key: Variant({})}
+def _request(setup: Setup, others: Mapping[str, Variant], rounds: int, seed: int) -> dict[str, Any]:
+    original = {setup.original_key: Variant({})}
     return {
-        "source": setting.network.source,
-        "weights": None if setting.weights is None else str(setting.weights),
-        "input_shape": list(setting.network.input_shape),
-        "threads": max(1, setting.policy.threads),
-        "device": "cuda" if "cuda" in setting.backend.name else "cpu",
-        "dtype": setting.policy.dtype,
+        "source": setup.network.source,
+        "weights": None if setup.weights is None else str(setup.weights),
+        "input_shape": list(setup.network.input_shape),
+        "threads": max(1, setup.policy.threads),
+        "device": "cuda" if "cuda" in setup.backend.name else "cpu",
+        "dtype": setup.policy.dtype,
         "rounds": rounds,
         "seed": seed,
         "variants": {key: one.to_json() for key, one in {**original, **others}.items()},
@@ -92,7 +90,7 @@ def _request(
 
 
 def _session(
-    setting: Setting,
+    setup: Setup,
     store: Store,
     request: Mapping[str, Any],
     descriptions: Mapping[str, dict[str, object]],
@@ -102,11 +100,11 @@ def _session(
     original, *others = request["variants"]
     runs = {key: NetworkRun(key, dict(descriptions.get(key, {}))) for key in request["variants"]}
     session = store.begin_session(
-        setting.fingerprint,
-        setting.network_policy,
+        setup.fingerprint,
+        setup.network_policy,
         runs[original],
         [runs[key] for key in others],
-        setting.backend.circumstances(),
+        setup.backend.run_metadata(),
     )
     seconds: dict[str, list[float]] = {key: [] for key in request["variants"]}
     for found in timed_rounds(request):

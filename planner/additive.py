@@ -3,7 +3,7 @@
 Their errors are modelled by factors (see `sensitivity`) that are measured first at one middle
 rank of each layer and kind, and then at what a solution has chosen, until solutions stay where
 factors were measured. On ResNet-50-thin that saved 6 and 17% more within the same error. What
-room the best plan leaves is filled layer by layer; that saved 3% more, and 7% on demosaicking.
+room the best plan leaves is fill_slack layer by layer; that saved 3% more, and 7% on demosaicking.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from ..errors import GoalNotReached
 from ..lowrank import lower
 from ..search.space import Assignment, LayerChoices, on_quantum
-from .repair import filled
+from .repair import fill_slack
 from .whole_runs import as_measured
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def solved(planner: Planner) -> Solved:
     best = _probed(planner)
     if planner.quality.estimating or not planner.quality.limited:
         return best
-    more = filled(best.layers, planner.limits, planner.quality, best.assignment)
+    more = fill_slack(best.layers, planner.limits, planner.quality, best.assignment)
     return best if more is best.assignment else Solved(best.layers, more, more.error_sq)
 
 

@@ -14,7 +14,7 @@ from ..records import Decomposition, LayerUse, Verdict
 from .ranking import Ranking, make_ranking, nearest_to_rule
 
 if TYPE_CHECKING:
-    from ..campaign.setup import Setting
+    from ..campaign.setup import Setup
     from ..models.network import Network
     from ..search.table import SpeedupTable
 
@@ -24,7 +24,7 @@ SELECTIONS = ("search", "pr", "vbmf", "energy")
 
 
 @dataclass(frozen=True, slots=True)
-class Choosable:
+class CandidatePolicy:
     """`ranking` is None where all measured candidates may be chosen (`search`). `searched`: the
     mode is, too; `mode` is then the widest one."""
 
@@ -74,11 +74,11 @@ def _best_is_faster(use: LayerUse, table: SpeedupTable) -> bool:
     return best is not None and best.verdict is Verdict.FASTER
 
 
-def why_none(setting: Setting, use: LayerUse) -> str:
+def why_none(setup: Setup, use: LayerUse) -> str:
     """Why `profile` by itself measures nothing of a layer, in one phrase; else empty."""
     if use.spec is None or use.reason:
         return use.reason or use.op
-    quantum = setting.backend.rank_quantum(setting.policy)
+    quantum = setup.backend.rank_quantum(setup.policy)
     if default_candidates(use.spec, None, quantum):
         return ""
     kinds, reason = applicable_kinds(use.spec)
@@ -86,7 +86,7 @@ def why_none(setting: Setting, use: LayerUse) -> str:
     return reason or next(iter(reasons), f"only {', '.join(kinds)} apply, measured when named")
 
 
-def choosable(
+def candidate_policy(
     mode: str = "vanilla",
     rank_selection: str = "search",
     *,
@@ -94,7 +94,7 @@ def choosable(
     weakening: float | None = None,
     threshold: float | None = None,
     final_dense_ratio: float | None = None,
-) -> Choosable:
+) -> CandidatePolicy:
     """Checks what the user said. Raises `UsageError` and its children."""
     if rank_selection not in SELECTIONS:
         raise UsageError(
@@ -109,7 +109,7 @@ def choosable(
         final_dense_ratio=final_dense_ratio,
     )
     if rank_selection != "search":
-        return Choosable(ranking.mode, ranking, mode == AUTO)
+        return CandidatePolicy(ranking.mode, ranking, mode == AUTO)
     if any(one is not None for one in (ratio, weakening, threshold, final_dense_ratio)):
         raise UsageError("a rule's parameters need --rank-selection pr, vbmf or energy")
-    return Choosable(ranking.mode, None, mode == AUTO)
+    return CandidatePolicy(ranking.mode, None, mode == AUTO)

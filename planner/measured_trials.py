@@ -2,7 +2,7 @@
 
 The study starts from exact solutions for savings that are off by chance, each near the best,
 unlike the others and within the limits by measured loss, and goes on from what was measured of
-them. A plan may break the budget of *modelled* error by `LEEWAY`: what counts is what the
+them. A plan may break the budget of *modelled* error by `ERROR_SLACK`: what counts is what the
 assembled network loses.
 """
 
@@ -20,15 +20,15 @@ from ..errors import GoalNotReached
 from ..search.exact import solve
 from ..search.space import Assignment, LayerChoices
 from ..search.study import TrialEvent, run_study
-from .repair import filled
+from .repair import fill_slack
 from .whole_runs import Runs, as_measured, timed
 
 if TYPE_CHECKING:
     from .planner import Planner
 
-LEEWAY = 1.3
+ERROR_SLACK = 1.3
 """Of the budget of modelled squared error."""
-DOUBT = 0.2
+SAVING_JITTER = 0.2
 """Relative standard deviation by which savings are moved for the plans that are tried first."""
 PURPOSE = "trial"
 
@@ -44,7 +44,7 @@ def measured_trials(
     trials = planner.options.measured_trials
     if not trials:
         return {}
-    room = LEEWAY * budget
+    room = ERROR_SLACK * budget
     result = run_study(
         corrected,
         max_error_sq=room,
@@ -57,7 +57,7 @@ def measured_trials(
         on_trial=lambda event: _tell(planner, event),
         measured=lambda assignment: _value(planner, layers, assignment),
         first=_first(planner, corrected, budget, trials),
-        modes=planner.modes if planner.options.choosable.searched else None,
+        modes=planner.modes if planner.options.candidate_policy.searched else None,
     )
     best = as_measured(layers, result.best)
     if result.value <= 0 or not planner.allows(best):
@@ -78,16 +78,16 @@ def _first(
         if planner.quality.limited:
             with suppress(GoalNotReached):
                 best, _ = planner.solve_exactly(doubted)
-                found.append(filled(doubted, planner.limits, planner.quality, best))
+                found.append(fill_slack(doubted, planner.limits, planner.quality, best))
         else:
-            room = rng.uniform(1, LEEWAY) * budget
+            room = rng.uniform(1, ERROR_SLACK) * budget
             found.append(solve(doubted, max_error_sq=room, max_params=most))
     return [as_measured(layers, one) for one in found]
 
 
 def _doubted(layer: LayerChoices, rng: np.random.Generator) -> LayerChoices:
     original, *others = layer.choices
-    factors = 1 + DOUBT * rng.standard_normal(len(others))
+    factors = 1 + SAVING_JITTER * rng.standard_normal(len(others))
     moved = (replace(c, saving_s=c.saving_s * f) for c, f in zip(others, factors, strict=True))
     return replace(layer, choices=(original, *(c for c in moved if c.saving_s > 0)))
 
@@ -95,9 +95,9 @@ def _doubted(layer: LayerChoices, rng: np.random.Generator) -> LayerChoices:
 def _value(planner: Planner, layers: Sequence[LayerChoices], assignment: Assignment) -> float:
     """Seconds that the whole network saves, or less than nothing by how far it breaks a limit."""
     plan = as_measured(layers, assignment)
-    used = planner.quality.used(plan.decisions)
-    if used > 1:
-        return planner.original_latency_s() * (1 - used)
+    usage = planner.quality.usage(plan.decisions)
+    if usage > 1:
+        return planner.original_latency_s() * (1 - usage)
     return sum(run.original_latency_s - run.latency_s for _, run in _timed(planner, plan).values())
 
 

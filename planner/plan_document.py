@@ -28,19 +28,19 @@ def plan_document(
     study: StudyResult,
 ) -> documents.Plan:
     """Every layer of the network appears, kept or replaced."""
-    setting, options = planner.setting, planner.options
+    setup, options = planner.setup, planner.options
     decided = decisions(layers, chosen)
-    uses = {use.name: use for use in setting.network.layers}
+    uses = {use.name: use for use in setup.network.layers}
     return documents.Plan(
         rankwise_version=__version__,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        model=setting.model,
-        device=documents.Fingerprint.of(setting.fingerprint),
-        backend=setting.backend_text,
+        model=setup.model,
+        device=documents.Fingerprint.of(setup.fingerprint),
+        backend=setup.backend_text,
         policies=[policy.to_json() for policy in planner.policies],
         objective=_objective(planner),
         mode=planner.mode_of(chosen),
-        rank_selection=options.choosable.rank_selection,
+        rank_selection=options.candidate_policy.rank_selection,
         calibration=calibration_note(planner.calibration),
         layers=[
             _layer(planner, uses[decision.name], decision, predicted.network_error_measured)

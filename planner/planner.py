@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .. import documents
 from ..campaign.rows import measured, rows_of, why_nothing
-from ..campaign.setup import Setting
+from ..campaign.setup import Setup
 from ..db.store import Store
 from ..db.url import companion
 from ..errors import GoalNotReached, UsageError
@@ -25,14 +25,14 @@ from ..records import (
     element_bytes,
 )
 from ..reporter import Reporter
-from ..search.exact import Limits, solve_within
+from ..search.exact import SolverLimits, solve_within
 from ..search.network_model import SCALE
 from ..search.space import layer_choices
 from ..search.study import run_study
 from ..search.table import SpeedupTable
 from ..search.weighted_phases import weighed_rows
 from .additive import alternatives, solved
-from .candidate_policy import Choosable, why_none
+from .candidate_policy import CandidatePolicy, why_none
 from .known_errors import KnownErrors
 from .plan_document import plan_document
 from .quality import Quality, find_score
@@ -71,12 +71,12 @@ class Objective:
                 "--evaluate package.module:callable with its --floor F"
             )
 
-    def limits(self, dtype: str) -> Limits:
+    def limits(self, dtype: str) -> SolverLimits:
         """The limits that add up over layers. Weights in bytes are a number of parameters."""
         params = [self.max_params]
         if self.max_weight_bytes is not None:
             params.append(self.max_weight_bytes // element_bytes(dtype))
-        return Limits(max_params=min((p for p in params if p is not None), default=None))
+        return SolverLimits(max_params=min((p for p in params if p is not None), default=None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class PlanningOptions:
     sampler: str
     refine: bool
     seed: int
-    choosable: Choosable
+    candidate_policy: CandidatePolicy
     training_weight: float | None = None
     measured_trials: int = 0
     estimate: bool = False
@@ -98,19 +98,19 @@ class Planner:
 
     def __init__(
         self,
-        setting: Setting,
+        setup: Setup,
         store: Store,
         objective: Objective,
         options: PlanningOptions,
         calibration: Calibration | None,
         reporter: Reporter,
     ) -> None:
-        self.setting, self.store = setting, store
+        self.setup, self.store = setup, store
         self.options, self.calibration, self.reporter = options, calibration, reporter
         self.cache = ArrayCache(companion(options.db, ".cache"))
         self.table = self._table()
-        self.allowed = options.choosable.allowed(setting.network, self.table)
-        self.modes = options.choosable.modes(setting.network, self.table)
+        self.allowed = options.candidate_policy.allowed(setup.network, self.table)
+        self.modes = options.candidate_policy.modes(setup.network, self.table)
         self.assembly = self._assembly()
         self.sensitivity = self._sensitivity()
         self.refined: Refined | None = None
@@ -119,8 +119,8 @@ class Planner:
 
     def aim_at(self, objective: Objective) -> None:
         """What plans are held to from now on; what was measured of layers stays."""
-        self.objective, self.limits = objective, objective.limits(self.setting.policy.dtype)
-        score = find_score(objective.evaluate, objective.floor, self.setting.network)
+        self.objective, self.limits = objective, objective.limits(self.setup.policy.dtype)
+        score = find_score(objective.evaluate, objective.floor, self.setup.network)
         self.quality = Quality(
             self.sensitivity, objective.max_error, score, estimating=self.options.estimate
         )
@@ -158,7 +158,7 @@ class Planner:
 
     def allows(self, assignment: Assignment) -> bool:
         """Whether its measured loss keeps the limits."""
-        return self.quality.used(assignment.decisions) <= 1
+        return self.quality.usage(assignment.decisions) <= 1
 
     def _shortfall(self, document: documents.Plan) -> str:
         target, reached = self.objective.target_speedup, document.predicted.speedup
@@ -170,33 +170,31 @@ class Planner:
         )
 
     def _table(self) -> SpeedupTable:
-        rows = self._measured_rows(self.setting)
+        rows = self._measured_rows(self.setup)
         weight = self.options.training_weight
         if weight is not None:
-            rows = weighed_rows(
-                rows, self._measured_rows(self.setting.in_phase("training")), weight
-            )
+            rows = weighed_rows(rows, self._measured_rows(self.setup.in_phase("training")), weight)
         return SpeedupTable(rows)
 
-    def _measured_rows(self, setting: Setting) -> list[TableRow]:
-        found = measured(self.store, setting)
-        if not found and not all(why_none(setting, use) for use in setting.network.layers):
-            raise UsageError(why_nothing(self.store, setting))
+    def _measured_rows(self, setup: Setup) -> list[TableRow]:
+        found = measured(self.store, setup)
+        if not found and not all(why_none(setup, use) for use in setup.network.layers):
+            raise UsageError(why_nothing(self.store, setup))
         return rows_of(found)
 
     @property
     def policies(self) -> list[MeasurementPolicy]:
         """Of the rows that the plan rests on."""
-        settings = [self.setting]
+        settings = [self.setup]
         if self.options.training_weight is not None:
-            settings.append(self.setting.in_phase("training"))
-        return [setting.policy for setting in settings]
+            settings.append(self.setup.in_phase("training"))
+        return [setup.policy for setup in settings]
 
     def _uses(self) -> list[tuple[LayerUse, list[Decomposition]]]:
         """Each layer with its candidates that are measurably faster."""
         return [
             (use, [row.decomposition for row in self._rows(use) if row.verdict is Verdict.FASTER])
-            for use in self.setting.network.layers
+            for use in self.setup.network.layers
         ]
 
     def _rows(self, use: LayerUse) -> list[TableRow]:
@@ -207,7 +205,7 @@ class Planner:
         return [row for row in self.table.rows(use.spec.key) if row.decomposition in allowed]
 
     def _assembly(self) -> Assembly:
-        network = self.setting.network
+        network = self.setup.network
         if self.calibration is None:
             return Assembly(network, cache=self.cache)
         self.reporter.message("gathering moments on the fit and the select split")
@@ -217,7 +215,7 @@ class Planner:
         return Assembly(network, gather_moments(network, self.calibration, wanted, self.cache))
 
     def _sensitivity(self) -> Sensitivity:
-        network = self.setting.network
+        network = self.setup.network
         if self.calibration is None:
             inputs = Inputs.noise(network.input_shape, self.options.seed)
         else:
@@ -244,7 +242,7 @@ class Planner:
         """With the reason if the layer has no row because it cannot have any."""
         if use.spec is None or self.table.rows(use.spec.key):
             return use
-        return replace(use, reason=why_none(self.setting, use))
+        return replace(use, reason=why_none(self.setup, use))
 
     def _probe(self, uses: Sequence[tuple[LayerUse, list[Decomposition]]]) -> None:
         probes = [
@@ -266,8 +264,8 @@ class Planner:
             return found
         return better_known(layers, self.limits, self.quality, found)
 
-    def _tell_repair(self, step: int, used: float) -> None:
-        self.reporter.progress(step, REPAIR_STEPS, f"repair: {used:.0%} of what may be lost")
+    def _tell_repair(self, step: int, usage: float) -> None:
+        self.reporter.progress(step, REPAIR_STEPS, f"repair: {usage:.0%} of what may be lost")
 
     def _least_error(self, layers: Sequence[LayerChoices]) -> tuple[Assignment, float]:
         """The plan of least modelled error that is predicted to reach the speedup asked for.
@@ -286,7 +284,7 @@ class Planner:
         """Sum over the network's layers of what each takes alone."""
         return sum(
             rows[0].original_latency_s
-            for use in self.setting.network.layers
+            for use in self.setup.network.layers
             if use.spec and (rows := self.table.rows(use.spec.key))
         )
 
@@ -294,8 +292,8 @@ class Planner:
         """Of all that a study's trials depend on, besides the layers' numbers."""
         return content_key(
             [
-                self.setting.network.sha256,
-                self.setting.fingerprint.key,
+                self.setup.network.sha256,
+                self.setup.fingerprint.key,
                 *(policy.key for policy in self.policies),
                 self.options.training_weight,
                 asdict(self.objective),
@@ -318,7 +316,7 @@ class Planner:
             storage=companion(self.options.db, ".optuna.journal") if self.options.trials else None,
             study_name=self.study_name(budget),
             on_trial=self._tell_trial,
-            modes=self.modes if self.options.choosable.searched else None,
+            modes=self.modes if self.options.candidate_policy.searched else None,
         )
 
     def mode_of(self, assignment: Assignment) -> str:

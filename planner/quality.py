@@ -53,7 +53,7 @@ class Score:
             raise UsageError(f"{self.name} returned {score}, which is no finite number")
         return score
 
-    def used(self, network: Network) -> float:
+    def usage(self, network: Network) -> float:
         """The share of the way from the original's score to the floor; above 1: below it."""
         return (self.original - self.of(network)) / (self.original - self.floor)
 
@@ -71,7 +71,7 @@ def find_score(name: str | None, floor: float | None, original: Network) -> Scor
 
 
 class Quality:
-    """The limits on what a plan may lose; `used` says how much of them decisions use up.
+    """The limits on what a plan may lose; `usage` says how much of them decisions use up.
 
     With `estimating`, network errors follow from plans that were measured earlier wherever these
     say something: no network is run, and no factors are made.
@@ -93,7 +93,7 @@ class Quality:
     def limited(self) -> bool:
         return self.max_error is not None or self.score is not None
 
-    def used(self, decisions: Mapping[str, Decomposition]) -> float:
+    def usage(self, decisions: Mapping[str, Decomposition]) -> float:
         """At most 1 where every limit is kept. In squared network error, to which the drop of
         a score is about proportional; of the error it is the bound for other pictures."""
         shares = [0.0]
@@ -119,5 +119,5 @@ class Quality:
         key = tuple(sorted(changed, key=lambda item: item[0]))
         if key not in self._scores:
             network = self.sensitivity.assembly.network_with(decisions)
-            self._scores[key] = score.used(network)
+            self._scores[key] = score.usage(network)
         return self._scores[key]

@@ -22,7 +22,7 @@ import numpy as np
 from .. import documents
 from ..errors import GoalNotReached
 from ..search.exact import solve, solve_within
-from ..search.network_model import Plan
+from ..search.network_model import PlanParts
 from ..search.space import Assignment, LayerChoices
 from .measured_trials import measured_trials
 from .whole_runs import (
@@ -42,7 +42,7 @@ TRAINING_BUDGETS = (0.3, 2.0)
 """Plans that the latency model is fitted on: these multiples of the squared error budget."""
 RANDOM_HALVES = 4
 """Further plans to fit it on: each layer of the best finalist is replaced or not by lot."""
-MOST_ROUNDS = 3
+MAX_ROUNDS = 3
 """Times that the search is asked again with savings in the network."""
 AIM = 1.01
 """A plan for a target speedup is solved for so much more than it: it has to reach it when it is
@@ -111,7 +111,7 @@ def _measured(
     runs, tried = timed(planner, [*candidates, *training]), Runs()
     # A limit on parameters may need choices that save nothing in the network.
     with suppress(GoalNotReached):
-        for _ in range(MOST_ROUNDS):
+        for _ in range(MAX_ROUNDS):
             better = as_measured(layers, _solved_again(planner, layers, runs, budget))
             if better.key in finalists or not better.decisions or not planner.allows(better):
                 break
@@ -125,7 +125,7 @@ def _measured(
     model = network_model(planner, runs)
     best = _best(planner, finalists.values(), lambda a: model.forecast(plan_of(a)).speedup)
     trial = next((assignment for assignment, _ in tried.values()), None)
-    return _afresh(planner, layers, (best, candidates[0], trial), runs)
+    return _remeasure_finalists(planner, layers, (best, candidates[0], trial), runs)
 
 
 def _solved_again(
@@ -152,7 +152,7 @@ def _best(
     return max(found, key=speedup)
 
 
-def _afresh(
+def _remeasure_finalists(
     planner: Planner,
     layers: Sequence[LayerChoices],
     last: tuple[Assignment, Assignment, Assignment | None],
@@ -209,7 +209,7 @@ def _in_network(planner: Planner, layers: Sequence[LayerChoices], runs: Runs) ->
 
     def corrected(layer: LayerChoices) -> LayerChoices:
         original, *others = layer.choices
-        savings = model.savings(Plan("", tuple(part_of(layer.spec_key, c) for c in others)))
+        savings = model.savings(PlanParts("", tuple(part_of(layer.spec_key, c) for c in others)))
         moved = [replace(c, saving_s=s) for c, s in zip(others, savings, strict=True)]
         return replace(layer, choices=(original, *(c for c in moved if c.saving_s > 0)))
 

@@ -2,7 +2,7 @@
 
 The model of the network error (a sum over layers) only guides the choice. A plan that loses
 more than was modelled is solved for again with a smaller budget, one that leaves room with a
-larger one; what room is left in the end is filled layer by layer.
+larger one; what room is left in the end is fill_slack layer by layer.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import GoalNotReached
 from ..records import ORIGINAL, Decomposition
-from ..search.exact import Limits, solve_within
+from ..search.exact import SolverLimits, solve_within
 from ..search.space import Assignment
 
 if TYPE_CHECKING:
@@ -25,24 +25,24 @@ CLOSE_ENOUGH = 0.9
 """A plan that uses this share of what may be lost is not worth another repair step."""
 FILL_TRIES = 16
 """Single changes of a plan that are measured to fill the room that it leaves."""
-OPTIMISM = 1.1
+FILL_TOLERANCE = 1.1
 """A change is tried if it is expected to use up no more than this: expectations are off, too."""
 START_ERROR = 0.1
 """Network error to begin with where only a score is limited."""
 
 
-def next_budget(budget: float, used: float, allowed: float, broken: float) -> float:
+def next_budget(budget: float, usage: float, allowed: float, broken: float) -> float:
     """The next squared error budget to try: scaled by how far the measured loss was off, or
     the geometric middle once one budget was allowed and one broke the limit, because the
     measured loss does not follow the modelled one in proportion."""
     if allowed > 0 and broken < float("inf"):
         return float((allowed * broken) ** 0.5)
-    return budget * min(4.0, max(0.25, CLOSE_ENOUGH / used if used else 4.0))
+    return budget * min(4.0, max(0.25, CLOSE_ENOUGH / usage if usage else 4.0))
 
 
 def best_within(
     layers: Sequence[LayerChoices],
-    limits: Limits,
+    limits: SolverLimits,
     quality: Quality,
     on_step: Callable[[int, float], None],
 ) -> tuple[Assignment, float]:
@@ -56,38 +56,38 @@ def best_within(
     budget = (quality.max_error or START_ERROR) ** 2
     for step in range(REPAIR_STEPS):
         found = _solved(layers, budget, limits)
-        used = quality.used(found[0].decisions) if found else 0.0
-        on_step(step, used)
-        if used > 1:
+        usage = quality.usage(found[0].decisions) if found else 0.0
+        on_step(step, usage)
+        if usage > 1:
             broken = budget
         else:
             allowed = budget
             if found and (best is None or found[0].saving_s >= best[0].saving_s):
                 best = found
-        if found and (used <= 0 or CLOSE_ENOUGH <= used <= 1):
+        if found and (usage <= 0 or CLOSE_ENOUGH <= usage <= 1):
             break
-        budget = next_budget(budget, used, allowed, broken)
+        budget = next_budget(budget, usage, allowed, broken)
     if best is None:
         raise GoalNotReached("no plan keeps to all limits at once: relax one of them")
     return best
 
 
-def filled(
-    layers: Sequence[LayerChoices], limits: Limits, quality: Quality, found: Assignment
+def fill_slack(
+    layers: Sequence[LayerChoices], limits: SolverLimits, quality: Quality, found: Assignment
 ) -> Assignment:
     """`found` with choices that save more, one layer after the other, as long as the measured
     loss keeps the limits: solutions of the model jump over room that single layers fit into."""
-    used, tried = quality.used(found.decisions), {found.key}
+    usage, tried = quality.usage(found.decisions), {found.key}
     for _ in range(FILL_TRIES):
         swaps = (s for s in _swaps(layers, found) if s.key not in tried and limits.allow(s))
-        hopeful = [s for s in swaps if _expected(s, found, used) <= OPTIMISM]
+        hopeful = [s for s in swaps if _expected(s, found, usage) <= FILL_TOLERANCE]
         if not hopeful:
             break
         other = max(hopeful, key=lambda s: s.saving_s)
         tried.add(other.key)
-        loss = quality.used(other.decisions)
+        loss = quality.usage(other.decisions)
         if loss <= 1:
-            found, used = other, loss
+            found, usage = other, loss
     return found
 
 
@@ -100,14 +100,14 @@ def _swaps(layers: Sequence[LayerChoices], found: Assignment) -> Iterator[Assign
                 yield Assignment(found.names, changed)
 
 
-def _expected(other: Assignment, found: Assignment, used: float) -> float:
+def _expected(other: Assignment, found: Assignment, usage: float) -> float:
     """The share of the limits that `other` uses up, if it is modelled as well as `found` is."""
-    return used * other.error_sq / found.error_sq if found.error_sq else 0.0
+    return usage * other.error_sq / found.error_sq if found.error_sq else 0.0
 
 
 def better_known(
     layers: Sequence[LayerChoices],
-    limits: Limits,
+    limits: SolverLimits,
     quality: Quality,
     found: tuple[Assignment, float],
 ) -> tuple[Assignment, float]:
@@ -115,7 +115,7 @@ def better_known(
     an estimate has to be careful where a measurement need not be."""
     plans = (_assignment(layers, decisions) for decisions in quality.measured_before())
     kept = [
-        plan for plan in plans if plan and limits.allow(plan) and quality.used(plan.decisions) <= 1
+        plan for plan in plans if plan and limits.allow(plan) and quality.usage(plan.decisions) <= 1
     ]
     best = max(kept, key=lambda plan: plan.saving_s, default=found[0])
     return (best, best.error_sq) if best.saving_s > found[0].saving_s else found
@@ -135,7 +135,7 @@ def _assignment(
 
 
 def _solved(
-    layers: Sequence[LayerChoices], budget: float, limits: Limits
+    layers: Sequence[LayerChoices], budget: float, limits: SolverLimits
 ) -> tuple[Assignment, float] | None:
     """None where the other limits cannot be kept with so small an error."""
     try:

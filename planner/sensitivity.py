@@ -39,7 +39,7 @@ CONFIDENCE = 0.9
 the verification will read as many others."""
 BOOTSTRAP_DRAWS = 1000
 TINY = 1e-30
-LEAST_LAYER_ERROR = 1e-6
+MIN_LAYER_ERROR = 1e-6
 """Below this a layer error is rounding, and no factor can be made from it."""
 NEAR = 1.15
 """Layer errors that differ by less than this share one factor."""
@@ -186,7 +186,7 @@ class Sensitivity:
         self._factors.setdefault((name, decomposition.kind), {})[layer_error] = found / layer_error
 
     def _layer_error(self, name: str, decomposition: Decomposition) -> float:
-        return max(self.assembly.estimated_error(name, decomposition), LEAST_LAYER_ERROR)
+        return max(self.assembly.estimated_error(name, decomposition), MIN_LAYER_ERROR)
 
     def modelled_sq(self, name: str, decomposition: Decomposition) -> float:
         """The layer's modelled contribution to the squared network error; between layer errors

@@ -15,7 +15,7 @@ from .. import stats
 from ..network_timing.inference_runs import NETWORK_EFFORT, can_time, compare_networks
 from ..network_timing.training_runs import PROCESSES, Variant, can_train, compare_training
 from ..records import Comparison, content_key
-from ..search.network_model import NetworkModel, Part, Plan, Run
+from ..search.network_model import NetworkModel, Part, PlanParts, PlanRun
 from ..search.space import Assignment, Choice, LayerChoices
 
 if TYPE_CHECKING:
@@ -37,11 +37,11 @@ def cannot_time(planner: Planner) -> str:
     """Empty if finalists can be timed whole in the plan's phase; else why not, in one phrase."""
     if planner.options.training_weight is not None:
         return "a plan for two phases rests on the weighed sum of its layers"
-    if planner.setting.policy.phase == "inference":
-        return can_time(planner.setting)
-    if not planner.setting.named:
+    if planner.setup.policy.phase == "inference":
+        return can_time(planner.setup)
+    if not planner.setup.named:
         return "a module without a name cannot be loaded in the processes that time its training"
-    return can_train(planner.setting)
+    return can_train(planner.setup)
 
 
 def timed(
@@ -60,21 +60,21 @@ def timed(
 
 
 def _run_key(planner: Planner, assignment: Assignment, purpose: str) -> str:
-    return content_key([RUNS_VERSION, planner.setting.network.sha256, assignment.key, purpose])
+    return content_key([RUNS_VERSION, planner.setup.network.sha256, assignment.key, purpose])
 
 
 def _preparations(planner: Planner, preparations: int) -> int:
-    return PROCESSES if planner.setting.policy.phase == "training" else preparations
+    return PROCESSES if planner.setup.policy.phase == "training" else preparations
 
 
 def _replayed(
     planner: Planner, everyone: Iterable[str], preparations: int
 ) -> dict[str, Comparison]:
     """Of those whose runs are all in the store."""
-    setting = planner.setting
-    found = planner.store.run_summaries(setting.fingerprint, setting.network_policy, list(everyone))
+    setup = planner.setup
+    found = planner.store.run_summaries(setup.fingerprint, setup.network_policy, list(everyone))
     wanted = _preparations(planner, preparations)
-    spent = {"spent": 0.0} if setting.policy.phase == "training" else {"planned": wanted}
+    spent = {"spent": 0.0} if setup.policy.phase == "training" else {"planned": wanted}
     return {
         key: stats.combine(summaries[:wanted], **spent)
         for key, summaries in found.items()
@@ -88,8 +88,8 @@ def _compared(
     decided = {key: assignment.decisions for key, assignment in everyone.items()}
     described = descriptions_of(everyone.values())
     descriptions = {key: described[one.key] for key, one in everyone.items()}
-    where = planner.setting, planner.store
-    if planner.setting.policy.phase == "training":
+    where = planner.setup, planner.store
+    if planner.setup.policy.phase == "training":
         variants = {key: Variant(one) for key, one in decided.items()}
         return compare_training(*where, variants, descriptions)
     networks = {key: planner.assembly.network_with(one) for key, one in decided.items()}
@@ -97,11 +97,11 @@ def _compared(
     return compare_networks(*where, networks, descriptions, effort)
 
 
-def plan_of(assignment: Assignment) -> Plan:
+def plan_of(assignment: Assignment) -> PlanParts:
     """An assignment as the latency model sees it; layers whose candidates share a measurement
     compute the same."""
     changed = [c for c in assignment.choices if not c.decomposition.is_original]
-    return Plan(assignment.key, tuple(part_of("", choice) for choice in changed))
+    return PlanParts(assignment.key, tuple(part_of("", choice) for choice in changed))
 
 
 def part_of(spec_key: str, choice: Choice) -> Part:
@@ -124,4 +124,4 @@ def network_model(planner: Planner, runs: Runs) -> NetworkModel:
         original_s = fmean(found.original_latency_s for _, found in runs.values())
     else:
         original_s = planner.original_latency_s()
-    return NetworkModel(original_s, [Run.of(plan_of(a), found) for a, found in runs.values()])
+    return NetworkModel(original_s, [PlanRun.of(plan_of(a), found) for a, found in runs.values()])

@@ -16,7 +16,7 @@ from .. import stats
 from ..backends.base import ChainWorkload
 from ..ops.chain import Chain
 from ..records import Comparison, Effort, PairSummary, Verdict
-from .executor import Bench
+from .executor import Executor
 from .session import SessionEnded, WorkloadFailed, run_session
 
 TAIL = 0.01
@@ -34,13 +34,13 @@ class Tally:
     rounds: float
 
 
-def aa_pair(bench: Bench, chain: Chain, effort: Effort, seed: int) -> Comparison:
+def aa_pair(executor: Executor, chain: Chain, effort: Effort, seed: int) -> Comparison:
     """One comparison of two preparations of the same chain, over `effort.preparations`
     sessions. Raises `RuntimeError` with the reason if it could not be timed."""
     found: list[PairSummary] = []
     for preparation in range(effort.preparations):
         first, second = ChainWorkload("first", chain), ChainWorkload("second", chain)
-        for event in run_session(bench, first, [second], effort, (seed, preparation)):
+        for event in run_session(executor, first, [second], effort, (seed, preparation)):
             if isinstance(event, WorkloadFailed):
                 raise RuntimeError(event.failure.reason)
             if isinstance(event, SessionEnded):

@@ -18,7 +18,7 @@ TOPOLOGY = Path("/sys/devices/system/cpu")
 
 
 @contextmanager
-def standing(threads: int) -> Iterator[dict[str, object]]:
+def process_affinity(threads: int) -> Iterator[dict[str, object]]:
     """One processor for each thread, of different cores where there are enough; a raised
     priority. Yields what was reached. `threads` 0 leaves the processors alone."""
     nice, allowed = _nice(), _affinity()

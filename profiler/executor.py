@@ -1,8 +1,8 @@
-"""Where workloads are prepared and timed: in this process, or in a child that may die.
+"""Where workloads are prepared and timed: in this process, or in a worker that may die.
 
-`LocalBench` is for tests and for modules that only live in this process. `ChildBench` keeps a
-long-lived child (see `child`): a workload that crashes or hangs takes the child with it, not
-the sweep, and the next request starts another child.
+`LocalExecutor` is for tests and for modules that only live in this process. `ProcessExecutor`
+keeps a long-lived worker process (see `worker`): a workload that crashes or hangs takes the
+worker with it, not the sweep, and the next request starts another one.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ START_TIMEOUT_S = 180.0
 """Starting includes importing the backend's libraries from a cold disk."""
 WATCH_S = 0.2
 """How often a child that lets one wait is looked at; shorter requests are left in peace."""
-CHILD = f"{__package__}.child"
+WORKER = f"{__package__}.worker"
 TAIL_BYTES = 2000
 """How much of the child's output is kept, to say why it died."""
 
 
 @runtime_checkable
-class Described(Protocol):
+class RemoteWorkload(Protocol):
     """A workload that a measuring process of its own kind makes from what it is told."""
 
     @property
@@ -43,11 +43,11 @@ class Described(Protocol):
     def to_json(self) -> dict[str, Any]: ...
 
 
-class Bench(Protocol):
+class Executor(Protocol):
     """Prepared workloads by key. All methods raise `MeasurementError` for a workload that
     cannot be measured, and `BackendError` if the backend itself cannot be used."""
 
-    def prepare(self, workload: Workload | Described) -> None: ...
+    def prepare(self, workload: Workload | RemoteWorkload) -> None: ...
 
     def run(self, key: str, loops: int) -> Mapping[str, float]:
         """Seconds for one execution, by clock, over `loops` executions."""
@@ -58,7 +58,7 @@ class Bench(Protocol):
         ...
 
     def renew(self) -> None:
-        """Release everything and, where the bench has a process of its own, take a new one."""
+        """Release everything and, where the executor has a process of its own, take a new one."""
         ...
 
     def close(self) -> None:
@@ -66,15 +66,15 @@ class Bench(Protocol):
         ...
 
 
-class LocalBench:
-    """A `Bench` in this process."""
+class LocalExecutor:
+    """A `Executor` in this process."""
 
     def __init__(self, backend: Backend, policy: MeasurementPolicy) -> None:
         self.backend, self.policy = backend, policy
         self._runners: dict[str, Runner] = {}
 
-    def prepare(self, workload: Workload | Described) -> None:
-        if isinstance(workload, Described) or not isinstance(workload, self.backend.accepts):
+    def prepare(self, workload: Workload | RemoteWorkload) -> None:
+        if isinstance(workload, RemoteWorkload) or not isinstance(workload, self.backend.accepts):
             raise BackendError(f"{self.backend.name} cannot run a {type(workload).__name__}")
         self.release(workload.key)
         try:
@@ -110,10 +110,10 @@ def _phrase(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
-def workload_to_json(workload: Workload | Described) -> dict[str, Any]:
+def workload_to_json(workload: Workload | RemoteWorkload) -> dict[str, Any]:
     """A workload as it crosses to the child. Raises `BackendError` for a module, which only
     pickle could carry."""
-    if isinstance(workload, Described):
+    if isinstance(workload, RemoteWorkload):
         return workload.to_json()
     if isinstance(workload, ChainWorkload):
         return {
@@ -127,8 +127,8 @@ def workload_to_json(workload: Workload | Described) -> dict[str, Any]:
     raise BackendError(f"a {type(workload).__name__} cannot be timed in another process")
 
 
-class ChildBench:
-    """A `Bench` in a child process that is started on first use and after each death.
+class ProcessExecutor:
+    """A `Executor` in a child process that is started on first use and after each death.
 
     `backend_text` is what `backends.registry.open_backend` takes. A request that takes longer
     than `timeout_s` ends the child (stage `timeout`); a child that dies, takes more than
@@ -144,17 +144,17 @@ class ChildBench:
         policy: MeasurementPolicy,
         timeout_s: float,
         memory_bytes: int | None = None,
-        module: str = CHILD,
+        module: str = WORKER,
     ) -> None:
         self.backend_text, self.policy, self.timeout_s = backend_text, policy, timeout_s
         self.memory_bytes, self.module = memory_bytes, module
-        self.standing: Mapping[str, Any] = {}
+        self.process_affinity: Mapping[str, Any] = {}
         """Processors and priority that the child reached."""
-        self._wanted: dict[str, Workload | Described] = {}
+        self._wanted: dict[str, Workload | RemoteWorkload] = {}
         self._prepared: set[str] = set()
         self._child: _Child | None = None
 
-    def prepare(self, workload: Workload | Described) -> None:
+    def prepare(self, workload: Workload | RemoteWorkload) -> None:
         workload_to_json(workload)  # refuses before anything starts
         self._wanted[workload.key] = workload
         self._prepared.discard(workload.key)
@@ -214,7 +214,7 @@ class ChildBench:
         if "error" in answer:
             child.close(kind=True)
             raise BackendError(str(answer["error"]["reason"]))
-        self.standing = answer.get("standing", {})
+        self.process_affinity = answer.get("process_affinity", {})
         return child
 
     def _drop(self, kind: bool = False) -> None:
@@ -233,7 +233,7 @@ def _unwrapped(answer: Mapping[str, Any]) -> Mapping[str, Any]:
 class _Child:
     """The process, its two private pipes, and what it printed lately."""
 
-    def __init__(self, threads: int, memory_bytes: int, module: str = CHILD) -> None:
+    def __init__(self, threads: int, memory_bytes: int, module: str = WORKER) -> None:
         self._memory_bytes = memory_bytes
         requests, self._requests = os.pipe()
         self._answers, answers = os.pipe()

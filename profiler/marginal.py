@@ -19,7 +19,7 @@ from ..backends.base import ChainWorkload, Workload
 from ..errors import BackendError, MeasurementError
 from ..ops.chain import Chain
 from ..records import LayerSpec
-from .executor import Bench, Described
+from .executor import Executor, RemoteWorkload
 
 COPIES = 5
 ATTEMPTS = 3
@@ -52,15 +52,15 @@ def _pointwise(like: LayerSpec, shape: tuple[int, ...]) -> LayerSpec:
     return LayerSpec(like.op, width, width, shape, bias=False, dtype=like.dtype)
 
 
-class MarginalBench:
-    """A `Bench` whose times are marginal ones. Beside each clock of the bench it stands on
+class MarginalExecutor:
+    """A `Executor` whose times are marginal ones. Beside each clock of the executor it stands on
     (`host`), the raw timings are given under names of their own (`host_one`, `host_all`)."""
 
-    def __init__(self, bench: Bench, seed: int = 0) -> None:
-        self._bench, self._order = bench, Random(seed)
+    def __init__(self, executor: Executor, seed: int = 0) -> None:
+        self._bench, self._order = executor, Random(seed)
         self._repeated: dict[str, bool] = {}
 
-    def prepare(self, workload: Workload | Described) -> None:
+    def prepare(self, workload: Workload | RemoteWorkload) -> None:
         if not isinstance(workload, ChainWorkload):
             raise BackendError("only single layers have a marginal latency")
         key, chain = workload.key, workload.chain

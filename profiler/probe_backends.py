@@ -37,7 +37,7 @@ class Present:
     fingerprint: DeviceFingerprint | None = None
 
 
-def roll_call(timeout_s: float = TIMEOUT_S) -> list[Present]:
+def probe_backends(timeout_s: float = TIMEOUT_S) -> list[Present]:
     """Every known backend, and those that the runtimes have beside them, by name."""
     names = sorted(backend_names(), key=lambda name: (family_of(name), name))
     families = {family: list(group) for family, group in groupby(names, family_of)}

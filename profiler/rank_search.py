@@ -1,6 +1,6 @@
 """Finding the good ranks of one layer and kind by measuring few: `--rank-quantum auto`.
 
-At most `staircase.MOST_RANKS` ranks (or pairs) of a kind are measured in all: `EXPLORED` to
+At most `staircase.MAX_RANKS` ranks (or pairs) of a kind are measured in all: `EXPLORED` to
 find the staircase, the rest on good ends that the search has not happened to measure.
 """
 
@@ -16,7 +16,7 @@ from ..lowrank import full_ranks, lower
 from ..records import Decomposition, LayerSpec
 from .candidates import HIGHEST, LOWEST, default_candidates
 from .pairs import PairSearch
-from .staircase import MOST_RANKS, Staircase, StaircaseSearch
+from .staircase import MAX_RANKS, Staircase, StaircaseSearch
 
 Ranks = tuple[int, ...]
 EXPLORED = 16
@@ -102,7 +102,7 @@ class KindSearch:
         findings = self.findings()
         if not findings:
             return tuple(default_candidates(self.spec, [self.kind], quantum))
-        left = MOST_RANKS - len(self._told) - len(self._failed)
+        left = MAX_RANKS - len(self._told) - len(self._failed)
         ranks = self._ends(left) if self._single else self._aspects([f.quantum for f in findings])
         return tuple(Decomposition(self.kind, r) for r in ranks if r not in self._failed)
 

@@ -15,7 +15,7 @@ import numpy as np
 from ..backends.base import Workload
 from ..errors import MeasurementError
 from ..records import Candidate, Effort, Failure, FailureStage, LayerSpec, PairSummary, Sample
-from .executor import Bench, Described
+from .executor import Executor, RemoteWorkload
 from .stopping import PairRule, RuleFactory, StoppingRule
 
 MAX_LOOPS = 100_000
@@ -62,9 +62,9 @@ def primary_clock(clocks: Mapping[str, object]) -> str:
 
 
 def run_session(
-    bench: Bench,
-    original: Workload | Described,
-    candidates: Sequence[Workload | Described],
+    executor: Executor,
+    original: Workload | RemoteWorkload,
+    candidates: Sequence[Workload | RemoteWorkload],
     effort: Effort,
     seed: Seed = 0,
     rule: RuleFactory = PairRule,
@@ -75,7 +75,7 @@ def run_session(
     with its reason. `SessionEnded` is the last event in any case. All workloads are released
     at the end, also when the generator is closed early.
     """
-    session = _Session(bench, effort, np.random.default_rng(seed), rule)
+    session = _Session(executor, effort, np.random.default_rng(seed), rule)
     try:
         yield from session.prepare(original, candidates)
         while session.wanted:
@@ -87,7 +87,7 @@ def run_session(
 
 @dataclass
 class _Session:
-    bench: Bench
+    executor: Executor
     effort: Effort
     rng: np.random.Generator
     make_rule: RuleFactory
@@ -103,7 +103,7 @@ class _Session:
         return [key for key, rule in self.rules.items() if not rule.stopped]
 
     def prepare(
-        self, original: Workload | Described, candidates: Sequence[Workload | Described]
+        self, original: Workload | RemoteWorkload, candidates: Sequence[Workload | RemoteWorkload]
     ) -> Generator[WorkloadFailed, None, None]:
         self.original = original.key
         self.rules = {candidate.key: self.make_rule(self.effort) for candidate in candidates}
@@ -111,10 +111,10 @@ class _Session:
             if self.rules:  # nothing is left once the original has failed
                 yield from self._ready(workload)
 
-    def _ready(self, workload: Workload | Described) -> Generator[WorkloadFailed, None, None]:
+    def _ready(self, workload: Workload | RemoteWorkload) -> Generator[WorkloadFailed, None, None]:
         try:
             self.prepared.add(workload.key)
-            self.bench.prepare(workload)
+            self.executor.prepare(workload)
             self.loops[workload.key] = self._warm_up(workload.key)
         except MeasurementError as error:
             yield from self._fail(workload.key, error)
@@ -149,7 +149,7 @@ class _Session:
         self.rounds += 1
 
     def _run(self, key: str, loops: int) -> Mapping[str, float]:
-        seconds = self.bench.run(key, loops)
+        seconds = self.executor.run(key, loops)
         if not seconds or not all(math.isfinite(s) and s > 0 for s in seconds.values()):
             raise MeasurementError(f"the clocks gave {dict(seconds)} seconds", "run")
         return seconds
@@ -185,7 +185,7 @@ class _Session:
     def _release(self, key: str) -> None:
         if key in self.prepared:
             self.prepared.discard(key)
-            self.bench.release(key)
+            self.executor.release(key)
 
     def release(self) -> None:
         for key in list(self.prepared):

@@ -4,7 +4,7 @@ Latency rises with the rank in steps that depend on the device, the runtime and 
 not monotonically: a rank that is no multiple of 4 may cost more than the next higher one. So
 a good rank is the right end of a tread. The search starts with a coarse grid, then asks where
 the shapes that still explain what it was told disagree most (see `treads`), and ends when
-they agree, or when `MOST_RANKS` were measured. Numbers in, numbers out: nothing here times.
+they agree, or when `MAX_RANKS` were measured. Numbers in, numbers out: nothing here times.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from .step_model import Fit, Floats, average, possible_fits
 
-MOST_RANKS = 24
+MAX_RANKS = 24
 """Measured for one layer and kind."""
 COARSE = 12
 BATCH = 4
@@ -68,7 +68,7 @@ class Staircase:
 class StaircaseSearch:
     """Ask for ranks between `lowest` and `highest`, tell their latencies (any unit)."""
 
-    def __init__(self, lowest: int, highest: int, budget: int = MOST_RANKS) -> None:
+    def __init__(self, lowest: int, highest: int, budget: int = MAX_RANKS) -> None:
         if not 1 <= lowest <= highest:
             raise ValueError(f"no ranks lie from {lowest} to {highest}")
         self.lowest, self.highest, self.budget = lowest, highest, budget

@@ -23,9 +23,9 @@ NOISE_FLOOR = 0.006
 """Relative noise that is believed in even where a shape fits perfectly."""
 EXTENDED = 6
 """How many simple shapes are tried with a change of step or a cliff added."""
-MOST_CHANGES = 10
-LEAST_TO_EXTEND = 12
-LEAST_WEIGHT = 0.003
+MAX_CHANGES = 10
+MIN_TO_EXTEND = 12
+MIN_WEIGHT = 0.003
 CAUTION = 0.7
 """Share of the evidence that is believed: points are few, the noise is fitted, too, and no
 shape is quite true."""
@@ -114,7 +114,7 @@ def possible_fits(ranks: Sequence[int], latencies: Sequence[float]) -> list[tupl
         return [one.shape for one in sorted(found.values(), key=lambda f: f.bic)]
 
     best = add(_simple(int(at[-1])))
-    if len(at) >= LEAST_TO_EXTEND:
+    if len(at) >= MIN_TO_EXTEND:
         best = add(_extended(best[:EXTENDED], at))
         best = add(_extended(best[:2], at))
         best = add(_moved(best[:EXTENDED], at))
@@ -166,16 +166,16 @@ def _places(ranks: Ints) -> list[int]:
     where there are any."""
     inner = ranks[2:-2]
     grid = sorted({max(int(r) // 16 * 16, 1) for r in inner} | {int(r) for r in inner[::3]})
-    if len(grid) <= MOST_CHANGES:
+    if len(grid) <= MAX_CHANGES:
         return grid
-    return [grid[round(i * (len(grid) - 1) / (MOST_CHANGES - 1))] for i in range(MOST_CHANGES)]
+    return [grid[round(i * (len(grid) - 1) / (MAX_CHANGES - 1))] for i in range(MAX_CHANGES)]
 
 
 def weighted(fits: list[Fit]) -> list[tuple[Fit, float]]:
     """Those that are possible, best first, with weights that add up to 1."""
     fits = sorted(fits, key=lambda f: f.bic)
     weights = np.exp([-(one.bic - fits[0].bic) * CAUTION / 2 for one in fits])
-    kept = weights >= LEAST_WEIGHT
+    kept = weights >= MIN_WEIGHT
     total = float(weights[kept].sum())
     return [(f, w / total) for f, w, k in zip(fits, weights.tolist(), kept, strict=True) if k]
 

@@ -3,8 +3,8 @@
 Preparations are the outer loop: those of one layer lie far apart in time, in memory and, in a
 child, in processes of their own. A candidate that one session has decided still gets the
 others, because a verdict rests on several preparations. Within a preparation the layers come
-in the order of what is at stake (see `attention`), so that a time limit cuts off what decides
-least; and while time that was given is left, undecided candidates get further preparations.
+in the order of what is at stake (see `scheduling`), so that a time limit cuts off what decides
+least; and while time that was given is left, undecided candidates get extra preparations.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..backends.base import ChainWorkload
 from ..errors import LayerError, PlanError
 from ..lowrank import lower
 from ..records import ORIGINAL, Candidate, Decomposition, Effort, Failure, LayerSpec, PairSummary
-from .executor import Bench
+from .executor import Executor
 from .scheduling import in_order, undecided, worth
 from .session import (
     RoundDone,
@@ -42,7 +42,7 @@ __all__ = [
     "sweep",
 ]
 
-MOST_AT_ONCE = 6
+MAX_AT_ONCE = 6
 """Candidates in one session, beside the original: few large workloads are alive at once."""
 
 
@@ -71,35 +71,35 @@ def planned_sessions(tasks: Sequence[LayerTask], effort: Effort) -> int:
 
 def sweep(
     tasks: Sequence[LayerTask],
-    bench: Bench,
+    executor: Executor,
     effort: Effort,
     seed: int = 0,
     clock: Callable[[], float] = time.monotonic,
-    further: bool = True,
+    extra_preparations: bool = True,
 ) -> Generator[SessionEvent, None, None]:
     """Play all sessions; the caller keeps each event as it comes.
 
     A candidate that failed is not tried again. No session starts after `effort.max_time_s`;
-    where that leaves time and `further` allows it, undecided candidates get up to
-    `stats.MOST_PREPARATIONS`.
-    The bench is closed at the end, also when the generator is left early (Ctrl-C, `close()`).
+    where that leaves time and `extra_preparations` allows it, undecided candidates get up to
+    `stats.MAX_PREPARATIONS`.
+    The executor is closed at the end, also when the generator is left early (Ctrl-C, `close()`).
     """
-    work = _Sweep(tasks, bench, effort, seed, clock)
+    work = _Sweep(tasks, executor, effort, seed, clock)
     try:
         for preparation in range(effort.preparations):
             yield from work.preparation(preparation)
-        if further and effort.max_time_s is not None:
-            for preparation in range(effort.preparations, stats.MOST_PREPARATIONS):
+        if extra_preparations and effort.max_time_s is not None:
+            for preparation in range(effort.preparations, stats.MAX_PREPARATIONS):
                 work.keep_undecided()
                 yield from work.preparation(preparation)
     finally:
-        bench.close()
+        executor.close()
 
 
 @dataclass
 class _Sweep:
     tasks: Sequence[LayerTask]
-    bench: Bench
+    executor: Executor
     effort: Effort
     seed: int
     clock: Callable[[], float]
@@ -115,7 +115,7 @@ class _Sweep:
         """One session of every candidate that has no more than `number` behind it."""
         due = {n: t for n, t in enumerate(self.tasks) if t.sessions_done <= number}
         if number and due:
-            self.bench.renew()
+            self.executor.renew()
         for index in in_order({n: self._worth(task) for n, task in due.items()}):
             rng = np.random.default_rng([self.seed, number, index])
             for part in _split(self._candidates(due[index]), rng):
@@ -124,8 +124,8 @@ class _Sweep:
                 yield from self._session(due[index], part, rng)
 
     def keep_undecided(self) -> None:
-        """Only what further preparations may still decide. A candidate of which this sweep
-        has timed nothing was complete before it."""
+        """Only what extra preparations may still decide. A candidate of which this sweep has timed
+        nothing was complete before it."""
         self.tasks = [
             replace(task, decompositions=tuple(c.decomposition for c in left))
             for task in self.tasks
@@ -160,7 +160,7 @@ class _Sweep:
         chain = lower(task.spec, ORIGINAL)
         first = ChainWorkload(original.key, chain, task.input_gradient)
         seed = int(rng.integers(2**32))
-        for event in run_session(self.bench, first, workloads, self.effort, seed):
+        for event in run_session(self.executor, first, workloads, self.effort, seed):
             if isinstance(event, WorkloadFailed):
                 self.failed.add(event.failure.workload_key)
             elif isinstance(event, SessionEnded):
@@ -170,7 +170,7 @@ class _Sweep:
 
 
 def _parts(candidates: int) -> int:
-    return -(-candidates // MOST_AT_ONCE)
+    return -(-candidates // MAX_AT_ONCE)
 
 
 def _split(candidates: list[Candidate], rng: np.random.Generator) -> list[list[Candidate]]:

@@ -2,7 +2,7 @@
 
 REQUESTS and ANSWERS are descriptors of private pipes, PARENT the process to die with. One
 JSON document a line each way: `open` (once, first), `prepare`, `run`, `release`; or, without
-any of these, `names` and `try` (see `roll_call`). Whatever libraries print goes to standard
+any of these, `names` and `try` (see `probe_backends`). Whatever libraries print goes to standard
 error, so no output of theirs can be taken for an answer.
 """
 
@@ -22,8 +22,8 @@ from ..backends.registry import open_backend
 from ..errors import MeasurementError
 from ..ops.chain import Chain
 from ..records import MeasurementPolicy
-from .affinity import die_first, standing
-from .executor import LocalBench
+from .affinity import die_first, process_affinity
+from .executor import LocalExecutor
 from .probe_backends import names_in, try_out
 
 PR_SET_PDEATHSIG = 1
@@ -32,11 +32,11 @@ ReadWorkload = Callable[[Mapping[str, Any]], Workload]
 
 
 class Server:
-    """Answers requests with a `LocalBench`."""
+    """Answers requests with a `LocalExecutor`."""
 
     def __init__(self, read: ReadWorkload) -> None:
         self._read = read
-        self._bench: LocalBench | None = None
+        self._bench: LocalExecutor | None = None
         self._stands = ExitStack()
         self._operations: dict[str, Callable[[Mapping[str, Any]], Answer]] = {
             "open": self._open,
@@ -48,7 +48,7 @@ class Server:
         }
 
     @property
-    def bench(self) -> LocalBench:
+    def executor(self) -> LocalExecutor:
         if self._bench is None:
             raise MeasurementError("the first request has to be `open`", "prepare")
         return self._bench
@@ -65,19 +65,19 @@ class Server:
 
     def _open(self, request: Mapping[str, Any]) -> Answer:
         policy = MeasurementPolicy.from_json(request["policy"])
-        reached = self._stands.enter_context(standing(policy.threads))
-        self._bench = LocalBench(open_backend(request["backend"]), policy)
-        return {"standing": reached}
+        reached = self._stands.enter_context(process_affinity(policy.threads))
+        self._bench = LocalExecutor(open_backend(request["backend"]), policy)
+        return {"process_affinity": reached}
 
     def _prepare(self, request: Mapping[str, Any]) -> Answer:
-        self.bench.prepare(self._read(request["workload"]))
+        self.executor.prepare(self._read(request["workload"]))
         return {}
 
     def _run(self, request: Mapping[str, Any]) -> Answer:
-        return {"seconds": dict(self.bench.run(request["key"], request["loops"]))}
+        return {"seconds": dict(self.executor.run(request["key"], request["loops"]))}
 
     def _release(self, request: Mapping[str, Any]) -> Answer:
-        self.bench.release(request["key"])
+        self.executor.release(request["key"])
         return {}
 
     def _names(self, request: Mapping[str, Any]) -> Answer:
@@ -95,7 +95,7 @@ class Server:
 
 
 def workload_from_json(document: Mapping[str, Any]) -> Workload:
-    """The inverse of `bench.workload_to_json`."""
+    """The inverse of `executor.workload_to_json`."""
     if "chain" in document:
         chain = Chain.from_json(document["chain"])
         return ChainWorkload(document["key"], chain, document["input_gradient"])

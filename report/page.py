@@ -14,7 +14,7 @@ from .plan_pictures import agreement, front_picture, network_picture
 from .staircase import staircase
 from .text import duration, known, timed
 
-MOST_STAIRCASES = 12
+MAX_STAIRCASES = 12
 
 
 def stylesheet() -> str:
@@ -102,7 +102,7 @@ def _staircases(plan: documents.Plan, table: documents.Table | None) -> Html:
         return tag("p", "The measurements behind this plan are not in the store.", class_="empty")
     rows = next(iter(groups(table).values()))
     specs = {row.spec_key: known(row.original_latency_s) * row.count for row in timed(rows)}
-    heaviest = sorted(specs, key=lambda key: specs[key], reverse=True)[:MOST_STAIRCASES]
+    heaviest = sorted(specs, key=lambda key: specs[key], reverse=True)[:MAX_STAIRCASES]
     drawn = [staircase([row for row in rows if row.spec_key == key]) for key in heaviest]
     more = len(specs) - len(drawn)
     text = f"The {len(drawn)} layers that take most of the time; {more} more are left out."

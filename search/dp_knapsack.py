@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 
-MOST_STATES = 2_000_000
+MAX_STATES = 2_000_000
 """That all groups may make, before those that fall together do. Beyond that HiGHS is asked."""
 
 
 @dataclass(frozen=True)
-class Table:
+class DpTable:
     """Items that are left, flat and grouped (`starts`), with one limit on the weight. `price` is
     what a unit of weight is worth (the multiplier), `reach` how much of the Lagrangian bound a
     solution may miss, `error` what may be lost of the value in all."""
@@ -37,7 +37,7 @@ class Table:
     error: float
 
 
-def solve(table: Table) -> Ints | None:
+def solve(table: DpTable) -> Ints | None:
     """One item of each group, at most `error` less valuable than the best that misses no more
     than `reach`; empty where none fits, None where the states are too many."""
     groups = [slice(*ends) for ends in pairwise((*table.starts, len(table.values)))]
@@ -48,7 +48,7 @@ def solve(table: Table) -> Ints | None:
     made = 0
     for number, group in enumerate(groups):
         made += len(states[0]) * (group.stop - group.start)
-        if made > MOST_STATES:
+        if made > MAX_STATES:
             return None
         states, origin = _with_group(table, states, group, table.ceiling - later[number + 1], cell)
         parents.append(origin)
@@ -62,7 +62,7 @@ States = tuple[Floats, Floats, Floats]
 
 
 def _with_group(
-    table: Table, states: States, group: slice, room: float, cell: float
+    table: DpTable, states: States, group: slice, room: float, cell: float
 ) -> tuple[States, Ints]:
     """All states with one more item, and for each the number state * items + item that made it."""
     values, weights = table.values[group], table.weights[group]

@@ -15,7 +15,7 @@ from .space import Assignment, Choice, LayerChoices, prune
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SolverLimits:
     """What a plan has to keep to, over the whole network; None: no such limit.
 
     With `min_saving_s` the squared error is minimised, else the saving is maximised.
@@ -81,10 +81,10 @@ def solve(
     Within a relative gap of 1e-4 of the optimum, and no swap of a single layer's choice makes
     it better. Raises `GoalNotReached` where no assignment keeps to the limits.
     """
-    return solve_within(layers, Limits(max_error_sq, max_params, min_saving_s))
+    return solve_within(layers, SolverLimits(max_error_sq, max_params, min_saving_s))
 
 
-def solve_within(layers: Sequence[LayerChoices], limits: Limits) -> Assignment:
+def solve_within(layers: Sequence[LayerChoices], limits: SolverLimits) -> Assignment:
     """`solve`, with its limits as one value."""
     pools = [pool(layer, limits) for layer in layers]
     if not pools:
@@ -100,13 +100,13 @@ def solve_within(layers: Sequence[LayerChoices], limits: Limits) -> Assignment:
     return Assignment(names, tuple(items[i] for i in solution.picks), bound, gap)
 
 
-def _checked(assignment: Assignment, limits: Limits) -> Assignment:
+def _checked(assignment: Assignment, limits: SolverLimits) -> Assignment:
     if not limits.allow(assignment):
         raise GoalNotReached(_why_not([], limits))
     return assignment
 
 
-def pool(layer: LayerChoices, limits: Limits) -> tuple[Choice, ...]:
+def pool(layer: LayerChoices, limits: SolverLimits) -> tuple[Choice, ...]:
     """The layer's choices that can be part of an optimum; never empty."""
     most = float("inf") if limits.max_error_sq is None else limits.max_error_sq
     original, *others = layer.choices
@@ -114,7 +114,7 @@ def pool(layer: LayerChoices, limits: Limits) -> tuple[Choice, ...]:
     return prune((original, *within), by_params=limits.max_params is not None)
 
 
-def _problem(pools: Sequence[Sequence[Choice]], limits: Limits) -> knapsack.Knapsack:
+def _problem(pools: Sequence[Sequence[Choice]], limits: SolverLimits) -> knapsack.Knapsack:
     items = list(chain.from_iterable(pools))
     savings = np.array([choice.saving_s for choice in items])
     errors = np.array([choice.error_sq for choice in items])
@@ -135,7 +135,7 @@ def _problem(pools: Sequence[Sequence[Choice]], limits: Limits) -> knapsack.Knap
     )
 
 
-def _why_not(pools: Sequence[Sequence[Choice]], limits: Limits) -> str:
+def _why_not(pools: Sequence[Sequence[Choice]], limits: SolverLimits) -> str:
     """One sentence: the limit that cannot be met alone, else that they exclude each other."""
     fewest = sum(min(choice.params for choice in pool) for pool in pools)
     most = sum(max(choice.saving_s for choice in pool) for pool in pools)

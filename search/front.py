@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..errors import UsageError
 from .encoding import code_layers, encode
-from .exact import Limits, pool, solve
+from .exact import SolverLimits, pool, solve
 from .quiet import quiet_optuna
 from .samplers import make_sampler
 from .space import Assignment, LayerChoices
@@ -47,7 +47,7 @@ def sampled_front(
     """
     import optuna
 
-    limits = Limits(max_error_sq)
+    limits = SolverLimits(max_error_sq)
     codes = code_layers(layers, [pool(layer, limits) for layer in layers])
     names = tuple(layer.name for layer in layers)
     tried: dict[int, Assignment] = {}

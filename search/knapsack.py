@@ -77,7 +77,7 @@ def _by_states(problem: Knapsack, relaxed: Relaxation, best: Ints | None) -> Sol
     keep, left_out = _undecided(problem, relaxed, best)
     error = GAP / 4 * abs(problem.value(best))
     owner = problem.owner[keep]
-    table = dp_knapsack.Table(
+    table = dp_knapsack.DpTable(
         problem.values[keep],
         problem.weights[0, keep],
         np.flatnonzero(np.diff(owner, prepend=-1)),

@@ -38,7 +38,7 @@ PLAN_SDS = (0.003, 0.01, 0.03)
 """Grid for what no sum of layers knows, as a share of the network's latency."""
 FLOOR = 0.01
 """Smallest relative standard error of a promise: another preparation, another day."""
-MOST_SHARE = 0.99
+MAX_SHARE = 0.99
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class PlanParts:
     """`key` names the plan; `parts` are its replaced layers."""
 
     key: str
@@ -59,24 +59,28 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class PlanRun:
     """A plan that was timed as a whole network: its share of time saved, and the standard
     error of that."""
 
-    plan: Plan
+    plan: PlanParts
     share: float
     share_se: float
 
     @classmethod
-    def of(cls, plan: Plan, found: Comparison, confidence: float = 0.95) -> Run:
+    def of(cls, plan: PlanParts, found: Comparison, confidence: float = 0.95) -> PlanRun:
         """From a paired comparison with the original network."""
         interval = found.speedup_low, found.speedup_high
         return cls.of_speedup(plan, found.speedup, interval, confidence)
 
     @classmethod
     def of_speedup(
-        cls, plan: Plan, speedup: float, interval: tuple[float, float], confidence: float = 0.95
-    ) -> Run:
+        cls,
+        plan: PlanParts,
+        speedup: float,
+        interval: tuple[float, float],
+        confidence: float = 0.95,
+    ) -> PlanRun:
         reach = NormalDist().inv_cdf(0.5 + confidence / 2)
         spread = log(interval[1] / interval[0]) / (2 * reach)
         return cls(plan, 1 - 1 / speedup, spread / speedup)
@@ -95,7 +99,7 @@ class Forecast:
 class NetworkModel:
     """Fitted on `runs`; `original_s` is the original network's measured latency."""
 
-    def __init__(self, original_s: float, runs: Sequence[Run]) -> None:
+    def __init__(self, original_s: float, runs: Sequence[PlanRun]) -> None:
         if not original_s > 0:
             raise ValueError("original_s has to be positive")
         self.original_s, self.runs = original_s, tuple(runs)
@@ -107,18 +111,18 @@ class NetworkModel:
         )
         self._weights = self._believed()
 
-    def forecast(self, plan: Plan, confidence: float = 0.95) -> Forecast:
+    def forecast(self, plan: PlanParts, confidence: float = 0.95) -> Forecast:
         """The speedup with its interval; a plan that replaces nothing changes nothing."""
         if not plan.parts:
             return Forecast(1.0, 1.0, 1.0, False)
         mean, variance = self._posterior(plan)
-        share = min(mean, MOST_SHARE)
+        share = min(mean, MAX_SHARE)
         spread = float(np.sqrt(variance + (FLOOR * (1 - share)) ** 2))
         reach = NormalDist().inv_cdf(0.5 + confidence / 2) * spread
         return Forecast(
             1 / (1 - share),
             1 / (1 - share + reach),
-            1 / max(1 - share - reach, 1 - MOST_SHARE),
+            1 / max(1 - share - reach, 1 - MAX_SHARE),
             any(run.plan.key == plan.key for run in self.runs),
         )
 
@@ -135,13 +139,13 @@ class NetworkModel:
         for run in self.runs:
             others = [r for r in self.runs if r.plan.key != run.plan.key]
             mean, _ = NetworkModel(self.original_s, others)._posterior(run.plan)
-            errors.append((1 - run.share) / (1 - min(mean, MOST_SHARE)) - 1)
+            errors.append((1 - run.share) / (1 - min(mean, MAX_SHARE)) - 1)
         return errors
 
-    def savings(self, plan: Plan) -> list[float]:
+    def savings(self, plan: PlanParts) -> list[float]:
         """What each of the plan's layers is thought to save in the network, in seconds: the
         joint fit to all runs, with the isolated savings as its prior."""
-        alone = [Plan(f"{plan.key}:{n}", (part,)) for n, part in enumerate(plan.parts)]
+        alone = [PlanParts(f"{plan.key}:{n}", (part,)) for n, part in enumerate(plan.parts)]
         return [self._posterior(one)[0] * self.original_s for one in alone]
 
     def _believed(self) -> list[tuple[float, float, float]]:
@@ -161,7 +165,7 @@ class NetworkModel:
         fitted = self._residuals @ np.linalg.solve(covariance, self._residuals)
         return -0.5 * float(fitted + logdet)
 
-    def _posterior(self, plan: Plan) -> tuple[float, float]:
+    def _posterior(self, plan: PlanParts) -> tuple[float, float]:
         """Mean and variance of the plan's share, averaged over the grid."""
         prior = SCALE * _alone(plan, self.original_s)
         itself = _Products.of([plan], [plan], self.original_s)
@@ -187,7 +191,9 @@ class _Products:
     same: Floats
 
     @classmethod
-    def of(cls, left: Sequence[Plan], right: Sequence[Plan], original_s: float) -> _Products:
+    def of(
+        cls, left: Sequence[PlanParts], right: Sequence[PlanParts], original_s: float
+    ) -> _Products:
         shape = (len(left), len(right))
         rows, columns = (np.array([_alone(p, original_s) for p in side]) for side in (left, right))
         sums = [[_sums(plan) for plan in side] for side in (left, right)]
@@ -205,11 +211,11 @@ class _Products:
         return SCALE_SD**2 * self.scale + own**2 * self.own + self.error + unknown**2 * self.same
 
 
-def _alone(plan: Plan, original_s: float) -> float:
+def _alone(plan: PlanParts, original_s: float) -> float:
     return sum(part.saving_s for part in plan.parts) / original_s
 
 
-def _sums(plan: Plan) -> Mapping[str, tuple[int, float, float]]:
+def _sums(plan: PlanParts) -> Mapping[str, tuple[int, float, float]]:
     """(how often, saving, its standard error) of each candidate in a plan."""
     found: dict[str, tuple[int, float, float]] = {}
     for part in plan.parts:

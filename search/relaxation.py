@@ -16,7 +16,7 @@ import numpy as np
 
 from .knapsack_problem import Floats, Ints, Knapsack
 
-MOST_CUTS = 200
+MAX_CUTS = 200
 CLOSE = 1e-7
 """Relative distance between the best bound and the least it could be, where cutting ends."""
 DEAREST = 1e6
@@ -66,7 +66,7 @@ def relax_all(problem: Knapsack, first: Floats) -> Relaxation | None:
     scale = (most - least) or abs(most) or 1.0
     cuts = _Cuts()
     multipliers, bound, prices = first, np.inf, first[limited] * units / scale
-    for _ in range(MOST_CUTS):
+    for _ in range(MAX_CUTS):
         tried = np.zeros(len(problem.limits))
         tried[limited] = prices * scale / units
         found = problem.lagrangian_bound(tried)

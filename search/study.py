@@ -91,7 +91,7 @@ def run_study(
     """
     if trials < 0:
         raise UsageError(f"The number of trials is {trials}: it has to be zero or more.")
-    limits = exact.Limits(max_error_sq, max_params, min_saving_s)
+    limits = exact.SolverLimits(max_error_sq, max_params, min_saving_s)
     solution = exact.solve_within(layers, limits)
     selected = {mode: set(names) for mode, names in (modes or {}).items()}
     name = f"{study_name}-{_digest(layers, limits, measured is not None, selected)}"
@@ -114,7 +114,7 @@ def run_study(
 
 def _digest(
     layers: Sequence[LayerChoices],
-    limits: exact.Limits,
+    limits: exact.SolverLimits,
     measured: bool,
     modes: Mapping[str, Collection[str]],
 ) -> str:
@@ -136,7 +136,7 @@ def _run_seed(seed: int, earlier: int) -> int:
 
 
 def _seeds(
-    layers: Sequence[LayerChoices], limits: exact.Limits, solution: Assignment
+    layers: Sequence[LayerChoices], limits: exact.SolverLimits, solution: Assignment
 ) -> list[Assignment]:
     """The exact solution, then those for smaller error limits: allowed, and different."""
     if limits.minimise_error or limits.max_params is not None or not limits.max_error_sq:
@@ -155,7 +155,7 @@ class _Run:
     """The study in memory, its journal, and the best so far."""
 
     layers: Sequence[LayerChoices]
-    limits: exact.Limits
+    limits: exact.SolverLimits
     study: optuna.Study
     journal: optuna.Study | None
     measured: Callable[[Assignment], float] | None

@@ -16,15 +16,15 @@ from fastapi.staticfiles import StaticFiles
 
 from .. import __version__
 from ..errors import RankwiseError, UsageError
-from ..jobs.artifacts import Library
+from ..jobs.artifacts import ArtifactStore
 from ..jobs.requests import DevicesRequest
 from ..report.page import stylesheet
 from ..workflow.store import open_store
 from . import artifact_routes, job_routes, pictures, results
-from .context import REFUSALS, Context, Here
+from .context import REFUSALS, Context, ContextDep
 from .models import Login, Session
 from .scheduler import Scheduler
-from .security import COOKIE, SESSION_S, Gate, Sessions
+from .security import COOKIE, SESSION_S, SecurityMiddleware, Sessions
 from .settings import Settings, absolute_db
 from .tables import Tables
 
@@ -36,7 +36,7 @@ session_router = APIRouter(responses=REFUSALS)
 
 
 @session_router.get("/session")
-def session(here: Here, request: Request) -> Session:
+def session(here: ContextDep, request: Request) -> Session:
     """Whether a token is needed, and whether the caller has shown it."""
     headers = {name.lower(): value for name, value in request.headers.items()}
     admitted = here.sessions.admitted(headers)
@@ -44,7 +44,7 @@ def session(here: Here, request: Request) -> Session:
 
 
 @session_router.post("/session", status_code=204)
-def log_in(here: Here, login: Login) -> Response:
+def log_in(here: ContextDep, login: Login) -> Response:
     """Exchange the token for a cookie that scripts cannot read and other sites cannot send."""
     if not here.sessions.right_token(login.token):
         return JSONResponse({"detail": "this is not the token"}, 401)
@@ -101,7 +101,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(router, prefix="/api/v1")
     _add_errors(app)
     _add_page(app)
-    app.add_middleware(Gate, settings=settings, sessions=sessions)
+    app.add_middleware(SecurityMiddleware, settings=settings, sessions=sessions)
     return app
 
 
@@ -110,18 +110,18 @@ def _start(settings: Settings, sessions: Sessions) -> Context:
     processes inherit, and those that measure must not."""
     db = absolute_db(settings.db)
     store = open_store(db)
-    library = Library.beside(db)
-    library.clean()
-    scheduler = Scheduler(store, library, db)
+    artifacts = ArtifactStore.beside(db)
+    artifacts.clean()
+    scheduler = Scheduler(store, artifacts, db)
     tables = Tables(store, lambda: scheduler.running is not None)
-    context = Context(settings, store, library, scheduler, tables, sessions)
+    context = Context(settings, store, artifacts, scheduler, tables, sessions)
     context.submit("devices", DevicesRequest())
     scheduler.start()
-    step_back()
+    lower_priority()
     return context
 
 
-def step_back() -> None:
+def lower_priority() -> None:
     """Let this thread, and what it starts from now on, take turns after those that measure,
     and never push one of them off its core (SCHED_BATCH). Not on every system."""
     with suppress(OSError, AttributeError):

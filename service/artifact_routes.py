@@ -15,7 +15,7 @@ from .. import documents
 from ..errors import UsageError
 from ..jobs.artifacts import CalibrationEntry, NetworkEntry
 from ..jobs.uploads import accept_calibration, accept_network, require_room
-from .context import REFUSALS, Context, Here
+from .context import REFUSALS, Context, ContextDep
 from .models import Calibration, Network, Page
 
 router = APIRouter(responses=REFUSALS)
@@ -41,7 +41,7 @@ def page_of(found: list[Any], limit: int, offset: int, model: Callable[[Any], An
 
 
 @router.get("/devices")
-def devices(here: Here) -> documents.Devices:
+def devices(here: ContextDep) -> documents.Devices:
     """Every backend as it was tried last: PASS, or the reason why not. Empty until the first
     `devices` job, which is queued when the service starts, is done."""
     done, _ = here.store.jobs(kinds=("devices",), states=("done",), limit=1)
@@ -52,7 +52,7 @@ def devices(here: Here) -> documents.Devices:
 
 @router.get("/networks")
 def networks(
-    here: Here,
+    here: ContextDep,
     format: Literal["zoo", "onnx", "safetensors"] | None = None,
     name: Search = None,
     limit: Limit = 100,
@@ -61,7 +61,7 @@ def networks(
     """The zoo's networks and those that were uploaded."""
     found = [
         entry
-        for entry in here.library.networks()
+        for entry in here.artifacts.networks()
         if (format is None or entry.format == format)
         and (name is None or name.lower() in entry.name.lower())
     ]
@@ -70,7 +70,7 @@ def networks(
 
 @router.post("/networks", status_code=201, openapi_extra=BINARY)
 async def upload_network(
-    here: Here,
+    here: ContextDep,
     request: Request,
     name: Name = "unnamed",
     architecture: Annotated[
@@ -88,7 +88,7 @@ async def upload_network(
     shape = _shape(input_shape)
 
     def accept(received: File) -> NetworkEntry:
-        return accept_network(here.library, received, name, architecture, shape)
+        return accept_network(here.artifacts, received, name, architecture, shape)
 
     return Network.of(await _receive(here, request, accept))
 
@@ -107,8 +107,8 @@ async def _receive(here: Context, request: Request, accept: Callable[[File], Any
     if kind != "application/octet-stream":
         raise HTTPException(422, "send the file itself, as application/octet-stream")
     coming = int(request.headers.get("content-length", 0))
-    require_room(here.library, here.settings.limits, coming)
-    received = here.library.folder / "incoming" / uuid4().hex
+    require_room(here.artifacts, here.settings.limits, coming)
+    received = here.artifacts.folder / "incoming" / uuid4().hex
     try:
         async with here.receiving:
             with received.open("wb") as file:
@@ -117,32 +117,32 @@ async def _receive(here: Context, request: Request, accept: Callable[[File], Any
             if not received.stat().st_size:
                 raise HTTPException(422, "the body is empty: send the file")
             # again, because not every body says beforehand how long it is
-            require_room(here.library, here.settings.limits, 0)
+            require_room(here.artifacts, here.settings.limits, 0)
             return await run_in_threadpool(accept, received)
     finally:
         received.unlink(missing_ok=True)
 
 
 @router.get("/networks/{network_id}")
-def network(here: Here, network_id: Id) -> Network:
+def network(here: ContextDep, network_id: Id) -> Network:
     """One network."""
     return Network.of(here.network(network_id))
 
 
 @router.get("/networks/{network_id}/layers")
-def layers(here: Here, network_id: Id) -> documents.Layers:
+def layers(here: ContextDep, network_id: Id) -> documents.Layers:
     """Its layers, their costs, and which kinds of decomposition apply, or why none does."""
     return documents.Layers.model_validate(here.described(network_id).layers)
 
 
 @router.delete("/networks/{network_id}", status_code=204)
-def delete_network(here: Here, network_id: Id) -> Response:
+def delete_network(here: ContextDep, network_id: Id) -> Response:
     """Delete an uploaded network; what was measured stays."""
     entry = here.network(network_id)
     if entry.format == "zoo":
         raise HTTPException(409, "networks of the zoo are always there")
     _require_unused(here, "network", network_id)
-    here.library.remove(entry)
+    here.artifacts.remove(entry)
     return Response(status_code=204)
 
 
@@ -154,46 +154,48 @@ def _require_unused(here: Context, field: str, value: str) -> None:
 
 @router.get("/calibrations")
 def calibrations(
-    here: Here,
+    here: ContextDep,
     kind: Literal["pictures", "tensors"] | None = None,
     limit: Limit = 100,
     offset: Offset = 0,
 ) -> Page[Calibration]:
     """Calibration pictures and ready tensors that were uploaded."""
-    found = [e for e in here.library.calibrations() if kind in (None, e.kind)]
+    found = [e for e in here.artifacts.calibrations() if kind in (None, e.kind)]
     return page_of(found, limit, offset, Calibration.of)
 
 
 @router.post("/calibrations", status_code=201, openapi_extra=BINARY)
-async def upload_calibration(here: Here, request: Request, name: Name = "unnamed") -> Calibration:
+async def upload_calibration(
+    here: ContextDep, request: Request, name: Name = "unnamed"
+) -> Calibration:
     """Upload a `.zip` of pictures, or an `.npz` of ready tensors. The body is the file itself.
 
     What the archive declares is checked before anything is unpacked.
     """
 
     def accept(received: File) -> CalibrationEntry:
-        return accept_calibration(here.library, received, name, here.settings.limits)
+        return accept_calibration(here.artifacts, received, name, here.settings.limits)
 
     return Calibration.of(await _receive(here, request, accept))
 
 
 @router.get("/calibrations/{calibration_id}")
-def calibration(here: Here, calibration_id: Id) -> Calibration:
+def calibration(here: ContextDep, calibration_id: Id) -> Calibration:
     """One of them."""
     return Calibration.of(_calibration(here, calibration_id))
 
 
 @router.delete("/calibrations/{calibration_id}", status_code=204)
-def delete_calibration(here: Here, calibration_id: Id) -> Response:
+def delete_calibration(here: ContextDep, calibration_id: Id) -> Response:
     """Delete it; plans that were made with it stay."""
     entry = _calibration(here, calibration_id)
     _require_unused(here, "calibration", calibration_id)
-    here.library.remove(entry)
+    here.artifacts.remove(entry)
     return Response(status_code=204)
 
 
 def _calibration(here: Context, calibration_id: str) -> CalibrationEntry:
     try:
-        return here.library.calibration(calibration_id)
+        return here.artifacts.calibration(calibration_id)
     except UsageError as error:
         raise HTTPException(404, str(error)) from None

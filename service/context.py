@@ -11,7 +11,7 @@ from fastapi import Depends, HTTPException, Request
 from .. import documents
 from ..errors import UsageError
 from ..jobs import queue
-from ..jobs.artifacts import Library, NetworkEntry
+from ..jobs.artifacts import ArtifactStore, NetworkEntry
 from ..jobs.describe_network import describe_apart
 from ..jobs.requests import Request as Asked
 from .models import Job, Problem
@@ -52,7 +52,7 @@ class Context:
 
     settings: Settings
     store: Any
-    library: Library
+    artifacts: ArtifactStore
     scheduler: Scheduler
     tables: Tables
     sessions: Sessions
@@ -65,7 +65,7 @@ class Context:
         """Raises what becomes 422 or 429."""
         try:
             record, new = queue.submit(
-                self.store, self.library, kind, request, self.settings.most_waiting
+                self.store, self.artifacts, kind, request, self.settings.most_waiting
             )
         except queue.TooManyJobs as error:
             raise HTTPException(429, str(error)) from None
@@ -75,7 +75,7 @@ class Context:
     def network(self, network_id: str) -> NetworkEntry:
         """Raises 404."""
         try:
-            return self.library.network(network_id)
+            return self.artifacts.network(network_id)
         except UsageError as error:
             raise HTTPException(404, str(error)) from None
 
@@ -83,8 +83,8 @@ class Context:
         """A zoo network is read, once, when it is asked for. Raises 404."""
         entry = self.network(network_id)
         if entry.layers is None:
-            entry = describe_apart(entry, self.library.folder)
-            self.library.put(entry)
+            entry = describe_apart(entry, self.artifacts.folder)
+            self.artifacts.put(entry)
         return entry
 
     def plan(self, key: str) -> documents.Plan:
@@ -113,7 +113,7 @@ class Context:
 
     def names(self) -> dict[str, str]:
         """What users call networks, by SHA-256."""
-        return {entry.sha256: entry.name for entry in self.library.networks() if entry.sha256}
+        return {entry.sha256: entry.name for entry in self.artifacts.networks() if entry.sha256}
 
 
 def context_of(request: Request) -> Context:
@@ -121,4 +121,4 @@ def context_of(request: Request) -> Context:
     return found
 
 
-Here = Annotated[Context, Depends(context_of)]
+ContextDep = Annotated[Context, Depends(context_of)]

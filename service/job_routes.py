@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 from ..jobs import queue as work
 from ..jobs import requests as asked
 from .artifact_routes import Id, Limit, Offset
-from .context import REFUSALS, Context, Here
+from .context import REFUSALS, Context, ContextDep
 from .models import Job, JobKind, Page, State
 
 router = APIRouter(responses=REFUSALS)
@@ -34,44 +34,44 @@ def _submit(here: Context, kind: JobKind, request: asked.Request, response: Resp
 
 
 @router.post("/devices", status_code=202, responses=ACCEPTED)
-def try_devices(here: Here, request: asked.DevicesRequest, response: Response) -> Job:
+def try_devices(here: ContextDep, request: asked.DevicesRequest, response: Response) -> Job:
     """Try every backend again."""
     return _submit(here, "devices", request, response)
 
 
 @router.post("/profiles", status_code=202, responses=ACCEPTED)
-def profile(here: Here, request: asked.ProfileRequest, response: Response) -> Job:
+def profile(here: ContextDep, request: asked.ProfileRequest, response: Response) -> Job:
     """Measure what is missing of a network on a device."""
     return _submit(here, "profile", request, response)
 
 
 @router.post("/fronts", status_code=202, responses=ACCEPTED)
-def front(here: Here, request: asked.FrontRequest, response: Response) -> Job:
+def front(here: ContextDep, request: asked.FrontRequest, response: Response) -> Job:
     """Work out the front of speedup against fidelity from what was measured."""
     return _submit(here, "front", request, response)
 
 
 @router.post("/plans", status_code=202, responses=ACCEPTED)
-def plan(here: Here, request: asked.PlanRequest, response: Response) -> Job:
+def plan(here: ContextDep, request: asked.PlanRequest, response: Response) -> Job:
     """Search for a plan. One of `max_error` and `target_speedup` is needed."""
     return _submit(here, "plan", request, response)
 
 
 @router.post("/applied", status_code=202, responses=ACCEPTED)
-def apply(here: Here, request: asked.ApplyRequest, response: Response) -> Job:
+def apply(here: ContextDep, request: asked.ApplyRequest, response: Response) -> Job:
     """Write the compressed network."""
     return _submit(here, "apply", request, response)
 
 
 @router.post("/verifications", status_code=202, responses=ACCEPTED)
-def verify(here: Here, request: asked.VerifyRequest, response: Response) -> Job:
+def verify(here: ContextDep, request: asked.VerifyRequest, response: Response) -> Job:
     """Time the compressed network against the original, and compare their outputs."""
     return _submit(here, "verify", request, response)
 
 
 @router.get("/jobs")
 def jobs(
-    here: Here,
+    here: ContextDep,
     kind: Annotated[list[JobKind] | None, Query()] = None,
     state: Annotated[list[State] | None, Query()] = None,
     limit: Limit = 100,
@@ -90,13 +90,13 @@ def _job(here: Context, job_id: str) -> Job:
 
 
 @router.get("/jobs/{job_id}")
-def job(here: Here, job_id: Id) -> Job:
+def job(here: ContextDep, job_id: Id) -> Job:
     """One job."""
     return _job(here, job_id)
 
 
 @router.post("/jobs/{job_id}/cancel")
-def cancel(here: Here, job_id: Id) -> Job:
+def cancel(here: ContextDep, job_id: Id) -> Job:
     """End a job that waits or runs. What it has measured is kept."""
     _job(here, job_id)
     if not work.cancel(here.store, job_id):
@@ -106,7 +106,7 @@ def cancel(here: Here, job_id: Id) -> Job:
 
 
 @router.post("/jobs/{job_id}/resume", status_code=202)
-def resume(here: Here, job_id: Id) -> Job:
+def resume(here: ContextDep, job_id: Id) -> Job:
     """Ask again for what a failed or cancelled job was to do; it goes on from what is there."""
     _job(here, job_id)
     record = work.resume(here.store, job_id)
@@ -127,7 +127,7 @@ def resume(here: Here, job_id: Id) -> Job:
         }
     },
 )
-async def events(here: Here, job_id: Id) -> StreamingResponse:
+async def events(here: ContextDep, job_id: Id) -> StreamingResponse:
     """A job's progress as server-sent events."""
     await run_in_threadpool(_job, here, job_id)
     if here.listeners >= here.settings.most_listeners:

@@ -13,7 +13,7 @@ from ..report.page import report_page, style_hash, stylesheet
 from ..report.plan_pictures import agreement, front_picture, network_picture
 from ..report.staircase import staircase
 from .artifact_routes import Id
-from .context import HTML_REFUSALS, Context, Here
+from .context import HTML_REFUSALS, Context, ContextDep
 
 router = APIRouter(responses=HTML_REFUSALS, default_response_class=HTMLResponse)
 
@@ -31,14 +31,16 @@ def _table(here: Context, network: str, device: str | None) -> tuple[documents.T
 
 
 @router.get("/pictures/heat-map")
-def heat(here: Here, network: NetworkId, device: Device = None) -> HTMLResponse:
+def heat(here: ContextDep, network: NetworkId, device: Device = None) -> HTMLResponse:
     """Layers by candidates, coloured by speedup."""
     table, names = _table(here, network, device)
     return HTMLResponse(heat_map(table, names, choose=True))
 
 
 @router.get("/pictures/staircase")
-def stairs(here: Here, network: NetworkId, spec: NetworkId, device: Device = None) -> HTMLResponse:
+def stairs(
+    here: ContextDep, network: NetworkId, spec: NetworkId, device: Device = None
+) -> HTMLResponse:
     """Latency over rank of one layer, on the device that it was measured on last."""
     table, _ = _table(here, network, device)
     rows = next(iter(groups(table).values()), [])
@@ -46,7 +48,7 @@ def stairs(here: Here, network: NetworkId, spec: NetworkId, device: Device = Non
 
 
 @router.get("/pictures/front")
-def front(here: Here, job: NetworkId) -> HTMLResponse:
+def front(here: ContextDep, job: NetworkId) -> HTMLResponse:
     """The front that a job worked out."""
     record = here.store.job(job)
     if record is None or record.kind != "front" or record.result is None:
@@ -56,13 +58,13 @@ def front(here: Here, job: NetworkId) -> HTMLResponse:
 
 
 @router.get("/pictures/plan")
-def plan(here: Here, key: NetworkId) -> HTMLResponse:
+def plan(here: ContextDep, key: NetworkId) -> HTMLResponse:
     """The network with each decision and its reason."""
     return HTMLResponse(network_picture(here.plan(key)))
 
 
 @router.get("/pictures/agreement")
-def agree(here: Here, key: NetworkId) -> HTMLResponse:
+def agree(here: ContextDep, key: NetworkId) -> HTMLResponse:
     """The predicted speedup against what was measured."""
     found = here.plan(key)
     return HTMLResponse(agreement(found, _verifications(here, key)))
@@ -77,7 +79,7 @@ def _verifications(here: Context, key: str) -> list[documents.Verification]:
 
 
 @router.get("/plans/{key}/report")
-def report(here: Here, key: Id, download: bool = False) -> HTMLResponse:
+def report(here: ContextDep, key: Id, download: bool = False) -> HTMLResponse:
     """The plan as one HTML file that needs nothing else."""
     found = here.plan(key)
     sha256 = found.model.sha256

@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..jobs.queue import check_plan
 from . import tables
 from .artifact_routes import Id, Limit, Offset, page_of
-from .context import REFUSALS, Context, Here
+from .context import REFUSALS, Context, ContextDep
 from .models import Applied, Page, PlanNote, PlanVerification
 
 router = APIRouter(responses=REFUSALS)
@@ -26,7 +26,7 @@ BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 @router.get("/profiles")
 def profiles(
-    here: Here, network: Sha = None, limit: Limit = 20, offset: Offset = 0
+    here: ContextDep, network: Sha = None, limit: Limit = 20, offset: Offset = 0
 ) -> Page[documents.Profile]:
     """What profiles have measured, the newest first."""
     return _documents(here, "profile", documents.Profile, network, limit, offset)
@@ -34,7 +34,7 @@ def profiles(
 
 @router.get("/fronts")
 def fronts(
-    here: Here, network: Sha = None, limit: Limit = 20, offset: Offset = 0
+    here: ContextDep, network: Sha = None, limit: Limit = 20, offset: Offset = 0
 ) -> Page[documents.Front]:
     """Fronts of speedup against fidelity, the newest first."""
     return _documents(here, "front", documents.Front, network, limit, offset)
@@ -64,7 +64,7 @@ def _documents(
     },
 )
 def table(
-    here: Here,
+    here: ContextDep,
     network: Sha = None,
     device: Annotated[
         str | None, Query(max_length=80, description="A backend, or a hardware key.")
@@ -98,7 +98,9 @@ def _answer(body: bytes, total: int, media: str, seen: str | None) -> Response:
 
 
 @router.get("/plans")
-def plans(here: Here, network: Sha = None, limit: Limit = 20, offset: Offset = 0) -> Page[PlanNote]:
+def plans(
+    here: ContextDep, network: Sha = None, limit: Limit = 20, offset: Offset = 0
+) -> Page[PlanNote]:
     """Plans, the newest first."""
     found = here.store.plans(network)
 
@@ -109,15 +111,15 @@ def plans(here: Here, network: Sha = None, limit: Limit = 20, offset: Offset = 0
 
 
 @router.post("/plans/documents", status_code=201)
-def put_plan(here: Here, plan: documents.Plan) -> PlanNote:
+def put_plan(here: ContextDep, plan: documents.Plan) -> PlanNote:
     """Keep a plan that was made elsewhere or edited by hand; its network must be here."""
-    check_plan(here.library, plan)
+    check_plan(here.artifacts, plan)
     key = here.store.put_plan(plan.model_dump(mode="json"))
     return PlanNote.of(key, plan)
 
 
 @router.get("/plans/{key}", response_model=documents.Plan)
-def plan(here: Here, key: Id, download: bool = False) -> Response:
+def plan(here: ContextDep, key: Id, download: bool = False) -> Response:
     """A plan with its latest verification: what `apply` and `verify` take."""
     body = here.plan(key).model_dump_json(indent=2) + "\n"
     return Response(body, media_type="application/json", headers=_attached("plan.json", download))
@@ -129,13 +131,13 @@ def _attached(name: str, download: bool) -> dict[str, str]:
 
 @router.get("/applied")
 def applied(
-    here: Here,
+    here: ContextDep,
     plan: Annotated[str | None, Query(pattern=r"^[0-9a-f]{1,64}$")] = None,
     limit: Limit = 100,
     offset: Offset = 0,
 ) -> Page[Applied]:
     """Compressed networks, the newest first."""
-    found = [entry for entry in here.library.applied() if plan in (None, entry.plan)]
+    found = [entry for entry in here.artifacts.applied() if plan in (None, entry.plan)]
     return page_of(found, limit, offset, Applied.of)
 
 
@@ -144,24 +146,24 @@ def applied(
     response_class=FileResponse,
     responses={200: {"content": {"application/octet-stream": BINARY}}},
 )
-def applied_file(here: Here, applied_id: Id) -> FileResponse:
+def applied_file(here: ContextDep, applied_id: Id) -> FileResponse:
     """The compressed network itself."""
     try:
-        entry = here.library.applied_one(applied_id)
+        entry = here.artifacts.applied_one(applied_id)
     except UsageError as error:
         raise HTTPException(404, str(error)) from None
     return FileResponse(
-        here.library.folder / entry.file,
+        here.artifacts.folder / entry.file,
         media_type="application/octet-stream",
         filename=f"compressed-{entry.plan[:8]}.{entry.format}",
     )
 
 
 @router.delete("/applied/{applied_id}", status_code=204)
-def delete_applied(here: Here, applied_id: Id) -> Response:
+def delete_applied(here: ContextDep, applied_id: Id) -> Response:
     """Delete a compressed network; its plan can make it again."""
     try:
-        here.library.remove(here.library.applied_one(applied_id))
+        here.artifacts.remove(here.artifacts.applied_one(applied_id))
     except UsageError as error:
         raise HTTPException(404, str(error)) from None
     return Response(status_code=204)
@@ -169,7 +171,7 @@ def delete_applied(here: Here, applied_id: Id) -> Response:
 
 @router.get("/verifications")
 def verifications(
-    here: Here,
+    here: ContextDep,
     plan: Annotated[str, Query(pattern=r"^[0-9a-f]{1,64}$", description="A plan's key.")],
     limit: Limit = 20,
     offset: Offset = 0,

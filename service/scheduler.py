@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import RankwiseError
-from ..jobs.artifacts import Library
+from ..jobs.artifacts import ArtifactStore
 from ..jobs.queue import JobStore
 
 log = logging.getLogger("rankwise.service")
@@ -32,9 +32,9 @@ TAIL_BYTES = 1500
 class Scheduler(threading.Thread):
     """The thread that starts the processes of jobs; they die with it (and so with us)."""
 
-    def __init__(self, store: JobStore, library: Library, db: str) -> None:
+    def __init__(self, store: JobStore, artifacts: ArtifactStore, db: str) -> None:
         super().__init__(name="scheduler", daemon=True)
-        self.store, self.library, self.db = store, library, db
+        self.store, self.artifacts, self.db = store, artifacts, db
         self.running: str | None = None
         """The job whose process is alive."""
         self._wake, self._stopping = threading.Event(), threading.Event()
@@ -74,7 +74,7 @@ class Scheduler(threading.Thread):
 
     def _run_job(self, uuid: str) -> None:
         log.info("job %s starts", uuid)
-        path = self.library.folder / "logs" / f"{uuid}.log"
+        path = self.artifacts.folder / "logs" / f"{uuid}.log"
         with path.open("wb") as output:
             process = self._start(uuid, output.fileno())
         self.running = uuid

@@ -99,7 +99,7 @@ class TooLarge(Exception):
     """The body went over its limit."""
 
 
-class Gate:
+class SecurityMiddleware:
     """The outermost layer of the application."""
 
     def __init__(self, app: App, settings: Settings, sessions: Sessions) -> None:

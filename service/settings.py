@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import UsageError
-from ..jobs.queue import MOST_WAITING
-from ..jobs.uploads import Limits
+from ..jobs.queue import MAX_WAITING
+from ..jobs.uploads import UploadLimits
 from ..workflow.store import DEFAULT_DB
 
 TOKEN_VARIABLE = "RANKWISE_TOKEN"
@@ -24,8 +24,8 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8765
     token: str = field(default="", repr=False)
-    limits: Limits = field(default_factory=Limits)
-    most_waiting: int = MOST_WAITING
+    limits: UploadLimits = field(default_factory=UploadLimits)
+    most_waiting: int = MAX_WAITING
     most_listeners: int = 64
 
     def check(self) -> None:

@@ -23,12 +23,12 @@ from ..models.torch_layers import Shift
 from .pair import Pair, links
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, Shift)
-MOST_SCALE = 2.0
+MAX_SCALE = 2.0
 """A channel is scaled by at most this, or its inverse: one that hardly spreads says nothing."""
 
-MOST_EXAMPLES, LEAST_EXAMPLES = 128, 16
+MAX_EXAMPLES, MIN_EXAMPLES = 128, 16
 """Examples that statistics are estimated from: more say little more, fewer too little."""
-MOST_NUMBERS = 20_000_000
+MAX_NUMBERS = 20_000_000
 """Of the inputs that go through a network at once for its channels' statistics: 80 MB, and some
 twenty times that inside."""
 
@@ -95,11 +95,11 @@ def examples_at_once(module: nn.Module, shape: tuple[int, ...]) -> int:
 
     `shape`: of an input with a batch that the network takes.
     """
-    wanted = min(MOST_EXAMPLES, MOST_NUMBERS // math.prod(shape[1:]))
-    if wanted < LEAST_EXAMPLES:
+    wanted = min(MAX_EXAMPLES, MAX_NUMBERS // math.prod(shape[1:]))
+    if wanted < MIN_EXAMPLES:
         return 0
     size = fitting_batch(module, shape, wanted)
-    return size if size >= LEAST_EXAMPLES else 0
+    return size if size >= MIN_EXAMPLES else 0
 
 
 def layers_of(pair: Pair) -> list[str]:
@@ -139,7 +139,7 @@ def _corrected(link: Any, outputs: Tensor, wanted: Statistics) -> Tensor:
     scale = torch.ones_like(mean)
     if not isinstance(link, Shift):
         tiny = torch.finfo(outputs.dtype).tiny
-        scale = (wanted[0] / deviation.clamp_min(tiny)).clamp(1 / MOST_SCALE, MOST_SCALE)
+        scale = (wanted[0] / deviation.clamp_min(tiny)).clamp(1 / MAX_SCALE, MAX_SCALE)
         link.weight.mul_(scale.reshape(-1, *[1] * (link.weight.dim() - 1)))
     shift = wanted[1] - scale * mean
     link.bias.mul_(scale).add_(shift)

@@ -19,7 +19,7 @@ from ..ops.chain import LinkWeights
 if TYPE_CHECKING:
     from ..models.onnx_to_torch import Converted
 
-LEAST_SIZE = 1e-3
+MIN_SIZE = 1e-3
 """Of a weight that is nearly zero, such as a bias: it has to be able to move, too."""
 
 
@@ -156,7 +156,7 @@ def relative_groups(model: nn.Module, chains: Sequence[str]) -> list[dict[str, A
     """
     groups = parameter_groups(model, chains)
     return [
-        {"params": [weight], "size": max(LEAST_SIZE, weight.detach().square().mean().sqrt().item())}
+        {"params": [weight], "size": max(MIN_SIZE, weight.detach().square().mean().sqrt().item())}
         for group in groups
         for weight in group["params"]
     ]

@@ -106,7 +106,7 @@ Tell = Callable[[float, str], None]
 """Told of progress: the share of the budget that is used up, and what is going on."""
 
 
-class Recovery:
+class RecoveryRun:
     """One run. The pair's student holds the best state when `run` returns."""
 
     def __init__(
@@ -254,7 +254,7 @@ class Recovery:
             yield torch.from_numpy(self.examples.batch(size or self.options.batch, rng))
 
     def _look(self) -> None:
-        """Judge the average, and go on from where the weights are.
+        """OutputError the average, and go on from where the weights are.
 
         The mean of the outputs strays while features are learnt, and all pictures' errors with it.
         """

@@ -13,7 +13,7 @@ from ..records import Comparison, Effort, LayerSpec, MeasurementPolicy
 from ..reporter import Reporter, Silent
 
 if TYPE_CHECKING:
-    from ..profiler.environment import Check
+    from ..profiler.environment import EnvironmentCheck
 
 PAIRS = 12
 WIDEST = 0.05
@@ -51,28 +51,34 @@ def doctor(
     )
 
 
-def _aa(backend: str, policy: MeasurementPolicy, pairs: int, reporter: Reporter) -> list[Check]:
+def _aa(
+    backend: str, policy: MeasurementPolicy, pairs: int, reporter: Reporter
+) -> list[EnvironmentCheck]:
     from ..lowrank import lower
     from ..profiler.aa import aa_pair
-    from ..profiler.environment import Check
-    from ..profiler.executor import ChildBench
+    from ..profiler.environment import EnvironmentCheck
+    from ..profiler.executor import ProcessExecutor
     from ..records import ORIGINAL
 
     found = []
-    with closing(ChildBench(backend, policy, EFFORT.timeout_s)) as bench:
+    with closing(ProcessExecutor(backend, policy, EFFORT.timeout_s)) as executor:
         for number in range(pairs):
             reporter.progress(number, pairs, "the same layer against itself")
             try:
-                found.append(aa_pair(bench, lower(SPEC, ORIGINAL), EFFORT, number))
+                found.append(aa_pair(executor, lower(SPEC, ORIGINAL), EFFORT, number))
             except (MeasurementError, RuntimeError) as error:
-                return [Check("A/A test", False, f"failed: {error}", "see `rankwise devices`")]
+                return [
+                    EnvironmentCheck(
+                        "A/A test", False, f"failed: {error}", "see `rankwise devices`"
+                    )
+                ]
     return list(judged(found))
 
 
-def judged(found: list[Comparison]) -> tuple[Check, Check]:
+def judged(found: list[Comparison]) -> tuple[EnvironmentCheck, EnvironmentCheck]:
     """Whether intervals hold what is true, and whether they are narrow enough to be of use."""
     from ..profiler.aa import allowed_misses, spread_of, tally
-    from ..profiler.environment import Check
+    from ..profiler.environment import EnvironmentCheck
 
     count = tally(found)
     honest = count.missed <= allowed_misses(count.pairs) and not count.wrong
@@ -82,6 +88,6 @@ def judged(found: list[Comparison]) -> tuple[Check, Check]:
     narrow = width <= WIDEST
     remedy = "" if narrow else "this machine is too noisy to tell small gains: make it quieter"
     return (
-        Check("A/A test", honest, value, advice),
-        Check("A/A noise", narrow, f"intervals of +-{width:.1%}", remedy),
+        EnvironmentCheck("A/A test", honest, value, advice),
+        EnvironmentCheck("A/A noise", narrow, f"intervals of +-{width:.1%}", remedy),
     )

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from .. import documents
-from ..campaign.setup import load_pictures, make_setting
+from ..campaign.setup import load_pictures, make_setup
 from ..db.store import Store
 from ..errors import UsageError
-from ..planner.candidate_policy import choosable
+from ..planner.candidate_policy import candidate_policy
 from ..planner.plan_document import calibration_note
 from ..planner.planner import Objective, Planner, PlanningOptions
 from ..planner.refinement import refine
@@ -43,7 +43,7 @@ def front(
     """
     if not limits or any(not limit > 0 for limit in limits):
         raise UsageError("a front needs limits on the network error that are more than 0")
-    setting = make_setting(
+    setup = make_setup(
         model,
         backend=backend,
         weights=weights,
@@ -53,15 +53,15 @@ def front(
     )
     said = reporter or Silent()
     with Store.open(db, create=False) as store:
-        pictures = load_pictures(setting, calibration, preprocess, seed)
-        options = PlanningOptions(db, 0, "tpe", False, seed, choosable())
-        planner = Planner(setting, store, Objective(max(limits)), options, pictures, said)
+        pictures = load_pictures(setup, calibration, preprocess, seed)
+        options = PlanningOptions(db, 0, "tpe", False, seed, candidate_policy())
+        planner = Planner(setup, store, Objective(max(limits)), options, pictures, said)
         points = _points(planner, sorted(set(limits)), said)
     return documents.Front(
-        model=setting.model,
-        device=documents.Fingerprint.of(setting.fingerprint),
-        policies=[setting.policy.to_json()],
-        layers=len(setting.network.layers),
+        model=setup.model,
+        device=documents.Fingerprint.of(setup.fingerprint),
+        policies=[setup.policy.to_json()],
+        layers=len(setup.network.layers),
         calibration=calibration_note(pictures),
         points=points,
     )

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 def devices() -> documents.Devices:
     """Every known backend: runs a tiny computation; PASS, or the reason why not."""
-    from ..profiler.probe_backends import roll_call
+    from ..profiler.probe_backends import probe_backends
 
-    return documents.Devices(devices=[_device(one) for one in roll_call()])
+    return documents.Devices(devices=[_device(one) for one in probe_backends()])
 
 
 def _device(one: Present) -> documents.Device:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from .. import documents
 from ..campaign.rows import costs
-from ..campaign.setup import load_pictures, make_setting
+from ..campaign.setup import load_pictures, make_setup
 from ..db.store import Store
 from ..errors import BackendError
 from ..network_timing.inference_runs import can_time, compare_networks
-from ..planner.candidate_policy import choosable
+from ..planner.candidate_policy import candidate_policy
 from ..planner.plan_document import calibration_note
 from ..planner.planner import Objective, Planner, PlanningOptions
 from ..planner.whole_runs import descriptions_of, network_model, plan_of
@@ -57,8 +57,8 @@ def pareto(
     """
     objective = Objective(max_error=max_error)
     objective.check()
-    layers = choosable(mode)
-    setting = make_setting(
+    layers = candidate_policy(mode)
+    setup = make_setup(
         model,
         backend=backend,
         example_input=example_input,
@@ -67,13 +67,13 @@ def pareto(
         batch=batch,
         threads=threads,
     )
-    reason = can_time(setting) if refine else ""
+    reason = can_time(setup) if refine else ""
     if reason:
         raise BackendError(reason)
     with Store.open(db, create=False) as store:
         options = PlanningOptions(db, trials, sampler, refine, seed, layers)
-        pictures = load_pictures(setting, calibration, preprocess, seed)
-        planner = Planner(setting, store, objective, options, pictures, reporter or Silent())
+        pictures = load_pictures(setup, calibration, preprocess, seed)
+        planner = Planner(setup, store, objective, options, pictures, reporter or Silent())
         return _document(planner, _assignments(planner, max_error, points))
 
 
@@ -109,9 +109,9 @@ def _document(planner: Planner, assignments: Sequence[Assignment]) -> documents.
     )
     found = [_point(planner, a, timed.get(a.key)) for a in assignments]
     return documents.Pareto(
-        model=planner.setting.model,
-        device=documents.Fingerprint.of(planner.setting.fingerprint),
-        policy=planner.setting.policy.to_json(),
+        model=planner.setup.model,
+        device=documents.Fingerprint.of(planner.setup.fingerprint),
+        policy=planner.setup.policy.to_json(),
         calibration=calibration_note(planner.calibration),
         points=front([original, *found]),
     )
@@ -129,7 +129,7 @@ def front(points: Sequence[documents.FrontPoint]) -> list[documents.FrontPoint]:
 def _timed(planner: Planner, assignments: Sequence[Assignment]) -> dict[str, Comparison]:
     planner.reporter.message(f"timing {len(assignments)} whole networks")
     networks = {a.key: planner.assembly.network_with(a.decisions) for a in assignments}
-    return compare_networks(planner.setting, planner.store, networks, descriptions_of(assignments))
+    return compare_networks(planner.setup, planner.store, networks, descriptions_of(assignments))
 
 
 def _point(
@@ -165,7 +165,7 @@ def _total(planner: Planner, decisions: Mapping[str, Any]) -> tuple[int, int]:
 
     each = [
         costs(use.spec, decisions.get(use.name, ORIGINAL))
-        for use in planner.setting.network.layers
+        for use in planner.setup.network.layers
         if use.spec
     ]
     return sum(macs for macs, _ in each), sum(params for _, params in each)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from .. import documents
-from ..campaign.setup import load_pictures, make_setting
+from ..campaign.setup import load_pictures, make_setup
 from ..db.store import Store
 from ..documents.plan_files import write_plan
 from ..errors import GoalNotReached, UsageError
 from ..models.output_files import check_output
-from ..planner.candidate_policy import choosable
+from ..planner.candidate_policy import candidate_policy
 from ..planner.planner import Objective, Planner, PlanningOptions
 from ..reporter import Reporter, Silent
 from .store import DEFAULT_DB
@@ -77,7 +77,7 @@ def plan(
     objective.check()
     if output is not None:
         check_output(output, model, weights)
-    layers = choosable(
+    layers = candidate_policy(
         mode,
         rank_selection,
         ratio=ratio,
@@ -85,7 +85,7 @@ def plan(
         threshold=threshold,
         final_dense_ratio=final_dense_ratio,
     )
-    setting = make_setting(
+    setup = make_setup(
         model,
         backend=backend,
         example_input=example_input,
@@ -109,8 +109,8 @@ def plan(
             measured_trials,
             estimate=not refine,
         )
-        pictures = load_pictures(setting, calibration, preprocess, seed)
-        planner = Planner(setting, store, objective, options, pictures, reporter or Silent())
+        pictures = load_pictures(setup, calibration, preprocess, seed)
+        planner = Planner(setup, store, objective, options, pictures, reporter or Silent())
         document, shortfall = planner.run()
         store.put_plan(document.model_dump(mode="json"))
     if output is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import documents
 from ..campaign.campaign import Campaign
-from ..campaign.setup import Setting, distinct_specs, make_setting
+from ..campaign.setup import Setup, distinct_specs, make_setup
 from ..errors import UsageError
 from ..records import (
     Candidate,
@@ -60,7 +60,7 @@ def profile(
     """
     from ..db.store import Store
 
-    setting = make_setting(
+    setup = make_setup(
         model,
         backend=backend,
         example_input=example_input,
@@ -73,10 +73,10 @@ def profile(
         context=context,
     )
     effort = _effort(interval, max_time_s)
-    quantum = _quantum(setting, rank_quantum)
-    wanted = _candidates(setting, kinds, quantum)
+    quantum = _quantum(setup, rank_quantum)
+    wanted = _candidates(setup, kinds, quantum)
     with Store.open(db) as store:
-        work = Campaign(setting, store, effort, reporter or Silent(), seed)
+        work = Campaign(setup, store, effort, reporter or Silent(), seed)
         work.begin()
         if rank_quantum == AUTO:
             from ..campaign.exploration import explore
@@ -94,10 +94,10 @@ def _effort(interval: float | None, max_time_s: float | None) -> Effort:
     return effort if interval is None else replace(effort, interval=interval)
 
 
-def _quantum(setting: Setting, asked: int | str | None) -> int:
+def _quantum(setup: Setup, asked: int | str | None) -> int:
     """The multiple that ranks keep to; with `auto`, where there is nothing to search for."""
     if asked is None or asked == AUTO:
-        return setting.backend.rank_quantum(setting.policy)
+        return setup.backend.rank_quantum(setup.policy)
     if not isinstance(asked, int):
         raise UsageError(f"--rank-quantum is a whole number or {AUTO}, not {asked!r}")
     if asked < 1:
@@ -106,7 +106,7 @@ def _quantum(setting: Setting, asked: int | str | None) -> int:
 
 
 def _candidates(
-    setting: Setting, kinds: Sequence[str] | None, quantum: int
+    setup: Setup, kinds: Sequence[str] | None, quantum: int
 ) -> dict[LayerSpec, tuple[Candidate, ...]]:
     from ..lowrank import find_kind
     from ..profiler.candidates import default_candidates
@@ -115,5 +115,5 @@ def _candidates(
         find_kind(kind)
     return {
         spec: tuple(Candidate(spec, d) for d in default_candidates(spec, kinds, quantum))
-        for spec in distinct_specs(setting.network.layers)
+        for spec in distinct_specs(setup.network.layers)
     }

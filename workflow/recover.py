@@ -148,7 +148,7 @@ class _Work:
         from dataclasses import replace
 
         from ..models.training_pictures import training_examples
-        from ..training.recovery import Recovery
+        from ..training.recovery import RecoveryRun
 
         place = checkpoint_place(self.output)
         old = place.with_name(f"{place.name}.old")
@@ -156,7 +156,7 @@ class _Work:
             place.replace(old)
             reporter.message(f"starting again; what --resume would have gone on from is now {old}")
         _ = self.pictures.report  # a damaged picture is better found now than after the training
-        work = Recovery(
+        work = RecoveryRun(
             self.pair,
             training_examples(self.data, self.pictures, self.network.input_shape),
             self.pictures.select,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import documents
-from ..campaign.setup import Setting, make_setting
+from ..campaign.setup import Setup, make_setup
 from ..documents.plan_files import read_plan, write_plan
 from ..errors import BackendError, GoalNotReached
 from ..factors.planned_network import check_network
@@ -50,7 +50,7 @@ def verify(
     from ..db.store import Store
 
     document = read_plan(plan)
-    setting = make_setting(
+    setup = make_setup(
         model,
         backend=backend or document.backend or document.device.backend,
         example_input=example_input,
@@ -60,14 +60,14 @@ def verify(
         phase=phase or document.policies[0].get("phase", "inference"),
         **_numerics(document, backend),
     )
-    training = setting.policy.phase == "training"
-    reason = can_train(setting) if training else can_time(setting)
+    training = setup.policy.phase == "training"
+    reason = can_train(setup) if training else can_time(setup)
     if reason:
         raise BackendError(f"{reason}; verify with a backend that can, such as onnxruntime-cpu")
-    check_network(document, setting.network)
+    check_network(document, setup.network)
     pictures = plan_pictures(document, data, preprocess)
     with Store.open(db) as store:
-        compressed = assembly_for(document, setting.network, pictures, db).network_with(
+        compressed = assembly_for(document, setup.network, pictures, db).network_with(
             document.decisions
         )
         key = content_key([document.model.sha256, _decisions_json(document)])
@@ -78,15 +78,15 @@ def verify(
         }
         if training:
             variants = {key: Variant(document.decisions)}
-            found = compare_training(setting, store, variants, {key: description})
+            found = compare_training(setup, store, variants, {key: description})
         else:
-            found = compare_networks(setting, store, {key: compressed}, {key: description})
+            found = compare_networks(setup, store, {key: compressed}, {key: description})
         comparison = found[key]
         fidelity = {
-            **_fidelity(setting.network, compressed, pictures),
-            **_scores(document, setting.network, compressed),
+            **_fidelity(setup.network, compressed, pictures),
+            **_scores(document, setup.network, compressed),
         }
-        result = _document(document, setting, comparison, fidelity)
+        result = _document(document, setup, comparison, fidelity)
         plan_key = store.put_plan(document.model_dump(mode="json"))
         store.put_verification(plan_key, result.model_dump(mode="json"))
     _note(document, plan, result)
@@ -128,7 +128,7 @@ def _scores(document: documents.Plan, original: Network, compressed: Network) ->
 
 
 def _document(
-    plan: documents.Plan, setting: Setting, comparison: Comparison, fidelity: Mapping[str, Any]
+    plan: documents.Plan, setup: Setup, comparison: Comparison, fidelity: Mapping[str, Any]
 ) -> documents.VerificationDocument:
     return documents.VerificationDocument(
         latency_s=comparison.latency_s,
@@ -138,7 +138,7 @@ def _document(
         speedup_high=comparison.speedup_high,
         predicted_speedup=plan.predicted.speedup,
         fidelity=dict(fidelity),
-        device=documents.Fingerprint.of(setting.fingerprint),
+        device=documents.Fingerprint.of(setup.fingerprint),
         at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

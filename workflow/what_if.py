@@ -17,7 +17,7 @@ from ..factors.array_cache import ArrayCache
 from ..planner.known_errors import KnownErrors
 from ..planner.sensitivity import Inputs, Sensitivity
 from ..records import ORIGINAL, Decomposition, DeviceFingerprint, LayerSpec, MeasurementPolicy
-from ..search.network_model import Forecast, NetworkModel, Part, Plan, Run
+from ..search.network_model import Forecast, NetworkModel, Part, PlanParts, PlanRun
 from ..search.space import standard_error
 from ..search.table import SpeedupTable
 from ..search.weighted_phases import JOINED
@@ -135,7 +135,7 @@ def _rows(
     return known if len(known) == len(found) else None
 
 
-def _planned_run(document: documents.Plan, table: SpeedupTable) -> Run | None:
+def _planned_run(document: documents.Plan, table: SpeedupTable) -> PlanRun | None:
     """What is known of the network as it was planned: a layer's measurements and the whole
     plan's prediction stand in the document as before any edit. None where no whole network was
     timed, or the store does not have those measurements any more."""
@@ -153,22 +153,22 @@ def _planned_run(document: documents.Plan, table: SpeedupTable) -> Run | None:
                 return None
             parts.append(_part(found[0]))
     interval = predicted.speedup_low, predicted.speedup_high
-    return Run.of_speedup(_plan(parts), predicted.speedup, interval)
+    return PlanRun.of_speedup(_plan(parts), predicted.speedup, interval)
 
 
 def _part(row: TableRow) -> Part:
     return Part(row.measurement_id, row.saving_s, standard_error(row))
 
 
-def _plan(parts: Sequence[Part]) -> Plan:
-    return Plan(" ".join(sorted(part.key for part in parts)), tuple(parts))
+def _plan(parts: Sequence[Part]) -> PlanParts:
+    return PlanParts(" ".join(sorted(part.key for part in parts)), tuple(parts))
 
 
 def _forecast(
     document: documents.Plan,
     layers: Sequence[documents.WhatIfLayer],
     rows: list[TableRow] | None,
-    planned: Run | None,
+    planned: PlanRun | None,
 ) -> tuple[float | None, Forecast | None]:
     """The original's latency, and the edited network's speedup: by its layers, and by what is
     known of the network as it was planned."""

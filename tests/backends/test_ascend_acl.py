@@ -22,7 +22,7 @@ from rankwise.backends.onnx_dtypes import chain_in
 from rankwise.errors import BackendError, MeasurementError
 from rankwise.ops.chain import random_weights
 from rankwise.ops.reference import reference
-from rankwise.profiler.executor import ChildBench
+from rankwise.profiler.executor import ProcessExecutor
 from rankwise.profiler.probe_backends import _family
 from rankwise.records import MeasurementPolicy
 
@@ -395,16 +395,16 @@ def test_in_a_child_process(cann: Any, kept: str) -> None:
     policy = resolved(backend)
     backend.compile_ahead([WORKLOAD, *SEVERAL], policy, None)
     cann.configure(faults="acl.mdl.execute_async:20=507015")  # counted in each process
-    bench = ChildBench(f"ascend-acl:cache={kept}", policy, 60.0)
+    executor = ProcessExecutor(f"ascend-acl:cache={kept}", policy, 60.0)
     for workload in SEVERAL[:2]:
-        bench.prepare(workload)
-    assert set(bench.run("linear", 2)) == {"device", "host"}
+        executor.prepare(workload)
+    assert set(executor.run("linear", 2)) == {"device", "host"}
     with pytest.raises(MeasurementError, match="507015") as caught:
-        bench.run("linear", 20)
+        executor.run("linear", 20)
     assert caught.value.stage == "crash"
     cann.configure(faults=None)
-    assert set(bench.run("dilation", 2)) == {"device", "host"}
-    bench.close()
+    assert set(executor.run("dilation", 2)) == {"device", "host"}
+    executor.close()
 
 
 def test_is_listed_as_usable(cann: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from rankwise.backends.contract import CHAINS
 from rankwise.errors import MeasurementError
 from rankwise.ops.chain import random_weights
 from rankwise.ops.reference import reference
-from rankwise.profiler.executor import LocalBench
+from rankwise.profiler.executor import LocalExecutor
 from rankwise.profiler.session import RoundDone, WorkloadFailed, run_session
 from rankwise.records import Effort, MeasurementPolicy
 
@@ -79,8 +79,8 @@ def timed(
     """(right samples, failures) of a session."""
     original, *others = WORKLOADS
     rows = failures = 0
-    with closing(LocalBench(backend, policy)) as bench:
-        for event in run_session(bench, original, others, EFFORT):
+    with closing(LocalExecutor(backend, policy)) as executor:
+        for event in run_session(executor, original, others, EFFORT):
             match event:
                 case WorkloadFailed(failure):
                     assert failure.reason and "\n" not in failure.reason

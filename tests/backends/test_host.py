@@ -94,7 +94,7 @@ def test_without_topology(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("hidden", [None, OSError("no"), NotImplementedError("no")], ids=repr)
-def test_circumstances_where_the_clock_is_hidden(
+def test_run_metadata_where_the_clock_is_hidden(
     hidden: Exception | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cpu_freq() -> None:
@@ -102,6 +102,6 @@ def test_circumstances_where_the_clock_is_hidden(
             raise hidden
 
     monkeypatch.setattr(psutil, "cpu_freq", cpu_freq)
-    found = host.host_circumstances()
+    found = host.host_run_metadata()
     assert found["cpu_mhz"] == "unknown" and found["pid"] == str(os.getpid())
     assert float(found["load_1m"]) >= 0 and float(found["available_gib"]) > 0

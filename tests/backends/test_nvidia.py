@@ -61,9 +61,9 @@ def test_facts(nvml: Nvml) -> None:
     assert nvml.open == 0
 
 
-def test_circumstances_are_those_that_it_tells(nvml: Nvml) -> None:
+def test_run_metadata_are_those_that_it_tells(nvml: Nvml) -> None:
     """This one does not tell its power."""
-    assert nvidia.gpu_circumstances(0) == {
+    assert nvidia.gpu_run_metadata(0) == {
         "gpu_mhz": "1980",
         "gpu_celsius": "41",
         "gpu_load": "7",
@@ -78,7 +78,7 @@ def test_which_gpus_there_are(nvml: Nvml) -> None:
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert "pip install 'rankwise[cuda]'" in nvidia.absent(0)
-    assert nvidia.driver_version() == "unknown" and nvidia.gpu_circumstances(0) == {}
+    assert nvidia.driver_version() == "unknown" and nvidia.gpu_run_metadata(0) == {}
 
 
 def test_without_a_driver(monkeypatch: pytest.MonkeyPatch) -> None:

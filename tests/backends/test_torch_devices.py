@@ -147,11 +147,11 @@ class Pretended(Processor):
         return EventClock(lambda: PretendedEvent(self), lambda: self.note("synchronize"))
 
     def note(self, what: str) -> None:
-        assert self.inside, f"{what} outside of the surroundings"
+        assert self.inside, f"{what} outside of the environment"
         self.log.append(what)
 
     @contextmanager
-    def surroundings(self, policy: MeasurementPolicy) -> Iterator[None]:
+    def environment(self, policy: MeasurementPolicy) -> Iterator[None]:
         self.inside += 1
         try:
             yield

@@ -11,7 +11,7 @@ from typer.testing import Result
 
 from rankwise import documents
 from rankwise.campaign.tally import Tally
-from rankwise.profiler.staircase import MOST_RANKS
+from rankwise.profiler.staircase import MAX_RANKS
 
 Command = Callable[..., Result]
 
@@ -35,7 +35,7 @@ def test_treads_are_found_measured_and_not_measured_again(
     )  # the stem has few ranks
     rows = json.loads(rankwise("table", "--json").stdout)["rows"]
     counts = Counter((row["spec_key"], row["decomposition"]["kind"]) for row in rows)
-    assert max(counts.values()) <= MOST_RANKS
+    assert max(counts.values()) <= MAX_RANKS
 
     again = profiled(rankwise, *words)
     assert (again.measured, again.samples) == (0, 0)
@@ -54,7 +54,7 @@ def test_an_interrupted_search_goes_on(rankwise: Command, network_file: Path) ->
     done = profiled(rankwise, *words)
     assert done.complete
     assert done.already_measured <= cut.measured + cut.candidates
-    assert all(found.measured <= MOST_RANKS for found in done.staircases)
+    assert all(found.measured <= MAX_RANKS for found in done.staircases)
 
 
 def test_nonsense_is_refused(rankwise: Command, network_file: Path) -> None:

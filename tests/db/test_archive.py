@@ -377,7 +377,7 @@ def test_other_manifests(
 def test_lines_are_not_read_without_end(
     exported: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive, "MOST_LINE_BYTES", 300)
+    monkeypatch.setattr(archive, "MAX_LINE_BYTES", 300)
     assert "too long" in refusal(store, exported)
 
 

@@ -93,7 +93,7 @@ def test_the_data_aware_curve_is_the_lost_output(
 def test_data_help_on_their_own_moments(
     seed: int, count: int, has_bias: bool, shrinkage: float | None
 ) -> None:
-    """Weight-only directions, judged by the same moments, never lose less."""
+    """Weight-only directions, measured by the same moments, never lose less."""
     spec = LayerSpec("linear", 12, 9, (12,), bias=has_bias)
     weight, moments = random_weight(spec, seed), random_moments(9, count, seed)
     aware = error_curve(spec, "svd", weight, moments, shrinkage)

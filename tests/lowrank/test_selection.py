@@ -1,4 +1,4 @@
-"""Which shrinkage is taken, and that it is judged on other pictures."""
+"""Which shrinkage is taken, and that it is measured on other pictures."""
 
 from __future__ import annotations
 

@@ -91,11 +91,11 @@ def test_sums_that_do_not_fit_take_another_pass(monkeypatch):
     specs = {name: conv(4, 16) for name in "abc"}
     wanted = {name: ["outputs", "patches"] for name in specs}
     assert len(portions(specs, wanted)) == 1
-    monkeypatch.setattr(moment_sums, "MOST_BYTES", 4 * 8 * 16**2)
+    monkeypatch.setattr(moment_sums, "MAX_BYTES", 4 * 8 * 16**2)
     found = portions(specs, wanted)
     assert [len(portion) for portion in found] == [4, 2]
     assert [*itertools.chain(*found)] == [(n, s) for n in "abc" for s in ("outputs", "patches")]
-    monkeypatch.setattr(moment_sums, "MOST_BYTES", 1)
+    monkeypatch.setattr(moment_sums, "MAX_BYTES", 1)
     assert [len(portion) for portion in portions(specs, wanted)] == [1] * 6
 
 

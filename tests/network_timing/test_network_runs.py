@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from rankwise.backends.base import ModuleWorkload
-from rankwise.campaign.setup import make_setting
+from rankwise.campaign.setup import make_setup
 from rankwise.db.store import Store
 from rankwise.errors import MeasurementError, ModelError
 from rankwise.factors.assembly import Assembly
@@ -69,7 +69,7 @@ def test_a_name_that_gives_another_network_each_time_is_refused(here: Path) -> N
         crossed("named_net:restless", here, DECISIONS).workload()
 
 
-class Counted(executor.ChildBench):
+class Counted(executor.ProcessExecutor):
     made = 0
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -79,11 +79,11 @@ class Counted(executor.ChildBench):
 
 def compared(source: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     Counted.made = 0
-    monkeypatch.setattr(executor, "ChildBench", Counted)
-    setting = make_setting(source, backend="torch-cpu", input_shape=SHAPE)
-    others = {"other": Assembly(setting.network).network_with(DECISIONS)}
+    monkeypatch.setattr(executor, "ProcessExecutor", Counted)
+    setup = make_setup(source, backend="torch-cpu", input_shape=SHAPE)
+    others = {"other": Assembly(setup.network).network_with(DECISIONS)}
     with Store.open("sqlite:///store.db") as store:
-        found = inference_runs.compare_networks(setting, store, others, {}, EFFORT)
+        found = inference_runs.compare_networks(setup, store, others, {}, EFFORT)
         assert store.check() == []
     return found
 
@@ -99,12 +99,12 @@ def test_what_the_process_refuses_is_said(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_module_without_a_name_stays_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executor, "ChildBench", None)
+    monkeypatch.setattr(executor, "ProcessExecutor", None)
     module = load_network("named_net:net", input_shape=SHAPE).module  # type: ignore[attr-defined]
-    setting = make_setting(module, example_input=SHAPE, backend="torch-cpu")
-    assert not setting.named
-    others = {"other": Assembly(setting.network).network_with(DECISIONS)}
+    setup = make_setup(module, example_input=SHAPE, backend="torch-cpu")
+    assert not setup.named
+    others = {"other": Assembly(setup.network).network_with(DECISIONS)}
     with Store.open("sqlite:///store.db") as store:
-        found = inference_runs.compare_networks(setting, store, others, {}, EFFORT)
+        found = inference_runs.compare_networks(setup, store, others, {}, EFFORT)
     assert found["other"].speedup > 0
-    assert isinstance(setting.network.workload("k", (ModuleWorkload,), Path()), ModuleWorkload)
+    assert isinstance(setup.network.workload("k", (ModuleWorkload,), Path()), ModuleWorkload)

@@ -9,7 +9,7 @@ import pytest
 
 from rankwise import documents
 from rankwise.backends.torch_cpu import TorchCpuBackend
-from rankwise.campaign.setup import Setting
+from rankwise.campaign.setup import Setup
 from rankwise.db.store import Store
 from rankwise.errors import MeasurementError
 from rankwise.models.source import load_network
@@ -43,19 +43,19 @@ class Trains(TorchCpuBackend):
 
 
 @pytest.fixture
-def setting(tmp_path: Path) -> Setting:
+def setup(tmp_path: Path) -> Setup:
     (tmp_path / "net_to_train.py").write_text(SOURCE)
     network = load_network("net_to_train:Net")
     policy = MeasurementPolicy(phase="training", batch=2)
-    return Setting(network, Trains(), "torch-cpu", policy)
+    return Setup(network, Trains(), "torch-cpu", policy)
 
 
 @pytest.mark.slow
-def test_every_process_gives_its_pairs_and_all_are_kept(setting: Setting, tmp_path: Path) -> None:
-    assert can_train(setting) == ""
+def test_every_process_gives_its_pairs_and_all_are_kept(setup: Setup, tmp_path: Path) -> None:
+    assert can_train(setup) == ""
     variants = {"plain": Variant(SVD), "frozen": Variant(SVD, frozen=0)}
     with Store.open(f"sqlite:///{tmp_path}/store.db") as store:
-        found = compare_training(setting, store, variants, {}, processes=2, rounds=4)
+        found = compare_training(setup, store, variants, {}, processes=2, rounds=4)
         assert store.check() == []
     assert set(found) == set(variants)
     for comparison in found.values():
@@ -64,7 +64,7 @@ def test_every_process_gives_its_pairs_and_all_are_kept(setting: Setting, tmp_pa
         assert comparison.latency_s > 0
 
 
-def test_what_a_process_cannot_do_is_said(setting: Setting) -> None:
+def test_what_a_process_cannot_do_is_said(setup: Setup) -> None:
     request = {
         "source": "net_to_train:broken",
         "weights": None,

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankwise.db.store import Store
-from rankwise.factors.array_cache import MOST_BYTES, ArrayCache
+from rankwise.factors.array_cache import MAX_BYTES, ArrayCache
 from rankwise.planner import known_errors
 from rankwise.planner.error_trend import REACH, ErrorTrend
 from rankwise.planner.known_errors import KnownErrors, NetworkError
@@ -132,7 +132,7 @@ class TestOldFiles:
     def test_what_was_not_used_for_longest_makes_room(
         self, cache: ArrayCache, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setitem(MOST_BYTES, "factors", 20_000)
+        monkeypatch.setitem(MAX_BYTES, "factors", 20_000)
         cache.write("made", 0, {"a": np.zeros(9000)})
         paths = self.fill(cache, [400, 300, 200, 100])
         cache.read("factors", 0)

@@ -16,7 +16,7 @@ from rankwise.errors import UsageError
 from rankwise.planner.quality import Score
 from rankwise.planner.repair import best_within, better_known, next_budget
 from rankwise.records import Decomposition
-from rankwise.search.exact import Limits
+from rankwise.search.exact import SolverLimits
 from rankwise.search.space import Assignment, Choice, LayerChoices
 
 Command = Callable[..., Result]
@@ -50,7 +50,7 @@ def mean(run: Callable[[Any], Any]) -> float:
 class TestScore:
     def test_share_of_the_way_to_the_floor(self) -> None:
         score = Score("mean", mean, 0.5, network(1.0))
-        shares = [score.used(network(s)) for s in (1.0, 0.75, 0.5, 0.25)]
+        shares = [score.usage(network(s)) for s in (1.0, 0.75, 0.5, 0.25)]
         assert shares == pytest.approx([0, 0.5, 1, 1.5])
 
     @pytest.mark.parametrize("value", [0.5, 0.4, np.nan])
@@ -70,7 +70,7 @@ class Losses:
         }
         self.loss = loss
 
-    def used(self, decisions: dict[str, Decomposition]) -> float:
+    def usage(self, decisions: dict[str, Decomposition]) -> float:
         return self.loss(sum(self.errors[item] for item in decisions.items()))
 
 
@@ -87,7 +87,7 @@ CHOICES = [
 def test_repair_ends_within_the_limit_and_near_it(loss: Callable[[float], float]) -> None:
     layers = [LayerChoices(f"l{n}", "k", (Choice(), *CHOICES)) for n in range(30)]
     quality = Losses(layers, loss)
-    best, budget = best_within(layers, Limits(), quality, lambda *step: None)  # type: ignore
+    best, budget = best_within(layers, SolverLimits(), quality, lambda *step: None)  # type: ignore
     assert 0.8 < loss(best.error_sq) <= 1
     assert best.error_sq <= budget * (1 + 1e-9)
 
@@ -98,10 +98,10 @@ def test_a_plan_that_was_measured_before_is_taken_if_it_saves_more() -> None:
     plans = [{"a": Decomposition("svd", (rank,))} for rank in (99, 80, 5)]
     quality.measured_before = lambda: [*plans, {"a": Decomposition("cp", (1,))}]
     kept = Assignment(("a", "b"), (Choice(), Choice()))
-    best, budget = better_known(layers, Limits(), quality, (kept, 0.0))
+    best, budget = better_known(layers, SolverLimits(), quality, (kept, 0.0))
     assert [str(choice.decomposition) for choice in best.choices] == ["svd 80", "original"]
     assert budget == best.error_sq
-    assert better_known(layers, Limits(), quality, (best, 1.0)) == (best, 1.0)
+    assert better_known(layers, SolverLimits(), quality, (best, 1.0)) == (best, 1.0)
 
 
 def test_budgets_are_halved_geometrically_once_both_sides_are_known() -> None:

@@ -18,8 +18,8 @@ from rankwise.backends.registry import open_backend
 from rankwise.errors import BackendError, MeasurementError
 from rankwise.ops.chain import Chain
 from rankwise.profiler import executor as bench_module
-from rankwise.profiler.affinity import chosen, standing
-from rankwise.profiler.executor import Bench, ChildBench, LocalBench, workload_to_json
+from rankwise.profiler.affinity import chosen, process_affinity
+from rankwise.profiler.executor import Executor, LocalExecutor, ProcessExecutor, workload_to_json
 from rankwise.profiler.memory import allowance
 from rankwise.profiler.session import SessionEnded, WorkloadFailed, run_session
 from rankwise.profiler.worker import workload_from_json
@@ -52,15 +52,19 @@ def gone(pid: int) -> bool:
     return False
 
 
-@pytest.fixture(params=[LocalBench, ChildBench])
-def fake(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    local = request.param is LocalBench
-    made = LocalBench(open_backend("fake"), POLICY) if local else ChildBench("fake", POLICY, 60)
-    with closing(made) as bench:
-        yield bench
+@pytest.fixture(params=[LocalExecutor, ProcessExecutor])
+def fake(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    local = request.param is LocalExecutor
+    made = (
+        LocalExecutor(open_backend("fake"), POLICY)
+        if local
+        else ProcessExecutor("fake", POLICY, 60)
+    )
+    with closing(made) as executor:
+        yield executor
 
 
-def test_prepare_run_release(fake: Bench) -> None:
+def test_prepare_run_release(fake: Executor) -> None:
     fake.prepare(work("a"))
     fake.prepare(work("b"))
     here = open_backend("fake").prepare(work("a"), POLICY).run(3)
@@ -77,14 +81,14 @@ def test_prepare_run_release(fake: Bench) -> None:
 
 def test_a_module_stays_in_its_process() -> None:
     with pytest.raises(BackendError, match="ModuleWorkload"):
-        ChildBench("fake", POLICY, 60).prepare(ModuleWorkload("m", object(), (1, 4)))
+        ProcessExecutor("fake", POLICY, 60).prepare(ModuleWorkload("m", object(), (1, 4)))
 
 
 def test_what_a_backend_does_not_accept_is_refused() -> None:
     backend = open_backend("fake")
     backend.accepts = (ChainWorkload,)
     with pytest.raises(BackendError, match="ModuleWorkload"):
-        LocalBench(backend, POLICY).prepare(ModuleWorkload("m", object(), (1, 4)))
+        LocalExecutor(backend, POLICY).prepare(ModuleWorkload("m", object(), (1, 4)))
 
 
 @pytest.mark.parametrize(
@@ -95,10 +99,10 @@ def test_workloads_cross_as_json(workload: ChainWorkload | FileWorkload) -> None
 
 
 @pytest.fixture
-def misbehaving(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChildBench]:
+def misbehaving(monkeypatch: pytest.MonkeyPatch) -> Iterator[ProcessExecutor]:
     use_script(monkeypatch)
-    with closing(ChildBench("misbehaving", POLICY, 60)) as bench:
-        yield bench
+    with closing(ProcessExecutor("misbehaving", POLICY, 60)) as executor:
+        yield executor
 
 
 def use_script(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,11 +113,11 @@ def use_script(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_module, "_command", command)
 
 
-def pid_of(bench: Bench, key: str = "good") -> int:
-    return int(bench.run(key, 1)["host"])
+def pid_of(executor: Executor, key: str = "good") -> int:
+    return int(executor.run(key, 1)["host"])
 
 
-def test_one_child_serves_all(misbehaving: ChildBench) -> None:
+def test_one_child_serves_all(misbehaving: ProcessExecutor) -> None:
     misbehaving.prepare(work("good"))
     misbehaving.prepare(work("other"))
     pid = pid_of(misbehaving)
@@ -125,7 +129,7 @@ def test_one_child_serves_all(misbehaving: ChildBench) -> None:
 
 
 @pytest.mark.parametrize("when", ["prepare", "run", "close"])
-def test_garbage_on_its_output_does_not_hurt(misbehaving: ChildBench, when: str) -> None:
+def test_garbage_on_its_output_does_not_hurt(misbehaving: ProcessExecutor, when: str) -> None:
     key = f"garbage-{when}"
     misbehaving.prepare(work("good"))
     misbehaving.prepare(work(key))
@@ -140,7 +144,7 @@ def test_garbage_on_its_output_does_not_hurt(misbehaving: ChildBench, when: str)
 )
 @pytest.mark.parametrize("when", ["prepare", "run"])
 def test_a_crash_is_that_workloads(
-    misbehaving: ChildBench, what: str, when: str, reason: str
+    misbehaving: ProcessExecutor, what: str, when: str, reason: str
 ) -> None:
     key = f"{what}-{when}"
     misbehaving.prepare(work("good"))
@@ -155,7 +159,7 @@ def test_a_crash_is_that_workloads(
     assert pid_of(misbehaving) == after
 
 
-def test_a_hang_ends_with_all_that_it_started(misbehaving: ChildBench) -> None:
+def test_a_hang_ends_with_all_that_it_started(misbehaving: ProcessExecutor) -> None:
     misbehaving.prepare(work("good"))
     misbehaving.prepare(work("hang-run"))
     before = pid_of(misbehaving)
@@ -171,7 +175,7 @@ def test_a_hang_ends_with_all_that_it_started(misbehaving: ChildBench) -> None:
     assert pid_of(misbehaving) != before
 
 
-def test_thirty_gigabytes_are_that_workloads(misbehaving: ChildBench) -> None:
+def test_thirty_gigabytes_are_that_workloads(misbehaving: ProcessExecutor) -> None:
     misbehaving.memory_bytes = 700 * 2**20
     misbehaving.prepare(work("good"))
     before = pid_of(misbehaving)
@@ -184,7 +188,7 @@ def test_thirty_gigabytes_are_that_workloads(misbehaving: ChildBench) -> None:
     assert pid_of(misbehaving) != before
 
 
-def test_answers_without_times_are_a_failure(misbehaving: ChildBench) -> None:
+def test_answers_without_times_are_a_failure(misbehaving: ProcessExecutor) -> None:
     misbehaving.prepare(work("nonsense-run"))
     with pytest.raises(MeasurementError):
         misbehaving.run("nonsense-run", 1)
@@ -197,14 +201,14 @@ def test_a_sweep_survives_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     records."""
     use_script(monkeypatch)
     # A loaded machine may take seconds to eat so much memory: that is no hanging.
-    bench = ChildBench("misbehaving", POLICY, 10.0, 700 * 2**20)
+    executor = ProcessExecutor("misbehaving", POLICY, 10.0, 700 * 2**20)
     bad = ["crash-run", "exit-prepare", "hang-run", "bloat-run", "nonsense-run", "lies-run"]
     fine = ["good", "garbage-run"]
     effort = Effort(min_rounds=4, max_rounds=5)
     monkeypatch.setattr("rankwise.profiler.session.loops_for", lambda *_: 1)
-    with closing(bench):
+    with closing(executor):
         others = [work(key) for key in (*bad, *fine)]
-        events = list(run_session(bench, work("original"), others, effort))
+        events = list(run_session(executor, work("original"), others, effort))
     failed = {e.failure.workload_key: e.failure for e in events if isinstance(e, WorkloadFailed)}
     assert set(failed) == set(bad)
     assert failed["hang-run"].stage == "timeout"
@@ -218,17 +222,17 @@ def test_a_sweep_survives_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity on this system")
 def test_processors_and_priority_are_the_childs_alone() -> None:
     before = os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0)
-    with closing(ChildBench("fake", POLICY, 60)) as bench:
-        bench.prepare(work("a"))
-        assert len(bench.standing["processors"]) == 1
-        assert bench.standing["nice"] <= before[1]
+    with closing(ProcessExecutor("fake", POLICY, 60)) as executor:
+        executor.prepare(work("a"))
+        assert len(executor.process_affinity["processors"]) == 1
+        assert executor.process_affinity["nice"] <= before[1]
         assert (os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0)) == before
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity on this system")
 def test_standing_is_put_back() -> None:
     before = os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0)
-    with standing(1) as reached:
+    with process_affinity(1) as reached:
         assert len(reached["processors"]) == 1  # type: ignore[arg-type]
     assert (os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0)) == before
 
@@ -257,7 +261,7 @@ def test_memory_that_a_container_leaves(tmp_path: Path) -> None:
     ("key", "stage"), [("refuse-prepare", "convert"), ("bug-prepare", "prepare")]
 )
 def test_an_error_in_preparing_leaves_the_child_alive(
-    misbehaving: ChildBench, key: str, stage: str
+    misbehaving: ProcessExecutor, key: str, stage: str
 ) -> None:
     misbehaving.prepare(work("good"))
     pid = pid_of(misbehaving)
@@ -268,7 +272,7 @@ def test_an_error_in_preparing_leaves_the_child_alive(
     assert pid_of(misbehaving) == pid
 
 
-def test_an_error_in_running_is_of_stage_run(misbehaving: ChildBench) -> None:
+def test_an_error_in_running_is_of_stage_run(misbehaving: ProcessExecutor) -> None:
     misbehaving.prepare(work("bug-run"))
     with pytest.raises(MeasurementError, match="ZeroDivisionError: by") as caught:
         misbehaving.run("bug-run", 1)
@@ -281,7 +285,7 @@ def test_a_backend_that_cannot_be_used(
 ) -> None:
     use_script(monkeypatch)
     with pytest.raises(BackendError, match=reason):
-        ChildBench(text, POLICY, 60).prepare(work("good"))
+        ProcessExecutor(text, POLICY, 60).prepare(work("good"))
 
 
 def test_the_child_dies_with_its_parent(tmp_path: Path) -> None:
@@ -291,14 +295,14 @@ import sys, time
 sys.path[:0] = {sys.path!r}
 from rankwise.backends.base import ChainWorkload
 from rankwise.ops.chain import Chain
-from rankwise.profiler.executor import ChildBench
+from rankwise.profiler.executor import ProcessExecutor
 from rankwise.profiler.memory import allowance
 from rankwise.profiler.session import SessionEnded, WorkloadFailed, run_session
-from rankwise.profiler.affinity import chosen, standing
+from rankwise.profiler.affinity import chosen, process_affinity
 from rankwise.records import Effort, LayerSpec, MeasurementPolicy
-bench = ChildBench("fake", MeasurementPolicy(), 60)
-bench.prepare(ChainWorkload("a", Chain((LayerSpec("linear", 4, 8, (4,)),))))
-print(bench._child._process.pid, flush=True)
+executor = ProcessExecutor("fake", MeasurementPolicy(), 60)
+executor.prepare(ChainWorkload("a", Chain((LayerSpec("linear", 4, 8, (4,)),))))
+print(executor._child._process.pid, flush=True)
 time.sleep(600)
 """
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as parent:

@@ -1,4 +1,4 @@
-"""Layers among others, on a bench whose every run has a fixed cost: what has to drop out."""
+"""Layers among others, on a executor whose every run has a fixed cost: what has to drop out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rankwise.errors import BackendError, MeasurementError
 from rankwise.lowrank import lower
 from rankwise.ops.chain import random_weights
 from rankwise.ops.reference import reference
-from rankwise.profiler.marginal import COPIES, MarginalBench, between_neighbours, copies
+from rankwise.profiler.marginal import COPIES, MarginalExecutor, between_neighbours, copies
 from rankwise.profiler.sweep import LayerTask, SessionEnded, sweep
 from rankwise.records import ORIGINAL, Candidate, Decomposition, Effort, LayerSpec
 
@@ -54,14 +54,14 @@ class Costly:
 
 
 def test_the_fixed_cost_drops_out_where_a_layer_can_follow_itself() -> None:
-    bench = MarginalBench(Costly())
-    bench.prepare(ChainWorkload("k", lower(SQUARE, ORIGINAL)))
-    times = bench.run("k", 60)
+    executor = MarginalExecutor(Costly())
+    executor.prepare(ChainWorkload("k", lower(SQUARE, ORIGINAL)))
+    times = executor.run("k", 60)
     assert times["host"] == pytest.approx(SQUARE.macs * 1e-9)
     assert times["device"] == pytest.approx(SQUARE.macs * 0.5e-9)
     assert times["host_one"] == pytest.approx(FIXED_S + SQUARE.macs * 1e-9)
     assert times["host_all"] == pytest.approx(FIXED_S + COPIES * SQUARE.macs * 1e-9)
-    assert set(bench._bench.loops) == {10}  # type: ignore[attr-defined]
+    assert set(executor._bench.loops) == {10}  # type: ignore[attr-defined]
 
 
 def test_ratio_and_saving_are_the_layers_own() -> None:
@@ -69,7 +69,7 @@ def test_ratio_and_saving_are_the_layers_own() -> None:
     task = LayerTask(SQUARE, (decomposition,))
     (ended,) = [
         event
-        for event in sweep([task], MarginalBench(Costly()), Effort(preparations=1))
+        for event in sweep([task], MarginalExecutor(Costly()), Effort(preparations=1))
         if isinstance(event, SessionEnded)
     ]
     found = ended.summaries[Candidate(SQUARE, decomposition).key]
@@ -83,7 +83,7 @@ def test_between_neighbours_the_saving_is_right() -> None:
     task = LayerTask(WIDER, (decomposition,))
     (ended,) = [
         event
-        for event in sweep([task], MarginalBench(Costly()), Effort(preparations=1))
+        for event in sweep([task], MarginalExecutor(Costly()), Effort(preparations=1))
         if isinstance(event, SessionEnded)
     ]
     found = ended.summaries[Candidate(WIDER, decomposition).key]
@@ -113,23 +113,23 @@ def test_neighbours_have_the_layers_own_widths(spec: LayerSpec) -> None:
 
 @pytest.mark.parametrize(("flukes", "fails"), [(2, False), (3, True)])
 def test_one_disturbance_is_timed_again_and_a_rule_is_a_failure(flukes: int, fails: bool) -> None:
-    bench = MarginalBench(Costly(flukes))
-    bench.prepare(ChainWorkload("k", lower(SQUARE, ORIGINAL)))
+    executor = MarginalExecutor(Costly(flukes))
+    executor.prepare(ChainWorkload("k", lower(SQUARE, ORIGINAL)))
     if fails:
         with pytest.raises(MeasurementError, match="no longer than one"):
-            bench.run("k", 1)
+            executor.run("k", 1)
     else:
-        assert bench.run("k", 1)["host"] == pytest.approx(SQUARE.macs * 1e-9)
+        assert executor.run("k", 1)["host"] == pytest.approx(SQUARE.macs * 1e-9)
 
 
 def test_everything_is_released() -> None:
-    bench = MarginalBench(Costly())
+    executor = MarginalExecutor(Costly())
     for spec, key in ((SQUARE, "a"), (WIDER, "b")):
-        bench.prepare(ChainWorkload(key, lower(spec, ORIGINAL)))
-        bench.release(key)
-    assert not bench._bench.alive  # type: ignore[attr-defined]
+        executor.prepare(ChainWorkload(key, lower(spec, ORIGINAL)))
+        executor.release(key)
+    assert not executor._bench.alive  # type: ignore[attr-defined]
 
 
 def test_networks_are_refused() -> None:
     with pytest.raises(BackendError, match="single layers"):
-        MarginalBench(Costly()).prepare(FileWorkload("f", Path("x.onnx"), (1, 3, 8, 8)))
+        MarginalExecutor(Costly()).prepare(FileWorkload("f", Path("x.onnx"), (1, 3, 8, 8)))

@@ -27,7 +27,7 @@ def test_intervals_hold_the_truth_whatever_the_sweep_looked_at(
 
     rows = Rows()
     for number in range(40):
-        known_truth.one_sweep(rows, number, further=number % 2 == 1)
+        known_truth.one_sweep(rows, number, extra_preparations=number % 2 == 1)
     covered = sum(row["low"] <= row["truth"] <= row["high"] for row in rows)
     assert covered >= 0.93 * len(rows)
     assert any(row["sessions"] > stats.PLANNED_PREPARATIONS for row in rows)

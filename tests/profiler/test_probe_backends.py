@@ -13,7 +13,7 @@ from rankwise import documents
 from rankwise.backends.registry import BUILT_IN, OF_FAMILIES
 from rankwise.cli import app
 from rankwise.profiler import probe_backends as module
-from rankwise.profiler.probe_backends import Present, _family, roll_call, try_out
+from rankwise.profiler.probe_backends import Present, _family, probe_backends, try_out
 
 BAD = """
 import os, time
@@ -58,7 +58,7 @@ def bad_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_everything_that_is_known_is_called() -> None:
-    found = {one.name: one for one in roll_call()}
+    found = {one.name: one for one in probe_backends()}
     assert {*BUILT_IN, *OF_FAMILIES} <= set(found)
     for name in ("fake", "torch-cpu", "onnxruntime-cpu"):
         assert found[name].reason == "" and found[name].fingerprint
@@ -75,7 +75,7 @@ def test_bad_ones_have_their_reason_and_the_others_theirs(monkeypatch: pytest.Mo
         "missing": "cannot be imported",
     }
     monkeypatch.setattr(module, "backend_names", lambda: sorted([*words, "fake"]))
-    found = {one.name: one for one in roll_call(timeout_s=4.0)}
+    found = {one.name: one for one in probe_backends(timeout_s=4.0)}
     assert found["fake"].reason == ""
     for name, word in words.items():
         assert word in found[name].reason and found[name].fingerprint is None, name
@@ -110,7 +110,9 @@ def test_names_that_only_the_runtime_knows(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_command_prints_a_document(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "roll_call", lambda: [try_out("fake"), Present("x", "no driver")])
+    monkeypatch.setattr(
+        module, "probe_backends", lambda: [try_out("fake"), Present("x", "no driver")]
+    )
     result = CliRunner().invoke(app, ["devices", "--json"])
     document = documents.Devices.model_validate(json.loads(result.stdout))
     assert [(d.backend, d.available) for d in document.devices] == [("fake", True), ("x", False)]

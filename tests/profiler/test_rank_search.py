@@ -9,7 +9,7 @@ from rankwise.backends.fake import FakeBackend
 from rankwise.lowrank import full_ranks, lower
 from rankwise.profiler.pairs import PairSearch
 from rankwise.profiler.rank_search import KindSearch, saving_limits, searches
-from rankwise.profiler.staircase import MOST_RANKS
+from rankwise.profiler.staircase import MAX_RANKS
 from rankwise.records import Decomposition, LayerSpec
 
 POINTWISE = LayerSpec("conv2d", 1024, 256, (1024, 14, 14), bias=False)
@@ -38,7 +38,7 @@ def test_planted_treads_are_found_in_every_kind(spec: LayerSpec, step: int) -> N
         measured = explored(search, step)
         candidates = search.candidates(16)
         new = sum(d.ranks not in search._told for d in candidates)
-        assert measured + new <= MOST_RANKS
+        assert measured + new <= MAX_RANKS
         assert [finding.quantum for finding in search.findings()] == [step] * len(
             full_ranks(spec, search.kind)
         )

@@ -1,4 +1,4 @@
-"""One session on a bench of numbers: rounds, order, failures, what is released."""
+"""One session on a executor of numbers: rounds, order, failures, what is released."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EFFORT = Effort(min_rounds=4, max_rounds=9, round_s=0.01)
 
 
 class Numbers:
-    """A bench whose times are numbers; `trouble` may raise for (what, key, how often)."""
+    """A executor whose times are numbers; `trouble` may raise for (what, key, how often)."""
 
     def __init__(
         self,
@@ -67,9 +67,9 @@ def work(key: str) -> ChainWorkload:
     return ChainWorkload(key, CHAIN)
 
 
-def events_of(bench: Numbers, effort: Effort = EFFORT, seed: int = 0) -> list[object]:
-    original, *others = map(work, bench.seconds)
-    return list(run_session(bench, original, others, effort, seed))
+def events_of(executor: Numbers, effort: Effort = EFFORT, seed: int = 0) -> list[object]:
+    original, *others = map(work, executor.seconds)
+    return list(run_session(executor, original, others, effort, seed))
 
 
 def summaries_of(events: list[object]) -> dict[str, PairSummary]:
@@ -87,16 +87,16 @@ def failing(what: str, key: str, stage: str = "run", after: int = 0) -> Callable
 
 
 def test_planted_ratios_come_back() -> None:
-    bench = Numbers({"o": 4e-3, "a": 2e-3, "b": 5e-3})
-    found = summaries_of(events_of(bench))
+    executor = Numbers({"o": 4e-3, "a": 2e-3, "b": 5e-3})
+    found = summaries_of(events_of(executor))
     assert found["a"].original_s / found["a"].candidate_s == pytest.approx(2)
     assert found["b"].saving_s == pytest.approx(-0.5e-3)  # on the device's clock
-    assert not bench.alive
+    assert not executor.alive
 
 
 def test_a_round_times_each_once_on_each_clock_in_changing_order() -> None:
-    bench = Numbers({"o": 4e-3, "a": 3.99e-3, "b": 4.01e-3, "c": 4e-3})
-    rounds = [e.samples for e in events_of(bench) if isinstance(e, RoundDone)]
+    executor = Numbers({"o": 4e-3, "a": 3.99e-3, "b": 4.01e-3, "c": 4e-3})
+    rounds = [e.samples for e in events_of(executor) if isinstance(e, RoundDone)]
     assert len(rounds) >= EFFORT.min_rounds
     orders = set()
     for number, samples in enumerate(rounds):
@@ -113,8 +113,8 @@ def test_same_seed_same_samples() -> None:
 
 
 def test_loops_are_chosen_once_for_each_workload() -> None:
-    bench = Numbers({"o": 1e-3, "slow": 1.0})
-    events = events_of(bench)
+    executor = Numbers({"o": 1e-3, "slow": 1.0})
+    events = events_of(executor)
     loops = {
         (s.workload_key, s.loops) for e in events if isinstance(e, RoundDone) for s in e.samples
     }
@@ -129,9 +129,9 @@ def test_a_decided_candidate_leaves_the_rounds() -> None:
             factor = 1 + 0.2 * (next(wobble) % 3) if key == "noisy" else 1
             return {"host": super().run(key, loops)["host"] * factor}
 
-    bench = Noisy({"o": 4e-3, "clear": 1e-3, "noisy": 4e-3})
+    executor = Noisy({"o": 4e-3, "clear": 1e-3, "noisy": 4e-3})
     effort = Effort(min_rounds=6, max_rounds=20, interval=0.015)
-    events = events_of(bench, effort)
+    events = events_of(executor, effort)
     found = summaries_of(events)
     assert found["clear"].rounds == 6
     assert found["noisy"].rounds > 6
@@ -141,25 +141,25 @@ def test_a_decided_candidate_leaves_the_rounds() -> None:
 
 @pytest.mark.parametrize(("what", "after"), [("prepare", 0), ("run", 0), ("run", 1), ("run", 4)])
 def test_a_failing_candidate_leaves_and_the_others_go_on(what: str, after: int) -> None:
-    bench = Numbers({"o": 4e-3, "bad": 3e-3, "good": 2e-3}, failing(what, "bad", "crash", after))
-    events = events_of(bench)
+    executor = Numbers({"o": 4e-3, "bad": 3e-3, "good": 2e-3}, failing(what, "bad", "crash", after))
+    events = events_of(executor)
     failures = [e.failure for e in events if isinstance(e, WorkloadFailed)]
     assert [(f.workload_key, f.stage, f.reason) for f in failures] == [("bad", "crash", "no luck")]
     assert set(summaries_of(events)) == {"good"}
-    assert not bench.alive
+    assert not executor.alive
     kept = [event.samples for event in events if isinstance(event, RoundDone)]
     assert [samples[0].round for samples in kept] == list(range(len(kept)))
 
 
 @pytest.mark.parametrize(("what", "after"), [("prepare", 0), ("run", 0), ("run", 5)])
 def test_a_failing_original_fails_all_candidates(what: str, after: int) -> None:
-    bench = Numbers({"o": 4e-3, "a": 3e-3, "b": 2e-3}, failing(what, "o", "timeout", after))
-    events = events_of(bench)
+    executor = Numbers({"o": 4e-3, "a": 3e-3, "b": 2e-3}, failing(what, "o", "timeout", after))
+    events = events_of(executor)
     failures = [e.failure for e in events if isinstance(e, WorkloadFailed)]
     assert {f.workload_key for f in failures} == {"a", "b"}
     assert all(f.stage == "timeout" and "original" in f.reason for f in failures)
     assert summaries_of(events) == {}
-    assert not bench.alive
+    assert not executor.alive
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])
@@ -170,12 +170,12 @@ def test_a_clock_without_sense_is_a_failure(seconds: float) -> None:
 
 
 def test_leaving_early_releases_everything() -> None:
-    bench = Numbers({"o": 4e-3, "a": 4e-3})
-    session = run_session(bench, work("o"), [work("a")], EFFORT)
+    executor = Numbers({"o": 4e-3, "a": 4e-3})
+    session = run_session(executor, work("o"), [work("a")], EFFORT)
     assert isinstance(next(session), RoundDone)
-    assert bench.alive == {"o", "a"}
+    assert executor.alive == {"o", "a"}
     session.close()
-    assert not bench.alive
+    assert not executor.alive
 
 
 def test_no_candidates_is_no_session() -> None:
@@ -197,15 +197,15 @@ def test_the_device_knows_its_time_best() -> None:
 
 def test_a_disturbed_warm_up_does_not_shorten_the_timings() -> None:
     """One slow warm-up of one of two equal workloads: both are still timed equally long."""
-    bench = Numbers({"original": 1e-4, "a": 1e-4})
-    undisturbed = bench.run
+    executor = Numbers({"original": 1e-4, "a": 1e-4})
+    undisturbed = executor.run
 
     def run(key: str, loops: int) -> Mapping[str, float]:
         found = undisturbed(key, loops)
-        late = key == "a" and bench.counts["run", "a"] == 2
+        late = key == "a" and executor.counts["run", "a"] == 2
         return {clock: seconds * (20 if late else 1) for clock, seconds in found.items()}
 
-    bench.run = run  # type: ignore[method-assign]
-    list(run_session(bench, work("original"), [work("a")], EFFORT))
-    last = dict(bench.calls[-4:])
+    executor.run = run  # type: ignore[method-assign]
+    list(run_session(executor, work("original"), [work("a")], EFFORT))
+    last = dict(executor.calls[-4:])
     assert last["a"] == last["original"] == 200  # of the device's 50 us

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from rankwise.profiler.staircase import MOST_RANKS, StaircaseSearch, good_ends
+from rankwise.profiler.staircase import MAX_RANKS, StaircaseSearch, good_ends
 from rankwise.profiler.step_model import Shape, fit
 
 STEPS = (1, 8, 16, 32, 64)
@@ -73,7 +73,7 @@ def test_planted_staircases_are_used_as_well_as_the_full_grid_would() -> None:
             rng = np.random.default_rng([seed, step])
             case = planted(rng, step)
             found = searched(case, rng).result()
-            assert len(found.measured) <= MOST_RANKS
+            assert len(found.measured) <= MAX_RANKS
             good.append(case.losses(list(found.kept)).max() <= 0.01)
     assert sum(good) >= 0.95 * 400, f"{sum(good)} of {len(good)}"
 
@@ -120,7 +120,7 @@ def test_what_failed_counts_and_is_not_asked_again() -> None:
         seen.update(asked)
         failed = {rank for rank in asked if rank % 3 == 0}
         search.tell({rank: 100.0 + rank for rank in asked if rank not in failed}, failed)
-    assert len(seen) <= MOST_RANKS
+    assert len(seen) <= MAX_RANKS
     assert set(search.result().measured) == {rank for rank in seen if rank % 3}
 
 

@@ -14,9 +14,9 @@ from rankwise.backends.registry import open_backend
 from rankwise.errors import MeasurementError
 from rankwise.lowrank import lower
 from rankwise.profiler.candidates import default_candidates
-from rankwise.profiler.executor import ChildBench, LocalBench
+from rankwise.profiler.executor import LocalExecutor, ProcessExecutor
 from rankwise.profiler.sweep import (
-    MOST_AT_ONCE,
+    MAX_AT_ONCE,
     LayerTask,
     RoundDone,
     SessionEnded,
@@ -49,8 +49,8 @@ def task(spec: LayerSpec, done: int = 0) -> LayerTask:
 TASKS = [task(CONV), task(LINEAR)]
 
 
-class Watched(LocalBench):
-    """A bench that knows how many workloads were alive, and fails where it is told to."""
+class Watched(LocalExecutor):
+    """A executor that knows how many workloads were alive, and fails where it is told to."""
 
     def __init__(self, bad: Mapping[str, str] | None = None) -> None:
         super().__init__(open_backend("fake:step=16"), POLICY)
@@ -109,19 +109,19 @@ def test_planted_ratios_come_back_exactly() -> None:
 
 
 def test_sessions_are_well_formed_and_few_workloads_are_alive() -> None:
-    bench = Watched()
-    events = list(sweep(TASKS, bench, EFFORT))
+    executor = Watched()
+    events = list(sweep(TASKS, executor, EFFORT))
     starts = [event for event in events if isinstance(event, SessionStarted)]
     assert len(starts) == planned_sessions(TASKS, EFFORT)
-    assert bench.most <= MOST_AT_ONCE + 1
-    assert bench.renewed == 1
-    assert bench.closed
+    assert executor.most <= MAX_AT_ONCE + 1
+    assert executor.renewed == 1
+    assert executor.closed
     inside: set[str] | None = None
     for event in events:
         if isinstance(event, SessionStarted):
             assert inside is None
             assert event.original == Candidate(event.task_spec, ORIGINAL)
-            assert 1 <= len(event.candidates) <= MOST_AT_ONCE
+            assert 1 <= len(event.candidates) <= MAX_AT_ONCE
             inside = {c.key for c in (event.original, *event.candidates)}
         elif isinstance(event, RoundDone):
             assert inside is not None
@@ -150,17 +150,17 @@ def test_what_is_done_is_not_done_again() -> None:
 @pytest.mark.parametrize("stage", ["prepare", "convert", "timeout", "crash"])
 def test_a_failure_is_recorded_once_and_the_sweep_goes_on(stage: str) -> None:
     bad = Candidate(CONV, TASKS[0].decompositions[1]).key
-    bench = Watched({bad: stage})
-    events = list(sweep(TASKS, bench, EFFORT))
+    executor = Watched({bad: stage})
+    events = list(sweep(TASKS, executor, EFFORT))
     failures = [event.failure for event in events if isinstance(event, WorkloadFailed)]
     assert [(f.workload_key, f.stage, f.reason) for f in failures] == [(bad, stage, "as told")]
-    assert bench.tried[bad] == 1
+    assert executor.tried[bad] == 1
     assert set(gathered(events)) == (keys(TASKS[0]) | keys(TASKS[1])) - {bad}
 
 
 def test_a_failing_original_takes_its_layer_only() -> None:
-    bench = Watched({Candidate(CONV, ORIGINAL).key: "prepare"})
-    events = list(sweep(TASKS, bench, EFFORT))
+    executor = Watched({Candidate(CONV, ORIGINAL).key: "prepare"})
+    events = list(sweep(TASKS, executor, EFFORT))
     failures = [event.failure for event in events if isinstance(event, WorkloadFailed)]
     assert {f.workload_key for f in failures} == keys(TASKS[0])
     assert len(failures) == len(keys(TASKS[0]))
@@ -178,21 +178,21 @@ def test_an_impossible_decomposition_is_a_failure() -> None:
 def test_no_session_starts_after_the_time_is_up() -> None:
     ticks = iter(np.arange(0, 1000, 1.0))
     effort = Effort(min_rounds=4, max_rounds=8, preparations=2, max_time_s=2.5)
-    bench = Watched()
-    events = list(sweep(TASKS, bench, effort, clock=lambda: float(next(ticks))))
+    executor = Watched()
+    events = list(sweep(TASKS, executor, effort, clock=lambda: float(next(ticks))))
     assert len([e for e in events if isinstance(e, SessionStarted)]) == 2
     assert len([e for e in events if isinstance(e, SessionEnded)]) == 2
-    assert bench.closed
+    assert executor.closed
 
 
 def test_leaving_early_closes_the_bench() -> None:
-    bench = Watched()
-    events = sweep(TASKS, bench, EFFORT)
+    executor = Watched()
+    events = sweep(TASKS, executor, EFFORT)
     while not isinstance(next(events), RoundDone):
         pass
     events.close()
-    assert bench.closed
-    assert not bench._runners
+    assert executor.closed
+    assert not executor._runners
 
 
 def test_same_seed_same_events_and_other_seed_other_order() -> None:
@@ -210,7 +210,7 @@ def test_the_original_is_no_candidate() -> None:
     ("mishap", "stage"), [("crash_at=60", "crash"), ("hang_at=150", "timeout"), ("garbage=1", "")]
 )
 def test_a_child_that_dies_again_and_again_costs_only_failures(mishap: str, stage: str) -> None:
-    events = list(sweep(TASKS, ChildBench(f"fake:{mishap}", POLICY, 1.0), EFFORT))
+    events = list(sweep(TASKS, ProcessExecutor(f"fake:{mishap}", POLICY, 1.0), EFFORT))
     failures = [event.failure for event in events if isinstance(event, WorkloadFailed)]
     assert {failure.stage for failure in failures} == ({stage} if stage else set())
     failed = {failure.workload_key for failure in failures}
@@ -231,23 +231,23 @@ def test_heavy_layers_come_first() -> None:
     assert CONV not in specs[: specs.index(CONV)] and LINEAR in specs[half:]
 
 
-def noisy(seed: int) -> LocalBench:
-    return LocalBench(open_backend(f"fake:step=16,jitter=0.2,seed={seed}"), POLICY)
+def noisy(seed: int) -> LocalExecutor:
+    return LocalExecutor(open_backend(f"fake:step=16,jitter=0.2,seed={seed}"), POLICY)
 
 
 def test_time_that_is_left_goes_to_the_undecided() -> None:
     effort = Effort(min_rounds=4, max_rounds=8, preparations=2, max_time_s=1e6)
     found = gathered(list(sweep(TASKS, noisy(3), effort)))
     planned = {key: stats.combine(summaries[:2]) for key, summaries in found.items()}
-    further = {key for key, summaries in found.items() if len(summaries) > 2}
+    extra_preparations = {key for key, summaries in found.items() if len(summaries) > 2}
     open_ = {
         key
         for key, now in planned.items()
         if stats.verdict(now.speedup_low, now.speedup_high) is Verdict.UNDECIDED
     }
-    assert further == open_ and open_
-    assert max(map(len, found.values())) <= stats.MOST_PREPARATIONS
-    for arguments in ({"further": False}, {}):
+    assert extra_preparations == open_ and open_
+    assert max(map(len, found.values())) <= stats.MAX_PREPARATIONS
+    for arguments in ({"extra_preparations": False}, {}):
         limit = 1e6 if arguments else None
         effort = Effort(min_rounds=4, max_rounds=8, preparations=2, max_time_s=limit)
         again = gathered(list(sweep(TASKS, noisy(3), effort, **arguments)))

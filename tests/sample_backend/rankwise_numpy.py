@@ -5,7 +5,7 @@ import time
 import numpy as np
 
 from rankwise.backends.base import ChainWorkload, random_input
-from rankwise.backends.host import cpu_hardware, host_circumstances
+from rankwise.backends.host import cpu_hardware, host_run_metadata
 from rankwise.backends.validation import INFERENCE_ONLY, one_line, require_supported
 from rankwise.errors import BackendError, MeasurementError
 from rankwise.ops.chain import random_weights
@@ -31,8 +31,8 @@ class NumpyBackend:
     def fingerprint(self):
         return DeviceFingerprint.of(self.name, cpu_hardware(), {"numpy": np.__version__})
 
-    def circumstances(self):
-        return host_circumstances()
+    def run_metadata(self):
+        return host_run_metadata()
 
     def resolve_policy(self, policy):
         require_supported(self.name, policy, ALLOWED)

@@ -21,10 +21,10 @@ GROUPS = st.lists(
 
 def table(
     groups: list[list[tuple[float, float]]], ceiling: float, error: float
-) -> dp_knapsack.Table:
+) -> dp_knapsack.DpTable:
     items = np.array([item for group in groups for item in group], dtype=float)
     sizes = [0, *(len(group) for group in groups[:-1])]
-    return dp_knapsack.Table(
+    return dp_knapsack.DpTable(
         items[:, 0], items[:, 1], np.cumsum(sizes), ceiling, 0.0, float("inf"), error
     )
 
@@ -49,7 +49,7 @@ def test_as_good_as_trying_everything(
 
 
 def test_too_many_states_are_left_to_the_other_solver(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dp_knapsack, "MOST_STATES", 10)
+    monkeypatch.setattr(dp_knapsack, "MAX_STATES", 10)
     assert dp_knapsack.solve(table([[(1, 1), (2, 2)]] * 8, 20, 0.0)) is None
 
 

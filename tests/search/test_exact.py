@@ -45,7 +45,7 @@ def every(layers: list[LayerChoices]) -> list[Assignment]:
     return [Assignment(names, plan) for plan in product(*(layer.choices for layer in layers))]
 
 
-def oracle(layers: list[LayerChoices], limits: exact.Limits) -> float | None:
+def oracle(layers: list[LayerChoices], limits: exact.SolverLimits) -> float | None:
     allowed = [limits.value(plan) for plan in every(layers) if limits.allow(plan)]
     return max(allowed, default=None)
 
@@ -88,7 +88,7 @@ def test_it_agrees_with_brute_force(
     saving_share: float | None,
 ) -> None:
     plans = every(layers)
-    limits = exact.Limits(
+    limits = exact.SolverLimits(
         _share(error_share, max(plan.error_sq for plan in plans)),
         None if params_share is None else int(params_share * max(p.params for p in plans)),
         _share(saving_share, max(plan.saving_s for plan in plans)),
@@ -112,7 +112,7 @@ def _share(share: float | None, total: float) -> float | None:
     return None if share is None else share * total
 
 
-def _solve(layers: list[LayerChoices], limits: exact.Limits) -> Assignment:
+def _solve(layers: list[LayerChoices], limits: exact.SolverLimits) -> Assignment:
     return exact.solve(
         layers,
         max_error_sq=limits.max_error_sq,
@@ -126,7 +126,7 @@ def _solve(layers: list[LayerChoices], limits: exact.Limits) -> Assignment:
 def test_no_single_swap_makes_it_better(seed: int, share: float) -> None:
     layers = make_layers(12, 10, seed)
     everything = exact.solve(layers, max_error_sq=None)
-    limits = exact.Limits(everything.error_sq * share)
+    limits = exact.SolverLimits(everything.error_sq * share)
     found = _solve(layers, limits)
     for i, layer in enumerate(layers):
         for other in layer.choices:
@@ -236,7 +236,7 @@ def test_the_solver_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
 def test_an_error_at_the_limit_but_for_rounding_is_allowed() -> None:
     limit = 1 - 1e-16
     layers = [LayerChoices("l", "k", (Choice(), Choice(Decomposition("svd", (1,)), 1.0, 0.0, 1.0)))]
-    assert exact.Limits(limit).allow(exact.solve(layers, max_error_sq=limit))
+    assert exact.SolverLimits(limit).allow(exact.solve(layers, max_error_sq=limit))
     assert exact.solve(layers, max_error_sq=limit).saving_s == 1
 
 

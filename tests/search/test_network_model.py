@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rankwise.records import Comparison
-from rankwise.search.network_model import NetworkModel, Part, Plan, Run
+from rankwise.search.network_model import NetworkModel, Part, PlanParts, PlanRun
 
 ORIGINAL_S = 0.1
 NOISE = 0.005
@@ -21,16 +21,16 @@ class Planted:
         self.alone = ORIGINAL_S * self.rng.dirichlet(np.full(layers, 2.0)) * 0.55
         self.truth = self.alone * scale * (1 + self.rng.normal(0, own, layers))
 
-    def plan(self, key: str, share: float = 0.5) -> tuple[Plan, float]:
+    def plan(self, key: str, share: float = 0.5) -> tuple[PlanParts, float]:
         """Random layers; and the plan's true share of time saved."""
         chosen = np.flatnonzero(self.rng.random(len(self.alone)) < share)
         parts = tuple(Part(str(n), float(self.alone[n]), 0.01 * self.alone[n]) for n in chosen)
         saved = self.truth[chosen].sum() / ORIGINAL_S + self.rng.normal(0, 0.004)
-        return Plan(key, parts), float(saved)
+        return PlanParts(key, parts), float(saved)
 
-    def run(self, key: str, share: float = 0.5) -> Run:
+    def run(self, key: str, share: float = 0.5) -> PlanRun:
         plan, saved = self.plan(key, share)
-        return Run(plan, saved + float(self.rng.normal(0, NOISE)), NOISE)
+        return PlanRun(plan, saved + float(self.rng.normal(0, NOISE)), NOISE)
 
 
 @pytest.mark.parametrize("scale", [0.5, 0.8, 1.1])
@@ -66,9 +66,9 @@ def test_it_is_better_than_the_sum_of_isolated_savings() -> None:
 def test_a_plan_does_not_promise_what_its_own_run_contradicts() -> None:
     """Measured alone the layers promise 1.25; the network that has them gains 3%."""
     parts = tuple(Part(str(n), 0.004, 1e-4) for n in range(5))
-    plan = Plan("p", parts)
+    plan = PlanParts("p", parts)
     before = NetworkModel(ORIGINAL_S, []).forecast(plan)
-    after = NetworkModel(ORIGINAL_S, [Run(plan, 0.03, 0.003)]).forecast(plan)
+    after = NetworkModel(ORIGINAL_S, [PlanRun(plan, 0.03, 0.003)]).forecast(plan)
     assert before.speedup > 1.15
     assert after.own_run
     assert after.speedup == pytest.approx(1.03, abs=0.01)
@@ -94,30 +94,30 @@ def test_savings_in_the_network_are_told_apart() -> None:
     real = {"a": 0.01, "b": 0.0, "c": 0.01}
     runs = []
     for number, names in enumerate(("a", "b", "c", "ab", "bc", "ac", "abc")):
-        plan = Plan(str(number), tuple(Part(n, alone[n], 1e-4) for n in names))
-        runs.append(Run(plan, sum(real[n] for n in names) / ORIGINAL_S, 0.003))
+        plan = PlanParts(str(number), tuple(Part(n, alone[n], 1e-4) for n in names))
+        runs.append(PlanRun(plan, sum(real[n] for n in names) / ORIGINAL_S, 0.003))
     model = NetworkModel(ORIGINAL_S, runs)
-    a, b, c = model.savings(Plan("x", tuple(Part(n, alone[n], 1e-4) for n in "abc")))
+    a, b, c = model.savings(PlanParts("x", tuple(Part(n, alone[n], 1e-4) for n in "abc")))
     assert b < 0.25 * min(a, c)
     assert a == pytest.approx(0.01, rel=0.25)
 
 
 def test_layers_that_compute_the_same_learn_together() -> None:
-    twice = Plan("two", (Part("k", 0.01, 1e-4), Part("k", 0.01, 1e-4)))
-    once = Plan("one", (Part("k", 0.01, 1e-4),))
-    model = NetworkModel(ORIGINAL_S, [Run(once, 0.05, 0.001)])
+    twice = PlanParts("two", (Part("k", 0.01, 1e-4), Part("k", 0.01, 1e-4)))
+    once = PlanParts("one", (Part("k", 0.01, 1e-4),))
+    model = NetworkModel(ORIGINAL_S, [PlanRun(once, 0.05, 0.001)])
     assert model.forecast(twice).speedup == pytest.approx(1 / (1 - 0.1), rel=0.03)
 
 
 def test_a_comparison_gives_share_and_error() -> None:
     found = Comparison(1.25, 1.25 / 1.02, 1.25 * 1.02, 0, 0, 0, 0.1, 0.08, 3, 30)
-    run = Run.of(Plan("p", ()), found)
+    run = PlanRun.of(PlanParts("p", ()), found)
     assert run.share == pytest.approx(0.2)
     assert run.share_se == pytest.approx(0.8 * 0.0198 / 1.96, rel=0.01)
 
 
 def test_nothing_replaced_saves_nothing() -> None:
-    found = NetworkModel(ORIGINAL_S, []).forecast(Plan("original", ()))
+    found = NetworkModel(ORIGINAL_S, []).forecast(PlanParts("original", ()))
     assert found.speedup == 1.0
     with pytest.raises(ValueError, match="positive"):
         NetworkModel(0.0, [])

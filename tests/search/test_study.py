@@ -56,7 +56,7 @@ def test_it_is_allowed_and_no_worse_than_the_exact_solution(
 ) -> None:
     layers = make_layers(3, seed)
     result = study(layers, max_error_sq=limit, sampler=sampler, seed=seed, trials=12)
-    assert exact.Limits(limit).allow(result.best)
+    assert exact.SolverLimits(limit).allow(result.best)
     assert result.value == result.best.saving_s
     assert result.value >= result.exact.saving_s
     assert result.gap == 0.0
@@ -165,7 +165,7 @@ def test_measured_values_decide_and_nothing_is_measured_twice(tmp_path: Path) ->
 
 
 def test_plans_that_break_a_limit_are_never_measured() -> None:
-    limits = exact.Limits(LIMIT)
+    limits = exact.SolverLimits(LIMIT)
 
     def measured(assignment: Assignment) -> float:
         assert limits.allow(assignment)

@@ -18,7 +18,7 @@ import uvicorn
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from rankwise.jobs.uploads import MIB, Limits
+from rankwise.jobs.uploads import MIB, UploadLimits
 from rankwise.service.app import create_app
 from rankwise.service.client import Client
 from rankwise.service.settings import Settings
@@ -94,15 +94,15 @@ class Running:
         self.http = httpx.Client(base_url=f"{self.url}/api/v1", timeout=60)
 
     @property
-    def library(self) -> Path:
+    def artifacts(self) -> Path:
         return self.folder / "lab.service"
 
     def files(self) -> set[str]:
-        """Everything that lies in the library, but for logs and the lock, which come with the
+        """Everything that lies in the artifacts, but for logs and the lock, which come with the
         first job."""
-        found = (p for p in self.library.rglob("*") if p.is_file())
+        found = (p for p in self.artifacts.rglob("*") if p.is_file())
         return {
-            str(p.relative_to(self.library)) for p in found if p.suffix not in (".log", ".lock")
+            str(p.relative_to(self.artifacts)) for p in found if p.suffix not in (".log", ".lock")
         }
 
     def post(self, path: str, **body: Any) -> httpx.Response:
@@ -126,7 +126,7 @@ class Running:
         self.thread.join()
 
 
-LIMITS = Limits(upload_bytes=8 * MIB, unpacked_bytes=16 * MIB, free_bytes=0)
+LIMITS = UploadLimits(upload_bytes=8 * MIB, unpacked_bytes=16 * MIB, free_bytes=0)
 
 
 @pytest.fixture(scope="session")

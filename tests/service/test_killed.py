@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 KILLS = 10
-MOST_NEW_SAMPLES = 60
+MAX_NEW_SAMPLES = 60
 """Before a kill. Not a number of seconds: on a fast machine most kills would come too late."""
 
 
@@ -92,7 +92,7 @@ def test_killed_ten_times(
     job = httpx.post(f"{service.url}/profiles", json=asked, timeout=60).json()
     path, kept, landed = tmp_path / "rankwise.db", set[tuple[object, ...]](), 0
     for _ in range(KILLS):
-        enough = len(kept) + 1 + rng.randrange(MOST_NEW_SAMPLES)
+        enough = len(kept) + 1 + rng.randrange(MAX_NEW_SAMPLES)
         while len(samples(path)) < enough:
             if service.get(f"/jobs/{job['id']}")["state"] == "done":
                 break

@@ -39,7 +39,7 @@ def test_networks_are_listed_by_pages(service: Any, network: dict[str, Any]) -> 
 
 
 def test_the_same_file_is_the_same_network(service: Any, network: dict[str, Any]) -> None:
-    path = service.library / f"networks/{network['id']}.onnx"
+    path = service.artifacts / f"networks/{network['id']}.onnx"
     again = service.upload("/networks", path.read_bytes(), name="another.onnx").json()
     assert again["id"] == network["id"]
 

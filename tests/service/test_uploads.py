@@ -17,7 +17,7 @@ import pytest
 from onnx import TensorProto, helper
 from safetensors.numpy import save as save_tensors
 
-from rankwise.jobs.artifacts import ZOO_NAMES, Library
+from rankwise.jobs.artifacts import ZOO_NAMES, ArtifactStore
 from rankwise.jobs.uploads import shown_name
 
 GIB = 1 << 30
@@ -176,9 +176,9 @@ def test_ids_in_paths_are_only_names(service: Any) -> None:
 
 
 def test_a_full_library(start: Any, model_bytes: bytes) -> None:
-    from rankwise.jobs.uploads import Limits
+    from rankwise.jobs.uploads import UploadLimits
 
-    service = start(limits=Limits(library_bytes=1000, free_bytes=0))
+    service = start(limits=UploadLimits(library_bytes=1000, free_bytes=0))
     for content in (model_bytes, iter([model_bytes])):  # the second does not say how long it is
         answer = service.upload("/networks", content)
         assert answer.status_code == 422
@@ -193,7 +193,7 @@ def test_the_names_of_the_zoo_are_the_zoo() -> None:
 
 
 def test_what_a_cut_off_upload_left_is_cleaned_up(tmp_path: Path) -> None:
-    library = Library(tmp_path / "library")
-    (library.folder / "incoming" / "half").write_bytes(b"half")
-    library.clean()
-    assert library.used_bytes() == 0
+    artifacts = ArtifactStore(tmp_path / "artifacts")
+    (artifacts.folder / "incoming" / "half").write_bytes(b"half")
+    artifacts.clean()
+    assert artifacts.used_bytes() == 0

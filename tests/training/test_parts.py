@@ -336,7 +336,7 @@ class TestComparison:
 
 class TestChannelStatistics:
     def test_channels_spread_as_they_did(self, network, ranks, replacements, rows, monkeypatch):
-        monkeypatch.setattr(channel_statistics, "MOST_SCALE", 1e3)
+        monkeypatch.setattr(channel_statistics, "MAX_SCALE", 1e3)
         pair = pair_of(network, replacements(network, ranks))
         inputs = torch.from_numpy(rows)
         before = _statistics(pair.original, layers_of(pair), inputs)

@@ -131,7 +131,7 @@ class TestRefusals:
         self, recover, tmp_path, monkeypatch
     ):
         """The rate destroys everything; statistics of channels would help without any training."""
-        monkeypatch.setattr("rankwise.training.channel_statistics.LEAST_EXAMPLES", 1000)
+        monkeypatch.setattr("rankwise.training.channel_statistics.MIN_EXAMPLES", 1000)
         result = recover("-o", "x.safetensors", status=3, rate=1e4)
         assert "no state was better" in result.output
         assert (tmp_path / "x.safetensors").exists()

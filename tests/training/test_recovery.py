@@ -1,4 +1,4 @@
-"""Recovery on small networks: better, never worse, resumable to the bit, and safe with NaN."""
+"""RecoveryRun on small networks: better, never worse, resumable to the bit, and safe with NaN."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rankwise.models.fidelity import relative_error
 from rankwise.models.training_pictures import Rows
 from rankwise.training.freezing import Freezing
 from rankwise.training.pair import pair_of
-from rankwise.training.recovery import Options, Recovery
+from rankwise.training.recovery import Options, RecoveryRun
 from rankwise.training.schedule import Budget
 
 OPTIONS = Options(Budget(steps=60), batch=8, rate=3e-3, patience=50)
@@ -27,12 +27,12 @@ def recovery(network, ranks, replacements, rows):
 
     def make(options=OPTIONS, examples=None, **more):
         pair = pair_of(network, replacements(network, ranks))
-        return Recovery(pair, examples or Rows(rows[:16]), rows[16:], options, **more)
+        return RecoveryRun(pair, examples or Rows(rows[:16]), rows[16:], options, **more)
 
     return make
 
 
-def state(work: Recovery) -> dict[str, torch.Tensor]:
+def state(work: RecoveryRun) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in work.pair.student.state_dict().items()}
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 KILLS = 20
-MOST_NEW_SAMPLES = 60
+MAX_NEW_SAMPLES = 60
 """Before a kill. Not a number of seconds: on a fast machine most kills would come too late."""
 
 
@@ -50,7 +50,7 @@ def test_killed_twenty_times(network_file: Path, tmp_path: Path) -> None:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        enough = len(kept) + rng.randrange(MOST_NEW_SAMPLES)
+        enough = len(kept) + rng.randrange(MAX_NEW_SAMPLES)
         while child.poll() is None and len(samples(path)) < enough:
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.1))
