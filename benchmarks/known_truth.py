@@ -3,7 +3,7 @@
     python benchmarks/known_truth.py truth.jsonl --no-doctor
 
 Log-normal jitter, drift that both sides of a pair share, 5% outliers of ten times, 0.5% noise of
-the preparation. Half of the sweeps have time left for further preparations of undecided
+the preparation. Half of the sweeps have time left for extra preparations of undecided
 candidates. Wanted: intervals hold the true ratio in at least 93%, at most 1% wrong verdicts.
 """
 
@@ -61,16 +61,16 @@ def main() -> None:
     log, budget = begin(options)
     while len(log.of(kind="run")) < options.runs and budget.left:
         number = len(log.of(kind="run")) // len(TRUTHS)
-        one_sweep(log, number, further=number % 2 == 1)
+        one_sweep(log, number, extra_preparations=number % 2 == 1)
     report(log.of(kind="run"))
 
 
-def one_sweep(log, number: int, further: bool) -> None:
+def one_sweep(log, number: int, extra_preparations: bool) -> None:
     decompositions = tuple(Decomposition("svd", (rank + 1,)) for rank in range(len(TRUTHS)))
     keys = [Candidate(SPEC, d).key for d in decompositions]
     assert Candidate(SPEC, ORIGINAL).key not in keys
     bench = Planted(dict(zip(keys, TRUTHS, strict=True)), number)
-    effort = Effort(max_time_s=1e9 if further else None)
+    effort = Effort(max_time_s=1e9 if extra_preparations else None)
     found = defaultdict(list)
     for event in sweep([LayerTask(SPEC, decompositions)], bench, effort, number):
         if isinstance(event, SessionEnded):
@@ -81,7 +81,7 @@ def one_sweep(log, number: int, further: bool) -> None:
         log.add(
             kind="run",
             truth=truth,
-            further=further,
+            extra_preparations=extra_preparations,
             low=now.speedup_low,
             high=now.speedup_high,
             sessions=now.sessions,
@@ -92,8 +92,12 @@ def one_sweep(log, number: int, further: bool) -> None:
 def report(rows: list[dict]) -> None:
     lines, wrong, covered = [], 0, 0
     for truth in TRUTHS:
-        for further in (False, True):
-            mine = [r for r in rows if r["truth"] == truth and r["further"] is further]
+        for extra_preparations in (False, True):
+            mine = [
+                r
+                for r in rows
+                if r["truth"] == truth and r["extra_preparations"] is extra_preparations
+            ]
             if not mine:
                 continue
             held = sum(r["low"] <= truth <= r["high"] for r in mine)
@@ -102,7 +106,7 @@ def report(rows: list[dict]) -> None:
             bad = sum(v not in (right, Verdict.UNDECIDED) for v in said)
             decided = sum(v is not Verdict.UNDECIDED for v in said)
             rounds = float(np.median([r["rounds"] for r in mine]))
-            time = "time left" if further else "planned"
+            time = "time left" if extra_preparations else "planned"
             lines.append((truth, time, len(mine), held / len(mine), bad, decided, rounds))
             wrong, covered = wrong + bad, covered + held
     show(("truth", "sweep", "runs", "covered", "wrong", "decided", "median rounds"), lines)
