@@ -14,7 +14,7 @@ from rankwise.documents.plan_files import read_plan, write_plan
 from rankwise.documents.plan_versions import MIGRATIONS, migrated
 from rankwise.errors import PlanError
 
-SAMPLES = sorted((Path(__file__).parent / "data" / "plans").glob("*.json"))
+SAMPLES = sorted((Path(__file__).parents[1] / "data" / "plans").glob("*.json"))
 
 
 def sample(name: str) -> dict[str, Any]:

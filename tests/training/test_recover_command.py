@@ -93,7 +93,7 @@ def test_another_checkpoint_is_set_aside_until_the_end(recover, tmp_path, monkey
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("rankwise.training.recovery.Recovery.run", interrupted)
+        patch.setattr("rankwise.training.recovery.RecoveryRun.run", interrupted)
         place.write_bytes(b"of before")
         said = recover("-o", "a.safetensors", status=1).output
         old = place.with_name(f"{place.name}.old")
@@ -152,7 +152,7 @@ class TestRefusals:
             place = next(n for n, one in enumerate(found) if one.name.endswith("odd.png"))
             if place in getattr(Split.of([one.sha256 for one in found]), split):
                 break
-        monkeypatch.setattr("rankwise.training.recovery.Recovery.run", None)
+        monkeypatch.setattr("rankwise.training.recovery.RecoveryRun.run", None)
         result = recover("-o", "x.safetensors", status=2, data=folder)
         assert "10x10 is smaller than" in result.output
 
@@ -166,7 +166,7 @@ class TestRefusals:
         )
         model = "nets_to_refuse:Net"
         write_plan(make_plan(load_network(model), ranks), plan)
-        monkeypatch.setattr("rankwise.training.recovery.Recovery.run", None)
+        monkeypatch.setattr("rankwise.training.recovery.RecoveryRun.run", None)
         recover("-o", "x.onnx", status=2, model=model)
 
     def test_nothing_replaced(self, recover, plan, make_plan):

@@ -36,9 +36,13 @@ def test_the_document_and_the_status_agree(
 
     status, ok = exit_status
     monkeypatch.setattr(
-        environment, "still", lambda asked: [environment.Check("load", ok, "planted", "rest")]
+        environment,
+        "still",
+        lambda asked: [environment.EnvironmentCheck("load", ok, "planted", "rest")],
     )
-    monkeypatch.setattr(environment, "steal", lambda *_: environment.Check("steal", True, "0"))
+    monkeypatch.setattr(
+        environment, "steal", lambda *_: environment.EnvironmentCheck("steal", True, "0")
+    )
     result = rankwise("doctor", "--backend", "fake:jitter=0.01", "--pairs", 4, "--json")
     assert result.exit_code == status, result.output
     document = documents.Doctor.model_validate(json.loads(result.stdout))
