@@ -4,10 +4,15 @@
 #   TORCH_INDEX  another index for torch's wheels, such as https://download.pytorch.org/whl/cpu
 #   PYTEST_ARGS  more words for pytest, such as `-k imports`
 #   WORKERS      processes that tests are shared out to (2); 0 runs them in pytest's own
+#   SEED, COUNT  of `make mutants`: which faults are drawn, and how many
+#   MODULES      files or folders that faults are put into, instead of those in mutants.toml
 PYTHON      ?= python3
 TORCH_INDEX ?=
 PYTEST_ARGS ?=
 WORKERS     ?= 2
+SEED        ?= 1
+COUNT       ?= 300
+MODULES     ?=
 
 SHELL       := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -19,12 +24,14 @@ RUN       := .venv/bin/python -P
 PIP       := $(RUN) -m pip --disable-pip-version-check -qq
 TYPECHECK := build/typecheck/rankwise
 
-.PHONY: help venv demo test check format schemas wheel-test clean
+.PHONY: help venv demo test coverage mutants check format schemas wheel-test clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo        the main job on a real network"
 	@echo "make test        the whole test suite"
+	@echo "make coverage    the same, with the share of branches that it takes"
+	@echo "make mutants     small faults, put in one at a time: do the tests notice?"
 	@echo "make check       lint, format, types"
 	@echo "make format      put the sources into the format that check wants"
 	@echo "make schemas     write docs/schemas/ anew from documents.py"
@@ -52,6 +59,15 @@ demo: venv
 test: venv
 	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(RUN) -m pytest -q -n $(WORKERS) --dist loadfile \
 	  --no-loadscope-reorder $(PYTEST_ARGS)
+
+# The floor stands in pyproject.toml.
+coverage: PYTEST_ARGS += --cov --cov-report=term:skip-covered
+coverage: test
+
+# Resumes where it was stopped; build/mutants/ keeps what is known. See tests/mutants/run.py.
+mutants: venv
+	@.venv/bin/python tests/mutants/run.py --seed $(SEED) --count $(COUNT) --workers $(WORKERS) \
+	  $(if $(MODULES),--modules $(MODULES))
 
 # All three are run, so that one round shows everything there is to mend.
 check: venv $(TYPECHECK)
@@ -90,5 +106,5 @@ wheel-test: venv
 	@echo "wheel-test: $$(cd build/wheel && ls *.whl) runs outside the checkout"
 
 clean:
-	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

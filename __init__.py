@@ -8,14 +8,16 @@
     smaller = rw.apply(plan, model)
     rw.verify(plan, model)
 
-Every verb takes the same words as the command of that name. They load on first use, so that
-importing rankwise stays instant.
+Every verb takes the same words as the command of that name: `options` has them. Verbs load on
+first use, so that importing rankwise stays instant.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from .version import __version__ as __version__
+from .workflow import verb
 
 if TYPE_CHECKING:
     from .workflow.apply import apply
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from .workflow.verify import verify
     from .workflow.what_if import what_if
 
-__version__ = "0.1.0"
 __all__ = [
     "apply",
     "devices",
@@ -48,27 +49,11 @@ __all__ = [
     "what_if",
 ]
 
-_HOME = {
-    "apply": "apply",
-    "devices": "inspect",
-    "doctor": "doctor",
-    "explain": "explain",
-    "finetune": "finetune",
-    "layers": "inspect",
-    "pareto": "pareto",
-    "plan": "plan",
-    "profile": "profile",
-    "recover": "recover",
-    "table": "table",
-    "verify": "verify",
-    "what_if": "what_if",
-}
-
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".workflow.{_HOME[name]}", __name__), name)
+    return verb(name)
 
 
 def __dir__() -> list[str]:

@@ -6,15 +6,8 @@ from typing import Any
 
 import typer
 
-from .commands import (
-    analysis_commands,
-    plan_commands,
-    profile_commands,
-    service_commands,
-    store_commands,
-    training_commands,
-)
-from .commands.remote import served
+from .commands import plan_commands, profile_commands, service_commands, store_commands
+from .commands.command import command
 
 app = typer.Typer(
     help="Which layers does low-rank decomposition really make faster on this device, and at "
@@ -32,18 +25,18 @@ for function in (
     profile_commands.layers,
     profile_commands.profile,
     profile_commands.table,
-    analysis_commands.pareto,
+    plan_commands.pareto,
     plan_commands.plan,
-    analysis_commands.explain,
-    analysis_commands.what_if,
+    plan_commands.explain,
+    plan_commands.what_if,
     plan_commands.apply,
     plan_commands.verify,
-    training_commands.recover,
-    training_commands.finetune,
+    plan_commands.recover,
+    plan_commands.finetune,
+    service_commands.report,
+    service_commands.serve,
 ):
-    app.command(function.__name__.replace("_", "-"))(served(function))
-app.command()(service_commands.report)
-app.command()(service_commands.serve)
+    app.command(function.__name__.replace("_", "-"))(command(function))
 app.add_typer(store_commands.db_app, name="db")
 
 

@@ -5,6 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of any library's error, short enough to be part of a sentence."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:300].rstrip(".")
+
+
 class RankwiseError(Exception):
     """Root of all errors that rankwise raises on purpose. `exit_status` is the command's."""
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Literal, Self
@@ -59,8 +60,18 @@ class _Jsonable:
         return cls(**{k: _frozen(v) for k, v in document.items() if k in known})
 
 
+class _Keyed(_Jsonable):
+    """A value that has a content key."""
+
+    __slots__ = ()
+
+    @property
+    def key(self) -> str:
+        return content_key(self.to_json())
+
+
 @dataclass(frozen=True, slots=True)
-class LayerSpec(_Jsonable):
+class LayerSpec(_Keyed):
     """A convolution or linear layer without its name, its weights and the batch.
 
     Shapes: `input_shape` is one example's, without the batch: (C_in, H, W) for `conv2d`,
@@ -80,10 +91,6 @@ class LayerSpec(_Jsonable):
     groups: int = 1
     bias: bool = True
     dtype: str = "float32"
-
-    @property
-    def key(self) -> str:
-        return content_key(self.to_json())
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -111,33 +118,22 @@ class LayerSpec(_Jsonable):
     @property
     def params(self) -> int:
         """Number of weights, bias included."""
-        return _product(self.weight_shape) + (self.out_channels if self.bias else 0)
+        return math.prod(self.weight_shape) + (self.out_channels if self.bias else 0)
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates for one example (never doubled); the bias is not counted."""
-        positions = _product(self.output_shape) // self.out_channels
-        return _product(self.weight_shape) * positions
-
-
-def _product(numbers: Iterable[int]) -> int:
-    result = 1
-    for number in numbers:
-        result *= number
-    return result
+        positions = math.prod(self.output_shape) // self.out_channels
+        return math.prod(self.weight_shape) * positions
 
 
 @dataclass(frozen=True, slots=True)
-class Decomposition(_Jsonable):
+class Decomposition(_Keyed):
     """A kind of low-rank decomposition and its ranks. The original is a value too."""
 
     kind: str = "original"
     ranks: tuple[int, ...] = ()
     groups: int = 1
-
-    @property
-    def key(self) -> str:
-        return content_key(self.to_json())
 
     @property
     def is_original(self) -> bool:
@@ -174,11 +170,11 @@ class LayerUse:
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceFingerprint:
+class DeviceFingerprint(_Keyed):
     """What a device is. Rows are comparable only where both keys agree.
 
     `hardware`: chip, cores or SMs, memory, ISA. `software`: driver, runtime, library
-    versions. Circumstances (load, clocks, temperature) are in neither.
+    versions. Metadata of a run (load, clocks, temperature) are in neither.
     """
 
     backend: str
@@ -199,10 +195,6 @@ class DeviceFingerprint:
     def software_key(self) -> str:
         return content_key([self.backend, dict(self.software)])[:16]
 
-    @property
-    def key(self) -> str:
-        return content_key(self.to_json())
-
     def to_json(self) -> dict[str, Any]:
         return {
             "backend": self.backend,
@@ -220,7 +212,7 @@ def _pairs(facts: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class MeasurementPolicy(_Jsonable):
+class MeasurementPolicy(_Keyed):
     """How something is timed. Different policies answer different questions; never mixed.
 
     `threads` is what the user asks of the backend (its intra-op threads); 0 means the
@@ -236,10 +228,6 @@ class MeasurementPolicy(_Jsonable):
     numeric_mode: str = "default"
     threads: int = 1
     frozen: str = ""
-
-    @property
-    def key(self) -> str:
-        return content_key(self.to_json())
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,7 +311,7 @@ class Comparison(_Jsonable):
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """All that the store knows of one candidate on one device under one policy."""
+    """What the store knows of one candidate on one device under one policy."""
 
     id: str
     spec: LayerSpec

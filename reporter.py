@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Reporter(Protocol):
-    """Told of progress; must return quickly, because measuring goes on around it."""
+    """Listens to progress; must return quickly, because measuring goes on around it."""
 
     def message(self, text: str) -> None:
         """One line worth keeping."""
@@ -20,8 +20,8 @@ class Reporter(Protocol):
 class Silent:
     """Tells nobody."""
 
-    def message(self, text: str) -> None:
+    def message(self, *_: object, **__: object) -> None:
         return None
 
-    def progress(self, done: float, total: float, text: str) -> None:
+    def progress(self, *_: object, **__: object) -> None:
         return None

@@ -29,7 +29,9 @@ than `PLANNED_PREPARATIONS` behind it was looked at before, so its interval is p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import fields
+from functools import partial
+from operator import attrgetter
 from statistics import NormalDist
 from typing import Any
 
@@ -159,19 +161,8 @@ def combine_many(
 
 def _columns(summaries: Sequence[PairSummary]) -> Floats:
     """One row for each field of `PairSummary`, in its order."""
-    rows = [
-        (
-            s.rounds,
-            s.log_ratio,
-            s.log_ratio_var,
-            s.saving_s,
-            s.saving_var,
-            s.original_s,
-            s.candidate_s,
-        )
-        for s in summaries
-    ]
-    return np.array(rows, dtype=np.float64).T
+    values = attrgetter(*(field.name for field in fields(PairSummary)))
+    return np.array([values(summary) for summary in summaries], dtype=np.float64).T
 
 
 def _comparisons(
@@ -180,17 +171,13 @@ def _comparisons(
     rounds, log_ratio, log_var, saving, saving_var, original_s, candidate_s = flat
     between = np.full_like(log_ratio, PRIOR_BETWEEN)
     degrees = rounds - 2 * np.floor(TRIM * rounds) - 1
-    ratio = _pool(log_ratio, log_var, degrees, between, owner, tails)
+    ratio, ratio_half = _pool(log_ratio, log_var, degrees, between, owner, tails)
     scale = between * np.maximum(original_s, candidate_s)
-    saved = _pool(saving, saving_var, degrees, scale, owner, tails)
+    saved, saved_half = _pool(saving, saving_var, degrees, scale, owner, tails)
     columns = np.stack(
         [
-            np.exp(ratio.centre),
-            np.exp(ratio.centre - ratio.half),
-            np.exp(ratio.centre + ratio.half),
-            saved.centre,
-            saved.centre - saved.half,
-            saved.centre + saved.half,
+            *np.exp([ratio, ratio - ratio_half, ratio + ratio_half]),
+            *(saved, saved - saved_half, saved + saved_half),
             np.bincount(owner, original_s) / sizes,
             np.bincount(owner, candidate_s) / sizes,
         ]
@@ -202,10 +189,9 @@ def _comparisons(
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Pooled:
-    centre: Floats
-    half: Floats
+def _total(owner: NDArray[np.intp], values: Floats) -> Floats:
+    """The sum of each owner's values."""
+    return np.asarray(np.bincount(owner, values), dtype=np.float64)
 
 
 def _pool(
@@ -215,12 +201,9 @@ def _pool(
     prior_sd: Floats,
     owner: NDArray[np.intp],
     tails: Floats,
-) -> _Pooled:
+) -> tuple[Floats, Floats]:
     """Random-effects mean and half-width for each owner; see the module's text."""
-
-    def total(values: Floats) -> Floats:
-        return np.asarray(np.bincount(owner, values), dtype=np.float64)
-
+    total = partial(_total, owner)
     sessions = np.bincount(owner)
     prior = total(np.square(prior_sd) + PRIOR_SHARE * variances) / sessions
     between_df = PRIOR_DF + sessions - 1
@@ -236,7 +219,7 @@ def _pool(
     quantile = np.empty_like(df)
     for tail in np.unique(tails):
         quantile[tails == tail] = t_quantile(float(tail), df[tails == tail])
-    return _Pooled(centre, quantile * np.sqrt(variance))
+    return centre, quantile * np.sqrt(variance)
 
 
 def _between(
@@ -244,10 +227,7 @@ def _between(
 ) -> Floats:
     """Variance between sessions by the general method of moments (DerSimonian and Kacker
     2007, eq. 6), weights from the prior; 0 where there is one session."""
-
-    def total(values: Floats) -> Floats:
-        return np.asarray(np.bincount(owner, values), dtype=np.float64)
-
+    total = partial(_total, owner)
     weights = 1 / (prior[owner] + variances)
     sums, squares = total(weights), total(weights**2)
     centre = total(weights * estimates) / sums

@@ -24,14 +24,7 @@ from .cann_version import cann_version, driver_version
 from .host import cpu_hardware, host_run_metadata
 from .network_file import fix_input, read_network
 from .onnx_dtypes import chain_in
-from .validation import (
-    INFERENCE_ONLY,
-    one_line,
-    require_counts,
-    require_dtype,
-    require_supported,
-    whole_number,
-)
+from .validation import INFERENCE_ONLY, checked_policy, one_line, whole_number
 
 SET_ENV = "source CANN's set_env.sh first"
 NUMERIC_MODES = {
@@ -131,18 +124,13 @@ class AscendAclBackend:
         return found
 
     def resolve_policy(self, policy: MeasurementPolicy) -> MeasurementPolicy:
-        require_dtype(self.name, policy.dtype, self._dtypes(policy.dtype))
-        modes = NUMERIC_MODES[policy.dtype]
-        asked = modes[0] if policy.numeric_mode == "default" else policy.numeric_mode
-        resolved = replace(
-            policy, numeric_mode=asked, execution="graph", threads=min(policy.threads, 0)
-        )
+        modes = NUMERIC_MODES.get(policy.dtype, ())
+        if modes and policy.numeric_mode == "default":
+            policy = replace(policy, numeric_mode=modes[0])
         allowed = {**INFERENCE_ONLY, "numeric_mode": modes, "execution": ("eager", "graph")}
-        require_supported(
-            self.name, replace(resolved, execution=policy.execution, threads=1), allowed
-        )
-        require_counts(resolved, least_threads=0)
-        return resolved
+        dtypes = self._dtypes(policy.dtype)
+        checked = checked_policy(self.name, policy, allowed, dtypes, has_threads=False)
+        return replace(checked, execution="graph")
 
     def _dtypes(self, asked: str) -> Mapping[str, str]:
         return {

@@ -29,9 +29,10 @@ A backend is a device family: one short class. It promises:
 - **It never hears of decompositions**: a workload is a chain of plain operators, or a network.
 
 Optional: a backend whose `prepare` compiles for seconds or minutes has `compile_ahead`
-(`CompilesAhead`), which callers use before anything is timed.
+(`CompilesAhead`), which callers use before anything is timed; one on whose device torch can train
+whole networks has `torch_device` (`TrainsNetworks`).
 
-`backends.contract` holds the same as tests that a backend's own tests inherit.
+`rankwise.testing.BackendContract` holds the same as tests that a backend's own tests inherit.
 """
 
 from __future__ import annotations
@@ -124,11 +125,8 @@ class Backend(Protocol):
         ...
 
     def resolve_policy(self, policy: MeasurementPolicy) -> MeasurementPolicy:
-        """The policy as this backend will carry it out (execution, numeric mode filled in).
-
-        Works without the device. Raises `BackendError` for what it cannot do (a phase, a
-        dtype, a cache mode).
-        """
+        """The policy as this backend will carry it out; works without the device. Raises
+        `BackendError` for what it cannot do (a phase, a dtype, a cache mode)."""
         ...
 
     def rank_quantum(self, policy: MeasurementPolicy) -> int:
@@ -151,6 +149,15 @@ class CompilesAhead(Protocol):
         Workloads are taken in the order given, so the most wanted ones stand first. Nothing
         is timed, and no device is needed. None as a budget means until all are done.
         """
+        ...
+
+
+@runtime_checkable
+class TrainsNetworks(Protocol):
+    """A backend on whose device torch trains whole networks, in processes of their own."""
+
+    def torch_device(self) -> str:
+        """Torch's name of the device, such as `cuda:1`."""
         ...
 
 

@@ -34,7 +34,7 @@ def _homes() -> list[Path]:
 
 def _in_home(home: Path) -> str:
     files = [
-        *((RUNNING, path) for path in [home / "version.cfg"]),
+        (RUNNING, home / "version.cfg"),
         *((VERSION, path) for path in sorted(home.glob("*-linux/ascend_toolkit_install.info"))),
         *((VERSION, path) for path in sorted(home.glob("share/info/*/version.info"))),
         (VERSION, home / "opp" / "version.info"),

@@ -2,7 +2,7 @@
 
 The time of one execution is a launch cost for each link (convolution, linear layer, matrix
 product) and its multiply-accumulates at a fixed rate, after all channel counts are rounded up
-to the next multiple of `step`: a planted staircase, with treads of `step` ranks. Nothing
+to the next multiple of `step`: a planted staircase, with steps of `step` ranks. Nothing
 sleeps; with `jitter=0` times are exact, and a network's is the sum over its links.
 """
 
@@ -14,16 +14,16 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError, MeasurementError
 from ..ops.chain import Chain, random_weights
-from ..records import DeviceFingerprint, MeasurementPolicy
+from ..records import DeviceFingerprint, LayerSpec, MeasurementPolicy
 from .base import Arrays, ChainWorkload, FileWorkload, ModuleWorkload, Workload
+from .mac_counter import Operator, operators_in_file, operators_in_module
 from .validation import one_line, require_supported, whole_number
 
 VERSION = "1"
@@ -41,21 +41,10 @@ ALLOWED = {
 Compute = Callable[[Sequence[NDArray[Any]]], Arrays]
 
 
-class Link(Protocol):
-    """What time depends on; a `LayerSpec` has it, for a batch of one."""
-
-    @property
-    def in_channels(self) -> int: ...
-    @property
-    def out_channels(self) -> int: ...
-    @property
-    def macs(self) -> int: ...
-
-
 class FakeBackend:
     """Options (all as text, since they come from the command line):
 
-    `step` channels a tread, `launch_us` microseconds a link, `gmacs` 10^9 multiply-accumulates
+    `step` channels a step, `launch_us` microseconds a link, `gmacs` 10^9 multiply-accumulates
     a second, `jitter` standard deviation of the log of a log-normal factor on every timing,
     `seed`. For testing what surrounds a backend: `crash_at`, `hang_at` (the n-th timing kills
     the process, or never returns), `garbage=1` (prints rubbish on standard output).
@@ -86,10 +75,8 @@ class FakeBackend:
             "jitter": self.jitter,
         }
         self.rng = np.random.default_rng(whole_number("seed", seed))
-        self.crash_at, self.hang_at = (
-            whole_number("crash_at", crash_at),
-            whole_number("hang_at", hang_at),
-        )
+        self.crash_at = whole_number("crash_at", crash_at)
+        self.hang_at = whole_number("hang_at", hang_at)
         self.garbage = garbage != "0"
         self.timings = 0
 
@@ -106,31 +93,29 @@ class FakeBackend:
         require_supported(self.name, policy, ALLOWED)
         return replace(policy, execution="eager")
 
-    def rank_quantum(self, policy: MeasurementPolicy) -> int:
+    def rank_quantum(self, _policy: MeasurementPolicy) -> int:
         return self.step
 
     def prepare(self, workload: Workload, policy: MeasurementPolicy) -> _Runner:
-        from .mac_counter import counted_in_file, counted_in_module
-
         match workload:
             case ChainWorkload(_, chain):
                 seconds = self.seconds(chain.links, policy.batch)
                 return _Runner(self, seconds, lambda inputs: _compute_chain(chain, inputs))
             case FileWorkload(_, path, shape):
-                seconds = self.seconds(counted_in_file(path, shape))
-                return _Runner(self, seconds, lambda inputs: _compute_file(path, inputs))
+                seconds = self.seconds(operators_in_file(path, shape))
+                return _Runner(self, seconds, lambda inputs: _reference(str(path), inputs))
             case ModuleWorkload(_, module, shape):
-                seconds = self.seconds(counted_in_module(module, shape))
+                seconds = self.seconds(operators_in_module(module, shape))
                 return _Runner(self, seconds, lambda inputs: _compute_module(module, inputs))
         raise BackendError(f"the fake device does not run a {type(workload).__name__}")
 
-    def seconds(self, links: Iterable[Link], batch: int = 1) -> float:
+    def seconds(self, links: Iterable[LayerSpec | Operator], batch: int = 1) -> float:
         """Exact time of one execution: every link is launched once for the whole batch."""
         return math.fsum(
             self.launch_s + batch * self._macs(link) / self.macs_per_s for link in links
         )
 
-    def _macs(self, link: Link) -> float:
+    def _macs(self, link: LayerSpec | Operator) -> float:
         """Multiply-accumulates as if channels came in blocks of `step` only."""
         full = self._blocks(link.in_channels) * self._blocks(link.out_channels)
         return link.macs * full / (link.in_channels * link.out_channels)
@@ -170,7 +155,7 @@ class _Runner:
         self._backend: FakeBackend | None = backend
         self._seconds, self._compute = seconds, compute
 
-    def run(self, loops: int) -> Mapping[str, float]:
+    def run(self, _loops: int) -> Mapping[str, float]:
         return {"host": self._open().timing(self._seconds)}
 
     def compute(self, inputs: Sequence[NDArray[Any]]) -> Arrays:
@@ -190,10 +175,6 @@ def _compute_chain(chain: Chain, inputs: Sequence[NDArray[Any]]) -> Arrays:
     from ..ops.onnx_writer import chain_model
 
     return _reference(chain_model(chain, random_weights(chain), len(inputs[0])), inputs)
-
-
-def _compute_file(path: Path, inputs: Sequence[NDArray[Any]]) -> Arrays:
-    return _reference(str(path), inputs)
 
 
 def _reference(model: Any, inputs: Sequence[NDArray[Any]]) -> Arrays:

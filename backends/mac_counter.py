@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Shapes = dict[str, tuple[int, ...]]
 
 
-class Counted(NamedTuple):
+class Operator(NamedTuple):
     """One operator of a network: channels, and multiply-accumulates for the whole batch."""
 
     in_channels: int
@@ -28,7 +28,7 @@ class Counted(NamedTuple):
     macs: int
 
 
-def counted_in_file(path: Path, input_shape: Sequence[int]) -> list[Counted]:
+def operators_in_file(path: Path, input_shape: Sequence[int]) -> list[Operator]:
     """The Conv, Gemm and MatMul nodes of an ONNX file, in its order.
 
     `input_shape` includes the batch and replaces symbolic sizes. `MeasurementError` (stage
@@ -65,25 +65,25 @@ def _shape(shapes: Shapes, name: str) -> tuple[int, ...]:
     return shape
 
 
-def _conv(node: NodeProto, shapes: Shapes) -> Counted:
+def _conv(node: NodeProto, shapes: Shapes) -> Operator:
     image, weight, output = (
         _shape(shapes, name) for name in (node.input[0], node.input[1], node.output[0])
     )
-    return Counted(image[1], weight[0], math.prod(weight) * output[0] * math.prod(output[2:]))
+    return Operator(image[1], weight[0], math.prod(weight) * output[0] * math.prod(output[2:]))
 
 
-def _gemm(node: NodeProto, shapes: Shapes) -> Counted:
+def _gemm(node: NodeProto, shapes: Shapes) -> Operator:
     rows, wide = _shape(shapes, node.output[0])
     deep = math.prod(_shape(shapes, node.input[1])) // wide
-    return Counted(deep, wide, rows * deep * wide)
+    return Operator(deep, wide, rows * deep * wide)
 
 
-def _matmul(node: NodeProto, shapes: Shapes) -> Counted:
+def _matmul(node: NodeProto, shapes: Shapes) -> Operator:
     deep, output = _shape(shapes, node.input[0])[-1], _shape(shapes, node.output[0])
-    return Counted(deep, output[-1], deep * math.prod(output))
+    return Operator(deep, output[-1], deep * math.prod(output))
 
 
-def counted_in_module(module: Any, input_shape: Sequence[int]) -> list[Counted]:
+def operators_in_module(module: Any, input_shape: Sequence[int]) -> list[Operator]:
     """The convolutions and linear layers of a `torch.nn.Module`, in the order of their calls.
 
     They are seen in one execution, in eval mode, on random input. `MeasurementError` (stage
@@ -94,10 +94,10 @@ def counted_in_module(module: Any, input_shape: Sequence[int]) -> list[Counted]:
     from .base import random_input
     from .modules import evaluating
 
-    found: list[Counted] = []
+    operators: list[Operator] = []
 
     def gather(part: Any, _inputs: Any, output: Any) -> None:
-        found.append(_called(part, output.shape))
+        operators.append(_called(part, output.shape))
 
     kinds = (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d, torch.nn.Linear)
     parts = [part for part in module.modules() if isinstance(part, kinds)]
@@ -110,10 +110,10 @@ def counted_in_module(module: Any, input_shape: Sequence[int]) -> list[Counted]:
     finally:
         for hook in hooks:
             hook.remove()
-    return found
+    return operators
 
 
-def _called(part: Any, output: Sequence[int]) -> Counted:
+def _called(part: Any, output: Sequence[int]) -> Operator:
     wide, size = part.weight.shape[0], math.prod(part.weight.shape)
     deep = getattr(part, "in_channels", None) or part.in_features
-    return Counted(deep, wide, size * (math.prod(output) // wide))
+    return Operator(deep, wide, size * (math.prod(output) // wide))

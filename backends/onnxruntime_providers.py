@@ -21,14 +21,7 @@ from .base import ChainWorkload, FileWorkload, Workload
 from .host import cpu_hardware, host_run_metadata
 from .onnx_dtypes import chain_in, cpu_casts_float16, network_in
 from .onnxruntime_session import CPU, OnnxRuntimeRunner, Place, make_session
-from .validation import (
-    INFERENCE_ONLY,
-    require_choice,
-    require_counts,
-    require_dtype,
-    require_supported,
-    whole_number,
-)
+from .validation import INFERENCE_ONLY, checked_policy, require_choice, whole_number
 
 SUFFIX = "ExecutionProvider"
 CPU_NODES = "+cpu_nodes"
@@ -164,11 +157,10 @@ def _provider_of(name: str) -> Provider:
 
 def named(slug: str) -> Callable[..., OnnxRuntimeBackend]:
     """What opens `onnxruntime-<slug>`. `BackendError` for a provider that nobody knows."""
-    if slug in PROVIDERS:
-        return partial(OnnxRuntimeBackend, PROVIDERS[slug])
-    for name in ort.get_available_providers():
-        if _provider_of(name).slug == slug:
-            return partial(OnnxRuntimeBackend, _provider_of(name))
+    installed = map(_provider_of, ort.get_available_providers())
+    known = {provider.slug: provider for provider in installed} | PROVIDERS
+    if slug in known:
+        return partial(OnnxRuntimeBackend, known[slug])
     raise BackendError(
         f"unknown backend 'onnxruntime-{slug}'; this ONNX Runtime has {', '.join(found_names())}"
     )
@@ -215,13 +207,10 @@ class OnnxRuntimeBackend:
         return {**host_run_metadata(), **gpu}
 
     def resolve_policy(self, policy: MeasurementPolicy) -> MeasurementPolicy:
-        threads = policy.threads if self.provider.has_threads else min(policy.threads, 0)
+        dtypes, has_threads = self._dtypes(policy.dtype), self.provider.has_threads
+        checked = checked_policy(self.name, policy, ALLOWED, dtypes, has_threads)
         allows = self.allows_cpu_nodes or policy.execution.endswith(CPU_NODES)
-        require_dtype(self.name, policy.dtype, self._dtypes(policy.dtype))
-        require_supported(self.name, replace(policy, threads=1), ALLOWED)
-        require_counts(replace(policy, threads=threads), int(self.provider.has_threads))
-        execution = f"graph{CPU_NODES}" if allows else "graph"
-        return replace(policy, threads=threads, execution=execution)
+        return replace(checked, execution=f"graph{CPU_NODES}" if allows else "graph")
 
     def _dtypes(self, asked: str) -> Mapping[str, str]:
         """dtype -> empty, or why not; whether float16 is float16 is only tried when asked."""
@@ -230,21 +219,21 @@ class OnnxRuntimeBackend:
         none = "ONNX Runtime has no bfloat16 convolutions"
         return {"float32": "", "float16": why, "bfloat16": none}
 
-    def rank_quantum(self, policy: MeasurementPolicy) -> int:
+    def rank_quantum(self, _policy: MeasurementPolicy) -> int:
         return self.provider.quantum
 
     def prepare(self, workload: Workload, policy: MeasurementPolicy) -> OnnxRuntimeRunner:
-        place = self._place(policy)
+        model: bytes | str
         if isinstance(workload, ChainWorkload):
-            made = chain_in(workload.chain, policy.dtype, policy.batch)
+            model = chain_in(workload.chain, policy.dtype, policy.batch).SerializeToString()
             shape: tuple[int, ...] = (policy.batch, *workload.chain.input_shape)
-            session = make_session(made.SerializeToString(), place, self._pool(policy))
-            return OnnxRuntimeRunner(session, shape, place)
-        if isinstance(workload, FileWorkload):
-            model = network_in(workload.path, policy.dtype)
-            session = make_session(model, place, self._pool(policy))
-            return OnnxRuntimeRunner(session, workload.input_shape, place)
-        raise BackendError(f"{self.name} runs ONNX, not a {type(workload).__name__}")
+        elif isinstance(workload, FileWorkload):
+            model, shape = network_in(workload.path, policy.dtype), workload.input_shape
+        else:
+            raise BackendError(f"{self.name} runs ONNX, not a {type(workload).__name__}")
+        place = self._place(policy)
+        session = make_session(model, place, self._pool(policy))
+        return OnnxRuntimeRunner(session, shape, place)
 
     def _pool(self, policy: MeasurementPolicy) -> int:
         """Threads of ONNX Runtime's own pool: one where the provider brings another pool."""

@@ -21,13 +21,11 @@ from .clocks import HostClock
 from .host import cpu_hardware, host_run_metadata
 from .network_file import require_one_input
 from .onnx_dtypes import chain_in
-from .validation import INFERENCE_ONLY, one_line, require_counts, require_dtype, require_supported
+from .validation import INFERENCE_ONLY, checked_policy, one_line
 
 if TYPE_CHECKING:
     import openvino
 
-NAMES = ("CPU", "GPU", "NPU")
-"""Devices that have a backend of their own; others that the runtime lists have one, too."""
 HINTS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 CAPABILITIES = {"float32": "FP32", "float16": "FP16", "bfloat16": "BF16"}
 ALLOWED = {**INFERENCE_ONLY, "numeric_mode": ("default",), "execution": ("eager", "graph")}
@@ -99,11 +97,8 @@ class OpenVinoBackend:
         return host_run_metadata()
 
     def resolve_policy(self, policy: MeasurementPolicy) -> MeasurementPolicy:
-        threads = policy.threads if self.has_threads else min(policy.threads, 0)
-        require_dtype(self.name, policy.dtype, self._dtypes())
-        require_supported(self.name, replace(policy, threads=1), ALLOWED)
-        require_counts(replace(policy, threads=threads), int(self.has_threads))
-        return replace(policy, threads=threads, execution="graph")
+        checked = checked_policy(self.name, policy, ALLOWED, self._dtypes(), self.has_threads)
+        return replace(checked, execution="graph")
 
     def _dtypes(self) -> Mapping[str, str]:
         """What a device cannot do it replaces quietly (float16 by bfloat16): so it is asked."""
@@ -113,7 +108,7 @@ class OpenVinoBackend:
         missing = f"OpenVINO's {self.device} lists {', '.join(sorted(able))} only"
         return {dtype: "" if CAPABILITIES[dtype] in able else missing for dtype in HINTS}
 
-    def rank_quantum(self, policy: MeasurementPolicy) -> int:
+    def rank_quantum(self, _policy: MeasurementPolicy) -> int:
         """Channels come in blocks of 16 (AVX-512; the sub-groups of Intel's GPUs)."""
         return 16
 
@@ -130,11 +125,13 @@ class OpenVinoBackend:
     def _runner(
         self, source: Any, input_shape: Sequence[int], policy: MeasurementPolicy
     ) -> OpenVinoRunner:
+        import openvino
+
         try:
             model = _core().read_model(source)
             require_one_input([port.any_name for port in model.inputs])
-            if not model.inputs[0].partial_shape.compatible(_partial(input_shape)):
-                said = model.inputs[0].partial_shape
+            said = model.inputs[0].partial_shape
+            if not said.compatible(openvino.PartialShape(list(input_shape))):
                 raise MeasurementError(f"{list(input_shape)} does not fit {said}", "prepare")
             model.reshape(list(input_shape))
             compiled = _core().compile_model(model, self.device, self._config(policy))
@@ -154,12 +151,6 @@ class OpenVinoBackend:
             # Pinning would change the affinity of threads that outlive the runner.
             common |= {"INFERENCE_NUM_THREADS": policy.threads, "ENABLE_CPU_PINNING": False}
         return common
-
-
-def _partial(shape: Sequence[int]) -> Any:
-    import openvino
-
-    return openvino.PartialShape(list(shape))
 
 
 class OpenVinoRunner:

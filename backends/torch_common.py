@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -17,10 +17,11 @@ from ..ops.torch_writer import to_torch
 from ..records import DeviceFingerprint, MeasurementPolicy
 from .base import Arrays, ChainWorkload, ModuleWorkload, Workload, random_input
 from .clocks import Clock, Step
+from .host import host_run_metadata
 from .modules import compute, evaluating
-from .torch_execution import Execution, compiled, laid_out, nothing_compiles
+from .torch_execution import CHANNELS_LAST, Execution, compiled, laid_out, nothing_compiles
 from .torch_steps import ForwardStep, TrainingStep, freeze_links, freeze_named, require_frozen
-from .validation import one_line, require_counts, require_dtype, require_supported
+from .validation import checked_policy, one_line
 
 COMPILE_WARM_UPS = 2
 """Executions in which `torch.compile` compiles: the forward pass, and a first backward one."""
@@ -30,17 +31,18 @@ DeviceLost = getattr(torch, "AcceleratorError", ())
 
 
 class TorchDevice(Protocol):
-    """One of torch's device types: data and small functions, no state of a workload."""
+    """One of torch's device types: data and small functions, no state of a workload. Classes that
+    inherit it say only what their type has beyond eager executions in one numeric mode."""
 
     name: str
     """The backend's."""
-    ways: tuple[str, ...]
-    switches: tuple[str, ...]
+    ways: tuple[str, ...] = ("eager",)
+    switches: tuple[str, ...] = (CHANNELS_LAST,)
     """Of execution; see `torch_execution`."""
-    numeric_modes: tuple[str, ...]
+    numeric_modes: tuple[str, ...] = ("default",)
     """The first one is what `default` means."""
-    caches: tuple[str, ...]
-    has_threads: bool
+    caches: tuple[str, ...] = ("hot",)
+    has_threads: bool = False
     warm_ups: int
     """Untimed executions before the first timing: kernels are chosen, loaded or compiled."""
     quantum: int
@@ -53,11 +55,13 @@ class TorchDevice(Protocol):
 
     def hardware(self) -> dict[str, str]: ...
     def software(self) -> dict[str, str]: ...
-    def run_metadata(self) -> dict[str, str]: ...
+
+    def run_metadata(self) -> dict[str, str]:
+        return host_run_metadata()
 
     def dtypes(self) -> Mapping[str, str]:
         """dtype -> empty, or the reason why this device cannot compute in it."""
-        ...
+        return {"float32": "", "float16": "", "bfloat16": ""}
 
     def clock(self) -> Clock: ...
 
@@ -67,11 +71,11 @@ class TorchDevice(Protocol):
 
     def clear_cache(self) -> Step:
         """What empties the device's cache (only where `caches` has `cold`)."""
-        ...
+        raise BackendError(f"{self.name} does not clear caches")
 
-    def captured(self, step: Step, between: Step | None) -> Step:
+    def captured(self, _step: Step, _between: Step | None) -> Step:
         """The step as a graph that is replayed (only where `ways` has `graph`)."""
-        ...
+        raise BackendError(f"{self.name} does not capture graphs")
 
 
 class TorchBackend:
@@ -100,6 +104,10 @@ class TorchBackend:
         except Exception as error:  # a broken driver may raise anything
             return one_line(error)
 
+    def torch_device(self) -> str:
+        """Torch's name of the device, for processes that train whole networks on it."""
+        return str(self.device.place())
+
     def fingerprint(self) -> DeviceFingerprint:
         software = {"torch": torch.__version__, **self.device.software()}
         return DeviceFingerprint.of(self.name, self.device.hardware(), software)
@@ -113,16 +121,13 @@ class TorchBackend:
             policy,
             execution=str(self._resolved_execution(policy.execution)),
             numeric_mode=self._resolved_numeric_mode(policy),
-            threads=policy.threads if device.has_threads else min(policy.threads, 0),
         )
         allowed = {
             "phase": ("inference", "training"),
             "context": ("isolated", "marginal", "in_network"),
             "cache": device.caches,
         }
-        require_dtype(self.name, policy.dtype, device.dtypes())
-        require_supported(self.name, replace(policy, threads=1), allowed)
-        require_counts(policy, least_threads=int(device.has_threads))
+        policy = checked_policy(self.name, policy, allowed, device.dtypes(), device.has_threads)
         require_frozen(self.name, policy.phase, policy.context, policy.frozen)
         return policy
 
@@ -143,7 +148,7 @@ class TorchBackend:
             )
         return asked
 
-    def rank_quantum(self, policy: MeasurementPolicy) -> int:
+    def rank_quantum(self, _policy: MeasurementPolicy) -> int:
         return self.device.quantum
 
     def prepare(self, workload: Workload, policy: MeasurementPolicy) -> TorchRunner:
@@ -246,7 +251,7 @@ class TorchRunner:
                 self._step = self._device.captured(self._captured_from, self._between)
                 self._between = None  # a replayed graph writes gradients afresh
         if self._policy.cache == "cold":
-            self._between = _both(self._between, self._device.clear_cache())
+            self._between = both(self._between, self._device.clear_cache())
 
     def _once(self) -> None:
         if self._between is not None:
@@ -294,29 +299,27 @@ def _closed(*_: Any) -> Any:
     raise MeasurementError("the runner is closed", "run")
 
 
-def _both(first: Step | None, second: Step) -> Step:
+def both(first: Step | None, second: Step) -> Step:
+    """The two as one step; `second` alone where there is no first."""
     if first is None:
         return second
 
-    def both() -> None:
+    def in_turn() -> None:
         first()
         second()
 
-    return both
+    return in_turn
 
 
-class _failing:
+@contextmanager
+def _failing(stage: str) -> Iterator[None]:
     """Whatever torch or a user's module raises becomes a `MeasurementError` of this stage; a
     device that is lost becomes stage `crash`."""
-
-    def __init__(self, stage: str) -> None:
-        self._stage = stage
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, MeasurementError):
-            lost = bool(DeviceLost) and isinstance(error, DeviceLost)
-            stage = "crash" if lost else self._stage
-            raise MeasurementError(f"torch failed: {one_line(error)}", stage) from error
+    try:
+        yield
+    except MeasurementError:
+        raise
+    except Exception as error:
+        lost = bool(DeviceLost) and isinstance(error, DeviceLost)
+        reason = f"torch failed: {one_line(error)}"
+        raise MeasurementError(reason, "crash" if lost else stage) from error

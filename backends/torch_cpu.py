@@ -8,23 +8,19 @@ from contextlib import contextmanager
 
 import torch
 
-from ..errors import BackendError
 from ..records import MeasurementPolicy
 from . import malloc_env
-from .clocks import Clock, HostClock, Step
-from .host import cpu_hardware, host_run_metadata
-from .torch_common import TorchBackend
-from .torch_execution import CHANNELS_LAST, Execution
+from .clocks import Clock, HostClock
+from .host import cpu_hardware
+from .torch_common import TorchBackend, TorchDevice
+from .torch_execution import Execution
 
 
-class Processor:
+class Processor(TorchDevice):
     """The `TorchDevice` that every machine has."""
 
     name = "torch-cpu"
     ways: tuple[str, ...] = ("eager", "compiled")
-    switches: tuple[str, ...] = (CHANNELS_LAST,)
-    numeric_modes: tuple[str, ...] = ("default",)
-    caches: tuple[str, ...] = ("hot",)
     has_threads = True
     warm_ups = 0
     quantum = 16
@@ -47,18 +43,15 @@ class Processor:
             "heap": malloc_env.described(),
         }
 
-    def run_metadata(self) -> dict[str, str]:
-        return host_run_metadata()
-
     def dtypes(self) -> Mapping[str, str]:
         """Without oneDNN's kernels a half is computed by a loop that nobody would run."""
         missing = "oneDNN has no kernels for it on this processor"
-        supported = torch.ops.mkldnn
-        return {
-            "float32": "",
-            "bfloat16": "" if supported._is_mkldnn_bf16_supported() else missing,
-            "float16": "" if supported._is_mkldnn_fp16_supported() else missing,
-        }
+
+        def reason(half: str) -> str:
+            supported = getattr(torch.ops.mkldnn, f"_is_mkldnn_{half}_supported")
+            return "" if supported() else missing
+
+        return {"float32": "", "bfloat16": reason("bf16"), "float16": reason("fp16")}
 
     def clock(self) -> Clock:
         return HostClock()
@@ -72,12 +65,6 @@ class Processor:
             yield
         finally:
             torch.set_num_threads(before)
-
-    def clear_cache(self) -> Step:
-        raise BackendError("torch-cpu does not clear caches")
-
-    def captured(self, step: Step, between: Step | None) -> Step:
-        raise BackendError("torch-cpu has no graphs to replay")
 
 
 class TorchCpuBackend(TorchBackend):

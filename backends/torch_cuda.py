@@ -12,7 +12,7 @@ from ..records import MeasurementPolicy
 from . import nvidia
 from .clocks import Clock, EventClock, Step
 from .host import cpu_hardware, host_run_metadata
-from .torch_common import TorchBackend
+from .torch_common import TorchBackend, TorchDevice, both
 from .torch_execution import CHANNELS_LAST, CUDNN_BENCHMARK, Execution
 from .validation import require_choice, whole_number
 
@@ -24,7 +24,7 @@ BFLOAT16_SINCE = (8, 0)
 """Compute capability with bfloat16 tensor cores (Ampere)."""
 
 
-class CudaDevice:
+class CudaDevice(TorchDevice):
     """The `TorchDevice` of GPU number `index`."""
 
     name = "torch-cuda"
@@ -32,7 +32,6 @@ class CudaDevice:
     switches: tuple[str, ...] = (CHANNELS_LAST, CUDNN_BENCHMARK)
     numeric_modes: tuple[str, ...] = ("ieee", "tf32")
     caches: tuple[str, ...] = ("hot", "cold")
-    has_threads = False
     warm_ups = 5
     quantum = 16
     """Tensor-core fragments are 16 wide, and 16 elements are whole memory sectors in every
@@ -107,7 +106,7 @@ class CudaDevice:
         stream.wait_stream(current)
         with torch.cuda.stream(stream):
             for _ in range(CAPTURE_WARM_UPS):
-                _after(between, step)
+                both(between, step)()
         current.wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         if between is not None:
@@ -120,12 +119,6 @@ class CudaDevice:
 def _untyped(call: Any) -> Any:
     """Torch's own annotations have gaps here."""
     return call
-
-
-def _after(between: Step | None, step: Step) -> None:
-    if between is not None:
-        between()
-    step()
 
 
 @contextmanager

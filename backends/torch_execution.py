@@ -18,7 +18,6 @@ import torch
 
 from ..errors import BackendError
 
-WAYS = ("eager", "compiled", "graph")
 CHANNELS_LAST, CUDNN_BENCHMARK = "channels_last", "cudnn_benchmark"
 
 _numbers = itertools.count()

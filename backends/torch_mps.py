@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-from ..errors import BackendError
 from ..records import MeasurementPolicy
-from .clocks import Clock, EventClock, Step
-from .host import cpu_hardware, host_run_metadata
-from .torch_common import TorchBackend
-from .torch_execution import CHANNELS_LAST, Execution
+from .clocks import Clock, EventClock
+from .host import cpu_hardware
+from .torch_common import TorchBackend, TorchDevice
+from .torch_execution import Execution
 
 
-class MpsDevice:
+class MpsDevice(TorchDevice):
     """The one `TorchDevice` that a Mac has beside its processor."""
 
     name = "torch-mps"
-    ways: tuple[str, ...] = ("eager",)
-    switches: tuple[str, ...] = (CHANNELS_LAST,)
-    numeric_modes: tuple[str, ...] = ("default",)
-    caches: tuple[str, ...] = ("hot",)
-    has_threads = False
     warm_ups = 5
     quantum = 8
     """Metal's SIMD-group matrices are 8x8."""
@@ -44,23 +37,11 @@ class MpsDevice:
     def software(self) -> dict[str, str]:
         return {"macos": platform.mac_ver()[0]}
 
-    def run_metadata(self) -> dict[str, str]:
-        return host_run_metadata()
-
-    def dtypes(self) -> Mapping[str, str]:
-        return {"float32": "", "float16": "", "bfloat16": ""}
-
     def clock(self) -> Clock:
         return EventClock(lambda: torch.mps.Event(enable_timing=True), torch.mps.synchronize)
 
-    def environment(self, policy: MeasurementPolicy) -> AbstractContextManager[object]:
+    def environment(self, _policy: MeasurementPolicy) -> AbstractContextManager[object]:
         return nullcontext()
-
-    def clear_cache(self) -> Step:
-        raise BackendError("torch-mps does not clear caches")
-
-    def captured(self, step: Step, between: Step | None) -> Step:
-        raise BackendError("torch-mps does not capture graphs")
 
 
 class TorchMpsBackend(TorchBackend):

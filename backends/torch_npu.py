@@ -13,25 +13,19 @@ from typing import Any
 
 import torch
 
-from ..errors import BackendError
 from ..records import MeasurementPolicy
-from .clocks import Clock, EventClock, Step
-from .host import cpu_hardware, host_run_metadata
-from .torch_common import TorchBackend
-from .torch_execution import CHANNELS_LAST, Execution
+from .clocks import Clock, EventClock
+from .host import cpu_hardware
+from .torch_common import TorchBackend, TorchDevice
+from .torch_execution import Execution
 from .validation import one_line, whole_number
 
 
-class NpuDevice:
+class NpuDevice(TorchDevice):
     """The `TorchDevice` of NPU number `index`. `torch_npu` puts itself into torch as
     `torch.npu` when it is imported."""
 
     name = "torch-npu"
-    ways: tuple[str, ...] = ("eager",)
-    switches: tuple[str, ...] = (CHANNELS_LAST,)
-    numeric_modes: tuple[str, ...] = ("default",)
-    caches: tuple[str, ...] = ("hot",)
-    has_threads = False
     warm_ups = 10
     """The first executions compile kernels, which may take half a minute."""
     quantum = 16
@@ -72,9 +66,6 @@ class NpuDevice:
     def software(self) -> dict[str, str]:
         return {"torch_npu": import_module("torch_npu").__version__}
 
-    def run_metadata(self) -> dict[str, str]:
-        return host_run_metadata()
-
     def dtypes(self) -> Mapping[str, str]:
         return {"float32": "", "float16": "", "bfloat16": self._no_bfloat16()}
 
@@ -89,14 +80,8 @@ class NpuDevice:
             lambda: npu.Event(enable_timing=True), lambda: npu.synchronize(self.index)
         )
 
-    def environment(self, policy: MeasurementPolicy) -> AbstractContextManager[object]:
+    def environment(self, _policy: MeasurementPolicy) -> AbstractContextManager[object]:
         return self._npu().device(self.index)  # type: ignore[no-any-return]
-
-    def clear_cache(self) -> Step:
-        raise BackendError("torch-npu does not clear caches")
-
-    def captured(self, step: Step, between: Step | None) -> Step:
-        raise BackendError("torch-npu does not capture graphs")
 
 
 class TorchNpuBackend(TorchBackend):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from ..errors import BackendError
 from ..records import MeasurementPolicy
@@ -19,23 +20,41 @@ INFERENCE_ONLY = {
 def require_supported(
     backend: str, policy: MeasurementPolicy, allowed: Mapping[str, Collection[str]]
 ) -> None:
-    """`BackendError` if a field of the policy is not among those that the backend allows."""
+    """`BackendError` if a field of the policy is not among those that the backend allows, or if
+    it has too few threads or too small a batch."""
     for field, values in allowed.items():
         asked = getattr(policy, field)
         if asked not in values:
             only = ", ".join(sorted(map(str, values))) or "nothing else than the default"
             raise BackendError(f"{backend} does not do {field} {asked!r} yet, only {only}")
-    require_counts(policy, least_threads=1)
+    _require_counts(policy, least_threads=1)
 
 
-def require_counts(policy: MeasurementPolicy, least_threads: int) -> None:
+def checked_policy(
+    backend: str,
+    policy: MeasurementPolicy,
+    allowed: Mapping[str, Collection[str]],
+    dtypes: Mapping[str, str],
+    has_threads: bool,
+) -> MeasurementPolicy:
+    """The policy, without threads where the device has none of its own. `dtypes` says by dtype why
+    it cannot be (empty if it can). Raises `BackendError` for what the backend does not do."""
+    _require_dtype(backend, policy.dtype, dtypes)
+    require_supported(backend, replace(policy, threads=1), allowed)
+    if not has_threads:
+        policy = replace(policy, threads=min(policy.threads, 0))
+    _require_counts(policy, least_threads=int(has_threads))
+    return policy
+
+
+def _require_counts(policy: MeasurementPolicy, least_threads: int) -> None:
     """`BackendError` for too few threads or too small a batch."""
     for field, least in (("threads", least_threads), ("batch", 1)):
         if (count := getattr(policy, field)) < least:
             raise BackendError(f"{field} must be at least {least}, not {count}")
 
 
-def require_dtype(backend: str, dtype: str, reasons: Mapping[str, str]) -> None:
+def _require_dtype(backend: str, dtype: str, reasons: Mapping[str, str]) -> None:
     """`BackendError` unless `reasons`, by dtype why it cannot be, says that it can (empty)."""
     if dtype not in reasons:
         known = ", ".join(sorted(reasons))

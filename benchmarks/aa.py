@@ -21,7 +21,8 @@ from rankwise.campaign.setup import distinct_specs
 from rankwise.lowrank import lower
 from rankwise.models.source import load_network
 from rankwise.profiler.aa import aa_pair, tally
-from rankwise.profiler.executor import Executor, ProcessExecutor
+from rankwise.profiler.executor import Executor
+from rankwise.profiler.process_executor import ProcessExecutor
 from rankwise.records import ORIGINAL, Comparison, Effort, MeasurementPolicy
 
 BACKENDS = ("torch-cpu", "onnxruntime-cpu")
@@ -41,7 +42,7 @@ class OneRunner:
         if workload.key == "first":
             self.bench.prepare(workload)
 
-    def run(self, key: str, loops: int) -> Mapping[str, float]:
+    def run(self, _key: str, loops: int) -> Mapping[str, float]:
         return self.bench.run("first", loops)
 
     def release(self, key: str) -> None:

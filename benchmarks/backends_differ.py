@@ -25,7 +25,7 @@ import assets
 
 from rankwise import documents
 from rankwise.commands.errors import reporter
-from rankwise.commands.options import parse_duration
+from rankwise.options.texts import parse_duration
 from rankwise.workflow.profile import profile
 from rankwise.workflow.table import table_document
 

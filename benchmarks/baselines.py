@@ -12,19 +12,19 @@ profiles, lies beside the results.
 
 from __future__ import annotations
 
-import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from itertools import product
 from math import gcd
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from baselines_table import KNAPSACK, ORIGINAL, OURS, SEED, TRIAL, Cell, report
 from cells import SUBJECTS, calibration_of, network_of, objective_of, reported
-from harness import Budget, Log, arguments, begin, show, verdict
+from harness import Budget, Log, arguments, begin
 from rules import RULES, Decisions, Greedy, strongest
 
 from rankwise.campaign.setup import make_setup
@@ -35,34 +35,28 @@ from rankwise.factors.array_cache import ArrayCache
 from rankwise.factors.assembly import Assembly
 from rankwise.lowrank import lower
 from rankwise.network_timing.inference_runs import NETWORK_EFFORT, compare_networks
-from rankwise.planner.additive import PROBE_ROUNDS, solved
+from rankwise.planner.additive import PROBE_ROUNDS, solve_as_asked, solve_exactly
+from rankwise.planner.builtin_constraints import ErrorLimit
 from rankwise.planner.candidate_policy import candidate_policy
+from rankwise.planner.constraint import Constraint
+from rankwise.planner.find_plan import find_plan
 from rankwise.planner.known_errors import KnownErrors
-from rankwise.planner.planner import Planner, PlanningOptions
-from rankwise.planner.quality import Quality, find_score
-from rankwise.planner.repair import best_within
+from rankwise.planner.objective import PlanningOptions
+from rankwise.planner.problem import PlanProblem, make_problem
+from rankwise.planner.score import find_score
 from rankwise.planner.sensitivity import Inputs, Sensitivity
 from rankwise.records import Decomposition, Verdict
 from rankwise.reporter import Silent
-from rankwise.search.space import layer_choices
+from rankwise.search.space import Assignment, Choice, layer_choices
 from rankwise.workflow.profile import profile
 
 BACKENDS = ("onnxruntime-cpu", "torch-cpu")
 QUANTA = (8, 16, 32)
 FREE = 1
 """The rank quantum that is none."""
-OURS, SEED, KNAPSACK, ORIGINAL = "ours", "ours, exact solution", "MAC knapsack", "original"
-TRIAL = "ours, best trial"
 FACTORS = ("weights", "data")
 FEW = 12
 """Pictures that the greedy rule's single layers are judged on."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    network: str
-    limit: float
-    backend: str
 
 
 CELLS = [
@@ -116,9 +110,9 @@ def by_rules(log: Log, budget: Budget, name: str, db: str, factors: str) -> None
         if sensitivity is None:
             assembly = assembly_of(name, factors, db)
             sensitivity = sensitivity_of(assembly, Inputs.of(pictures), factors)
-        quality = quality_of(name, limit, sensitivity)
+        usage = usage_of(name, limit, sensitivity)
         one = make or greedy(sensitivity.assembly, name)
-        found = strongest(lambda knob, one=one: one(network, knob), quality.usage)  # type: ignore[misc]
+        found = strongest(lambda knob, one=one: one(network, knob), usage)  # type: ignore[misc]
         log.add(**row, decisions=to_json(found))
         print(f"{name} {limit} {rule} {factors}: {len(found)} layers", flush=True)
 
@@ -133,7 +127,7 @@ def sensitivity_of(assembly: Assembly, inputs: Inputs, factors: str) -> Sensitiv
 def assembly_of(name: str, factors: str, db: str) -> Assembly:
     if factors == "weights":
         return Assembly(network_of(name), cache=ArrayCache(companion(db, ".cache")))
-    return planner_of(Cell(name, SUBJECTS[name].limits[0], BACKENDS[0]), db).assembly
+    return problem_of(Cell(name, SUBJECTS[name].limits[0], BACKENDS[0]), db).assembly
 
 
 _greedy: dict[tuple[str, int], Greedy] = {}
@@ -150,19 +144,30 @@ def greedy(assembly: Assembly, name: str) -> Greedy:
     return _greedy[key]
 
 
-def quality_of(name: str, limit: float, sensitivity: Sensitivity) -> Quality:
+def usage_of(name: str, limit: float, sensitivity: Sensitivity) -> Callable[[Decisions], float]:
+    """How much of the cell's limit decisions use."""
     objective = objective_of(name, limit)
-    score = find_score(objective.evaluate, objective.floor, network_of(name))
-    return Quality(sensitivity, objective.max_error, score)
+    constraint: Constraint | None = find_score(
+        objective.evaluate, objective.floor, network_of(name)
+    )
+    if objective.max_error is not None:
+        constraint = ErrorLimit(objective.max_error, sensitivity)
+    assert constraint is not None
+
+    def usage(decisions: Decisions) -> float:
+        plan = Assignment(tuple(decisions), tuple(map(Choice, decisions.values())))
+        return constraint.usage(plan, sensitivity.assembly)
+
+    return usage
 
 
-def planner_of(cell: Cell, db: str, store: Store | None = None) -> Planner:
+def problem_of(cell: Cell, db: str, store: Store | None = None) -> PlanProblem:
     setup = make_setup(network_of(cell.network), backend=cell.backend)
     setup = replace(setup, named=True)  # and so timed in processes of their own
     options = PlanningOptions(db, 200, "tpe", True, 0, candidate_policy(), measured_trials=12)
     where = store or Store.open(db)
     objective = objective_of(cell.network, cell.limit)
-    return Planner(setup, where, objective, options, calibration_of(cell.network), Silent())
+    return make_problem(setup, where, objective, options, calibration_of(cell.network), Silent())
 
 
 def ours(log: Log, budget: Budget, cell: Cell, db: str) -> None:
@@ -172,33 +177,33 @@ def ours(log: Log, budget: Budget, cell: Cell, db: str) -> None:
     if not budget.left or all(log.of(**base, rule=name) for name in names):
         return
     with Store.open(db) as store:
-        planner = planner_of(cell, db, store)
+        problem = problem_of(cell, db, store)
         if not log.of(**base, rule=OURS):
-            document, _ = planner.run()
-            found = document.decisions
-            predicted = document.predicted.model_dump()
-            trial = planner.refined and planner.refined.trial
-            if trial:
-                log.add(**base, rule=TRIAL, decisions=to_json(trial.decisions))
-            log.add(**base, rule=OURS, decisions=to_json(found), predicted=predicted)
-            print(f"{cell}: ours {document.predicted.speedup}", flush=True)
+            found = find_plan(problem)
+            predicted = found.document.predicted.model_dump()
+            if found.refined.trial:
+                log.add(**base, rule=TRIAL, decisions=to_json(found.refined.trial.decisions))
+            decisions = to_json(found.document.decisions)
+            log.add(**base, rule=OURS, decisions=decisions, predicted=predicted)
+            print(f"{cell}: ours {predicted['speedup']}", flush=True)
         if all(log.of(**base, rule=name) for name in names):
             return
-        for name, decisions in variants(planner):
+        for name, decisions in variants(problem):
             if not log.of(**base, rule=name):
                 log.add(**base, rule=name, decisions=to_json(decisions))
 
 
-def variants(planner: Planner) -> Iterator[tuple[str, Decisions]]:
+def variants(problem: PlanProblem) -> Iterator[tuple[str, Decisions]]:
     """The exact solution alone; the same over ranks on one quantum; the same by MACs."""
-    yield SEED, solved(planner).assignment.decisions
-    everything = planner.allowed
+    yield SEED, solve_as_asked(problem).assignment.decisions
     for quantum in (FREE, *QUANTA):
         fits = _unrounded if quantum == FREE else (lambda d, q=quantum: gcd(*d.ranks) % q == 0)
-        planner.allowed = {n: {d for d in of if fits(d)} for n, of in everything.items()}
-        yield f"quantum {quantum}", solved(planner).assignment.decisions
-    planner.allowed = everything
-    yield KNAPSACK, knapsack(planner)
+        allowed = {
+            n: [r for r in rows if fits(r.decomposition)] for n, rows in problem.allowed.items()
+        }
+        fitting = replace(problem, allowed=allowed)
+        yield f"quantum {quantum}", solve_as_asked(fitting).assignment.decisions
+    yield KNAPSACK, knapsack(problem)
 
 
 def _unrounded(decomposition: Decomposition) -> bool:
@@ -206,34 +211,35 @@ def _unrounded(decomposition: Decomposition) -> bool:
     return decomposition.is_original or gcd(*decomposition.ranks) % 8 != 0
 
 
-def knapsack(planner: Planner) -> Decisions:
+def knapsack(problem: PlanProblem) -> Decisions:
     """The same candidates, factors and errors, but MACs saved in place of seconds."""
     rows = {
-        use.name: [row for row in planner._rows(use) if not row.decomposition.is_original]
-        for use in planner.setup.network.layers
+        use.name: [
+            row for row in problem.allowed.get(use.name, ()) if not row.decomposition.is_original
+        ]
+        for use in problem.setup.network.layers
     }
     for name, of in rows.items():
         for kind in {row.decomposition.kind for row in of}:
             same = [row.decomposition for row in of if row.decomposition.kind == kind]
-            planner.sensitivity.probe(name, same)
+            problem.sensitivity.probe(name, same)
     found: Decisions = {}
     for _ in range(1 + PROBE_ROUNDS):
         with suppress(GoalNotReached):
             layers = [
-                _by_macs(planner, use, rows[use.name]) for use in planner.setup.network.layers
+                _by_macs(problem, use, rows[use.name]) for use in problem.setup.network.layers
             ]
-            solved, _budget = best_within(layers, planner.limits, planner.quality, _silent)
-            found = solved.decisions
-        if not planner.sensitivity.probe_at(found):
+            found = solve_exactly(problem, layers)[0].decisions
+        if not problem.sensitivity.probe_at(found):
             break
     return found
 
 
-def _by_macs(planner: Planner, use: Any, rows: list[Any]) -> Any:
+def _by_macs(problem: PlanProblem, use: Any, rows: list[Any]) -> Any:
     made = layer_choices(
         use,
         rows,
-        lambda d: planner.sensitivity.modelled_sq(use.name, d),
+        lambda d: problem.sensitivity.modelled_sq(use.name, d),
         accept=tuple(Verdict),
     )
     return replace(made, choices=tuple(by_macs(use, one) for one in made.choices))
@@ -247,25 +253,21 @@ def by_macs(use: Any, choice: Any) -> Any:
     return replace(choice, saving_s=max(saved, 0) / 1e9)
 
 
-def _silent(step: int, used: float) -> None:
-    pass
-
-
 def timed(log: Log, budget: Budget, cell: Cell, db: str) -> None:
     """All networks of the cell together, ours being what the others are held against."""
     if log.of(kind="timing", **asdict(cell)) or not budget.left:
         return
     everyone = list(contestants(log, cell))
     with Store.open(db) as store:
-        planner = planner_of(cell, db, store)
-        plain = Assembly(planner.setup.network, cache=planner.assembly.cache)
+        problem = problem_of(cell, db, store)
+        plain = Assembly(problem.setup.network, cache=problem.assembly.cache)
         made = {
-            (rule, factors): (plain if factors == "weights" else planner.assembly).network_with(d)
+            (rule, factors): (plain if factors == "weights" else problem.assembly).network_with(d)
             for rule, factors, d in everyone
         }
         first = made.pop((OURS, "data"))
-        made[ORIGINAL, ""] = planner.setup.network
-        setup = replace(planner.setup, network=first)
+        made[ORIGINAL, ""] = problem.setup.network
+        setup = replace(problem.setup, network=first)
         others = {f"{rule}|{factors}": network for (rule, factors), network in made.items()}
         found = compare_networks(setup, store, others, {}, NETWORK_EFFORT)
         losses = {key: reported(cell.network, network) for key, network in others.items()}
@@ -279,75 +281,6 @@ def contestants(log: Log, cell: Cell) -> Iterator[tuple[str, str, Decisions]]:
         yield row["rule"], "data", from_json(row["decisions"])
     for row in log.of(kind="decisions", network=cell.network, limit=cell.limit):
         yield row["rule"], row["factors"], from_json(row["decisions"])
-
-
-def report(log: Log, cell: Cell) -> None:
-    for row in log.of(kind="timing", **asdict(cell)):
-        subject = SUBJECTS[cell.network]
-        print(f"\n{cell.network}, {cell.limit:g} {subject.unit}, {cell.backend}")
-        lines = []
-        original = row["rows"][f"{ORIGINAL}|"]
-        lines.append((OURS, "data", *spread(*inverted(original)), "", "", *loss(row["ours_loss"])))
-        for key, found in row["rows"].items():
-            rule, factors = key.split("|")
-            ratio = inverted(found)
-            faster = f"{inverted(original)[0] / ratio[0]:.3f}"
-            lines.append((rule, factors, faster, "", *spread(*ratio), *loss(found["loss"])))
-        columns = ("rule", "factors", "speedup", "", "ours faster by", "", "loss", "")
-        show(columns, lines)
-        (own,) = log.of(kind="ours", **asdict(cell), rule=OURS)
-        promised(own["predicted"], inverted(original)[0])
-        judged(cell, row["rows"], subject.limits)
-
-
-def promised(predicted: Mapping[str, Any], found: float) -> None:
-    """Whether the plan's interval holds what was measured; its half-width."""
-    low, high = predicted["speedup_low"], predicted["speedup_high"]
-    said = f"{predicted['speedup']:.3f} [{low:.3f}, {high:.3f}], measured {found:.3f}"
-    verdict("predicted", said, low <= found <= high, "inside")
-    half = (high - low) / 2 / predicted["speedup"]
-    verdict("half-width", half, half <= 0.06, "at most 0.06")
-
-
-def inverted(found: Mapping[str, Any]) -> tuple[float, float, float]:
-    """How much faster ours is: the comparison has ours as the original."""
-    return 1 / found["speedup"], 1 / found["speedup_high"], 1 / found["speedup_low"]
-
-
-def spread(value: float, low: float, high: float) -> tuple[str, str]:
-    return f"{value:.3f}", f"[{low:.3f}, {high:.3f}]"
-
-
-def loss(found: tuple[float, float, float]) -> tuple[str, str]:
-    return f"{found[0]:.3f}", f"[{found[1]:.3f}, {found[2]:.3f}]"
-
-
-def judged(cell: Cell, rows: Mapping[str, Mapping[str, Any]], limits: tuple[float, float]) -> None:
-    ratios = {key: inverted(found) for key, found in rows.items()}
-    rules = {rule for rule, _ in RULES}
-    against = {k: r for k, r in ratios.items() if k.split("|")[0] in {*rules, KNAPSACK, ORIGINAL}}
-    lowest = min(against.values(), key=lambda ratio: ratio[1])
-    verdict("lowest bound against any", lowest[1], lowest[1] >= 0.98, "at least 0.98")
-    published = [r for k, r in against.items() if k.endswith("|weights")]
-    best = min(published, key=lambda ratio: ratio[0])
-    if cell.limit == max(limits):
-        ok = best[0] >= 1.1 and best[1] > 1.05
-        verdict("against the best published", spread(*best)[0] + " " + spread(*best)[1], ok, "1.10")
-    seed = ratios[f"{SEED}|data"]
-    verdict("against the exact seed", spread(*seed)[0] + " " + spread(*seed)[1], seed[1] > 1, ">1")
-    if f"{TRIAL}|data" in ratios:
-        found = quotient(seed, ratios[f"{TRIAL}|data"])
-        said = " ".join(spread(*found))
-        verdict("Optuna's best trial against the seed", said, found[1] > 1, ">1")
-
-
-def quotient(
-    over: tuple[float, float, float], under: tuple[float, float, float]
-) -> tuple[float, float, float]:
-    """Of two ratios that were measured apart, with its interval: log widths add up squared."""
-    value = over[0] / under[0]
-    width = math.sqrt(sum(math.log(high / low) ** 2 / 4 for _, low, high in (over, under)))
-    return value, value * math.exp(-width), value * math.exp(width)
 
 
 def to_json(decisions: Decisions) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from rankwise.models.network import Network
 from rankwise.models.pictures import Calibration, Picture, Split, load_pictures
 from rankwise.models.preprocess import find_preprocess
 from rankwise.models.source import load_network
-from rankwise.planner.planner import Objective
+from rankwise.planner.objective import Objective
 from rankwise.records import content_key
 
 Array = NDArray[np.float32]

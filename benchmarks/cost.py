@@ -10,6 +10,7 @@ the results, so that an interrupted run goes on; its times add up.
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 from harness import arguments, begin, show, verdict
 
@@ -29,7 +30,7 @@ def main() -> None:
         rank_quantum=options.quantum,
         max_time_s=options.budget,
     )
-    with sqlite3.connect(store) as connection:
+    with closing(sqlite3.connect(store)) as connection:
         (timed,) = connection.execute("select sum(seconds * loops) from samples").fetchone()
     log.add(
         kind="run",

@@ -16,8 +16,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from step_rounds import compare_rounds
+
 from rankwise.models.source import load_network
-from rankwise.network_timing.training_runs import Variant, compare_rounds
+from rankwise.network_timing.training_runs import Variant
 from rankwise.planner.ranking import make_ranking, ranked_layers
 from rankwise.records import Comparison
 

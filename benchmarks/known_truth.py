@@ -18,7 +18,8 @@ from harness import arguments, begin, show, verdict
 
 from rankwise import stats
 from rankwise.backends.base import Workload
-from rankwise.profiler.sweep import LayerTask, SessionEnded, sweep
+from rankwise.profiler.session import SessionEnded
+from rankwise.profiler.sweep import LayerTask, sweep
 from rankwise.records import ORIGINAL, Candidate, Decomposition, Effort, LayerSpec, Verdict
 
 TRUTHS = (0.8, 0.95, 0.98, 1.0, 1.003, 1.02, 1.05, 1.1, 1.5, 3.0)
@@ -39,7 +40,7 @@ class Planted:
         # half of a ratio's variance comes from either side
         self.luck[workload.key] = float(self.rng.normal(0, PREPARATION / math.sqrt(2)))
 
-    def run(self, key: str, loops: int) -> Mapping[str, float]:
+    def run(self, key: str, _loops: int) -> Mapping[str, float]:
         self.drift += float(self.rng.normal(0, DRIFT)) / 3
         jitter = float(self.rng.normal(0, JITTER))
         seconds = 1e-3 / self.ratios.get(key, 1.0)

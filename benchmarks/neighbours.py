@@ -21,7 +21,7 @@ from rankwise.backends.base import ChainWorkload
 from rankwise.backends.registry import open_backend
 from rankwise.lowrank import lower
 from rankwise.profiler.candidates import default_candidates
-from rankwise.profiler.executor import ProcessExecutor
+from rankwise.profiler.process_executor import ProcessExecutor
 from rankwise.profiler.session import loops_for
 from rankwise.records import ORIGINAL, LayerSpec, MeasurementPolicy
 

@@ -22,7 +22,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
@@ -33,24 +32,24 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), os.environ.get("PYTHONPAT
 import fashion  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+from harness import duration  # noqa: E402
+from paper_table import MEASURED, UNCOMPRESSED, markdown, picture, rule_variants  # noqa: E402
+from step_rounds import compare_rounds  # noqa: E402
 
 from rankwise.factors.assembly import Assembly  # noqa: E402
 from rankwise.lowrank import lower  # noqa: E402
-from rankwise.lowrank.modes import shipped_modes  # noqa: E402
 from rankwise.models.files import write_whole  # noqa: E402
 from rankwise.models.source import load_network  # noqa: E402
-from rankwise.network_timing.training_runs import Variant, compare_rounds  # noqa: E402
+from rankwise.network_timing.training_runs import Variant  # noqa: E402
 from rankwise.planner.ranking import make_ranking, ranked_layers  # noqa: E402
 from rankwise.records import Decomposition  # noqa: E402
-from rankwise.report.chart import Axis, Point, Series, chart  # noqa: E402
 from rankwise.training.pair import pair_of  # noqa: E402
 from rankwise.workflow.plan import plan  # noqa: E402
 from rankwise.workflow.profile import profile  # noqa: E402
 
 MODEL = "fashion:network"
-UNCOMPRESSED, MEASURED = "uncompressed", "measured plan"
 BATCHES = (1, 128)
-RATIO, QUANTUM = 2.0, 16
+RATIO = 2.0
 CALIBRATION = 96
 Decisions = Mapping[str, Decomposition]
 
@@ -87,17 +86,6 @@ class Clock:
 
 class OutOfTime(Exception):
     """The budget ended; what is done is kept."""
-
-
-def rule_variants() -> dict[str, tuple[str, str, int]]:
-    """Name -> (mode, rule, rank quantum): the paper's ways, mode by mode."""
-    modes = [name for name in shipped_modes() if name != "measured"]
-    return {
-        f"{mode} {rule}" + (f" q{quantum}" if quantum > 1 else ""): (mode, rule, quantum)
-        for mode in modes
-        for rule in ("pr", "vbmf")
-        for quantum in (1, QUANTUM)
-    }
 
 
 class Recipe:
@@ -149,14 +137,8 @@ class Recipe:
         self, model: torch.nn.Module, place: Path, epochs: int, span: int, rate: float
     ) -> None:
         settings = self.settings
-        recipe = fashion.Recipe(
-            epochs,
-            span,
-            rate,
-            seed=self.seed,
-            device=settings.device,
-            bfloat16=settings.bfloat16,
-        )
+        where = {"device": settings.device, "bfloat16": settings.bfloat16}
+        recipe = fashion.Recipe(epochs, span, rate, seed=self.seed, **where)
         if not fashion.train(model, self.data, recipe, place, self.clock.go_on):
             raise OutOfTime
 
@@ -292,58 +274,6 @@ def all_rows(settings: Settings, data: fashion.Data, work: Path, clock: Clock) -
                 return
 
 
-HEAD = (
-    "| variant | layers | parameters | MMACs | accuracy % | drop | training step, batch 128 "
-    "| inference, batch 128 | inference, batch 1 |\n|---|---|---|---|---|---|---|---|---|"
-)
-
-
-def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    """One line a variant; accuracies are means over seeds, with their range."""
-    lines = [HEAD]
-    base = [row["accuracy"] for row in rows if row["name"] == UNCOMPRESSED]
-    for name in dict.fromkeys(row["name"] for row in rows):
-        same = [row for row in rows if row["name"] == name]
-        first, found = same[0], [row["accuracy"] for row in same]
-        drop = f"{fmean(base) - fmean(found):+.2f}" if base else ""
-        spread = f" ({min(found):.2f}-{max(found):.2f})" if len(found) > 1 else ""
-        cells = [
-            name,
-            first["layers"],
-            f"{first['params'] / 1e3:.0f}k",
-            f"{first['macs'] / 1e6:.1f}",
-            f"{fmean(found):.2f}{spread}",
-            drop,
-            *(_interval(first["times"].get(k)) for k in
-              ("training 128", "inference 128", "inference 1")),
-        ]  # fmt: skip
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def _interval(found: Sequence[float] | None) -> str:
-    return "1" if found is None else f"{found[0]:.3f} [{found[1]:.3f}, {found[2]:.3f}]"
-
-
-def picture(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Accuracy against the speedup of a training step; the paper's rows by rule, over modes."""
-    rules = {" ".join(name.split()[1:]) for name in rule_variants()}
-    groups: dict[str, list[Point]] = {}
-    for row in rows:
-        if row["seed"] == 0:
-            speedup = row["times"].get("training 128", [1.0])[0]
-            rule = " ".join(row["name"].split()[1:])
-            point = Point(speedup, row["accuracy"], note=row["name"])
-            groups.setdefault(rule if rule in rules else row["name"], []).append(point)
-    drawn = chart(
-        "Fashion-MNIST: accuracy against training speedup",
-        [Series(name, points, line=False) for name, points in groups.items()],
-        Axis("speedup of a training step, batch 128"),
-        Axis("accuracy on the test images, %"),
-    )
-    path.write_text(drawn, encoding="utf-8")
-
-
 def settings_of(words: argparse.Namespace) -> Settings:
     grid = Settings(
         images=words.images,
@@ -378,7 +308,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--set", choices=("grid", "headline"), default="grid")
     add("--data", type=Path, default=fashion.DEBIAN, help="folder of IDX files")
     add("--work", type=Path, default=Path("paper_recipe"))
-    add("--budget", type=seconds, default=None, metavar="2h")
+    add("--budget", type=duration, default=None, metavar="2h")
     add("--best", help="headline: the best mode that the grid has found")
     add("--variants", action="append", help="only this one; repeatable")
     add("--images", type=int)
@@ -388,7 +318,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--rate", type=float, default=0.1)
     add("--backend", default="torch-cpu", help="whose rows the measured plan rests on")
     add("--max-error", type=float, default=0.3)
-    add("--plan-time", type=seconds, default=600.0)
+    add("--plan-time", type=duration, default=600.0)
     add("--rounds", type=int, default=12)
     add("--processes", type=int, default=3)
     add("--device", choices=("cpu", "cuda"), default="cpu")
@@ -396,10 +326,6 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--time-dtype", choices=("float32", "bfloat16"), default="float32")
     add("--output", type=Path, help="Markdown; a picture (.svg) stands beside it")
     return parser.parse_args(arguments)
-
-
-def seconds(text: str) -> float:
-    return float(text[:-1]) * {"s": 1.0, "m": 60.0, "h": 3600.0}[text[-1]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

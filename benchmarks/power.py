@@ -21,7 +21,7 @@ from rankwise.backends.base import Workload
 from rankwise.backends.registry import open_backend
 from rankwise.lowrank import lower
 from rankwise.profiler.aa import aa_pair
-from rankwise.profiler.executor import ProcessExecutor
+from rankwise.profiler.process_executor import ProcessExecutor
 from rankwise.records import ORIGINAL, Effort, LayerSpec, MeasurementPolicy
 
 SPEC = LayerSpec("conv2d", 64, 64, (64, 14, 14), (3, 3), padding=(1, 1, 1, 1), bias=False)

@@ -118,7 +118,7 @@ def parts_of(chosen: dict[str, TableRow], table: SpeedupTable) -> list[list]:
     for row in chosen.values():
         other = table.get((row.spec_key, row.decomposition), row)
         key = f"{row.spec_key} {row.decomposition}"
-        parts.append([key, other.saving_s, standard_error(other, 0.95), row.original_latency_s])
+        parts.append([key, other.saving_s, standard_error(other), row.original_latency_s])
     return parts
 
 

@@ -29,10 +29,10 @@ import demosaicking  # noqa: E402
 import torch  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
+from rankwise.db.url import companion  # noqa: E402
 from rankwise.documents.plan_files import read_plan  # noqa: E402
-from rankwise.models.source import load_network  # noqa: E402
+from rankwise.factors.planned_network import PlannedNetwork  # noqa: E402
 from rankwise.report.chart import Axis, Point, Series, chart  # noqa: E402
-from rankwise.workflow.recover import replacements_of  # noqa: E402
 
 MODEL = "demosaicking:network"
 
@@ -70,8 +70,9 @@ def one_plan(words: argparse.Namespace, target: str, db: str) -> dict[str, Any]:
     recover = ["--data", calibration, *pictures, "--budget", words.recover, "-o", output]
     recover += ["--batch", 4, "--features", 0, "--rate", 1e-3]
     rankwise("recover", plan, MODEL, *recover, db=db)
-    network, document = load_network(MODEL), read_plan(plan)
-    student = network.replaced(replacements_of(document, network, None, db)).module  # type: ignore[attr-defined]
+    document = read_plan(plan)
+    planned = PlannedNetwork.load(document, MODEL, cache=companion(db, ".cache"))
+    student = planned.compressed().module  # type: ignore[attr-defined]
     before = psnr(student, held_out)
     student.load_state_dict(load_file(output))
     assert document.verified is not None

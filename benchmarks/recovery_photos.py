@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from harness import Budget, Log, arguments, begin, duration, show, verdict
+from harness import Log, arguments, begin, duration, show, verdict
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 from assets import fetch
@@ -46,11 +46,11 @@ def main() -> None:
     db = f"sqlite:///{work}/rankwise.db"
     for limit in options.limits.split(","):
         if budget.left and not log.of(limit=limit):
-            one_plan(log, budget, limit, options, work, db)
+            one_plan(log, limit, options, work, db)
     report([row for limit in options.limits.split(",") for row in log.of(limit=limit)])
 
 
-def one_plan(log: Log, budget: Budget, limit: str, options, work: Path, db: str) -> None:
+def one_plan(log: Log, limit: str, options, work: Path, db: str) -> None:
     model, folder = fetch(MODEL), photos(work / "photos")
     plan, output = work / f"plan-{limit}.json", work / f"recovered-{limit}.onnx"
     before, pictures = work / f"plan-{limit}.onnx", ["--preprocess", RECIPE]

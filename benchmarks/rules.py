@@ -62,7 +62,7 @@ class Greedy:
         losses = [loss for rows in self.table.values() for loss, _ in rows if loss > 0]
         self.low, self.high = min(losses), max(losses)
 
-    def __call__(self, network: Network, knob: float) -> Decisions:
+    def __call__(self, _network: Network, knob: float) -> Decisions:
         threshold = self.low * (self.high / self.low) ** knob if knob else 0.0
         found = {}
         for name, rows in self.table.items():

@@ -20,7 +20,7 @@ import numpy as np
 from harness import Budget, Log, arguments, begin, show
 
 from rankwise.records import Decomposition
-from rankwise.search.exact import most_error_sq, solve
+from rankwise.search.exact import SolverLimits, most_error_sq, solve
 from rankwise.search.space import Choice, LayerChoices
 from rankwise.search.study import TrialEvent, run_study
 
@@ -85,7 +85,7 @@ def table_instance(path: Path) -> list[LayerChoices]:
 def one_run(log: Log, budget: Budget, layers: Sequence[LayerChoices], asked: dict) -> None:
     """One study of all trials; what the budget cuts off is done again by the next run."""
     limit = ALLOWED * most_error_sq(layers)
-    exact = solve(layers, max_error_sq=limit)
+    exact = solve(layers, SolverLimits(limit))
     found: dict[str, float | None] = {}
 
     def note(event: TrialEvent) -> None:
@@ -97,7 +97,7 @@ def one_run(log: Log, budget: Budget, layers: Sequence[LayerChoices], asked: dic
 
     options = {"trials": max(TRIALS), "sampler": asked["sampler"], "seed": asked["seed"]}
     try:
-        run_study(layers, max_error_sq=limit, seeded=False, on_trial=note, **options)
+        run_study(layers, SolverLimits(limit), seeded=False, on_trial=note, **options)
     except KeyboardInterrupt:
         if budget.left:
             raise

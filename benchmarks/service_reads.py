@@ -35,7 +35,8 @@ import numpy as np
 from rankwise.backends.base import ChainWorkload
 from rankwise.backends.registry import open_backend
 from rankwise.lowrank import lower
-from rankwise.profiler.executor import Executor, ProcessExecutor
+from rankwise.profiler.executor import Executor
+from rankwise.profiler.process_executor import ProcessExecutor
 from rankwise.records import ORIGINAL, Decomposition, LayerSpec, MeasurementPolicy
 
 CLIENTS = 50
@@ -85,7 +86,7 @@ class Service:
 async def read(url: str, going: Path, done: Path) -> list[float]:
     """What 50 clients wait for, in seconds; they read while the file `going` is there."""
     waited: list[float] = []
-    limits = httpx.SolverLimits(max_connections=CLIENTS, max_keepalive_connections=CLIENTS)
+    limits = httpx.Limits(max_connections=CLIENTS, max_keepalive_connections=CLIENTS)
     async with httpx.AsyncClient(timeout=60, limits=limits) as client:
 
         async def one() -> None:

@@ -14,19 +14,19 @@ from __future__ import annotations
 
 import time
 from argparse import Namespace
-from functools import partial
+from dataclasses import replace
 
 import numpy as np
 from harness import Budget, Log, arguments, begin, show, verdict
 
 from rankwise.records import Decomposition
-from rankwise.search.exact import most_error_sq, solve
+from rankwise.search.exact import Ceiling, SolverLimits, most_error_sq, solve
 from rankwise.search.space import Choice, LayerChoices
 from rankwise.workflow.plan import plan
 from rankwise.workflow.profile import profile
 
 SHARES = (0.02, 0.1, 0.3, 0.6)
-"""SolverLimits on the sum of squared errors, as shares of the largest."""
+"""Limits on the sum of squared errors, as shares of the largest."""
 ERROR_LIMITS = (0.3, 0.25, 0.35)
 GAP, SOLVE_S, PLAN_S = 1e-4, 2.0, 5.0
 
@@ -34,7 +34,7 @@ GAP, SOLVE_S, PLAN_S = 1e-4, 2.0, 5.0
 def main() -> None:
     options = arguments(__doc__ or "", layers=1000, candidates=100, seeds=3, limits=1)
     log, budget = begin(options)
-    solve(instance(2, 2, True, 0), max_error_sq=1.0)
+    solve(instance(2, 2, True, 0), SolverLimits(1.0))
     solutions(log, budget, options)
     plans(log, budget, options)
     asked = size_of(options)
@@ -83,11 +83,12 @@ def layer(name: str, candidates: int, correlated: bool, rng: np.random.Generator
 
 def one_solution(layers: list[LayerChoices], limits: int, share: float) -> tuple[float, float]:
     """Seconds and gap."""
-    solved = partial(solve, layers, max_error_sq=share * most_error_sq(layers))
+    wanted = SolverLimits(share * most_error_sq(layers))
     if limits > 1:  # a tenth fewer parameters than the plan without this limit has
-        solved = partial(solved, max_params=int(0.9 * solved().params))
+        fewer = int(0.9 * solve(layers, wanted).params)
+        wanted = replace(wanted, ceilings=(Ceiling("parameters", fewer, lambda _, c: c.params),))
     start = time.perf_counter()
-    found = solved()
+    found = solve(layers, wanted)
     return time.perf_counter() - start, found.gap
 
 

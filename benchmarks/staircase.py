@@ -4,7 +4,7 @@
 
 Wanted: planted, the best kept rank is within 1% of the full grid's optimum at every rank budget
 in at least 95% of the cases, with at most 24 ranks measured; on the real layers, ONNX Runtime
-shows treads of 16.
+shows steps of 16.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ import numpy as np
 from harness import arguments, begin, show, until, verdict
 
 from rankwise.backends.registry import open_backend
-from rankwise.profiler.executor import ProcessExecutor
+from rankwise.profiler.process_executor import ProcessExecutor
 from rankwise.profiler.rank_search import KindSearch
+from rankwise.profiler.session import SessionEnded
 from rankwise.profiler.staircase import MAX_RANKS
-from rankwise.profiler.sweep import LayerTask, SessionEnded, sweep
+from rankwise.profiler.sweep import LayerTask, sweep
 from rankwise.records import Candidate, Effort, LayerSpec, MeasurementPolicy
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "profiler"))
@@ -83,7 +84,7 @@ def searched_here(backend: str, kind: str, spec: LayerSpec, seed: int) -> list[d
             {ranks: told[key] for ranks, key in keys.items() if key in told},
             [ranks for ranks, key in keys.items() if key not in told],
         )
-    curve = {"x".join(map(str, ranks)): latency for ranks, latency in search._told.items()}
+    curve = {"x".join(map(str, ranks)): latency for ranks, latency in search.told.items()}
     return [
         {"quantum": f.quantum, "text": f.text, "measured": search.measured, "curve": curve}
         for f in search.findings()

@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 from sqlalchemy import create_engine, text
 
-from rankwise.db import Store
-from rankwise.db.url import locate
+from rankwise.db import MeasurementFilter, Store
+from rankwise.db.url import companion, locate
 from rankwise.records import (
     ORIGINAL,
     Candidate,
@@ -59,29 +59,29 @@ def write(url: str, number: int, until: float) -> dict[str, Any]:
             keys = [c.key for c in (original, *found)]
             seconds = rng.lognormal(-7, 0.02, (ROUNDS, len(keys)))
             try:
-                session = store.begin_session(device, POLICY, original, found, {"load": "1"})
+                session = store.sessions.begin(device, POLICY, original, found, {"load": "1"})
                 for r, row in enumerate(seconds.tolist()):
                     timed = zip(keys, row, strict=True)
                     began = time.perf_counter()
-                    store.add_round(session, [Sample(r, k, "host", s) for k, s in timed])
+                    store.sessions.add_round(session, [Sample(r, k, "host", s) for k, s in timed])
                     slowest = max(slowest, time.perf_counter() - began)
                     samples += len(row)
                 pairs = zip(keys[1:], seconds.T[1:], strict=True)
                 summaries = {k: summarize_pairs(seconds[:, 0], column) for k, column in pairs}
-                store.end_session(session, summaries)
+                store.sessions.end(session, summaries)
             except Exception as error:
                 errors.append(str(error))
     return {"samples": samples, "errors": errors, "slowest": slowest}
 
 
-def read(url: str, number: int, until: float) -> dict[str, Any]:
+def read(url: str, until: float) -> dict[str, Any]:
     """One reader: tables of one network, on all devices."""
     queries, errors, slowest = 0, [], 0.0
     with Store.open(url, readonly=True) as store:
         while time.time() < until:
             began = time.perf_counter()
             try:
-                store.measurements(network_sha=NETWORK)
+                store.measurements.find(MeasurementFilter(network_sha=NETWORK))
             except Exception as error:
                 errors.append(str(error))
             slowest = max(slowest, time.perf_counter() - began)
@@ -161,7 +161,7 @@ class Dashboard:
 
 def counted(url: str) -> tuple[int, int]:
     """Rows of samples, and rows of summaries."""
-    engine = create_engine(locate(url).url)
+    engine = create_engine(locate(url).engine_url)
     with engine.connect() as connection:
         found = [
             int(connection.scalar(text(f"SELECT count(*) FROM {name}")) or 0)
@@ -178,10 +178,10 @@ def main() -> None:
     parser.add_argument("--writers", type=int, default=8)
     parser.add_argument("--readers", type=int, default=8)
     options = parser.parse_args()
-    journal = locate(options.url).companion(".optuna.journal")
+    journal = companion(options.url, ".optuna.journal")
     with Store.open(options.url) as store:
         uses = [LayerUse(f"fc{n}", "linear", spec) for n, spec in enumerate(SPECS)]
-        store.put_network(NETWORK, "crowd", (1, 64), uses)
+        store.networks.put(NETWORK, "crowd", (1, 64), uses)
     before, _ = counted(options.url)
     spawn = multiprocessing.get_context("spawn")
     queue = spawn.Queue()
@@ -190,7 +190,7 @@ def main() -> None:
     dashboard.wait()
     crowd: list[tuple[Any, ...]] = [("search", search, journal)]
     crowd += [("write", write, options.url, n) for n in range(options.writers)]
-    crowd += [("read", read, options.url, n) for n in range(options.readers)]
+    crowd += [("read", read, options.url)] * options.readers
     start = spawn.Barrier(len(crowd) + 1)
     common = queue, start, options.seconds
     processes = [spawn.Process(target=_work, args=(*common, *words)) for words in crowd]

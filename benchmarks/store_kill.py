@@ -31,6 +31,7 @@ import onnx
 from sqlalchemy import create_engine, text
 
 from rankwise.db import Store
+from rankwise.db.sessions import Sessions
 from rankwise.db.url import locate
 from rankwise.records import Sample
 from rankwise.workflow.profile import profile
@@ -61,14 +62,14 @@ def measure(model: Path, url: str, pipe: int) -> None:
     os.setsid()
     silent = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 2)
-    commit = Store.add_round
+    commit = Sessions.add_round
 
-    def add_round(store: Store, session_id: int, samples: Sequence[Sample]) -> None:
-        commit(store, session_id, samples)
-        words = (f"{session_id} {s.workload_key} {s.round} {s.seconds!r}" for s in samples)
+    def add_round(sessions: Sessions, session_id: int, timed: Sequence[Sample]) -> None:
+        commit(sessions, session_id, timed)
+        words = (f"{session_id} {s.workload_key} {s.round} {s.seconds!r}" for s in timed)
         os.write(pipe, ("".join(f"{line}\n" for line in words)).encode())
 
-    Store.add_round = add_round  # type: ignore[method-assign]
+    Sessions.add_round = add_round  # type: ignore[method-assign]
     while True:
         profile(str(model), backend="fake", db=url, rank_quantum=4, refresh=True)
 
@@ -100,7 +101,7 @@ def killed(model: Path, url: str, rng: random.Random) -> set[Row]:
 
 
 def stored(url: str) -> list[Row]:
-    engine = create_engine(locate(url).url)
+    engine = create_engine(locate(url).engine_url)
     query = (
         "SELECT x.session_id, w.key, x.round, x.seconds FROM samples x "
         "JOIN workloads w ON w.id = x.workload_id"
@@ -130,7 +131,7 @@ def main() -> None:
             lost = len(acknowledged - set(rows))
             double = len(rows) - len({row[:3] for row in rows})
             with Store.open(options.url) as store:
-                store.recover_sessions()
+                store.sessions.recover()
                 problems = store.check()
             unclean += bool(problems)
             if lost or double or problems:

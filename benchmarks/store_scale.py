@@ -23,14 +23,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from itertools import islice, zip_longest
+from itertools import zip_longest
 from pathlib import Path
 from statistics import median
 
 import numpy as np
-from sqlalchemy import Connection
 
-from rankwise.db import Store, sessions
+from rankwise.db import MeasurementFilter, Store
 from rankwise.profiler.candidates import default_candidates
 from rankwise.records import (
     ORIGINAL,
@@ -48,7 +47,6 @@ STEP = 32
 NETWORKS_A_MILLION = 4
 QUANTUM = 16
 PREPARATIONS = 2
-SESSIONS_A_COMMIT = 50
 REPEATS = 7
 COMPARED_NETWORKS = 2
 POLICY = MeasurementPolicy()
@@ -104,7 +102,7 @@ def groups(store: Store, networks: int) -> list[Group]:
     """Store the networks' inventories; each distinct spec once, as a profile would measure it."""
     inventories = {size: tuple(layers(size)) for size in sizes(networks)}
     for size, uses in inventories.items():
-        store.put_network(f"{size:064x}", f"resnet50-{size}", (1, 3, size, size), uses)
+        store.networks.put(f"{size:064x}", f"resnet50-{size}", (1, 3, size, size), uses)
     used = (use.spec for uses in inventories.values() for use in uses if use.spec is not None)
     return [_group(spec) for spec in dict.fromkeys(used)]
 
@@ -116,36 +114,30 @@ def _group(spec: LayerSpec) -> Group:
 
 
 def fill(store: Store, rows: int, devices: int, networks: int) -> int:
-    """Returns the number of samples; at least `rows`. Some sessions are one commit, else the
-    flushes of the disk would take most of the time."""
+    """Returns the number of samples; at least `rows`. A session's rounds are one commit."""
     found = groups(store, networks)
     timed = sum(len(keys) for *_, keys in found)
     rounds = -(-rows // (timed * devices * PREPARATIONS))
     rng = np.random.default_rng(0)
     for number in range(devices):
-        wanted = iter(found * PREPARATIONS)
-        while some := list(islice(wanted, SESSIONS_A_COMMIT)):
-            with store._writing() as connection:
-                for group in some:
-                    _session(connection, device(number), group, rounds, rng)
+        for group in found * PREPARATIONS:
+            _session(store, device(number), group, rounds, rng)
     return timed * devices * PREPARATIONS * rounds
 
 
 def _session(
-    connection: Connection,
+    store: Store,
     fingerprint: DeviceFingerprint,
     group: Group,
     rounds: int,
     rng: np.random.Generator,
 ) -> None:
     original, candidates, keys = group
-    session = sessions.begin(connection, fingerprint, POLICY, original, candidates, {"load": "0.1"})
+    session = store.sessions.begin(fingerprint, POLICY, original, candidates, {"load": "0.1"})
     seconds = 1e-3 * rng.lognormal(0.0, 0.02, (len(keys), rounds))
-    sessions.add_round(
-        connection, session, [s for r in range(rounds) for s in timed(r, keys, seconds)]
-    )
+    store.sessions.add_round(session, [s for r in range(rounds) for s in timed(r, keys, seconds)])
     pairs = zip(keys[1:], seconds[1:], strict=True)
-    sessions.end(connection, session, {key: summarize_pairs(seconds[0], row) for key, row in pairs})
+    store.sessions.end(session, {key: summarize_pairs(seconds[0], row) for key, row in pairs})
 
 
 def timed(round_number: int, keys: list[str], seconds: np.ndarray) -> list[Sample]:
@@ -163,11 +155,11 @@ def as_a_profile_does(folder: Path) -> None:
         began, count = time.perf_counter(), 0
         for original, candidates, keys in found:
             seconds = 1e-3 * rng.lognormal(0.0, 0.02, (len(keys), rounds))
-            session = store.begin_session(device(0), POLICY, original, candidates, {"load": "0.1"})
+            session = store.sessions.begin(device(0), POLICY, original, candidates, {"load": "0.1"})
             for number in range(rounds):
-                store.add_round(session, timed(number, keys, seconds))
+                store.sessions.add_round(session, timed(number, keys, seconds))
             pairs = zip(keys[1:], seconds[1:], strict=True)
-            store.end_session(session, {k: summarize_pairs(seconds[0], row) for k, row in pairs})
+            store.sessions.end(session, {k: summarize_pairs(seconds[0], row) for k, row in pairs})
             count += len(keys) * rounds
         elapsed = time.perf_counter() - began
     round_ms = elapsed / len(found) / rounds * 1e3
@@ -198,12 +190,13 @@ def make(path: Path, rows: int, devices: int) -> None:
 ASK = """
 import sys, time
 from statistics import median
-from rankwise.db import Store
+from rankwise.db import MeasurementFilter, Store
 with Store.open(sys.argv[1], readonly=True) as store:
     taken, cpu = [], []
     for _ in range(int(sys.argv[4])):
         began, used = time.perf_counter(), time.process_time()
-        found = store.measurements(network_sha=sys.argv[2], hardware_key=sys.argv[3] or None)
+        wanted = MeasurementFilter(network_sha=sys.argv[2], hardware_key=sys.argv[3] or None)
+        found = store.measurements.find(wanted)
         taken.append(time.perf_counter() - began)
         cpu.append(time.process_time() - used)
 print(taken[0], median(taken[1:]), median(cpu[1:]), len(found))
@@ -295,8 +288,8 @@ def compare(path: Path, other: Path, networks: int) -> str:
     found = 0
     with Store.open(str(path), readonly=True) as a, Store.open(str(other), readonly=True) as b:
         for size in sizes(networks):
-            here = a.measurements(network_sha=f"{size:064x}")
-            if here != b.measurements(network_sha=f"{size:064x}"):
+            here = a.measurements.find(MeasurementFilter(network_sha=f"{size:064x}"))
+            if here != b.measurements.find(MeasurementFilter(network_sha=f"{size:064x}")):
                 return f"THE TABLE OF resnet50-{size} DIFFERS"
             found += len(here)
         problems = b.check()

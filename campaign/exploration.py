@@ -10,17 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from math import exp
-from typing import TYPE_CHECKING
 
 from .. import documents
+from ..profiler.rank_search import KindSearch, searches
 from ..records import Candidate, LayerSpec
+from .campaign import Campaign, Wanted, keys_of
 from .setup import distinct_specs
-
-if TYPE_CHECKING:
-    from ..profiler.rank_search import KindSearch
-    from .campaign import Campaign
-
-Wanted = dict[LayerSpec, tuple[Candidate, ...]]
 
 
 def explore(
@@ -28,16 +23,14 @@ def explore(
 ) -> Wanted:
     """The candidates of each layer: good ends of the staircases that were found. `quantum`
     is for kinds with too few ranks to search. Notes what was found in `work.findings`."""
-    from ..profiler.rank_search import searches
-
     specs = distinct_specs(work.setup.network.layers)
-    found = {spec: searches(spec, kinds) for spec in specs}
-    everyone = [search for group in found.values() for search in group]
+    by_spec = {spec: searches(spec, kinds) for spec in specs}
+    everyone = [search for group in by_spec.values() for search in group]
     asked: set[str] = set()
-    while wanted := _asked(found, asked):
-        keys = [candidate.key for group in wanted.values() for candidate in group]
+    while wanted := _asked(by_spec, asked):
+        keys = keys_of(wanted)
         if retry_failed:
-            work.store.clear_failures(*work.where, keys)
+            work.store.failures.clear(*work.where, keys)
         asked.update(keys)
         work.explored.update(keys)
         _measure(work, wanted)
@@ -48,15 +41,15 @@ def explore(
     work.findings = list(_findings(work, everyone))
     return {
         spec: tuple(Candidate(spec, d) for s in group for d in s.candidates(quantum))
-        for spec, group in found.items()
+        for spec, group in by_spec.items()
     }
 
 
-def _asked(found: dict[LayerSpec, list[KindSearch]], before: set[str]) -> Wanted:
+def _asked(by_spec: dict[LayerSpec, list[KindSearch]], before: set[str]) -> Wanted:
     """What the searches ask for next; a rank that could not be measured is not asked again."""
     wanted = {
         spec: tuple(Candidate(spec, d) for search in group for d in search.ask())
-        for spec, group in found.items()
+        for spec, group in by_spec.items()
     }
     fresh = {s: tuple(c for c in group if c.key not in before) for s, group in wanted.items()}
     return {spec: group for spec, group in fresh.items() if group}
@@ -64,22 +57,16 @@ def _asked(found: dict[LayerSpec, list[KindSearch]], before: set[str]) -> Wanted
 
 def _measure(work: Campaign, wanted: Wanted) -> None:
     """One session of each candidate that has none."""
-    done = work.sessions_done([c.key for group in wanted.values() for c in group])
-    tasks = []
-    for spec, candidates in wanted.items():
-        left = tuple(c.decomposition for c in candidates if not done.get(c.key))
-        if left:
-            tasks.append(work.task(spec, left, 0))
-    if tasks:
-        work.sweep(tasks, replace(work.effort, preparations=1), extra_preparations=False)
+    tasks = work.tasks(wanted, work.sessions_done(keys_of(wanted)), preparations=1)
+    work.sweep(tasks, replace(work.effort, preparations=1), extra_preparations=False)
 
 
 def _tell(work: Campaign, everyone: Iterable[KindSearch], wanted: Wanted) -> None:
     """Latencies relative to the original's: the first session of each, so that a search that
     is taken up later is told the same."""
-    keys = [candidate.key for group in wanted.values() for candidate in group]
-    summaries = work.store.run_summaries(*work.where, keys)
-    failed = work.store.failed(*work.where, keys)
+    keys = keys_of(wanted)
+    summaries = work.store.measurements.summaries(*work.where, keys)
+    failed = work.store.failures.latest(*work.where, keys)
     for search in everyone:
         ours = [c for c in wanted.get(search.spec, ()) if c.decomposition.kind == search.kind]
         search.tell(
@@ -95,14 +82,14 @@ def _tell(work: Campaign, everyone: Iterable[KindSearch], wanted: Wanted) -> Non
 def _findings(work: Campaign, everyone: Iterable[KindSearch]) -> Iterable[documents.Staircase]:
     names = {use.spec: use.name for use in reversed(work.setup.network.layers) if use.spec}
     for search in everyone:
-        for found in search.findings():
+        for finding in search.findings():
             yield documents.Staircase(
                 layer=names[search.spec],
                 spec_key=search.spec.key,
-                kind=found.kind,
-                axis=found.axis,
-                quantum=found.quantum,
-                alignment=found.alignment,
+                kind=finding.kind,
+                axis=finding.axis,
+                quantum=finding.quantum,
+                alignment=finding.alignment,
                 measured=search.measured,
-                text=found.text,
+                text=finding.text,
             )

@@ -4,36 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .. import documents
+from ..db.measurement_values import MeasurementFilter
+from ..db.store import Store
+from ..lowrank import lower
 from ..records import Decomposition, LayerSpec, Measurement, MeasurementPolicy
-
-if TYPE_CHECKING:
-    from ..db.store import Store
-    from ..search.table import FailedRow, TableRow
-    from .setup import Setup
+from ..search.table import TableRow, failed_rows, speedup_table
+from .setup import Setup
 
 
 def measured(store: Store, setup: Setup) -> list[Measurement]:
-    """All that the store has of the setup's network, device and policy."""
-    return store.measurements(
+    """Return all that the store has of the setup's network, device and policy."""
+    wanted = MeasurementFilter(
         network_sha=setup.network.sha256,
         fingerprint_key=setup.fingerprint.key,
         policy_key=setup.policy.key,
     )
+    return store.measurements.find(wanted)
 
 
 def why_nothing(store: Store, setup: Setup) -> str:
-    """One sentence for when `measured` finds nothing: what else there is, and what to run."""
+    """Return one sentence for when `measured` is empty: what else there is, and what to run."""
     policy, here = setup.policy, setup.fingerprint
     source, backend = setup.network.source, setup.backend_text
     asked = f"{source} on {backend}"
     words = f"rankwise profile {source} --backend {backend}"
     words += " --phase training" if policy.phase == "training" else ""
-    others = store.measurements(
+    wanted = MeasurementFilter(
         network_sha=setup.network.sha256, backend=here.backend, phase=policy.phase
     )
+    others = store.measurements.find(wanted)
     same = [one for one in others if one.fingerprint.hardware_key == here.hardware_key]
     if any(one.policy == policy for one in same):
         return f"all rows of {asked} are of other software: run `{words} --refresh`"
@@ -45,31 +47,25 @@ def why_nothing(store: Store, setup: Setup) -> str:
 
 
 def rows_of(measurements: Sequence[Measurement]) -> list[TableRow]:
-    """Savings, speedups and verdicts; see `search.table`."""
-    from ..search.table import speedup_table
-
+    """Return savings, speedups and verdicts; see `search.table`."""
     return speedup_table(measurements, costs)
 
 
 def costs(spec: LayerSpec, decomposition: Decomposition) -> tuple[int, int]:
-    """MACs and parameters of a layer once it is decomposed."""
-    from ..lowrank import lower
-
+    """Return the MACs and parameters of a layer once it is decomposed."""
     chain = lower(spec, decomposition)
     return chain.macs, chain.params
 
 
 def document_of(measurements: Sequence[Measurement]) -> documents.Table:
-    """The table's document, failures included."""
-    from ..search.table import failed_rows
-
+    """Return the table's document, failures included."""
     spec_json = cache(LayerSpec.to_json)
     policy_json = cache(MeasurementPolicy.to_json)
     return documents.Table(
         rows=[
             _row(row, spec_json(row.spec), policy_json(row.policy)) for row in rows_of(measurements)
         ],
-        failures=[_failure(row) for row in failed_rows(measurements)],
+        failures=[documents.Failure.of(row) for row in failed_rows(measurements)],
     )
 
 
@@ -81,7 +77,7 @@ _SAME_NAME = [
 
 
 _OWN_TIMES = ("latency_s", "original_latency_s", "speedup", "speedup_low", "speedup_high")
-"""Empty where the layer was timed between neighbours."""
+"""Names of the columns that are empty where a layer was timed between neighbours."""
 
 
 def _row(row: TableRow, spec: dict[str, Any], policy: dict[str, Any]) -> documents.Row:
@@ -93,18 +89,7 @@ def _row(row: TableRow, spec: dict[str, Any], policy: dict[str, Any]) -> documen
         layers=list(row.layers),
         spec=spec,
         decomposition=documents.Decomposition.of(row.decomposition),
-        device=documents.RowDevice(
-            backend=row.backend, hardware_key=row.hardware_key, software_key=row.software_key
-        ),
+        device=documents.RowDevice.of(row),
         policy=policy,
         verdict=row.verdict.value,
-    )
-
-
-def _failure(row: FailedRow) -> documents.Failure:
-    return documents.Failure(
-        layer=row.layer,
-        decomposition=documents.Decomposition.of(row.decomposition),
-        stage=row.stage,
-        reason=row.reason,
     )

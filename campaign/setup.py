@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .. import documents
+from ..backends.base import Backend
+from ..backends.registry import open_backend
 from ..errors import BackendError, UsageError
+from ..models.network import Network
+from ..models.notes import model_note
+from ..models.pictures import Calibration, load_calibration
+from ..models.source import network_of
 from ..records import DeviceFingerprint, LayerSpec, LayerUse, MeasurementPolicy, Phase, content_key
-
-if TYPE_CHECKING:
-    from ..backends.base import Backend
-    from ..models.network import Network
-    from ..models.pictures import Calibration
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Setup:
 
     @property
     def original_key(self) -> str:
-        """Of the original network as a workload; as long as all content keys are."""
+        """Key of the original network as a workload; as long as all content keys are."""
         return content_key(["original", self.network.sha256])
 
     @property
@@ -45,18 +46,21 @@ class Setup:
         return self.backend.resolve_policy(replace(self.policy, context="in_network"))
 
     def in_phase(self, phase: Phase) -> Setup:
-        """The same for another phase. Raises `BackendError` where the device does not know it."""
+        """Return the same set-up for another phase. Raises `BackendError` where the device does not
+        know it."""
         return replace(self, policy=self.backend.resolve_policy(replace(self.policy, phase=phase)))
 
     @property
     def model(self) -> documents.Model:
         return model_note(self.network)
 
-
-def model_note(network: Network) -> documents.Model:
-    return documents.Model(
-        source=network.source, sha256=network.sha256, input_shape=network.input_shape
-    )
+    def pictures(
+        self, calibration: Path | None, preprocess: str | None, seed: int
+    ) -> Calibration | None:
+        """Return the calibration pictures for the network; None for no folder."""
+        if calibration is None:
+            return None
+        return load_calibration(calibration, preprocess, self.network.input_shape, seed=seed)
 
 
 def make_setup(
@@ -100,7 +104,7 @@ def make_setup(
         numeric_mode=numeric_mode,
     )
     device.resolve_policy(wanted)
-    network = load(
+    network = network_of(
         model, example_input=example_input, weights=weights, input_shape=input_shape, batch=batch
     )
     policy = device.resolve_policy(replace(wanted, batch=network.input_shape[0]))
@@ -109,46 +113,13 @@ def make_setup(
 
 
 def usable_backend(text: str) -> Backend:
-    """The backend of that name; `BackendError` if it is unknown or cannot be used here."""
-    from ..backends.registry import open_backend
-
+    """Return the backend of that name; `BackendError` if it is unknown or cannot be used here."""
     device = open_backend(text)
-    reason = device.probe()
-    if reason:
+    if reason := device.probe():
         raise BackendError(f"backend {text} cannot be used here: {reason}")
     return device
 
 
-def load(
-    model: Any,
-    *,
-    example_input: Any = None,
-    weights: Path | None = None,
-    input_shape: Sequence[int] | None = None,
-    batch: int | None = None,
-) -> Network:
-    """A network from what the user gave: a source in words, a torch module, or a network."""
-    from ..models.source import load_network, network_of_module
-
-    if isinstance(model, (str, Path)):
-        return load_network(str(model), weights=weights, input_shape=input_shape, batch=batch)
-    if hasattr(model, "layers") and hasattr(model, "replaced"):
-        return model  # type: ignore[no-any-return]
-    if example_input is None:
-        raise UsageError("a torch module needs an example_input, from which shapes are read")
-    return network_of_module(model, example_input)
-
-
 def distinct_specs(uses: Sequence[LayerUse]) -> list[LayerSpec]:
-    """Each spec once, in the network's order."""
+    """Return each spec once, in the network's order."""
     return list({use.spec.key: use.spec for use in uses if use.spec is not None}.values())
-
-
-def load_pictures(
-    setup: Setup, calibration: Path | None, preprocess: str | None, seed: int
-) -> Calibration | None:
-    from ..models.pictures import load_calibration
-
-    if calibration is None:
-        return None
-    return load_calibration(calibration, preprocess, setup.network.input_shape, seed=seed)

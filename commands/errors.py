@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import typer
 
 from ..errors import GoalNotReached, RankwiseError
+from ..reporter import Reporter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ..documents import Document
-    from ..reporter import Reporter
 
 
 @contextmanager
-def command(debug: bool) -> Iterator[None]:
+def as_sentences(debug: bool) -> Iterator[None]:
     """One sentence and the right status for every error that has a name."""
     try:
         yield
@@ -38,15 +37,13 @@ def command(debug: bool) -> Iterator[None]:
     except (OSError, MemoryError) as error:
         if debug:
             raise
-        typer.echo(f"rankwise: {_sentence(error)}", err=True)
+        said = " ".join(str(error).split()) or type(error).__name__
+        typer.echo(f"rankwise: {said}", err=True)
         raise typer.Exit(1) from None
 
 
-def _sentence(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 def show(document: Document, as_json: bool) -> None:
+    """Print a document: for people, or as JSON."""
     if as_json:
         typer.echo(document.model_dump_json(indent=2))
         return
@@ -67,6 +64,7 @@ def shown_anyway(as_json: bool) -> Iterator[None]:
 
 
 def reporter() -> Reporter:
+    """What shows progress on standard error."""
     from ..report.progress import RichReporter
 
     return RichReporter()

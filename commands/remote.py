@@ -1,135 +1,120 @@
-"""`--server URL`: the same commands, done by a service."""
+"""`--server URL`: the same verbs, done by a service. Files go up, results come down."""
 
 from __future__ import annotations
 
-import functools
-import inspect
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from ..errors import GoalNotReached, UsageError
-from .errors import command, reporter, show
-from .options import parse_duration, parse_shape
+from ..options.measuring import DevicesOptions, LayersOptions, ProfileOptions, TableOptions
+from ..options.networks import ApplyOptions, VerifyOptions
+from ..options.option import Crossing, option_fields
+from ..options.planning import PlanOptions
+from .errors import reporter
 
 if TYPE_CHECKING:
+    from .. import documents
+    from ..jobs.requests import JobKind
     from ..service import Client
 
-Server = Annotated[
-    str | None,
-    typer.Option(metavar="URL", help="Let a service do it; its token is in RANKWISE_TOKEN."),
-]
+
+def connect(url: str) -> Client:
+    """A client of the service at that address."""
+    try:
+        from ..service import Client
+    except ModuleNotFoundError as error:
+        raise UsageError(f"--server needs {error.name}: pip install 'rankwise[service]'") from None
+    return Client(url)
 
 
-def served(function: Callable[..., None]) -> Callable[..., None]:
-    """The command with an option `--server`, with which a service does the work."""
-    signature = inspect.signature(function, eval_str=True)
-    extra = inspect.Parameter(
-        "server", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=Server
-    )
+def request_of(client: Client, options: Any) -> dict[str, Any]:
+    """The options as the request of a job: ids stand for files, which go up."""
+    from ..documents.plan_files import read_plan
 
-    @functools.wraps(function)
-    def either(*, server: str | None, **given: Any) -> None:
-        if server is None:
-            function(**given)
-            return
-        with command(given.get("debug", False)):
-            try:
-                from ..service import Client
-            except ModuleNotFoundError as error:
-                raise UsageError(
-                    f"--server needs {error.name}: pip install 'rankwise[service]'"
-                ) from None
-            with Client(server) as client:
-                REMOTE[function.__name__](client, given)
-
-    parameters = [*signature.parameters.values(), extra]
-    either.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    either.__annotations__ = {p.name: p.annotation for p in parameters}
-    del either.__wrapped__
-    return either
+    request: dict[str, Any] = {"network": _network(client, options)}
+    for field in option_fields(type(options)):
+        value = getattr(options, field.name)
+        match field.option.crossing:
+            case Crossing.VALUE:
+                request[field.name] = value
+            case Crossing.CALIBRATION if value is not None:
+                request["calibration"] = client.upload_calibration(value)["id"]
+            case Crossing.PLAN:
+                request["plan"] = client.put_plan(read_plan(value))
+            case Crossing.FORMAT:
+                request["format"] = value.suffix.removeprefix(".")
+    return {name: value for name, value in request.items() if value is not None}
 
 
-Given = dict[str, Any]
-
-
-def _network(client: Client, given: Given) -> str:
-    """The id of MODEL on the service; files are uploaded."""
-    model, weights = given["model"], given.get("weights")
-    shape = given.get("input_shape")
-    parse_shape(shape)
+def _network(client: Client, options: Any) -> str:
+    """The id of the model on the service; files are uploaded."""
+    model, weights = str(options.model), options.weights
+    shape = getattr(options, "input_shape", None)
+    text = ",".join(map(str, shape)) if shape else None
     if weights is not None:
         if weights.suffix != ".safetensors":
             raise UsageError("a service takes weights as .safetensors only")
-        return str(client.upload_network(weights, architecture=model, input_shape=shape)["id"])
+        return str(client.upload_network(weights, architecture=model, input_shape=text)["id"])
     if model.lower().endswith(".onnx"):
-        return str(client.upload_network(Path(model), input_shape=shape)["id"])
-    known = {entry["id"]: entry["id"] for entry in client.networks()}
-    if model not in known:
+        return str(client.upload_network(Path(model), input_shape=text)["id"])
+    if model not in {entry["id"] for entry in client.networks()}:
         raise UsageError(
             f"a service takes an .onnx file, a zoo name, or the id of a network that it has, not "
             f"{model!r}"
         )
-    return str(model)
+    if shape and tuple(shape) != client.layers(model).model.input_shape:
+        raise UsageError(
+            f"the service has {model} with another input shape than {text}: leave --input-shape "
+            "out, or give the network as a file"
+        )
+    return model
 
 
-def _calibration(client: Client, given: Given, name: str = "calibration") -> str | None:
-    path = given.get(name)
-    return None if path is None else str(client.upload_calibration(path)["id"])
-
-
-def _done(client: Client, kind: str, **request: Any) -> dict[str, Any]:
+def _done(client: Client, kind: JobKind, request: dict[str, Any]) -> dict[str, Any]:
     return client.wait(client.submit(kind, **request), reporter())
 
 
-def devices(client: Client, given: Given) -> None:
-    from ..documents import Devices
+def _document(client: Client, kind: JobKind, request: dict[str, Any]) -> documents.Document:
+    """The document that a job of that kind, whose name is the document's, results in."""
+    from .. import documents
 
-    show(Devices.model_validate(_done(client, "devices")), given["json"])
-
-
-def layers(client: Client, given: Given) -> None:
-    show(client.layers(_network(client, given)), given["json"])
+    model: type[documents.Document] = getattr(documents, kind.title())
+    return model.model_validate(_done(client, kind, request))
 
 
-def profile(client: Client, given: Given) -> None:
-    from ..documents import Profile
-
-    names = ("backend", "batch", "threads", "rank_quantum", "interval", "refresh")
-    more = ("retry_failed", "phase", "dtype")
-    found = _done(
-        client,
-        "profile",
-        network=_network(client, given),
-        kinds=given["kinds"].split(",") if given["kinds"] else None,
-        max_time_s=parse_duration(given["max_time"]),
-        **{name: given[name] for name in (*names, *more)},
-    )
-    document = Profile.model_validate(found)
-    show(document, given["json"])
-    if not document.complete:
-        raise typer.Exit(1)
+def devices(client: Client, _options: DevicesOptions) -> documents.Document:
+    """What the service's machine has."""
+    return _document(client, "devices", {})
 
 
-def table(client: Client, given: Given) -> None:
+def layers(client: Client, options: LayersOptions) -> documents.Document:
+    """A network's layers at once; ranks, and another batch, are a job's work."""
+    request = request_of(client, options)
+    if set(request) == {"network"}:
+        return client.layers(request["network"])
+    return _document(client, "layers", request)
+
+
+def profile(client: Client, options: ProfileOptions) -> documents.Document:
+    """What the service's device has measured."""
+    return _document(client, "profile", request_of(client, options))
+
+
+def table(client: Client, options: TableOptions) -> documents.Table:
+    """Rows of the service's store, of each device that is named."""
     from ..documents import Table
-    from ..report.formats import write_table
 
-    network = _sha256(client, given["model"])
-    found = [
-        client.table(network=network, device=device, layer=given["layer"], phase=given["phase"])
-        for device in given["device"] or [None]
+    network = _sha256(client, options.model)
+    parts = [
+        client.table(network=network, device=device, layer=options.layer, phase=options.phase)
+        for device in options.devices or (None,)
     ]
-    document = Table(rows=[row for one in found for row in one.rows], failures=found[0].failures)
-    format = "json" if given["json"] else given["format"]
-    write_table(document, format, given["output"], sys.stdout)
+    return Table(rows=[row for part in parts for row in part.rows], failures=parts[0].failures)
 
 
 def _sha256(client: Client, model: str | None) -> str | None:
-    """Of the network with that name, id, or beginning of the hash."""
+    """The hash of the network with that name, id, or beginning of the hash."""
     if model is None:
         return None
     shown = Path(model).name
@@ -140,74 +125,45 @@ def _sha256(client: Client, model: str | None) -> str | None:
     raise UsageError(f"the service has no network {model!r}")
 
 
-def plan(client: Client, given: Given) -> None:
+def plan(client: Client, options: PlanOptions) -> documents.Plan:
+    """The service's plan, written here. Raises `GoalNotReached` after that, as `plan` does."""
     from ..documents.plan_files import write_plan
 
-    names = ("backend", "max_error", "target_speedup", "max_params", "batch", "threads")
-    more = ("preprocess", "trials", "sampler", "refine", "seed")
-    found = _done(
-        client,
-        "plan",
-        network=_network(client, given),
-        calibration=_calibration(client, given),
-        **{name: given[name] for name in (*names, *more)},
-    )
-    document = client.plan(found["plan"])
-    write_plan(document, given["output"])
-    show(document, given["json"])
-    if found["shortfall"]:
-        raise GoalNotReached(found["shortfall"])
+    made = _done(client, "plan", request_of(client, options))
+    document = client.plan(made["plan"])
+    if options.output is not None:
+        write_plan(document, options.output)
+    if made["shortfall"]:
+        raise GoalNotReached(made["shortfall"], document)
+    return document
 
 
-def apply(client: Client, given: Given) -> None:
-    output: Path = given["output"]
-    for name in ("reestimate_bn", "match_channels"):
-        if given[name]:
-            option = f"--{name.replace('_', '-')}"
-            raise UsageError(f"a service does not do {option}: leave --server out")
-    found = _done(
-        client,
-        "apply",
-        network=_network(client, given),
-        plan=_plan(client, given),
-        calibration=_calibration(client, given),
-        format=output.suffix.removeprefix("."),
-    )
-    client.download_applied(found["id"], output)
-    typer.echo(f"wrote {output}", err=True)
+def apply(client: Client, options: ApplyOptions) -> None:
+    """Write the network that the service has compressed."""
+    if options.output is not None:
+        made = _done(client, "apply", request_of(client, options))
+        client.download_applied(made["id"], options.output)
 
 
-def _plan(client: Client, given: Given) -> str:
-    """The key of PLAN on the service, which is given it if it has not made it."""
-    from ..documents.plan_files import read_plan
-
-    return client.put_plan(read_plan(given["plan"]))
-
-
-def verify(client: Client, given: Given) -> None:
+def verify(client: Client, options: VerifyOptions) -> documents.VerificationDocument:
+    """The service's verification, noted in the plan's file. Raises as `verify` does."""
     from ..documents import Verification, VerificationDocument
     from ..documents.plan_files import read_plan, write_plan
 
-    found = _done(
-        client,
-        "verify",
-        network=_network(client, given),
-        plan=_plan(client, given),
-        calibration=_calibration(client, given, "data"),
-        backend=given["backend"],
-        threads=given["threads"],
-    )
-    note = found.pop("note")
-    found.pop("plan")
-    document = read_plan(given["plan"])
-    document.verified = Verification.model_validate(found)
-    write_plan(document, given["plan"])
-    show(VerificationDocument.model_validate(found), given["json"])
+    result = _done(client, "verify", request_of(client, options))
+    note = result.pop("note")
+    result.pop("plan")
+    document = read_plan(options.plan)
+    document.verified = Verification.model_validate(result)
+    write_plan(document, Path(str(options.plan)))
+    verification = VerificationDocument.model_validate(result)
     if note:
-        raise GoalNotReached(note)
+        raise GoalNotReached(note, verification)
+    return verification
 
 
-REMOTE: dict[str, Callable[[Client, Given], None]] = {
+REMOTE: dict[str, Callable[[Client, Any], Any]] = {
     function.__name__: function
     for function in (devices, layers, profile, table, plan, apply, verify)
 }
+"""What a service can do, by the verb's name."""

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from ..workflow.store import DEFAULT_DB
-from .errors import command
-from .options import Db, Debug, PlanArgument
+from ..errors import UsageError
+from ..options.networks import ReportOptions
+from ..options.shared import DEFAULT_DB, Db
+from .command import Run
 
 
 def serve(
@@ -24,35 +25,22 @@ def serve(
     max_disk: Annotated[int, typer.Option(min=1, help="All uploads together, in MiB.")] = 20480,
     max_jobs: Annotated[int, typer.Option(min=1, help="Jobs that may wait or run.")] = 64,
     db: Db = DEFAULT_DB,
-    debug: Debug = False,
 ) -> None:
     """Serve the HTTP API and the web page of the machine with the device."""
-    with command(debug):
-        from ..errors import UsageError
+    try:
+        from ..service.server import serve as run
+    except ModuleNotFoundError as error:
+        text = f"the service needs {error.name}: pip install 'rankwise[service]'"
+        raise UsageError(text) from None
+    from ..jobs.uploads import MIB, UploadLimits
+    from ..service.settings import Settings, read_token
 
-        try:
-            from ..service.server import serve as run
-        except ModuleNotFoundError as error:
-            raise UsageError(
-                f"the service needs {error.name}: pip install 'rankwise[service]'"
-            ) from None
-        from ..jobs.uploads import MIB, UploadLimits
-        from ..service.settings import Settings, read_token
-
-        limits = UploadLimits(upload_bytes=max_upload * MIB, library_bytes=max_disk * MIB)
-        run(Settings(db, host, port, read_token(token_file), limits, max_jobs))
+    limits = UploadLimits(upload_bytes=max_upload * MIB, library_bytes=max_disk * MIB)
+    run(Settings(db, host, port, read_token(token_file), limits, max_jobs))
 
 
-def report(
-    plan: PlanArgument,
-    output: Annotated[Path, typer.Option("-o", "--output", help="The page's file.")],
-    db: Db = DEFAULT_DB,
-    debug: Debug = False,
-) -> None:
+def report(run: Run[ReportOptions]) -> None:
     """Write a plan as one HTML file with pictures, which opens without a network."""
-    with command(debug):
-        from ..workflow.report import report as run
-
-        if missing := run(plan, output, db):
-            typer.echo(f"rankwise: of the plan alone: {missing}", err=True)
-        typer.echo(f"wrote {output}", err=True)
+    if missing := run():
+        typer.echo(f"rankwise: of the plan alone: {missing}", err=True)
+    typer.echo(f"wrote {run.options.output}", err=True)

@@ -2,10 +2,10 @@
 
     manifest.json    what the file is, who wrote it, and (SHA-256, bytes, lines) of each member
     NAME.jsonl       one JSON document a line
-    cache/SHA256.safetensors
 
-Nothing is taken from a file before all of its hashes were compared. No name in it becomes a
-path.
+Files of format 1 may also hold `cache/SHA256.safetensors`, and lines of kinds that are gone:
+these are checked like all else, and left alone. Nothing is taken from a file before all of its
+hashes were compared. No name in it becomes a path.
 """
 
 from __future__ import annotations
@@ -22,22 +22,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from .. import __version__
+from ..clock import now
 from ..errors import StoreError
+from ..files import atomic_write
 from ..records import canonical_json
-from .workloads import now
+from ..version import __version__
 
 FORMAT = "rankwise.store"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 MAX_LINE_BYTES = 2**26
 """A session's line has some 20 bytes a sample; a longer one is no session."""
 MAX_MANIFEST_BYTES = 2**26
-MAX_ARRAYS_BYTES = 2**31
 LEVEL = 3
 """Of deflate. Times are digits without a pattern: higher levels take longer and gain nothing."""
-_BLOCK = 2**20
-_MEMBER = re.compile(r"[a-z_]+\.jsonl|cache/([0-9a-f]{64})\.safetensors")
+_MEMBER = re.compile(r"[a-z_]+\.jsonl|cache/[0-9a-f]{64}\.safetensors")
 
 
 class Writer:
@@ -48,7 +47,7 @@ class Writer:
         self._members: dict[str, dict[str, Any]] = {}
 
     def lines(self, name: str, documents: Iterable[Mapping[str, Any]]) -> int:
-        """Write `NAME.jsonl`; returns how many lines."""
+        """Write `NAME.jsonl`; return how many lines it has."""
         digest, size, count = hashlib.sha256(), 0, 0
         member = f"{name}.jsonl"
         with self._archive.open(member, "w", force_zip64=True) as file:
@@ -60,11 +59,6 @@ class Writer:
         self._members[member] = {"sha256": digest.hexdigest(), "bytes": size, "lines": count}
         return count
 
-    def arrays(self, sha256: str, data: bytes) -> None:
-        member = f"cache/{sha256}.safetensors"
-        self._archive.writestr(member, data)
-        self._members[member] = {"sha256": sha256, "bytes": len(data)}
-
     def finish(self, schema: str) -> None:
         manifest = {
             "format": FORMAT,
@@ -75,27 +69,27 @@ class Writer:
             "exported_at": now(),
             "members": self._members,
         }
-        text = json.dumps({**manifest, "sha256": _manifest_hash(manifest)}, indent=2)
+        text = json.dumps({**manifest, "sha256": manifest_hash(manifest)}, indent=2)
         self._archive.writestr(MANIFEST, text)
 
 
 @contextmanager
 def writing(target: Path) -> Iterator[Writer]:
-    """An archive that appears under its name when it is whole, or not at all."""
+    """Open an archive for writing, which appears under its name when it is whole, or not at all."""
     if target.exists():
         raise StoreError(f"{target} exists; name another file, or delete it first")
-    part = target.with_name(f"{target.name}.part")
     try:
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL) as archive:
+        with (
+            atomic_write(target) as part,
+            zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL) as archive,
+        ):
             yield Writer(archive)
-        part.replace(target)
     except OSError as error:
         raise StoreError(f"{target} cannot be written ({error.strerror or error})") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
-def _manifest_hash(manifest: Mapping[str, Any]) -> str:
+def manifest_hash(manifest: Mapping[str, Any]) -> str:
+    """The hash of a manifest's content, without the hash itself."""
     content = {name: value for name, value in manifest.items() if name != "sha256"}
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()
 
@@ -113,7 +107,7 @@ class Reader:
         return str(self.manifest["sha256"])
 
     def lines(self, name: str) -> Iterator[bytes]:
-        """The lines of `NAME.jsonl`; none where there is no such member."""
+        """Yield the lines of `NAME.jsonl`; none where there is no such member."""
         member = f"{name}.jsonl"
         if member not in self.manifest["members"]:
             return
@@ -122,10 +116,6 @@ class Reader:
                 if len(line) > MAX_LINE_BYTES:
                     raise self.refused(f"a line of {name} is too long")
                 yield line
-
-    def arrays(self, sha256: str) -> bytes | None:
-        member = f"cache/{sha256}.safetensors"
-        return self.archive.read(member) if member in self.manifest["members"] else None
 
     def refused(self, reason: str) -> StoreError:
         return StoreError(f"{self.path} was refused and nothing of it imported: {reason}")
@@ -145,42 +135,37 @@ class Reader:
         try:
             with self.archive.open(MANIFEST) as file:
                 manifest = json.loads(file.read(MAX_MANIFEST_BYTES))
-            hashed, version = _manifest_hash(manifest), manifest["format_version"]
-            wrong = manifest["format"] != FORMAT or manifest["sha256"] != hashed
-            texts = ("host", "exported_at", "rankwise_version")
-            wrong = wrong or not all(isinstance(manifest[name], str) for name in texts)
-            wrong = wrong or not isinstance(manifest["members"], dict)
+            version, texts = manifest["format_version"], ("host", "exported_at", "rankwise_version")
+            is_good = (
+                manifest["format"] == FORMAT
+                and manifest["sha256"] == manifest_hash(manifest)
+                and all(isinstance(manifest[name], str) for name in texts)
+                and isinstance(manifest["members"], dict)
+            )
         except (KeyError, TypeError, ValueError, AttributeError):
-            raise self.refused("it has no manifest of rankwise, or a damaged one") from None
+            version, is_good = FORMAT_VERSION, False
         if not isinstance(version, int) or version > FORMAT_VERSION:
             raise self.refused(f"its format {version!r} is newer than this rankwise; upgrade it")
-        if wrong:
+        if not is_good:
             raise self.refused("it has no manifest of rankwise, or a damaged one")
         return dict(manifest)
 
     def _verify_member(self, name: str, said: Any) -> None:
-        match = _MEMBER.fullmatch(name)
-        if match is None or not isinstance(said, dict):
+        if not _MEMBER.fullmatch(name) or not isinstance(said, dict):
             raise self.refused(f"it has a member that is not ours ({name!r:.80})")
-        digest, size = _digest(self.archive, name)
-        if (said.get("sha256"), said.get("bytes")) != (digest, size):
+        if (said.get("sha256"), said.get("bytes")) != _digest(self.archive, name):
             raise self.refused(f"{name} is damaged")
-        if match[1] is not None and (match[1] != digest or size > MAX_ARRAYS_BYTES):
-            raise self.refused(f"{name} is not what its name says")
 
 
 def _digest(archive: zipfile.ZipFile, name: str) -> tuple[str, int]:
-    digest, size = hashlib.sha256(), 0
     with archive.open(name) as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-            size += len(block)
-    return digest.hexdigest(), size
+        digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]  # it has readinto
+        return digest.hexdigest(), file.tell()
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[Reader]:
-    """A verified archive. Raises `StoreError` for a file that is damaged or not ours."""
+    """Open an archive and verify it. Raises `StoreError` for a file that is damaged or not ours."""
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             yield Reader(path, archive).verify()

@@ -7,9 +7,9 @@ version does not know.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..records import Decomposition, DeviceFingerprint, LayerSpec, MeasurementPolicy, content_key
 from .archive import Reader
@@ -25,41 +25,47 @@ Json = dict[str, Any]
 
 
 class Line(BaseModel):
+    """A line of a member. An unknown field is an error."""
+
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class _Keyed(Line):
+class KeyedLine(Line):
+    """A value under its content key."""
+
+    value: ClassVar[type[LayerSpec] | type[DeviceFingerprint] | type[MeasurementPolicy]]
     key: Key
     content: Json = Field(alias="json")
 
-    def _require(self, built: object) -> None:
-        """`built` is there to show that it could be built."""
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        self.value.from_json(self.content)  # it can be built
         if content_key(self.content) != self.key:
             raise ValueError("a value's key is not that of its content")
-
-
-class SpecLine(_Keyed):
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        self._require(LayerSpec.from_json(self.content))
         return self
 
 
-class DeviceLine(_Keyed):
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        self._require(DeviceFingerprint.from_json(self.content))
-        return self
+class SpecLine(KeyedLine):
+    """A layer spec."""
+
+    value = LayerSpec
 
 
-class PolicyLine(_Keyed):
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        self._require(MeasurementPolicy.from_json(self.content))
-        return self
+class DeviceLine(KeyedLine):
+    """A device's fingerprint."""
+
+    value = DeviceFingerprint
+
+
+class PolicyLine(KeyedLine):
+    """A measurement policy."""
+
+    value = MeasurementPolicy
 
 
 class WorkloadLine(Line):
+    """A candidate, or a run of a whole network."""
+
     key: WorkloadKey
     kind: Literal["candidate", "network"]
     spec: Key | None
@@ -76,6 +82,8 @@ class WorkloadLine(Line):
 
 
 class LayerLine(Line):
+    """A layer of a network; `reason` says why nothing applies to it."""
+
     name: str
     op: str
     spec: Key | None
@@ -83,6 +91,8 @@ class LayerLine(Line):
 
 
 class NetworkLine(Line):
+    """A network with its layers in order."""
+
     sha256: Sha256
     source: str
     input_shape: list[int]
@@ -108,6 +118,8 @@ class SeriesLine(Line):
 
 
 class SummaryLine(Line):
+    """What a session says of one candidate."""
+
     workload: WorkloadKey
     estimator_version: int
     rounds: Count
@@ -120,11 +132,22 @@ class SummaryLine(Line):
 
 
 class PrunedLine(Line):
+    """How many raw samples of a session were dropped, and when."""
+
     samples: Count
     at: Time
 
 
+SESSION_COLUMNS = (
+    *("uuid", "started_at", "ended_at", "host", "boot", "pid", "process_started"),
+    "run_metadata",
+)
+"""What a session's line says as its row does."""
+
+
 class SessionLine(Line):
+    """A session with its samples and summaries: a whole that can be imported by itself."""
+
     uuid: Key
     started_at: Time
     ended_at: Time
@@ -132,7 +155,8 @@ class SessionLine(Line):
     boot: str
     pid: int
     process_started: float
-    circumstances: Json
+    run_metadata: Json = Field(validation_alias=AliasChoices("run_metadata", "circumstances"))
+    """Format 1 calls it `circumstances`."""
     device: Key
     policy: Key
     original: WorkloadKey
@@ -159,6 +183,8 @@ class SessionLine(Line):
 
 
 class FailureLine(Line):
+    """Why a workload has no number."""
+
     workload: WorkloadKey
     device: Key
     policy: Key
@@ -170,6 +196,8 @@ class FailureLine(Line):
 
 
 class PlanLine(Line):
+    """A plan under its key."""
+
     key: Key
     created_at: Annotated[str, Field(max_length=32)]
     network_sha256: Sha256
@@ -177,25 +205,16 @@ class PlanLine(Line):
 
 
 class VerificationLine(Line):
+    """What verifying a plan measured."""
+
     plan_key: Key
     content: Json = Field(alias="json")
     at: Time
 
 
-class CalibrationLine(Line):
-    sha256: Sha256
-    content: Json = Field(alias="json")
-
-
-class CurveLine(Line):
-    key: Annotated[str, Field(max_length=64)]
-    sha256: Sha256
-    size_bytes: int
-    meta: Json
-    put_at: Time
-
-
 class SensitivityLine(Line):
+    """A network error with one layer replaced."""
+
     key: Key
     network_sha256: Annotated[str, Field(max_length=64)]
     calibration_sha256: Annotated[str, Field(max_length=64)]
@@ -211,14 +230,9 @@ _L = TypeVar("_L", bound=Line)
 
 
 def read(reader: Reader, name: str, kind: type[_L]) -> Iterator[_L]:
-    """The lines of a member. Raises `StoreError` at the first that is not what it must be."""
-    for line in reader.lines(name):
-        yield _parsed(reader, name, kind, line)
-
-
-def _parsed(reader: Reader, name: str, kind: type[_L], line: bytes) -> _L:
+    """Yield the lines of a member. Raises `StoreError` at the first that is not what it must be."""
     try:
-        return kind.model_validate_json(line)
+        yield from map(kind.model_validate_json, reader.lines(name))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))

@@ -17,7 +17,7 @@ from sqlalchemy.pool import QueuePool, StaticPool
 
 from ..errors import StoreError
 from .error_messages import translating
-from .url import Place
+from .url import DatabaseUrl, read_only
 
 BUSY_TIMEOUT_S = 30.0
 IDLE_TIMEOUT_S = 60
@@ -32,28 +32,34 @@ WRITER_LOCK = 0x72616E6B
 
 
 class Database:
-    """A place with its engine. Every transaction is `reading` or `writing`."""
+    """An engine at a URL. Every transaction is `reading` or `writing`."""
 
     def __init__(
-        self, place: Place, *, create: bool, readonly: bool, busy_timeout_s: float = BUSY_TIMEOUT_S
+        self,
+        url: DatabaseUrl,
+        *,
+        create: bool,
+        readonly: bool,
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
     ) -> None:
-        self.place = place
+        self.url = url
+        self._readonly = readonly
         self._busy_timeout_s = busy_timeout_s
         self._identity: tuple[int, int] | None = None
-        if place.is_sqlite:
-            self.engine = _sqlite(place, create, readonly, busy_timeout_s)
+        if url.is_sqlite:
+            self.engine = _sqlite(url, create, readonly, busy_timeout_s)
         else:
-            self.engine = _server(place, busy_timeout_s)
+            self.engine = _server(url, busy_timeout_s)
 
     def dispose(self) -> None:
         self.engine.dispose()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that only reads: one consistent snapshot, which blocks no writer."""
+        """Begin a transaction that only reads: one consistent snapshot, which blocks no writer."""
         self._require_same_file()
-        with translating(self.place), self.engine.connect() as connection:
-            if not self.place.is_sqlite:
+        with translating(self.url), self.engine.connect() as connection:
+            if not self.url.is_sqlite:
                 connection = connection.execution_options(
                     isolation_level="REPEATABLE READ", postgresql_readonly=True
                 )
@@ -62,7 +68,7 @@ class Database:
 
     @contextmanager
     def writing(self, *, shared: bool = False, durable: bool = True) -> Iterator[Connection]:
-        """A transaction that writes: committed at its end, or rolled back as a whole.
+        """Begin a transaction that writes: committed at its end, or rolled back as a whole.
 
         It holds the write lock from its first statement, so that it never fails half-way for
         a lock, and nobody can insert between its look and its insert. `shared`: it only adds
@@ -70,27 +76,34 @@ class Database:
         `durable`: SQLite flushes the disk at the commit, so that it survives a power cut; any
         commit survives `kill -9`.
         """
+        self._require_writable()
         self._require_same_file()
-        with translating(self.place), self.engine.connect() as connection:
+        with translating(self.url), self.engine.connect() as connection:
             connection = connection.execution_options(
                 rankwise_writes=True, rankwise_timeout_s=self._busy_timeout_s
             )
-            if self.place.is_sqlite:
+            if self.url.is_sqlite:
                 _set_durable(connection, durable)
             with connection.begin():
-                if not self.place.is_sqlite and not shared:
+                if not self.url.is_sqlite and not shared:
                     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
                 yield connection
         self._remember_file()
 
+    def _require_writable(self) -> None:
+        if self._readonly and self.url.writable:
+            raise StoreError(f"{self.url.name} was opened for reading only; open it for writing")
+        if self._readonly:
+            raise read_only(self.url)
+
     def compact(self) -> None:
         """Give the room of deleted rows back to the disk; other programs wait meanwhile."""
         self._require_same_file()
-        path = self.place.path
+        path = self.url.path
         if path is not None and shutil.disk_usage(path.parent).free < 2 * path.stat().st_size:
             raise StoreError(f"the disk that holds {path} is too full to rewrite it")
-        with translating(self.place), self.engine.connect() as connection:
-            if self.place.is_sqlite:
+        with translating(self.url), self.engine.connect() as connection:
+            if self.url.is_sqlite:
                 dbapi: Any = connection.connection.dbapi_connection
                 dbapi.execute("VACUUM")
                 dbapi.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -102,11 +115,11 @@ class Database:
     # closed: what is committed to it then would vanish without a word.
 
     def _remember_file(self) -> None:
-        if self._identity is None and self.place.path is not None:
-            self._identity = _identity(self.place.path)
+        if self._identity is None and self.url.path is not None:
+            self._identity = _identity(self.url.path)
 
     def _require_same_file(self) -> None:
-        path = self.place.path
+        path = self.url.path
         if path is None:
             return
         self._remember_file()
@@ -131,20 +144,20 @@ class Database:
 
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def unused(path: Path) -> Path:
-    """The path, or where there is such a file the first free one of `path-2`, `path-3`, ..."""
+    """Return the path, or if there is such a file the first free one of `path-2`, `path-3`..."""
     candidates = (path.with_name(f"{path.name}-{n}") for n in range(2, 10_000))
     return path if not path.exists() else next(c for c in candidates if not c.exists())
 
 
-def _server(place: Place, busy_timeout_s: float) -> Engine:
-    engine = create_engine(place.url, hide_parameters=True, pool_pre_ping=True)
+def _server(url: DatabaseUrl, busy_timeout_s: float) -> Engine:
+    engine = create_engine(url.engine_url, hide_parameters=True, pool_pre_ping=True)
 
     @event.listens_for(engine, "connect")
     def _limit(connection: Any, _: object) -> None:
@@ -156,13 +169,13 @@ def _server(place: Place, busy_timeout_s: float) -> Engine:
     return engine
 
 
-def _sqlite(place: Place, create: bool, readonly: bool, busy_timeout_s: float) -> Engine:
+def _sqlite(url: DatabaseUrl, create: bool, readonly: bool, busy_timeout_s: float) -> Engine:
     made = False
 
     def connect() -> sqlite3.Connection:
         nonlocal made
         # Only the first may create: a later one would put an empty file in a lost one's place.
-        target = _sqlite_target(place, create=create and not made)
+        target = _sqlite_target(url, create=create and not made)
         made = True
         # isolation_level=None: transactions begin where we say, not where sqlite3 guesses.
         connection = sqlite3.connect(
@@ -177,27 +190,27 @@ def _sqlite(place: Place, create: bool, readonly: bool, busy_timeout_s: float) -
             connection.execute("PRAGMA query_only=ON")
         return connection
 
-    pool = StaticPool if place.path is None else QueuePool
-    engine = create_engine(place.url, creator=connect, poolclass=pool, hide_parameters=True)
+    pool = StaticPool if url.path is None else QueuePool
+    engine = create_engine(url.engine_url, creator=connect, poolclass=pool, hide_parameters=True)
     event.listen(engine, "begin", _begin)
     return engine
 
 
-def _sqlite_target(place: Place, *, create: bool) -> str:
-    if place.path is None:
+def _sqlite_target(url: DatabaseUrl, *, create: bool) -> str:
+    if url.path is None:
         return ":memory:"
-    uri = place.path.absolute().as_uri()
-    if place.writable:
+    uri = url.path.absolute().as_uri()
+    if url.writable:
         return f"{uri}?mode={'rwc' if create else 'rw'}"
     # A read-only WAL database opens only without its shared-memory file, which is right as
     # long as no write-ahead log waits beside it.
-    log = place.path.with_name(place.path.name + "-wal")
+    log = url.path.with_name(url.path.name + "-wal")
     waiting = log.exists() and log.stat().st_size > 0
     return f"{uri}?mode=ro" + ("" if waiting else "&immutable=1")
 
 
 def _set_durable(connection: Connection, durable: bool) -> None:
-    """NORMAL: in WAL mode a commit is handed to the operating system, so it survives
+    """Say how a commit is kept. NORMAL: in WAL mode the operating system has it, so it survives
     `kill -9`; a power cut may lose the last commits (never corrupt). FULL flushes the disk,
     which between timed rounds would disturb what is measured."""
     mode = "FULL" if durable else "NORMAL"

@@ -9,29 +9,29 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..errors import StoreError
-from .url import Place, read_only
+from ..errors import StoreError, first_line
+from .url import DatabaseUrl, read_only
 
 
 @contextmanager
-def translating(place: Place) -> Iterator[None]:
+def translating(url: DatabaseUrl) -> Iterator[None]:
     """Turn a database's error into a `StoreError` of one sentence."""
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error) as error:
-        raise _sentence(place, error) from error
+        raise _sentence(url, error) from error
 
 
-def _sentence(place: Place, error: Exception) -> StoreError:
+def _sentence(url: DatabaseUrl, error: Exception) -> StoreError:
     cause: Any = getattr(error, "orig", None) or error
-    text = str(cause).strip().split("\n")[0]
+    text = first_line(cause)
     lowered = text.lower()
-    if place.is_sqlite and ("readonly database" in lowered or "read-only" in lowered):
-        return read_only(place)
+    if url.is_sqlite and ("readonly database" in lowered or "read-only" in lowered):
+        return read_only(url)
     for symptoms, advice in _ADVICE.items():
         if any(symptom in lowered for symptom in symptoms):
-            return StoreError(advice.format(name=place.name))
-    return StoreError(f"{place.name} failed ({text}); `rankwise db check` may say more")
+            return StoreError(advice.format(name=url.name))
+    return StoreError(f"{url.name} failed ({text}); `rankwise db check` may say more")
 
 
 _ADVICE = {

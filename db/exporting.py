@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Table, func, or_, select
 from ..records import PairSummary
 from . import tables
 from .archive import Writer
-from .curves import Cache, named_files
+from .archive_schema import SESSION_COLUMNS
 from .schema import REVISIONS
 from .tables import pruned, samples, sessions, summaries
 from .workloads import chunks
@@ -22,36 +22,28 @@ NUMBERS = tuple(PairSummary.__dataclass_fields__)
 Document = dict[str, Any]
 
 
-def export(connection: Connection, cache: Cache, writer: Writer) -> dict[str, int]:
-    """Write everything, within one snapshot; how many of each there were. Sessions that are
+def export(connection: Connection, writer: Writer) -> dict[str, int]:
+    """Write everything, within one snapshot; return how many of each there were. Sessions that are
     not ended are left out, and counted as `open_sessions`."""
     keys = _Keys(connection)
-    counts = {
-        "specs": writer.lines("specs", _plain(connection, tables.specs)),
-        "devices": writer.lines("devices", _plain(connection, tables.devices)),
-        "policies": writer.lines("policies", _plain(connection, tables.policies)),
-        "workloads": writer.lines("workloads", _workloads(connection, keys)),
-        "networks": writer.lines("networks", _networks(connection, keys)),
-        "sessions": writer.lines("sessions", _sessions(connection, keys)),
-        "failures": writer.lines("failures", _failures(connection, keys)),
+    members = {
+        **_tables(connection, VALUES),
+        "workloads": _workloads(connection, keys),
+        "networks": _networks(connection, keys),
+        "sessions": _sessions(connection, keys),
+        "failures": _failures(connection, keys),
+        **_tables(connection, DOCUMENTS),
     }
-    for table, columns in DOCUMENTS.items():
-        rows = _columns(connection, tables.metadata.tables[table], columns)
-        counts[table] = writer.lines(table, rows)
-    for sha256 in sorted(named_files(connection)):
-        data = cache.get(sha256)
-        if data is not None:
-            writer.arrays(sha256, data)
+    counts = {name: writer.lines(name, rows) for name, rows in members.items()}
     writer.finish(REVISIONS[-1])
     open_sessions = select(func.count()).select_from(sessions).where(sessions.c.ended_at.is_(None))
     return {**counts, "open_sessions": connection.scalar(open_sessions) or 0}
 
 
+VALUES = dict.fromkeys(("specs", "devices", "policies"), ("key", "json"))
 DOCUMENTS: Mapping[str, tuple[str, ...]] = {
     "plans": ("key", "created_at", "network_sha256", "json"),
     "verifications": ("plan_key", "json", "at"),
-    "calibrations": ("sha256", "json"),
-    "error_curves": ("key", "sha256", "size_bytes", "meta", "put_at"),
     "sensitivities": (
         *("key", "network_sha256", "calibration_sha256", "layer", "decomposition", "metric"),
         *("value", "upper", "put_at"),
@@ -72,8 +64,11 @@ class _Keys:
         self.devices, self.policies = of(tables.devices), of(tables.policies)
 
 
-def _plain(connection: Connection, table: Table) -> Iterator[Document]:
-    return _columns(connection, table, ("key", "json"))
+def _tables(
+    connection: Connection, columns: Mapping[str, tuple[str, ...]]
+) -> dict[str, Iterator[Document]]:
+    known = tables.metadata.tables
+    return {name: _columns(connection, known[name], names) for name, names in columns.items()}
 
 
 def _columns(connection: Connection, table: Table, names: Sequence[str]) -> Iterator[Document]:
@@ -96,11 +91,11 @@ def _networks(connection: Connection, keys: _Keys) -> Iterator[Document]:
     for row in _columns(connection, tables.networks, names):
         query = select(layers.c.name, layers.c.op, layers.c.spec_id, layers.c.reason)
         query = query.where(layers.c.network_id == row.pop("id")).order_by(layers.c.position)
-        found = [
+        uses = [
             {"name": name, "op": op, "spec": keys.specs.get(spec_id), "reason": reason}
             for name, op, spec_id, reason in connection.execute(query)
         ]
-        yield {**row, "layers": found}
+        yield {**row, "layers": uses}
 
 
 def _failures(connection: Connection, keys: _Keys) -> Iterator[Document]:
@@ -118,19 +113,12 @@ def _failures(connection: Connection, keys: _Keys) -> Iterator[Document]:
         }
 
 
-SESSION_COLUMNS = (
-    *("uuid", "started_at", "ended_at", "host", "boot", "pid", "process_started"),
-    "circumstances",
-)
-
-
 def _sessions(connection: Connection, keys: _Keys) -> Iterator[Document]:
-    """One line a session, with its samples as columns and its summaries: a whole that can be
-    imported by itself."""
+    """Yield one line a session, with its samples as columns and its summaries."""
     ended = select(sessions.c.id).where(sessions.c.ended_at.is_not(None)).order_by(sessions.c.id)
     for ids in chunks(list(connection.scalars(ended)), SESSIONS_AT_ONCE):
         series = _series(connection, ids, keys)
-        found = _summaries(connection, ids, keys)
+        summarized = _summaries(connection, ids, keys)
         dropped = _pruned(connection, ids)
         query = select(sessions).where(sessions.c.id.in_(ids)).order_by(sessions.c.id)
         for row in connection.execute(query).mappings():
@@ -141,7 +129,7 @@ def _sessions(connection: Connection, keys: _Keys) -> Iterator[Document]:
                 "policy": keys.policies[row["policy_id"]],
                 "original": keys.workloads[row["original_workload_id"]],
                 "series": series.get(session_id, []),
-                "summaries": found.get(session_id, []),
+                "summaries": summarized.get(session_id, []),
                 "pruned": dropped.get(session_id),
             }
 
@@ -151,7 +139,7 @@ def _series(connection: Connection, ids: Sequence[int], keys: _Keys) -> dict[int
     query = select(c.session_id, c.workload_id, c.clock, c.round, c.seconds, c.loops)
     query = query.where(c.session_id.in_(ids))
     query = query.order_by(c.session_id, c.workload_id, c.clock, c.round)
-    found: dict[int, list[Document]] = {}
+    by_session: dict[int, list[Document]] = {}
     for (session_id, workload_id, clock), rows in groupby(
         connection.execute(query), itemgetter(0, 1, 2)
     ):
@@ -163,8 +151,8 @@ def _series(connection: Connection, ids: Sequence[int], keys: _Keys) -> dict[int
             "seconds": seconds,
             "loops": loops,
         }
-        found.setdefault(session_id, []).append(series)
-    return found
+        by_session.setdefault(session_id, []).append(series)
+    return by_session
 
 
 def _summaries(
@@ -174,11 +162,11 @@ def _summaries(
     names = ("estimator_version", *NUMBERS)
     query = select(c.session_id, c.workload_id, *(c[name] for name in names))
     query = query.where(c.session_id.in_(ids)).order_by(c.session_id, c.workload_id)
-    found: dict[int, list[Document]] = {}
+    by_session: dict[int, list[Document]] = {}
     for session_id, workload_id, *values in connection.execute(query):
         summary = {"workload": keys.workloads[workload_id], **dict(zip(names, values, strict=True))}
-        found.setdefault(session_id, []).append(summary)
-    return found
+        by_session.setdefault(session_id, []).append(summary)
+    return by_session
 
 
 def _pruned(connection: Connection, ids: Sequence[int]) -> dict[int, Document]:

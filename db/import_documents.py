@@ -6,134 +6,103 @@ store has.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable
 
-from sqlalchemy import Connection, Table, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from ..records import Decomposition, canonical_json
-from . import archive_schema, networks, tables
+from . import networks, tables
 from .archive import Reader
-from .archive_schema import read
-from .curves import Cache, sensitivity_key
-from .documents import plan_key
-from .import_sessions import Ids, session_ids
-from .tables import failures, plans
-from .workloads import plain
+from .archive_schema import (
+    FailureLine,
+    NetworkLine,
+    PlanLine,
+    SensitivityLine,
+    VerificationLine,
+    read,
+)
+from .import_sessions import Ids
+from .plans import plan_key
+from .sensitivities import sensitivity_key
+from .tables import failures, plans, sensitivities, sessions, verifications
+from .workloads import ids_of, insert_all, plain
 
 
 def check(
     reader: Reader, specs: Collection[str], workloads: Collection[str], uuids: Collection[str]
 ) -> None:
     """Raises `StoreError` where something refers to what the archive does not hold."""
-    for network in read(reader, "networks", archive_schema.NetworkLine):
+    for network in read(reader, "networks", NetworkLine):
         if any(layer.spec is not None and layer.spec not in specs for layer in network.layers):
             raise reader.refused(f"network {network.sha256[:12]} has a layer that it does not hold")
-    for failure in read(reader, "failures", archive_schema.FailureLine):
+    for failure in read(reader, "failures", FailureLine):
         if failure.workload not in workloads or failure.session not in (None, *uuids):
             raise reader.refused("a failure names what it does not hold")
-    for plan in read(reader, "plans", archive_schema.PlanLine):
+    for plan in read(reader, "plans", PlanLine):
         if plan_key(plan.content) != plan.key:
             raise reader.refused(f"plan {plan.key} is not what its key says")
-    for found in read(reader, "sensitivities", archive_schema.SensitivityLine):
-        if _sensitivity_key(found) != found.key:
-            raise reader.refused(f"sensitivity {found.key} is not what its key says")
-    for name, kind in (
-        ("verifications", archive_schema.VerificationLine),
-        ("calibrations", archive_schema.CalibrationLine),
-        ("error_curves", archive_schema.CurveLine),
-    ):
-        for _ in read(reader, name, kind):
-            pass
+    for line in read(reader, "sensitivities", SensitivityLine):
+        if _key_of(line) != line.key:
+            raise reader.refused(f"sensitivity {line.key} is not what its key says")
+    for _ in read(reader, "verifications", VerificationLine):
+        pass
 
 
-def _sensitivity_key(found: archive_schema.SensitivityLine) -> str:
-    way = Decomposition.from_json(found.decomposition)
-    place = (found.network_sha256, found.calibration_sha256, found.layer)
-    return sensitivity_key(*place, way, found.metric)
+def _key_of(line: SensitivityLine) -> str:
+    decomposition = Decomposition.from_json(line.decomposition)
+    names = (line.network_sha256, line.calibration_sha256, line.layer)
+    return sensitivity_key(*names, decomposition, line.metric)
 
 
-def add(connection: Connection, reader: Reader, ids: Ids, cache: Cache) -> int:
-    """Returns how many rows are new or newer."""
-    return sum(
-        (
-            _add_networks(connection, read(reader, "networks", archive_schema.NetworkLine), ids),
-            _add_failures(connection, read(reader, "failures", archive_schema.FailureLine), ids),
-            _add_plans(connection, read(reader, "plans", archive_schema.PlanLine)),
-            _add_verifications(
-                connection, read(reader, "verifications", archive_schema.VerificationLine)
-            ),
-            _add_calibrations(
-                connection, read(reader, "calibrations", archive_schema.CalibrationLine)
-            ),
-            _add_sensitivities(
-                connection, read(reader, "sensitivities", archive_schema.SensitivityLine)
-            ),
-            _add_curves(connection, reader, cache),
-        )
+def add(connection: Connection, reader: Reader, ids: Ids) -> int:
+    """Add what is new or newer; return how many rows that were."""
+    return (
+        _add_networks(connection, read(reader, "networks", NetworkLine), ids)
+        + _add_failures(connection, read(reader, "failures", FailureLine), ids)
+        + _add_plans(connection, read(reader, "plans", PlanLine))
+        + _add_verifications(connection, read(reader, "verifications", VerificationLine))
+        + _add_sensitivities(connection, read(reader, "sensitivities", SensitivityLine))
     )
 
 
-def _add_networks(
-    connection: Connection, found: Iterable[archive_schema.NetworkLine], ids: Ids
-) -> int:
-    table, layers = tables.networks, tables.network_layers
-    ours = {
-        sha: (row_id, at)
-        for row_id, sha, at in connection.execute(
-            select(table.c.id, table.c.sha256, table.c.put_at)
-        )
-    }
-    added = 0
-    for network in found:
-        network_id, put_at = ours.get(network.sha256, (None, ""))
-        if network.put_at <= put_at:
-            continue
-        row = network.model_dump(exclude={"layers"})
-        if network_id is None:
-            connection.execute(insert(table), [row])
-            network_id = networks.id_of(connection, network.sha256)
-        else:
-            connection.execute(update(table).where(table.c.id == network_id).values(**row))
-        connection.execute(delete(layers).where(layers.c.network_id == network_id))
-        rows = [
+def _add_networks(connection: Connection, lines: Iterable[NetworkLine], ids: Ids) -> int:
+    c = tables.networks.c
+    ours = dict(connection.execute(select(c.sha256, c.put_at)).all())
+    newer = [network for network in lines if network.put_at > ours.get(network.sha256, "")]
+    for network in newer:
+        layers = (
             {
-                "network_id": network_id,
-                "position": position,
                 "spec_id": None if layer.spec is None else ids.specs[layer.spec],
                 **layer.model_dump(exclude={"spec"}),
             }
-            for position, layer in enumerate(network.layers)
-        ]
-        if rows:
-            connection.execute(insert(layers), rows)
-        added += 1
-    return added
+            for layer in network.layers
+        )
+        networks.replace(connection, network.model_dump(exclude={"layers"}), layers)
+    return len(newer)
 
 
-def _add_failures(
-    connection: Connection, found: Iterable[archive_schema.FailureLine], ids: Ids
-) -> int:
+def _add_failures(connection: Connection, lines: Iterable[FailureLine], ids: Ids) -> int:
     c = failures.c
-    place = (c.workload_id, c.device_id, c.policy_id, c.session_id, c.stage, c.reason, c.at)
+    identity = (c.workload_id, c.device_id, c.policy_id, c.session_id, c.stage, c.reason, c.at)
     ours = {
         tuple(row[2:]): (row[0], row[1])
-        for row in connection.execute(select(c.id, c.resolved, *place))
+        for row in connection.execute(select(c.id, c.resolved, *identity))
     }
-    wanted = list(found)
-    sessions = session_ids(connection, {f.session for f in wanted if f.session is not None})
+    wanted = list(lines)
+    uuids = {failure.session for failure in wanted if failure.session is not None}
+    session_ids = ids_of(connection, sessions, uuids, "uuid")
     added = 0
     for failure in wanted:
         row = {
             "workload_id": ids.workloads[failure.workload],
             "device_id": ids.devices[failure.device],
             "policy_id": ids.policies[failure.policy],
-            "session_id": None if failure.session is None else sessions[failure.session],
+            "session_id": None if failure.session is None else session_ids[failure.session],
             "stage": failure.stage,
             "reason": plain(failure.reason),
             "at": failure.at,
         }
-        known = ours.get(tuple(row[column.name] for column in place))
+        known = ours.get(tuple(row[column.name] for column in identity))
         if known is None:
             connection.execute(insert(failures), [{**row, "resolved": failure.resolved}])
         elif failure.resolved and not known[1]:
@@ -142,10 +111,10 @@ def _add_failures(
     return added
 
 
-def _add_plans(connection: Connection, found: Iterable[archive_schema.PlanLine]) -> int:
+def _add_plans(connection: Connection, lines: Iterable[PlanLine]) -> int:
     ours = dict(connection.execute(select(plans.c.key, plans.c.json)).all())
     added = 0
-    for plan in found:
+    for plan in lines:
         known = ours.get(plan.key)
         if known is not None and (known.get("verified") or not plan.content.get("verified")):
             continue
@@ -156,53 +125,19 @@ def _add_plans(connection: Connection, found: Iterable[archive_schema.PlanLine])
     return added
 
 
-def _add_verifications(
-    connection: Connection, found: Iterable[archive_schema.VerificationLine]
-) -> int:
-    table = tables.verifications
-    query = select(table.c.plan_key, table.c.at, table.c.json)
-    ours = {(key, at, canonical_json(document)) for key, at, document in connection.execute(query)}
-    rows = [
-        {"plan_key": v.plan_key, "at": v.at, "json": v.content}
-        for v in found
-        if (v.plan_key, v.at, canonical_json(v.content)) not in ours
+def _add_verifications(connection: Connection, lines: Iterable[VerificationLine]) -> int:
+    c = verifications.c
+    rows = connection.execute(select(c.plan_key, c.at, c.json))
+    ours = {(key, at, canonical_json(document)) for key, at, document in rows}
+    new = [
+        {"plan_key": line.plan_key, "at": line.at, "json": line.content}
+        for line in lines
+        if (line.plan_key, line.at, canonical_json(line.content)) not in ours
     ]
-    return _insert(connection, table, rows)
+    return insert_all(connection, verifications, new)
 
 
-def _add_calibrations(
-    connection: Connection, found: Iterable[archive_schema.CalibrationLine]
-) -> int:
-    ours = _stored(connection, tables.calibrations, "sha256")
-    rows = [{"sha256": c.sha256, "json": c.content} for c in found if c.sha256 not in ours]
-    return _insert(connection, tables.calibrations, rows)
-
-
-def _add_sensitivities(
-    connection: Connection, found: Iterable[archive_schema.SensitivityLine]
-) -> int:
-    ours = _stored(connection, tables.sensitivities, "key")
-    rows = [s.model_dump() for s in found if s.key not in ours]
-    return _insert(connection, tables.sensitivities, rows)
-
-
-def _add_curves(connection: Connection, reader: Reader, cache: Cache) -> int:
-    """A curve whose arrays did not come along is computed again where it is needed."""
-    ours = _stored(connection, tables.error_curves, "key")
-    rows = []
-    for curve in read(reader, "error_curves", archive_schema.CurveLine):
-        data = reader.arrays(curve.sha256) if curve.key not in ours else None
-        if data is not None:
-            cache.put(data)
-            rows.append(curve.model_dump())
-    return _insert(connection, tables.error_curves, rows)
-
-
-def _stored(connection: Connection, table: Table, column: str) -> set[str]:
-    return set(connection.scalars(select(table.c[column])))
-
-
-def _insert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
-    if rows:
-        connection.execute(insert(table), rows)
-    return len(rows)
+def _add_sensitivities(connection: Connection, lines: Iterable[SensitivityLine]) -> int:
+    ours = set(connection.scalars(select(sensitivities.c.key)))
+    new = [line.model_dump() for line in lines if line.key not in ours]
+    return insert_all(connection, sensitivities, new)

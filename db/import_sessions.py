@@ -1,21 +1,22 @@
-"""The parts of an import: what a session and a document of the archive are in this store."""
+"""Sessions of an archive: compared with the store's, and their samples and summaries added."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from ..clock import now
 from . import tables
 from .archive import Reader
 from .archive_schema import SessionLine
 from .tables import imports, samples, session_imports, sessions, summaries
-from .workloads import chunks, now
+from .workloads import ids_of, insert_all
 
 Timed = dict[tuple[str, str, int], tuple[float, int]]
-"""(seconds, loops) by workload's key, clock and round."""
+"""(seconds, loops) of samples by workload's key, clock and round."""
 _SAME = ("started_at", "host", "boot", "pid", "process_started")
 
 
@@ -29,14 +30,6 @@ class Ids:
     workloads: Mapping[str, int]
 
 
-def session_ids(connection: Connection, uuids: Iterable[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for chunk in chunks(uuids):
-        query = select(sessions.c.uuid, sessions.c.id).where(sessions.c.uuid.in_(chunk))
-        found.update((uuid, session_id) for uuid, session_id in connection.execute(query))
-    return found
-
-
 def compare_sessions(
     reader: Reader,
     connection: Connection,
@@ -46,7 +39,7 @@ def compare_sessions(
 ) -> None:
     """Sort those that the store has into `known`, and those it has with fewer samples into
     `grown`. Raises `StoreError` where it has something else under the same name."""
-    there = session_ids(connection, (session.uuid for session in group))
+    there = ids_of(connection, sessions, (session.uuid for session in group), "uuid")
     known.update(there)
     ids = list(there.values())
     identities, dropped = _identities(connection, ids), _pruned(connection, ids)
@@ -62,7 +55,7 @@ def compare_sessions(
         if session_id in dropped:
             continue
         ours, theirs = stored.get(session_id, {}), _samples_of(session)
-        if any(theirs[place] != ours[place] for place in theirs.keys() & ours.keys()):
+        if any(theirs[sample] != ours[sample] for sample in theirs.keys() & ours.keys()):
             raise reader.refused(f"session {session.uuid} has other samples in this store")
         if theirs.keys() - ours.keys():
             grown.add(session.uuid)
@@ -93,10 +86,10 @@ def _samples(connection: Connection, ids: Sequence[int]) -> dict[int, Timed]:
     joined = samples.join(tables.workloads, of.workload_id == tables.workloads.c.id)
     query = select(of.session_id, tables.workloads.c.key, of.clock, of.round, of.seconds, of.loops)
     query = query.select_from(joined).where(of.session_id.in_(ids))
-    found: dict[int, Timed] = {}
+    timed: dict[int, Timed] = {}
     for session_id, key, clock, r, s, n in connection.execute(query):
-        found.setdefault(session_id, {})[key, clock, r] = (s, n)
-    return found
+        timed.setdefault(session_id, {})[key, clock, r] = (s, n)
+    return timed
 
 
 def _samples_of(session: SessionLine) -> Timed:
@@ -107,7 +100,7 @@ def _samples_of(session: SessionLine) -> Timed:
     }
 
 
-def note_import(connection: Connection, reader: Reader, found: Sequence[int]) -> None:
+def note_import(connection: Connection, reader: Reader, new: Sequence[int]) -> None:
     """Remember with which archive these sessions came."""
     query = select(imports.c.id).where(imports.c.sha256 == reader.sha256)
     import_id = connection.scalar(query)
@@ -121,16 +114,17 @@ def note_import(connection: Connection, reader: Reader, found: Sequence[int]) ->
         }
         connection.execute(insert(imports), [row])
         import_id = connection.scalar(query)
-    rows = [{"session_id": session_id, "import_id": import_id} for session_id in found]
+    rows = [{"session_id": session_id, "import_id": import_id} for session_id in new]
     connection.execute(insert(session_imports), rows)
 
 
 def add_samples(
-    connection: Connection, found: Sequence[tuple[int, SessionLine, bool]], ids: Ids
+    connection: Connection, placed: Sequence[tuple[int, SessionLine, bool]], ids: Ids
 ) -> int:
-    """Of each (session's id, session, whether it is new), the samples that are not there."""
+    """Add the samples that are not there of each (session's id, session, whether it is new);
+    how many they are."""
     rows: list[tuple[Any, ...]] = []
-    for session_id, session, fresh in found:
+    for session_id, session, fresh in placed:
         there = {} if fresh else _samples(connection, [session_id]).get(session_id, {})
         for series in session.series:
             workload_id = ids.workloads[series.workload]
@@ -145,7 +139,7 @@ def add_samples(
 
 
 def _insert_samples(connection: Connection, rows: list[tuple[Any, ...]]) -> None:
-    """Ten million of them: past the layers that make a dictionary of each."""
+    """Insert rows past the layers that make a dictionary of each: there may be ten million."""
     names = ("session_id", "workload_id", "round", "clock", "seconds", "loops")
     columns = ", ".join(names)
     if connection.dialect.name == "postgresql":
@@ -159,11 +153,11 @@ def _insert_samples(connection: Connection, rows: list[tuple[Any, ...]]) -> None
 
 
 def add_summaries(
-    connection: Connection, found: Sequence[tuple[int, SessionLine, bool]], ids: Ids
+    connection: Connection, placed: Sequence[tuple[int, SessionLine, bool]], ids: Ids
 ) -> None:
-    """Those of the archive; and where raw samples were dropped, that they were."""
+    """Take the archive's summaries; and note that raw samples were dropped where they were."""
     rows, dropped = [], []
-    for session_id, session, fresh in found:
+    for session_id, session, fresh in placed:
         if not fresh:
             connection.execute(delete(summaries).where(summaries.c.session_id == session_id))
             was_open = sessions.c.id == session_id, sessions.c.ended_at.is_(None)
@@ -171,14 +165,13 @@ def add_summaries(
             connection.execute(ended)
         if fresh and session.pruned is not None:
             dropped.append({"session_id": session_id, **session.pruned.model_dump()})
-        place = {
+        owner = {
             "session_id": session_id,
             "device_id": ids.devices[session.device],
             "policy_id": ids.policies[session.policy],
         }
         for summary in session.summaries:
             numbers = summary.model_dump(exclude={"workload"})
-            rows.append({**place, "workload_id": ids.workloads[summary.workload], **numbers})
-    for table, values in ((summaries, rows), (tables.pruned, dropped)):
-        if values:
-            connection.execute(insert(table), values)
+            rows.append({**owner, "workload_id": ids.workloads[summary.workload], **numbers})
+    insert_all(connection, summaries, rows)
+    insert_all(connection, tables.pruned, dropped)

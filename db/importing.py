@@ -8,27 +8,24 @@ is added as a whole. When an import is cut off, importing again adds the rest.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, Table, insert, select
 
-from ..records import DeviceFingerprint, content_key
+from ..records import content_key
 from . import archive_schema, import_documents, import_sessions, tables
 from .archive import Reader
-from .archive_schema import SessionLine, read
-from .curves import Cache
-from .database import BREATH_S
+from .archive_schema import SESSION_COLUMNS, SessionLine, read
+from .database import BREATH_S, Database
 from .import_sessions import Ids
-from .workloads import chunks, intern
+from .workloads import chunks, device_row, ids_of, intern
 
-Transaction = Callable[[], AbstractContextManager[Connection]]
 SAMPLES_AT_ONCE = 100_000
 SESSIONS_AT_ONCE = 500
 
-_VALUES: Mapping[str, type[archive_schema._Keyed]] = {
+_VALUES: Mapping[str, type[archive_schema.KeyedLine]] = {
     "specs": archive_schema.SpecLine,
     "devices": archive_schema.DeviceLine,
     "policies": archive_schema.PolicyLine,
@@ -49,8 +46,8 @@ class Merged:
 
 @dataclass(slots=True)
 class Checked:
-    """Of the archive, once it was found good: its values by key, and which of its sessions the
-    store has (`known`) or has with fewer samples (`grown`)."""
+    """An archive's values by key, once it was found good; and which of its sessions the store
+    has (`known`) or has with fewer samples (`grown`)."""
 
     specs: dict[str, Any] = field(default_factory=dict)
     devices: dict[str, Any] = field(default_factory=dict)
@@ -61,32 +58,29 @@ class Checked:
     grown: set[str] = field(default_factory=set)
 
 
-def merge(reader: Reader, cache: Cache, reading: Transaction, writing: Transaction) -> Merged:
-    """Raises `StoreError`, with nothing written, where the archive contradicts itself or what
-    the store holds."""
-    with reading() as connection:
+def merge(reader: Reader, database: Database) -> Merged:
+    """Add what the store does not have. Raises `StoreError`, with nothing written, where the
+    archive contradicts itself or what the store holds."""
+    with database.reading() as connection:
         checked = _check(reader, connection)
     merged = Merged(known_sessions=len(checked.known))
-    with writing() as connection:
+    with database.writing() as connection:
         ids = _intern_all(connection, checked, merged)
-    new = (s for s in _sessions(reader) if s.uuid not in checked.known - checked.grown)
+    lines = read(reader, "sessions", SessionLine)
+    new = (line for line in lines if line.uuid not in checked.known - checked.grown)
     for group in _groups(new):
-        with writing() as connection:
-            _add(connection, reader, group, ids, merged)
+        with database.writing() as connection:
+            add_sessions(connection, reader, group, ids, merged)
         time.sleep(BREATH_S)
-    with writing() as connection:
-        merged.others = import_documents.add(connection, reader, ids, cache)
+    with database.writing() as connection:
+        merged.others = import_documents.add(connection, reader, ids)
     return merged
 
 
-def _sessions(reader: Reader) -> Iterator[SessionLine]:
-    return read(reader, "sessions", SessionLine)
-
-
-def _groups(found: Iterable[SessionLine]) -> Iterator[list[SessionLine]]:
+def _groups(lines: Iterable[SessionLine]) -> Iterator[list[SessionLine]]:
     group: list[SessionLine] = []
     samples = 0
-    for session in found:
+    for session in lines:
         group.append(session)
         samples += session.samples
         if len(group) >= SESSIONS_AT_ONCE or samples >= SAMPLES_AT_ONCE:
@@ -109,7 +103,7 @@ def _check(reader: Reader, connection: Connection) -> Checked:
         _check_workload(reader, checked, workload)
         checked.workloads[workload.key] = workload
     _compare_workloads(reader, connection, checked)
-    for group in _groups(_sessions(reader)):
+    for group in _groups(read(reader, "sessions", SessionLine)):
         for session in group:
             _check_session(reader, checked, session)
         import_sessions.compare_sessions(reader, connection, group, checked.known, checked.grown)
@@ -120,7 +114,7 @@ def _check(reader: Reader, connection: Connection) -> Checked:
 def _compare_values(
     reader: Reader, connection: Connection, name: str, values: Mapping[str, Any]
 ) -> None:
-    """The same key with other content would mix two devices (or layers, or policies)."""
+    """Refuse a key with other content, which would mix two devices (or layers, or policies)."""
     table = tables.metadata.tables[name]
     for keys in chunks(values):
         query = select(table.c.key, table.c.json).where(table.c.key.in_(keys))
@@ -163,61 +157,44 @@ def _check_session(reader: Reader, checked: Checked, session: SessionLine) -> No
 
 
 def _intern_all(connection: Connection, checked: Checked, merged: Merged) -> Ids:
-    def values(table: Table, found: Mapping[str, Any]) -> dict[str, int]:
-        return intern(connection, table, [{"key": k, "json": v} for k, v in found.items()])
+    def values(table: Table, by_key: Mapping[str, Any]) -> dict[str, int]:
+        return intern(connection, table, [{"key": k, "json": v} for k, v in by_key.items()])
 
-    before = len(connection.execute(select(tables.devices.c.id)).all())
-    specs = values(tables.specs, checked.specs)
-    devices = intern(connection, tables.devices, [*map(_device_row, checked.devices.items())])
-    merged.devices = len(connection.execute(select(tables.devices.c.id)).all()) - before
+    specs, policies = values(tables.specs, checked.specs), values(tables.policies, checked.policies)
+    merged.devices = len(checked.devices) - len(ids_of(connection, tables.devices, checked.devices))
+    rows = [device_row(key, content) for key, content in checked.devices.items()]
+    devices = intern(connection, tables.devices, rows)
     rows = [
         {
-            "key": workload.key,
-            "kind": workload.kind,
             "spec_id": None if workload.spec is None else specs[workload.spec],
-            "decomposition": workload.decomposition,
-            "description": workload.description,
+            **workload.model_dump(exclude={"spec"}),
         }
         for workload in checked.workloads.values()
     ]
-    policies = values(tables.policies, checked.policies)
     return Ids(specs, devices, policies, intern(connection, tables.workloads, rows))
 
 
-def _device_row(item: tuple[str, Any]) -> dict[str, Any]:
-    key, content = item
-    fingerprint = DeviceFingerprint.from_json(content)
-    return {
-        "key": key,
-        "backend": fingerprint.backend,
-        "hardware_key": fingerprint.hardware_key,
-        "software_key": fingerprint.software_key,
-        "json": content,
-    }
-
-
-def _add(
+def add_sessions(
     connection: Connection, reader: Reader, group: list[SessionLine], ids: Ids, merged: Merged
 ) -> None:
-    there = import_sessions.session_ids(connection, [s.uuid for s in group])
+    """Add sessions as wholes, and the samples that are missing of those that have grown."""
+    there = ids_of(connection, tables.sessions, [s.uuid for s in group], "uuid")
     new = [session for session in group if session.uuid not in there]
     if new:
         rows = [_session_row(session, ids) for session in new]
         connection.execute(insert(tables.sessions), rows)
-        there |= import_sessions.session_ids(connection, [s.uuid for s in new])
+        there |= ids_of(connection, tables.sessions, [s.uuid for s in new], "uuid")
         import_sessions.note_import(connection, reader, [there[s.uuid] for s in new])
     merged.sessions += len(new)
     fresh = {session.uuid for session in new}
-    found = [(there[session.uuid], session, session.uuid in fresh) for session in group]
-    merged.samples += import_sessions.add_samples(connection, found, ids)
-    import_sessions.add_summaries(connection, found, ids)
+    placed = [(there[session.uuid], session, session.uuid in fresh) for session in group]
+    merged.samples += import_sessions.add_samples(connection, placed, ids)
+    import_sessions.add_summaries(connection, placed, ids)
 
 
 def _session_row(session: SessionLine, ids: Ids) -> dict[str, Any]:
-    same = ("uuid", "started_at", "ended_at", "host", "boot", "pid", "process_started")
     return {
-        **{name: getattr(session, name) for name in same},
-        "circumstances": session.circumstances,
+        **{name: getattr(session, name) for name in SESSION_COLUMNS},
         "device_id": ids.devices[session.device],
         "policy_id": ids.policies[session.policy],
         "original_workload_id": ids.workloads[session.original],

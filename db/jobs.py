@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from sqlalchemy import Connection, delete, func, select, update
 
+from ..clock import now
 from . import processes
+from .database import Database
 from .tables import jobs
-from .workloads import now
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 LIVE = ("queued", "running")
@@ -42,94 +43,100 @@ class JobRecord:
 _COLUMNS = [jobs.c[field.name] for field in fields(JobRecord)]
 
 
-def put(connection: Connection, record: JobRecord) -> JobRecord:
-    """Queue a job; the live one with the same request, if there is one, is returned instead."""
-    query = select(*_COLUMNS).where(jobs.c.request_key == record.request_key)
-    row = connection.execute(query.where(jobs.c.state.in_(LIVE))).first()
-    if row is not None:
-        return JobRecord(*row)
-    values = {field.name: getattr(record, field.name) for field in fields(JobRecord)}
-    connection.execute(jobs.insert().values(**values))
-    return record
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """The jobs of a store, by uuid."""
+
+    database: Database
+
+    def put(self, record: JobRecord) -> JobRecord:
+        """Queue a job; the live one with the same request, if there is one, comes back instead."""
+        query = select(*_COLUMNS).where(jobs.c.request_key == record.request_key)
+        values = {field.name: getattr(record, field.name) for field in fields(JobRecord)}
+        with self.database.writing() as connection:
+            row = connection.execute(query.where(jobs.c.state.in_(LIVE))).first()
+            if row is not None:
+                return JobRecord(*row)
+            connection.execute(jobs.insert().values(**values))
+        return record
+
+    def claim(self, uuid: str | None = None) -> JobRecord | None:
+        """Make this process run a queued job (that one, or the oldest); None if there is none."""
+        query = select(jobs.c.uuid).where(jobs.c.state == "queued")
+        if uuid is not None:
+            query = query.where(jobs.c.uuid == uuid)
+        owner = asdict(processes.this_process())
+        with self.database.writing() as connection:
+            claimed = connection.scalar(query.order_by(jobs.c.created_at, jobs.c.id).limit(1))
+            if claimed is None:
+                return None
+            run = update(jobs).where(jobs.c.uuid == claimed, jobs.c.state == "queued")
+            connection.execute(run.values(state="running", started_at=now(), owner=owner))
+            return _one(connection, claimed)
+
+    def update(self, uuid: str, *, states: Collection[str] = LIVE, **values: Any) -> bool:
+        """Set columns of a job if it is in one of these states; whether it was."""
+        if values.get("state") in ("done", "failed", "cancelled"):
+            values.setdefault("ended_at", now())
+        statement = update(jobs).where(jobs.c.uuid == uuid, jobs.c.state.in_(states))
+        with self.database.writing() as connection:
+            return connection.execute(statement.values(**values)).rowcount == 1
+
+    def get(self, uuid: str) -> JobRecord | None:
+        """The job with this uuid, if there is one."""
+        with self.database.reading() as connection:
+            return _one(connection, uuid)
+
+    def page(
+        self,
+        *,
+        kinds: Collection[str] = (),
+        states: Collection[str] = (),
+        limit: int = 100,
+        offset: int = 0,
+        oldest_first: bool = False,
+    ) -> tuple[list[JobRecord], int]:
+        """A page of the jobs that fit, newest first, and how many fit in all."""
+        where = []
+        if kinds:
+            where.append(jobs.c.kind.in_(kinds))
+        if states:
+            where.append(jobs.c.state.in_(states))
+        order = jobs.c.id.asc() if oldest_first else jobs.c.id.desc()
+        query = select(*_COLUMNS).where(*where).order_by(order).limit(limit).offset(offset)
+        with self.database.reading() as connection:
+            total = connection.scalar(select(func.count()).select_from(jobs).where(*where)) or 0
+            return [JobRecord(*row) for row in connection.execute(query)], total
+
+    def requeue(self) -> list[str]:
+        """Queue running jobs whose process is gone again, each where it stood; their uuids.
+        Another host's processes cannot be seen from here, and a job may well take days."""
+        columns = (jobs.c.uuid, jobs.c.owner, jobs.c.started_at)
+        query = select(*columns).where(jobs.c.state == "running")
+        with self.database.writing() as connection:
+            orphans = [
+                uuid
+                for uuid, owner, started_at in connection.execute(query)
+                if owner is None or _gone_here(processes.Owner(**owner), started_at)
+            ]
+            statement = update(jobs).where(jobs.c.uuid.in_(orphans))
+            connection.execute(statement.values(state="queued", owner=None))
+        return orphans
+
+    def prune(self, keep: int) -> int:
+        """Forget ended jobs beyond the newest `keep`; how many."""
+        ended = select(jobs.c.id).where(jobs.c.state.not_in(LIVE)).order_by(jobs.c.id.desc())
+        with self.database.writing() as connection:
+            old = list(connection.scalars(ended.offset(keep).limit(500)))
+            connection.execute(delete(jobs).where(jobs.c.id.in_(old)))
+        return len(old)
 
 
-def claim(connection: Connection, uuid: str | None) -> JobRecord | None:
-    """Make this process the owner of a queued job (that one, or the oldest); None if there
-    is none."""
-    query = select(jobs.c.uuid).where(jobs.c.state == "queued")
-    if uuid is not None:
-        query = query.where(jobs.c.uuid == uuid)
-    found = connection.scalar(query.order_by(jobs.c.created_at, jobs.c.id).limit(1))
-    if found is None:
-        return None
-    me = processes.this_process()
-    owner = {"host": me.host, "boot": me.boot, "pid": me.pid, "started": me.started}
-    queued = update(jobs).where(jobs.c.uuid == found, jobs.c.state == "queued")
-    connection.execute(queued.values(state="running", started_at=now(), owner=owner))
-    return one(connection, found)
-
-
-def change(
-    connection: Connection, uuid: str, values: Mapping[str, Any], states: Collection[str]
-) -> bool:
-    """Set columns of a job if it is in one of these states; whether it was."""
-    values = dict(values)
-    if values.get("state") in ("done", "failed", "cancelled"):
-        values.setdefault("ended_at", now())
-    statement = update(jobs).where(jobs.c.uuid == uuid, jobs.c.state.in_(states))
-    return connection.execute(statement.values(**values)).rowcount == 1
-
-
-def one(connection: Connection, uuid: str) -> JobRecord | None:
+def _one(connection: Connection, uuid: str) -> JobRecord | None:
     row = connection.execute(select(*_COLUMNS).where(jobs.c.uuid == uuid)).first()
     return None if row is None else JobRecord(*row)
-
-
-def listed(
-    connection: Connection,
-    *,
-    kinds: Collection[str] = (),
-    states: Collection[str] = (),
-    limit: int = 100,
-    offset: int = 0,
-    oldest_first: bool = False,
-) -> tuple[list[JobRecord], int]:
-    """A page of the jobs that fit, newest first, and how many fit in all."""
-    where = []
-    if kinds:
-        where.append(jobs.c.kind.in_(kinds))
-    if states:
-        where.append(jobs.c.state.in_(states))
-    total = connection.scalar(select(func.count()).select_from(jobs).where(*where)) or 0
-    order = jobs.c.id.asc() if oldest_first else jobs.c.id.desc()
-    query = select(*_COLUMNS).where(*where).order_by(order).limit(limit).offset(offset)
-    return [JobRecord(*row) for row in connection.execute(query)], total
-
-
-def requeue_orphans(connection: Connection) -> list[str]:
-    """Queue running jobs whose process is gone again, in their old place; their uuids. Another
-    host's processes cannot be seen from here, and a job may well take days."""
-    query = select(jobs.c.uuid, jobs.c.owner, jobs.c.started_at).where(jobs.c.state == "running")
-    orphans = [
-        uuid
-        for uuid, owner, started_at in connection.execute(query)
-        if owner is None or _gone_here(processes.Owner(**owner), started_at)
-    ]
-    for uuid in orphans:
-        statement = update(jobs).where(jobs.c.uuid == uuid)
-        connection.execute(statement.values(state="queued", owner=None))
-    return orphans
 
 
 def _gone_here(owner: processes.Owner, started_at: str) -> bool:
     here = owner.host == processes.this_process().host
     return here and processes.is_gone(owner, started_at)
-
-
-def prune(connection: Connection, keep: int) -> int:
-    """Forget ended jobs beyond the newest `keep`; how many."""
-    ended = select(jobs.c.id).where(jobs.c.state.not_in(LIVE)).order_by(jobs.c.id.desc())
-    old = list(connection.scalars(ended.offset(keep).limit(500)))
-    if old:
-        connection.execute(delete(jobs).where(jobs.c.id.in_(old)))
-    return len(old)

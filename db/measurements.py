@@ -1,88 +1,41 @@
 """Reading measurements: summaries joined to what they are of, as plain records.
 
 Speed is part of the contract (a table of one network out of a million samples in a second):
-the one large query fetches numbers and ids only, and every spec, device and policy is decoded
-once.
+the one large query fetches numbers and ids only.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
-from fnmatch import fnmatchcase
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, func, select, true
 
 from ..records import (
-    Decomposition,
     DeviceFingerprint,
     Failure,
-    LayerSpec,
     Measurement,
     MeasurementPolicy,
     PairSummary,
-    content_key,
+    Sample,
 )
-from . import tables
-from .tables import failures, network_layers, networks, sessions, summaries, workloads
-from .workloads import CHUNK
-
-ID_DIGITS = 16
+from .database import Database
+from .measurement_values import (
+    EVERYTHING,
+    Ids,
+    Known,
+    MeasurementFilter,
+    known_values,
+    one_of,
+    rows_of,
+)
+from .raw_samples import raw_samples
+from .tables import failures, networks, sessions, summaries, workloads
+from .workloads import CHUNK, of_workloads
 
 _NUMBERS = tuple(summaries.c[name.name] for name in fields(PairSummary))
-
-Ids = tuple[int, int, int]
-"""Of a workload, a device and a policy: what a measurement is of."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """Which measurements; None is any. `layer` is a name, or a pattern as `layer3.*`."""
-
-    network_sha: str | None = None
-    backend: str | None = None
-    hardware_key: str | None = None
-    phase: str | None = None
-    layer: str | None = None
-    spec_keys: Collection[str] | None = None
-    fingerprint_key: str | None = None
-    policy_key: str | None = None
-
-    def takes_device(self, key: str, device: DeviceFingerprint) -> bool:
-        return (
-            self.fingerprint_key in (None, key)
-            and self.backend in (None, device.backend)
-            and (self.hardware_key is None or self.hardware_key == device.hardware_key)
-        )
-
-    def takes_policy(self, key: str, policy: MeasurementPolicy) -> bool:
-        return self.policy_key in (None, key) and self.phase in (None, policy.phase)
-
-    def takes_spec(self, key: str, names: Sequence[str]) -> bool:
-        if self.spec_keys is not None and key not in self.spec_keys:
-            return False
-        if self.network_sha is not None and not names:
-            return False
-        layer = self.layer
-        return layer is None or any(layer == name or fnmatchcase(name, layer) for name in names)
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """The values behind the ids that a query may return; specs are in the network's order."""
-
-    devices: Mapping[int, tuple[str, DeviceFingerprint]]
-    policies: Mapping[int, tuple[str, MeasurementPolicy]]
-    specs: Mapping[int, tuple[LayerSpec, tuple[str, ...]]]
-    workloads: Mapping[int, tuple[str, int, Decomposition]]
-
-    def id_of(self, ids: Ids) -> str:
-        workload, device, policy = ids
-        return measurement_id(
-            self.devices[device][0], self.policies[policy][0], self.workloads[workload][0]
-        )
 
 
 @dataclass(slots=True)
@@ -94,26 +47,78 @@ class _Entry:
     failure: Failure | None = None
 
 
-def measurement_id(device_key: str, policy_key: str, workload_key: str) -> str:
-    """Equal for equal content, in every store."""
-    return content_key([device_key, policy_key, workload_key])[:ID_DIGITS]
+@dataclass(frozen=True, slots=True)
+class Measurements:
+    """What a store knows of candidates and of whole networks."""
+
+    database: Database
+
+    def find(self, wanted: MeasurementFilter = EVERYTHING) -> list[Measurement]:
+        """Measurements of candidates in the network's order of layers, then by decomposition
+        and device.
+
+        `layers` of a measurement are the names that share its spec, in the network that was
+        asked for or else in all networks. A failure is a measurement without summaries: one
+        that is unresolved hides numbers, so that what crashed once is not offered as a
+        candidate.
+        """
+        with self.database.reading() as connection:
+            return _select(connection, wanted)
+
+    def summaries(
+        self, fingerprint: DeviceFingerprint, policy: MeasurementPolicy, keys: Iterable[str]
+    ) -> dict[str, tuple[PairSummary, ...]]:
+        """Summaries by workload key, in the order of sessions; of whole networks, too, which
+        have no layer spec."""
+        by_key: dict[str, tuple[PairSummary, ...]] = {}
+        with self.database.reading() as connection:
+            for query in of_workloads(summaries, _NUMBERS, fingerprint, policy, keys):
+                for key, *numbers in connection.execute(query.order_by(summaries.c.session_id)):
+                    by_key[key] = (*by_key.get(key, ()), PairSummary(*numbers))
+        return by_key
+
+    def session_counts(
+        self, fingerprint: DeviceFingerprint, policy: MeasurementPolicy, keys: Iterable[str]
+    ) -> dict[str, int]:
+        """How many sessions have a summary of each candidate (those with none are left out)."""
+        counts: dict[str, int] = {}
+        with self.database.reading() as connection:
+            for query in of_workloads(summaries, (func.count(),), fingerprint, policy, keys):
+                rows = connection.execute(query.group_by(workloads.c.key))
+                counts.update((key, count) for key, count in rows)
+        return counts
+
+    def samples(self, measurement_id: str) -> list[tuple[str, tuple[Sample, ...]]]:
+        """Raw samples behind a measurement, of the candidate and of the original that it was
+        paired with: one entry (the session's uuid, samples in the order of rounds) a session."""
+        with self.database.reading() as connection:
+            return raw_samples(connection, measurement_id)
+
+    def stamp(self) -> str:
+        """A text that changes whenever a speedup table may have changed: with every ended
+        session, failure and network. Reads small tables only: it is asked before each table
+        that is served from memory."""
+        done = sessions.c.ended_at
+        ended = select(func.count(), func.max(done)).where(done.is_not(None))
+        resolved = func.count().filter(failures.c.resolved)
+        failed = select(func.count(), func.max(failures.c.at), resolved)
+        known = select(func.count(), func.max(networks.c.put_at))
+        with self.database.reading() as connection:
+            rows = [connection.execute(query).one() for query in (ended, failed, known)]
+        return "|".join(str(value) for row in rows for value in row)
 
 
-def select_measurements(connection: Connection, wanted: Wanted) -> list[Measurement]:
-    """Measurements in the network's order of layers, then by decomposition and device.
-
-    An unresolved failure hides numbers: what crashed once is not offered as a candidate.
-    """
+def _select(connection: Connection, wanted: MeasurementFilter) -> list[Measurement]:
     known = known_values(connection, wanted)
     entries = _entries(connection, known)
     rank = {spec_id: position for position, spec_id in enumerate(known.specs)}
 
-    def place(item: tuple[Ids, _Entry]) -> tuple[Any, ...]:
+    def order(item: tuple[Ids, _Entry]) -> tuple[Any, ...]:
         workload_id, device_id, policy_id = item[0]
-        _, spec_id, way = known.workloads[workload_id]
-        return (rank[spec_id], way.kind, way.ranks, way.groups, device_id, policy_id)
+        _, spec_id, of = known.workloads[workload_id]
+        return (rank[spec_id], of.kind, of.ranks, of.groups, device_id, policy_id)
 
-    return [_measurement(known, *item) for item in sorted(entries.items(), key=place)]
+    return [_measurement(known, *item) for item in sorted(entries.items(), key=order)]
 
 
 def _measurement(known: Known, ids: Ids, entry: _Entry) -> Measurement:
@@ -133,80 +138,6 @@ def _measurement(known: Known, ids: Ids, entry: _Entry) -> Measurement:
     )
 
 
-def known_values(connection: Connection, wanted: Wanted) -> Known:
-    """Decode, once each, what the wanted measurements may be of."""
-    specs = _specs(connection, wanted)
-    return Known(
-        _devices(connection, wanted),
-        _policies(connection, wanted),
-        specs,
-        _workloads(connection, specs),
-    )
-
-
-def _devices(connection: Connection, wanted: Wanted) -> dict[int, tuple[str, DeviceFingerprint]]:
-    table = tables.devices.c
-    rows = connection.execute(select(table.id, table.key, table.json))
-    found = ((row_id, key, DeviceFingerprint.from_json(json)) for row_id, key, json in rows)
-    return {row_id: (key, d) for row_id, key, d in found if wanted.takes_device(key, d)}
-
-
-def _policies(connection: Connection, wanted: Wanted) -> dict[int, tuple[str, MeasurementPolicy]]:
-    table = tables.policies.c
-    rows = connection.execute(select(table.id, table.key, table.json))
-    found = ((row_id, key, MeasurementPolicy.from_json(json)) for row_id, key, json in rows)
-    return {row_id: (key, p) for row_id, key, p in found if wanted.takes_policy(key, p)}
-
-
-def _specs(connection: Connection, wanted: Wanted) -> dict[int, tuple[LayerSpec, tuple[str, ...]]]:
-    names = _names(connection, wanted.network_sha)
-    table = tables.specs.c
-    query = select(table.id, table.key, table.json).order_by(table.id)
-    if wanted.network_sha is not None:
-        query = query.where(_one_of(table.id, names))
-    rows = connection.execute(query)
-    stored = {row_id: (key, json) for row_id, key, json in rows}
-    order = [spec_id for spec_id in dict.fromkeys([*names, *stored]) if spec_id in stored]
-    found = ((spec_id, *stored[spec_id], names.get(spec_id, ())) for spec_id in order)
-    return {
-        spec_id: (LayerSpec.from_json(json), uses)
-        for spec_id, key, json, uses in found
-        if wanted.takes_spec(key, uses)
-    }
-
-
-def _names(connection: Connection, network_sha: str | None) -> dict[int, tuple[str, ...]]:
-    """Names of the layers with each spec: one network's, or those of all networks."""
-    table = network_layers.c
-    query = select(table.spec_id, table.name).where(table.spec_id.is_not(None))
-    query = query.order_by(table.network_id, table.position)
-    if network_sha is not None:
-        network = select(networks.c.id).where(networks.c.sha256 == network_sha)
-        query = query.where(table.network_id.in_(network))
-    names: dict[int, dict[str, None]] = defaultdict(dict)
-    for spec_id, name in connection.execute(query):
-        names[spec_id][name] = None
-    return {spec_id: tuple(found) for spec_id, found in names.items()}
-
-
-def _workloads(
-    connection: Connection, specs: Collection[int]
-) -> dict[int, tuple[str, int, Decomposition]]:
-    table = workloads.c
-    query = select(table.id, table.key, table.spec_id, table.decomposition)
-    rows = connection.execute(query.where(table.kind == "candidate", _one_of(table.spec_id, specs)))
-    return {
-        row_id: (key, spec_id, Decomposition.from_json(json))
-        for row_id, key, spec_id, json in rows
-        if spec_id in specs
-    }
-
-
-def _one_of(column: Column[Any], ids: Collection[int]) -> ColumnElement[bool]:
-    """A filter for few ids. Many are not worth one: what comes too much is dropped after."""
-    return column.in_(ids) if len(ids) <= CHUNK else true()
-
-
 def _entries(connection: Connection, known: Known) -> dict[Ids, _Entry]:
     entries: dict[Ids, _Entry] = defaultdict(_Entry)
     for workload_id, device_id, policy_id, at, *numbers in rows_of(
@@ -224,25 +155,13 @@ def _entries(connection: Connection, known: Known) -> dict[Ids, _Entry]:
     return entries
 
 
-def rows_of(connection: Connection, known: Known, query: Select[Any]) -> Iterator[Any]:
-    """Rows whose first three columns, a measurement's ids, are all wanted."""
-    for row in connection.execute(query):
-        workload_id, device_id, policy_id = row[:3]
-        if (
-            workload_id in known.workloads
-            and device_id in known.devices
-            and policy_id in known.policies
-        ):
-            yield row
-
-
 def _summary_query(known: Known) -> Select[Any]:
     table = summaries.c
-    place = (table.workload_id, table.device_id, table.policy_id, sessions.c.ended_at)
+    columns = (table.workload_id, table.device_id, table.policy_id, sessions.c.ended_at)
     return (
-        select(*place, *_NUMBERS)
+        select(*columns, *_NUMBERS)
         .select_from(summaries.join(sessions, table.session_id == sessions.c.id))
-        .where(_of_specs(table.workload_id, known), _one_of(table.device_id, known.devices))
+        .where(_of_specs(table.workload_id, known), one_of(table.device_id, known.devices))
         .order_by(table.workload_id, table.session_id)
     )
 
@@ -259,38 +178,3 @@ def _of_specs(column: Column[Any], known: Known) -> ColumnElement[bool]:
     if len(known.specs) > CHUNK:
         return true()
     return column.in_(select(workloads.c.id).where(workloads.c.spec_id.in_(known.specs)))
-
-
-def run_summaries(
-    connection: Connection, keys: Collection[str], fingerprint_key: str, policy_key: str
-) -> dict[str, tuple[PairSummary, ...]]:
-    """Summaries of a few workloads by their keys, whatever their kind."""
-    table = workloads.c
-    devices = tables.devices
-    policies = tables.policies
-    joined = summaries.join(devices, summaries.c.device_id == devices.c.id)
-    joined = joined.join(policies, summaries.c.policy_id == policies.c.id)
-    joined = joined.join(workloads, summaries.c.workload_id == table.id)
-    query = (
-        select(table.key, *_NUMBERS)
-        .select_from(joined)
-        .where(table.key.in_(keys))
-        .where(devices.c.key == fingerprint_key, policies.c.key == policy_key)
-        .order_by(summaries.c.session_id)
-    )
-    found: dict[str, tuple[PairSummary, ...]] = {}
-    for key, *numbers in connection.execute(query):
-        found[key] = (*found.get(key, ()), PairSummary(*numbers))
-    return found
-
-
-def stamp(connection: Connection) -> str:
-    """A text that changes with every ended session, failure and network. Reads small tables
-    only: it is asked before each table that is served from memory."""
-    done = sessions.c.ended_at
-    ended = select(func.count(), func.max(done)).where(done.is_not(None))
-    resolved = func.count().filter(failures.c.resolved)
-    failed = select(func.count(), func.max(failures.c.at), resolved)
-    known = select(func.count(), func.max(networks.c.put_at))
-    rows = [connection.execute(query).one() for query in (ended, failed, known)]
-    return "|".join(str(value) for row in rows for value in row)

@@ -23,6 +23,7 @@ class Owner:
 
 
 def this_process() -> Owner:
+    """Return the process that runs this code."""
     pid = os.getpid()
     return Owner(platform.node(), _boot(), pid, _started(pid) or 0.0)
 
@@ -34,9 +35,7 @@ def is_gone(owner: Owner, session_started_at: str) -> bool:
     if owner.host != platform.node():
         began = datetime.fromisoformat(session_started_at)
         return datetime.now(UTC) - began > ELSEWHERE_GONE_AFTER
-    if owner.boot != _boot():
-        return True
-    return _started(owner.pid) != owner.started
+    return owner.boot != _boot() or _started(owner.pid) != owner.started
 
 
 def _boot() -> str:

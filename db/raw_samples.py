@@ -8,12 +8,12 @@ from typing import Any
 from sqlalchemy import Connection, exists, select
 
 from ..records import Sample
-from .measurements import Ids, Wanted, known_values, rows_of
+from .measurement_values import EVERYTHING, Ids, known_values, rows_of
 from .tables import failures, samples, sessions, summaries, workloads
 
 
 def raw_samples(connection: Connection, wanted_id: str) -> list[tuple[str, tuple[Sample, ...]]]:
-    """The samples behind a measurement's id, of the candidate and of the original that it
+    """Return the samples behind a measurement's id, of the candidate and of the original that it
     was paired with: one entry (session's uuid, samples in the order of rounds) a session."""
     ids = _find(connection, wanted_id)
     if ids is None:
@@ -25,7 +25,7 @@ def raw_samples(connection: Connection, wanted_id: str) -> list[tuple[str, tuple
 
 
 def _find(connection: Connection, wanted_id: str) -> Ids | None:
-    known = known_values(connection, Wanted())
+    known = known_values(connection, EVERYTHING)
     for table in (summaries.c, failures.c):
         query = select(table.workload_id, table.device_id, table.policy_id).distinct()
         for row in rows_of(connection, known, query):

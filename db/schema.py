@@ -17,18 +17,21 @@ from sqlalchemy import Connection, inspect, select
 
 from ..errors import StoreError
 from . import tables, views
-from .database import BUSY_TIMEOUT_S, Database, unused
+from .database import Database, unused
 from .error_messages import translating
-from .url import Place, locate, require_usable
+from .url import DatabaseUrl, locate, require_usable
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every revision in db/migrations/versions, oldest first; the last is the current schema."""
+
+DROPPED = ("calibrations", "error_curves")
+"""Tables of older schemas that a migration drops: a backup holds them."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def read_version(connection: Connection) -> str | None:
-    """The stamped revision, or None for a database without ours."""
+    """Return the stamped revision, or None for a database without ours."""
     if not inspect(connection).has_table(tables.VERSION_TABLE):
         return None
     return connection.scalar(select(tables.version.c.version_num))
@@ -36,39 +39,39 @@ def read_version(connection: Connection) -> str | None:
 
 def prepare(database: Database, *, create: bool) -> None:
     """Make sure that the database has the current schema; create it in an empty one."""
-    place = database.place
+    url = database.url
     with database.reading() as connection:
         version = read_version(connection)
         names = set(inspect(connection).get_table_names()) if version is None else set()
     if version is None:
-        _require_empty(place, names, create)
+        _require_empty(url, names, create)
         _create(database)
     else:
-        require_current(place, version)
+        require_current(url, version)
 
 
-def _require_empty(place: Place, names: set[str], create: bool) -> None:
+def _require_empty(url: DatabaseUrl, names: set[str], create: bool) -> None:
     # On a server a database may be shared; a file of another program is left alone.
-    foreign = names if place.is_sqlite else names & tables.metadata.tables.keys()
+    foreign = names if url.is_sqlite else names & tables.metadata.tables.keys()
     if foreign or not create:
-        raise StoreError(f"{place.name} is not a rankwise database; give another one as --db")
+        raise StoreError(f"{url.name} is not a rankwise database; give another one as --db")
 
 
-def require_current(place: Place, version: str) -> None:
+def require_current(url: DatabaseUrl, version: str) -> None:
     """Refuse a schema that this version of rankwise does not speak."""
     if version not in REVISIONS:
         raise StoreError(
-            f"{place.name} was made by a newer rankwise (schema {version}); upgrade rankwise"
+            f"{url.name} was made by a newer rankwise (schema {version}); upgrade rankwise"
         )
     if version != REVISIONS[-1]:
         raise StoreError(
-            f"{place.name} was made by an older rankwise (schema {version}); "
+            f"{url.name} was made by an older rankwise (schema {version}); "
             "run `rankwise db upgrade`"
         )
 
 
 def _create(database: Database) -> None:
-    if database.place.path is not None:
+    if database.url.path is not None:
         _use_wal(database)
     with database.writing() as connection:
         # Another process may have created it since we looked; the write lock is ours now.
@@ -83,7 +86,7 @@ def _use_wal(database: Database) -> None:
     """Readers never wait for the writer. The mode stays in the file. Where a file system
     cannot do it, SQLite keeps its old mode, which is slower but right."""
     deadline = time.monotonic() + 5.0
-    with translating(database.place), closing(database.engine.raw_connection()) as connection:
+    with translating(database.url), closing(database.engine.raw_connection()) as connection:
         while True:
             try:
                 connection.cursor().execute("PRAGMA journal_mode=WAL")
@@ -95,31 +98,32 @@ def _use_wal(database: Database) -> None:
                 time.sleep(0.02)
 
 
-def upgrade(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> tuple[str, str, bool]:
-    """Bring a database to the current schema: its version, its backup's name (empty: none was
-    made), whether it changed.
+def upgrade(text: str) -> str:
+    """Bring the database at a URL or path to the current schema; says in one sentence what was
+    done.
 
     An SQLite file is first copied to `<name>.backup-<old version>` beside it; on a server the
     tables are copied to a schema of such a name. The migrations run in one transaction, so a
     failure leaves the database as it was. Raises `StoreError`.
     """
-    place = locate(url)
-    require_usable(place, create=False, readonly=False)
-    database = Database(place, create=False, readonly=False, busy_timeout_s=busy_timeout_s)
+    url = locate(text)
+    require_usable(url, create=False, readonly=False)
+    database = Database(url, create=False, readonly=False)
     try:
         with database.reading() as connection:
             version = read_version(connection)
         if version is None:
-            raise StoreError(f"{place.name} is not a rankwise database; give another one as --db")
+            raise StoreError(f"{url.name} is not a rankwise database; give another one as --db")
         if version == REVISIONS[-1]:
-            return version, "", False
+            return f"{url.name} is up to date (schema {version})"
         if version not in REVISIONS:
-            require_current(place, version)
+            require_current(url, version)
         # The lock first: nothing may be written between the copy and the migration.
         with database.writing() as connection:
-            backup = _back_up(place, connection, version)
+            backup = _back_up(url, connection, version)
             migrate(connection)
-        return REVISIONS[-1], backup, True
+        kept = f"; as it was before, it is kept in {backup}" if backup else ""
+        return f"{url.name} was upgraded to schema {REVISIONS[-1]}{kept}"
     finally:
         database.dispose()
 
@@ -141,17 +145,17 @@ def migrate(connection: Connection) -> None:
     views.create(connection)
 
 
-def _back_up(place: Place, connection: Connection, version: str) -> str:
-    if not place.is_sqlite:
+def _back_up(url: DatabaseUrl, connection: Connection, version: str) -> str:
+    if not url.is_sqlite:
         return _copy_schema(connection, version)
-    return "" if place.path is None else str(_copy_file(place, place.path, version))
+    return "" if url.path is None else str(_copy_file(url, url.path, version))
 
 
-def _copy_file(place: Place, path: Path, version: str) -> Path:
+def _copy_file(url: DatabaseUrl, path: Path, version: str) -> Path:
     target = unused(path.with_name(f"{path.name}.backup-{version}"))
     _require_space(path)
     with (
-        translating(place),
+        translating(url),
         closing(sqlite3.connect(path)) as source,
         closing(sqlite3.connect(target)) as copy,
     ):
@@ -167,7 +171,7 @@ def _copy_schema(connection: Connection, version: str) -> str:
     names = (base, *(f"{base}_{number}" for number in range(2, 10_000)))
     target = next(name for name in names if name not in taken)
     connection.exec_driver_sql(f"CREATE SCHEMA {quote(target)}")
-    ours = {*tables.metadata.tables, tables.VERSION_TABLE}
+    ours = {*tables.metadata.tables, *DROPPED, tables.VERSION_TABLE}
     for name in sorted(ours & set(inspector.get_table_names())):
         copy = f"{quote(target)}.{quote(name)}"
         connection.exec_driver_sql(f"CREATE TABLE {copy} AS TABLE {quote(name)}")

@@ -110,7 +110,7 @@ sessions = Table(
     Column("boot", String(64), nullable=False),
     Column("pid", Integer, nullable=False),
     Column("process_started", Double, nullable=False),
-    Column("circumstances", JSON, nullable=False),
+    Column("run_metadata", JSON, nullable=False),
     Index(None, "device_id", "policy_id"),
 )
 
@@ -179,25 +179,6 @@ verifications = Table(
     Column("plan_key", String(32), nullable=False, index=True),
     Column("json", JSON, nullable=False),
     Column("at", String(32), nullable=False),
-)
-
-calibrations = Table(
-    "calibrations",
-    metadata,
-    Column("sha256", String(64), primary_key=True),
-    Column("json", JSON, nullable=False),
-)
-
-# Arrays are files of the cache beside the database, named by their own hash; `key` says what
-# they were computed from.
-error_curves = Table(
-    "error_curves",
-    metadata,
-    Column("key", String(64), primary_key=True),
-    Column("sha256", String(64), nullable=False, index=True),
-    Column("size_bytes", Integer, nullable=False),
-    Column("meta", JSON, nullable=False),
-    Column("put_at", String(32), nullable=False),
 )
 
 # The network error when one layer alone is replaced, on one set of pictures.

@@ -19,17 +19,17 @@ _WRITE_BITS = 0o222
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DatabaseUrl:
     """Where a database is. `path` is the SQLite file (None: in memory, or on a server);
     `name` is what messages call it, without a password."""
 
-    url: URL
+    engine_url: URL
     path: Path | None
     name: str
 
     @property
     def is_sqlite(self) -> bool:
-        return self.url.get_backend_name() == "sqlite"
+        return self.engine_url.get_backend_name() == "sqlite"
 
     @property
     def writable(self) -> bool:
@@ -41,28 +41,20 @@ class Place:
         # WAL needs its two files beside the database.
         return _may_write(folder) and (not self.path.exists() or _may_write(self.path))
 
-    def companion(self, suffix: str) -> Path:
-        """A file or folder that belongs to the database and lies beside it, as `.cache`; in
-        the working directory where the database is no file, with a name of its own for each."""
-        if self.path is not None:
-            return self.path.with_suffix(suffix)
-        if self.is_sqlite:
-            return Path("rankwise").with_suffix(suffix)
-        url = self.url.set(password=None).render_as_string()
-        return Path(f"rankwise-{content_key(url)[:8]}").with_suffix(suffix)
-
 
 def _may_write(path: Path) -> bool:
     return os.access(path, os.W_OK) and bool(path.stat().st_mode & _WRITE_BITS)
 
 
-def locate(text: str) -> Place:
+def locate(text: str) -> DatabaseUrl:
     """Read `--db`: a URL, or a plain path, which is taken as an SQLite file."""
     if "://" not in text:
         return _sqlite_file(text)
     shown = f"{text.split('://')[0]}://..."  # what follows may hold a password
     try:
-        url = _with_our_driver(make_url(text))
+        url = make_url(text)
+        if url.drivername == "postgresql":
+            url = url.set(drivername=POSTGRES_DRIVER)
         backend = url.get_backend_name()
         url.get_dialect().import_dbapi()
     except (ArgumentError, ValueError, NoSuchModuleError):
@@ -71,34 +63,28 @@ def locate(text: str) -> Place:
             "postgresql://USER@HOST/NAME"
         ) from None
     except ModuleNotFoundError as error:
-        raise StoreError(_missing(shown, error.name)) from None
+        wanted = "'rankwise[postgres]'" if error.name == "psycopg" else error.name
+        raise StoreError(
+            f"{shown!r} needs the Python package {error.name}: pip install {wanted}"
+        ) from None
     if backend == "sqlite":
         return _sqlite_file(url.database or ":memory:")
     shown = url.set(drivername=backend, query={}).render_as_string(hide_password=True)
-    return Place(url, None, shown)
+    return DatabaseUrl(url, None, shown)
 
 
-def _with_our_driver(url: URL) -> URL:
-    return url.set(drivername=POSTGRES_DRIVER) if url.drivername == "postgresql" else url
-
-
-def _missing(shown: str, module: str | None) -> str:
-    wanted = "'rankwise[postgres]'" if module == "psycopg" else module
-    return f"{shown!r} needs the Python package {module}: pip install {wanted}"
-
-
-def _sqlite_file(text: str) -> Place:
+def _sqlite_file(text: str) -> DatabaseUrl:
     if not text:
         raise StoreError("the database's name is empty; write a file's path or a URL")
     if text == ":memory:":
-        return Place(URL.create("sqlite"), None, "the database in memory")
+        return DatabaseUrl(URL.create("sqlite"), None, "the database in memory")
     path = Path(text).expanduser()
-    return Place(URL.create("sqlite", database=str(path)), path, str(path))
+    return DatabaseUrl(URL.create("sqlite", database=str(path)), path, str(path))
 
 
-def require_usable(place: Place, *, create: bool, readonly: bool) -> None:
+def require_usable(url: DatabaseUrl, *, create: bool, readonly: bool) -> None:
     """Refuse early, with a sentence, what SQLite would refuse later with a riddle."""
-    path = place.path
+    path = url.path
     if path is None:
         return
     if path.is_dir():
@@ -113,12 +99,12 @@ def require_usable(place: Place, *, create: bool, readonly: bool) -> None:
         )
     if path.exists():
         _require_database(path)
-    if not readonly and not place.writable:
-        raise read_only(place)
+    if not readonly and not url.writable:
+        raise read_only(url)
 
 
 def _require_database(path: Path) -> None:
-    """Looks at the header through SQLite: if this process has the database open already,
+    """Look at the header through SQLite: if this process has the database open already,
     opening and closing the file by itself would drop the locks of those connections, and the
     next process to close the database would delete the log under them."""
     try:
@@ -134,16 +120,20 @@ def _require_database(path: Path) -> None:
             ) from None
 
 
-def read_only(place: Place) -> StoreError:
+def read_only(url: DatabaseUrl) -> StoreError:
+    """Return the error that says that a database cannot be written."""
     return StoreError(
-        f"{place.name} is read-only (the file or its folder); make both writable or give another "
-        "--db"
+        f"{url.name} is read-only (the file or its folder); make both writable or give another --db"
     )
 
 
 def companion(db: str, suffix: str) -> Path:
-    """A file or folder that belongs to the store and lies beside it, such as `.optuna.db`.
-
-    A store that is no file (a server's URL) has its companions in the working directory.
-    """
-    return locate(db).companion(suffix)
+    """A file or folder that belongs to the database and lies beside it, as `.cache`; in the
+    working directory where the database is no file, with a name of its own for each server's."""
+    url = locate(db)
+    if url.path is not None:
+        return url.path.with_suffix(suffix)
+    if url.is_sqlite:
+        return Path("rankwise").with_suffix(suffix)
+    shown = url.engine_url.set(password=None).render_as_string()
+    return Path(f"rankwise-{content_key(shown)[:8]}").with_suffix(suffix)

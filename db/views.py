@@ -78,10 +78,12 @@ JOIN policies p ON p.id = e.policy_id""",
 
 
 def create(connection: Connection) -> None:
+    """Create all views."""
     for name, text in VIEWS.items():
         connection.exec_driver_sql(f"CREATE VIEW {name} AS {text.strip()}")
 
 
 def drop(connection: Connection) -> None:
+    """Drop the views that are there."""
     for name in VIEWS:
         connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")

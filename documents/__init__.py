@@ -20,9 +20,9 @@ from .base import (
     Shape,
 )
 from .explanation import ExplainedCandidate, ExplainedLayer, Explanation, LayerCost
-from .front import Front, FrontPoint, LimitPoint, Pareto
 from .layers import Layer, Layers, RankedLayer, Ranking
 from .machine import Check, Device, Devices, Doctor
+from .pareto import FrontPoint, Pareto
 from .plan import Plan, PlannedLayer, Predicted, Search, Verification, VerificationDocument
 from .profile import Profile, Staircase
 from .recovery import ErrorChange, Recovery, ReportChange, TrainingPoint
@@ -45,12 +45,10 @@ __all__ = [
     "Explanation",
     "Failure",
     "Fingerprint",
-    "Front",
     "FrontPoint",
     "Layer",
     "LayerCost",
     "Layers",
-    "LimitPoint",
     "Model",
     "Pareto",
     "Plan",
@@ -87,7 +85,6 @@ DOCUMENTS: tuple[type[Document], ...] = (
     WhatIf,
     Pareto,
     Recovery,
-    Front,
 )
 """Every document that a command prints or writes."""
 

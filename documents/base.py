@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Self
+
 from pydantic import BaseModel, ConfigDict
 
 from .. import records
 
 SCHEMA_VERSION = 2
-"""Of all documents together. Plans are kept and edited, so older ones are still read: whoever
-raises this adds to `plan_versions.MIGRATIONS`."""
+"""Version of all documents together. Plans are kept and edited, so older ones are still read:
+whoever raises this adds to `plan_versions.MIGRATIONS`."""
 
 Shape = tuple[int, ...]
 
 
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+    @classmethod
+    def of(cls, record: Any) -> Self:
+        """Return the document of a value that has its fields as attributes."""
+        return cls.model_validate(record, from_attributes=True)
 
 
 class Document(Strict):
@@ -23,15 +31,16 @@ class Document(Strict):
     kind: str
     schema_version: int = SCHEMA_VERSION
 
+    @classmethod
+    def describes(cls, data: Mapping[str, Any]) -> bool:
+        """Whether JSON says that it is such a document, whatever its version."""
+        return bool(data.get("kind") == cls.model_fields["kind"].default)
+
 
 class Decomposition(Strict):
     kind: str
     ranks: tuple[int, ...] = ()
     groups: int = 1
-
-    @classmethod
-    def of(cls, record: records.Decomposition) -> Decomposition:
-        return cls(kind=record.kind, ranks=record.ranks, groups=record.groups)
 
     def record(self) -> records.Decomposition:
         return records.Decomposition(self.kind, tuple(self.ranks), self.groups)
@@ -45,14 +54,9 @@ class Fingerprint(Strict):
     software: dict[str, str]
 
     @classmethod
-    def of(cls, record: records.DeviceFingerprint) -> Fingerprint:
-        return cls(
-            backend=record.backend,
-            hardware_key=record.hardware_key,
-            software_key=record.software_key,
-            hardware=dict(record.hardware),
-            software=dict(record.software),
-        )
+    def of(cls, record: records.DeviceFingerprint) -> Self:
+        keys = {"hardware_key": record.hardware_key, "software_key": record.software_key}
+        return cls.model_validate({**record.to_json(), **keys})
 
 
 class Model(Strict):

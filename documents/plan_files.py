@@ -1,13 +1,13 @@
-"""Plans as files: read with one clear sentence about what is wrong, written atomically."""
+"""Plans as files: read with one clear sentence about what is wrong, written whole."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from ..errors import PlanError
+from ..files import write_text
 from .plan import Plan
 
 
@@ -36,7 +36,5 @@ def read_plan(plan: Plan | Path | str) -> Plan:
 
 
 def write_plan(document: Plan, path: Path) -> None:
-    """Atomically: a reader sees the old plan or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(document.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    """Write a plan; a reader sees the old one or the new one."""
+    write_text(path, document.model_dump_json(indent=2) + "\n")

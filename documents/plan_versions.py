@@ -35,7 +35,7 @@ def _from_1(plan: Json) -> Json:
 
 
 MIGRATIONS: Mapping[int, Callable[[Json], Json]] = {1: _from_1}
-"""From each version to the next one. They leave what is malformed to the schema."""
+"""Functions from each version to the next one. They leave what is malformed to the schema."""
 
 
 def migrated(plan: Mapping[str, Any], newest: int) -> Json:
@@ -44,10 +44,10 @@ def migrated(plan: Mapping[str, Any], newest: int) -> Json:
     Raises `PlanError` for a newer version, and for one that never was. A version that is no
     number stays, for the schema to refuse.
     """
-    found = dict(plan)
-    version = found.get("schema_version", newest)
+    document = dict(plan)
+    version = document.get("schema_version", newest)
     if not isinstance(version, int):
-        return found
+        return document
     if version > newest:
         raise PlanError(
             f"the plan follows schema version {version}, made by a newer rankwise; this one "
@@ -56,5 +56,5 @@ def migrated(plan: Mapping[str, Any], newest: int) -> Json:
     for number in range(version, newest):
         if number not in MIGRATIONS:
             raise PlanError(f"the plan follows schema version {number}, which does not exist")
-        found = MIGRATIONS[number](found)
-    return {**found, "schema_version": newest}
+        document = MIGRATIONS[number](document)
+    return {**document, "schema_version": newest}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
+from ..files import write_text
 from .base import CalibrationNote, Document, Model, Strict
 
 
@@ -15,8 +17,8 @@ class ErrorChange(Strict):
 
 
 class ReportChange(ErrorChange):
-    """On the report split, read once. `ratio` is after / before, its 95% interval a bootstrap
-    over pictures."""
+    """The change on the report split, which is read once. `ratio` is after / before, its 95%
+    interval a bootstrap over pictures."""
 
     pictures: int
     examples: int
@@ -55,3 +57,9 @@ class Recovery(Document):
     report: ReportChange | None
     history: list[TrainingPoint]
     output: str
+
+
+def write_recovery(document: Recovery, output: Path) -> None:
+    """Write the document beside the trained network's file, `OUT.recovery.json`."""
+    path = output.with_name(f"{output.stem}.recovery.json")
+    write_text(path, document.model_dump_json(indent=2) + "\n")

@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file, save_file
 
 from ..errors import StoreError
+from ..files import atomic_write
 from ..records import content_key
 
 Arrays = Mapping[str, NDArray[Any]]
 
 SUFFIX = ".safetensors"
 MAX_BYTES = {"factors": 2**30}
-"""Of files of a sort that every plan adds to. Moments and curves are as many as a network has
+"""Room for files of a sort that every plan adds to. Moments and curves are as many as a network has
 layers; an error is a few bytes."""
 
 
@@ -32,13 +35,12 @@ class ArrayCache:
     folder: Path
 
     def path(self, what: str, of: object) -> Path:
-        """The file of these arrays; `of` is JSON that names all that they depend on."""
+        """Return the path of these arrays' file; `of` is JSON that names all that they depend
+        on."""
         return self.folder / f"{what}-{content_key(of)}{SUFFIX}"
 
     def has(self, what: str, of: object) -> bool:
         """Whether the file is there, and as long as its header says."""
-        from safetensors import SafetensorError, safe_open
-
         try:
             with safe_open(self.path(what, of), framework="numpy"):
                 return True
@@ -46,9 +48,7 @@ class ArrayCache:
             return False
 
     def read(self, what: str, of: object) -> dict[str, NDArray[Any]] | None:
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
+        """Return the arrays, or None where there are none that can be read."""
         path = self.path(what, of)
         try:
             arrays = dict(load_file(path))
@@ -59,49 +59,35 @@ class ArrayCache:
         return arrays
 
     def write(self, what: str, of: object, arrays: Arrays) -> None:
-        """Raises `StoreError` where the folder cannot be written to."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import save_file
-
+        """Keep the arrays; raise `StoreError` where the folder cannot be written to."""
         path = self.path(what, of)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            save_file(dict(arrays), temporary)
-            temporary.replace(path)
+            with atomic_write(path) as temporary:
+                save_file(dict(arrays), temporary)
         except (OSError, SafetensorError) as error:
             # A disk that is full shows as one or the other.
             raise StoreError(
                 f"{self.folder} cannot be written to ({error}): make room there, or keep the "
                 "store elsewhere with --db"
             ) from error
-        finally:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
 
     def trim(self) -> None:
         """Delete what was not used for longest of the sorts that `MAX_BYTES` limits."""
         for what, limit in MAX_BYTES.items():
-            room = float(limit)
-            for path, age_s in sorted(self._files(f"{what}-*"), key=lambda found: found[1]):
-                room -= _size(path)
-                if room < 0 and age_s > 0:
+            room, now = limit, time.time()
+            for path, status in sorted(self._files(f"{what}-*"), key=lambda one: -one[1].st_mtime):
+                room -= status.st_size
+                if room < 0 and status.st_mtime < now:
                     path.unlink(missing_ok=True)
 
     def unused(self, longer_than_s: float) -> list[Path]:
-        """Files that nobody has used for so long."""
-        return [path for path, age_s in self._files("*-*") if age_s > longer_than_s]
+        """Return the files that nobody has used for so long."""
+        before = time.time() - longer_than_s
+        return [path for path, status in self._files("*-*") if status.st_mtime < before]
 
-    def _files(self, pattern: str) -> Iterable[tuple[Path, float]]:
-        """Each with the seconds since it was used last; what is deleted meanwhile is left out."""
-        now = time.time()
+    def _files(self, pattern: str) -> Iterable[tuple[Path, os.stat_result]]:
+        """Yield files with their size and last use; what is deleted meanwhile is left out."""
         for path in self.folder.glob(pattern + SUFFIX):
             with suppress(OSError):
-                yield path, now - path.stat().st_mtime
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
+                yield path, path.stat()

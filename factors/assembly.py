@@ -5,26 +5,26 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import LayerError, PlanError
 from ..lowrank import ErrorCurve, Factorizer, Moments, Source, factorizer, lower, moments_wanted
+from ..models.network import Network
 from ..ops.chain import Chain, LinkWeights
 from ..records import Decomposition, LayerSpec
 from .array_cache import ArrayCache
 from .moments import LayerMoments
 from .stored_factors import from_arrays, to_arrays
 
-if TYPE_CHECKING:
-    from ..models.network import Network
-
 CURVES_VERSION = 3
-"""Changes with how errors are computed, so that older files are not read."""
+"""Version of the curves' files: it changes with how errors are computed, so that older files are
+not read."""
 FACTORS_VERSION = 1
-"""Changes with how factors are made or refined, or which of them is taken."""
+"""Version of factors: it changes with how factors are made or refined, or which of them is
+taken."""
 
 Key = tuple[str, str, int]
 """Layer name, kind, branches."""
@@ -79,14 +79,15 @@ class Assembly:
         return self.made(name, decomposition).error
 
     def estimated_error(self, name: str, decomposition: Decomposition) -> float:
-        """As `layer_error`, but from the error curve: where factors are refined for their
-        ranks, of those before that."""
+        """Return the layer error that the error curve gives: where factors are refined for their
+        ranks, it is the error before that."""
         if decomposition.is_original:
             return 0.0
         return self.curve(name, decomposition.kind, decomposition.groups).at(decomposition.ranks)
 
     def shrinkage(self, name: str, decomposition: Decomposition) -> float | None:
-        """Of the layer's factors; None where they are from the weights alone."""
+        """Return the shrinkage of the layer's factors; None where they are from the weights
+        alone."""
         return None if decomposition.is_original else self.made(name, decomposition).shrinkage
 
     def curve(self, name: str, kind: str, groups: int = 1) -> ErrorCurve:
@@ -98,17 +99,18 @@ class Assembly:
 
     def _cached_curve(self, key: Key) -> ErrorCurve:
         if self.cache is None:
-            return self._factorizer(*key).table()
+            return self._factorizer(*key).error_curve()
         of = self._curve_key(*key)
         arrays = self.cache.read("curve", of)
         if arrays is not None:
             return ErrorCurve.from_arrays(arrays)
-        found = self._factorizer(*key).table()
-        self.cache.write("curve", of, found.to_arrays())
-        return found
+        curve = self._factorizer(*key).error_curve()
+        self.cache.write("curve", of, curve.to_arrays())
+        return curve
 
     def _curve_key(self, name: str, kind: str, groups: int) -> list[object]:
-        """All that a curve depends on: the kind, the weights, and the moments with their choice."""
+        """Return all that a curve depends on: the kind, the weights, and the moments with their
+        choice."""
         data: list[object] = []
         source = self._source(name, kind)
         if source and self.moments is not None:
@@ -117,7 +119,7 @@ class Assembly:
         return [CURVES_VERSION, kind, groups, self._layer_key(name), data]
 
     def _layer_key(self, name: str) -> list[object]:
-        """Of the layer's weights, and of what else says how they are taken apart."""
+        """Return what names the layer's weights, and what else says how they are taken apart."""
         if name not in self._weights:
             weight, bias = self.network.weights(name)
             spec, of_bias = self.spec(name), None if bias is None else _sha256(bias)
@@ -137,7 +139,7 @@ class Assembly:
         return self._made[key]
 
     def expected(self, name: str, decomposition: Decomposition) -> Made:
-        """As `made`, but from the error curve, before factors are refined."""
+        """Return what the error curve says of the factors, before they are refined."""
         curve = self.curve(name, decomposition.kind, decomposition.groups)
         return Made(curve.at(decomposition.ranks), curve.shrinkage_at(decomposition.ranks))
 
@@ -176,18 +178,18 @@ class Assembly:
         if self.chosen is None:
             return None
         planner = Assembly(self.network, self.moments, cache=self.cache)
-        found = planner._cached_made(name, decomposition)
-        if found is None or (found.shrinkage is not None) != (name in self.chosen):
+        made = planner._cached_made(name, decomposition)
+        if made is None or (made.shrinkage is not None) != (name in self.chosen):
             return None
-        return found if found.shrinkage == self.chosen.get(name) else None
+        return made if made.shrinkage == self.chosen.get(name) else None
 
     def _made_key(self, name: str, decomposition: Decomposition) -> list[object]:
         curve = self._curve_key(name, decomposition.kind, decomposition.groups)
         return [FACTORS_VERSION, curve, decomposition.ranks]
 
     def _factors_key(self, name: str, decomposition: Decomposition) -> list[object]:
-        """All that factors depend on; not what chose their shrinkage, so that those that were
-        made for a plan are the ones that it is applied with."""
+        """Return all that factors depend on; not what chose their shrinkage, so that those that
+        were made for a plan are the ones that it is applied with."""
         source: Source = self._source(name, decomposition.kind)
         shrinkage = self.chosen[name] if self.chosen and source else None
         if self.chosen is None and source:
@@ -205,13 +207,11 @@ class Assembly:
         network = self.network.replaced({n: self.replacement(n, d) for n, d in changed.items()})
         if len(changed) > 1 and self.cache is not None:
             for name, decomposition in changed.items():
-                self._keep(self.cache, name, decomposition)
+                key = self._factors_key(name, decomposition)
+                if not self.cache.has("factors", key):
+                    arrays = to_arrays(self.links(name, decomposition))
+                    self.cache.write("factors", key, arrays)
         return network
-
-    def _keep(self, cache: ArrayCache, name: str, decomposition: Decomposition) -> None:
-        key = self._factors_key(name, decomposition)
-        if not cache.has("factors", key):
-            cache.write("factors", key, to_arrays(self.links(name, decomposition)))
 
     def spec(self, name: str) -> LayerSpec:
         """The spec of a layer; `PlanError` if there is no such layer or nothing applies."""
@@ -222,7 +222,7 @@ class Assembly:
         return spec
 
     def _source(self, name: str, kind: str) -> Source:
-        """Of which vectors this layer's factors use moments; empty for none."""
+        """Return which vectors' moments this layer's factors use; empty for none."""
         if self.moments is None or (self.chosen is not None and name not in self.chosen):
             return ""
         source = moments_wanted(self.spec(name), kind)
@@ -231,11 +231,11 @@ class Assembly:
 
     def _factorizer(self, name: str, kind: str, groups: int) -> Factorizer:
         key = name, kind, groups
-        found = self._factorizers.pop(key, None) or self._taken_apart(name, kind, groups)
-        self._factorizers[key] = found
+        ready = self._factorizers.pop(key, None) or self._taken_apart(name, kind, groups)
+        self._factorizers[key] = ready
         while len(self._factorizers) > KEPT_FACTORIZERS:
             del self._factorizers[next(iter(self._factorizers))]
-        return found
+        return ready
 
     def _taken_apart(self, name: str, kind: str, groups: int) -> Factorizer:
         weight, bias = self.network.weights(name)

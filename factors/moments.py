@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from ..errors import CalibrationError
 from ..lowrank import Moments, Source, moments_wanted
+from ..models.network import Network
+from ..models.pictures import Calibration
 from ..records import LayerSpec
 from .array_cache import ArrayCache
 
-if TYPE_CHECKING:
-    from ..models.network import Network
-    from ..models.pictures import Calibration
-
 VERSION = 2
-"""Changes with what is summed up, so that older files are not read."""
+"""Version of the files: it changes with what is summed up, so that older files are not read."""
 
 SplitName = Literal["fit", "select", "report"]
 Wanted = Mapping[str, Iterable[Source]]
@@ -56,12 +54,12 @@ class LayerMoments:
 
 
 def wanted_moments(specs: Mapping[str, LayerSpec], kinds: Mapping[str, Iterable[str]]) -> Wanted:
-    """By layer name, of which vectors moments are wanted for factors of these kinds."""
-    found = {
+    """Return by layer name the vectors whose moments factors of these kinds need."""
+    sources_of = {
         name: sorted({source for kind in of if (source := moments_wanted(specs[name], kind))})
         for name, of in kinds.items()
     }
-    return {name: sources for name, sources in found.items() if sources}
+    return {name: sources for name, sources in sources_of.items() if sources}
 
 
 def gather_moments(
@@ -71,31 +69,31 @@ def gather_moments(
     cache: ArrayCache,
     splits: Iterable[SplitName] = SELECTING,
 ) -> LayerMoments:
-    """Moments over the pictures of these splits: what is not in the cache yet is gathered."""
-    found = LayerMoments(cache, network.sha256, calibration.sha256)
+    """Return moments over the pictures of these splits; gather those that the cache lacks."""
+    moments = LayerMoments(cache, network.sha256, calibration.sha256)
     for split in splits:
         missing = {
             name: left
             for name, sources in wanted.items()
-            if (left := [source for source in sources if not found.has(split, name, source)])
+            if (left := [source for source in sources if not moments.has(split, name, source)])
         }
         if missing:
             gathered = network.moments(getattr(calibration, split), missing)
             for name, source in list(gathered):
-                found.write(split, name, source, gathered.pop((name, source)))
-    return found
+                moments.write(split, name, source, gathered.pop((name, source)))
+    return moments
 
 
 def cached_moments(
     network: Network, calibration_sha256: str, wanted: Wanted, cache: ArrayCache
 ) -> LayerMoments:
-    """Moments of an earlier run, by the calibration's hash: those of the fit split.
+    """Return moments of an earlier run, by the calibration's hash: those of the fit split.
 
     Raises `CalibrationError` where they are not in the cache any more.
     """
-    found = LayerMoments(cache, network.sha256, calibration_sha256)
+    moments = LayerMoments(cache, network.sha256, calibration_sha256)
     for name, sources in wanted.items():
         for source in sources:
-            if not found.has("fit", name, source):
-                found.read("fit", name, source)
-    return found
+            if not moments.has("fit", name, source):
+                moments.read("fit", name, source)
+    return moments

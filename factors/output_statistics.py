@@ -12,21 +12,26 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from ..errors import ModelError, UsageError
+from ..models.batching import batches
+from ..models.fidelity import relative_error
+from ..models.network import Network
+from ..models.onnx_network import OnnxNetwork
+from ..models.pictures import Calibration
+from ..models.torch_batches import fitting_batch
+from ..models.torch_network import TorchNetwork
+from ..models.training_pictures import TrainingExamples, training_examples
 from ..reporter import Reporter
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-    from torch import Tensor, nn
-
-    from ..models.network import Network
-    from ..models.onnx_network import OnnxNetwork
-    from ..models.pictures import Calibration
-    from ..models.torch_network import TorchNetwork
-    from ..models.training_pictures import TrainingExamples
+from ..training.batch_norm import batch_norms, reestimate
+from ..training.channel_statistics import MIN_EXAMPLES, ChannelStatistics, examples_at_once
+from ..training.pair import pair_of
 
 BATCH = 8
 """Examples that go through the network together, where it takes so many."""
@@ -45,8 +50,6 @@ class Fitting(NamedTuple):
     ) -> Network:
         """The fitted network, from the pictures in `data`, or the network as it is where that is
         better on the select split; says which."""
-        from ..models.fidelity import relative_error
-
         fitted = self.fitted(network, data, pictures)
         wanted = network.original.outputs(pictures.select)
         before, after = (
@@ -65,19 +68,14 @@ def fitting_for(reestimate_bn: bool, match_channels: bool) -> Fitting | None:
     if reestimate_bn and match_channels:
         raise UsageError("give --reestimate-bn or --match-channels, not both: either is enough")
     if reestimate_bn:
-        return Fitting("--reestimate-bn", "batch normalisation was estimated again", _reestimated)
+        told = "batch normalisation was estimated again"
+        return Fitting("--reestimate-bn", told, lambda n, _data, p: with_statistics(n, p.fit))
     if match_channels:
         return Fitting("--match-channels", "channels are as in the original", _matched)
     return None
 
 
-def _reestimated(network: Network, _data: Path, pictures: Calibration) -> Network:
-    return with_statistics(network, pictures.fit)
-
-
 def _matched(network: Network, data: Path, pictures: Calibration) -> Network:
-    from ..models.training_pictures import training_examples
-
     return with_channels(network, training_examples(data, pictures, network.input_shape))
 
 
@@ -89,16 +87,11 @@ def with_statistics(network: Network, inputs: NDArray[np.float32]) -> Network:
     exporters fold it into the convolution before it), `ModelError` where torch has no
     counterpart of an operator.
     """
-    if network.framework == "onnx":
-        return _onnx_with_statistics(cast("OnnxNetwork", network), inputs)
-    from ..models.torch_network import TorchNetwork
-
-    module = copy.deepcopy(cast("TorchNetwork", network).module)
-    _estimate(module, network.input_shape, inputs)
-    return TorchNetwork(module, network.source, network.input_shape)
-
-
-def _onnx_with_statistics(network: OnnxNetwork, inputs: NDArray[np.float32]) -> Network:
+    if isinstance(network, TorchNetwork):
+        module = copy.deepcopy(network.module)
+        _estimate(module, network.input_shape, inputs)
+        return TorchNetwork(module, network.source, network.input_shape)
+    assert isinstance(network, OnnxNetwork)
     converted = network.to_torch(compared=True)
     _estimate(converted.module, network.input_shape, inputs)
     state = converted.module.state_dict()
@@ -108,8 +101,6 @@ def _onnx_with_statistics(network: OnnxNetwork, inputs: NDArray[np.float32]) -> 
 
 def _estimate(module: nn.Module, shape: Sequence[int], inputs: NDArray[np.float32]) -> None:
     """Set the module's statistics to their averages over the inputs."""
-    from ..training.batch_norm import batch_norms, reestimate
-
     if not batch_norms(module):
         raise UsageError(
             "this network has no batch normalisation to estimate again (exporters fold it into "
@@ -129,12 +120,6 @@ def with_channels(network: Network, examples: TrainingExamples, seed: int = 0) -
     `UsageError` where the network takes too few examples at once, `ModelError` where torch has no
     counterpart of an operator.
     """
-    import numpy as np
-    import torch
-
-    from ..training.channel_statistics import MIN_EXAMPLES, ChannelStatistics, examples_at_once
-    from ..training.pair import pair_of
-
     pair = pair_of(network.original, network.replacements)
     size = examples_at_once(pair.original, network.input_shape)
     if not size:
@@ -151,11 +136,6 @@ def _whole_batches(
 ) -> list[Tensor]:
     """The inputs in batches of one size: each counts as much as another, so an incomplete one
     is left out, unless it is the only one."""
-    import torch
-
-    from ..models.batching import batches
-    from ..models.torch_batches import fitting_batch
-
     size = fitting_batch(module, shape, min(BATCH, len(inputs)))
     whole = len(inputs) - len(inputs) % size
     return [torch.from_numpy(part) for part, _ in batches(inputs[: whole or None], size)]

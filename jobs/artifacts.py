@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from ..db.url import companion
 from ..errors import UsageError
+from ..files import write_text
 
 NetworkFormat = Literal["zoo", "onnx", "safetensors"]
 ZOO_NAMES = (
@@ -43,6 +44,11 @@ class NetworkEntry:
     sha256: str | None
     input_shape: tuple[int, ...] | None
     layers: Mapping[str, Any] | None
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> NetworkEntry:
+        shape = document["input_shape"]
+        return cls(**{**document, "input_shape": None if shape is None else tuple(shape)})
 
     @property
     def model(self) -> str:
@@ -81,6 +87,9 @@ class AppliedEntry:
     added_at: str
 
 
+Entry = TypeVar("Entry", NetworkEntry, CalibrationEntry, AppliedEntry)
+
+
 class ArtifactStore:
     """The folder. Methods raise `UsageError` for what is not there."""
 
@@ -96,21 +105,22 @@ class ArtifactStore:
 
     def networks(self) -> list[NetworkEntry]:
         """The zoo's first, then what was uploaded, the newest first."""
-        found = {entry.id: entry for entry in map(_network, self._documents("networks"))}
-        zoo = [found.pop(name, _zoo_entry(name)) for name in ZOO_NAMES]
-        return [*zoo, *sorted(found.values(), key=lambda e: (e.added_at or "", e.id), reverse=True)]
+        uploaded = map(NetworkEntry.from_json, self._documents("networks"))
+        entries = {entry.id: entry for entry in uploaded}
+        zoo = [entries.pop(name, _zoo_entry(name)) for name in ZOO_NAMES]
+        return [*zoo, *_newest_first(entries.values())]
 
     def network(self, network_id: str) -> NetworkEntry:
         document = self._document("networks", network_id)
         if document is not None:
-            return _network(document)
+            return NetworkEntry.from_json(document)
         if network_id in ZOO_NAMES:
             return _zoo_entry(network_id)
         raise UsageError(f"there is no network {network_id[:64]!r} here: upload it first")
 
     def calibrations(self) -> list[CalibrationEntry]:
-        found = [CalibrationEntry(**d) for d in self._documents("calibrations")]
-        return sorted(found, key=lambda entry: (entry.added_at, entry.id), reverse=True)
+        """Pictures and tensors, the newest first."""
+        return _newest_first(CalibrationEntry(**d) for d in self._documents("calibrations"))
 
     def calibration(self, calibration_id: str) -> CalibrationEntry:
         document = self._document("calibrations", calibration_id)
@@ -119,8 +129,8 @@ class ArtifactStore:
         return CalibrationEntry(**document)
 
     def applied(self) -> list[AppliedEntry]:
-        found = [AppliedEntry(**d) for d in self._documents("applied")]
-        return sorted(found, key=lambda entry: (entry.added_at, entry.id), reverse=True)
+        """Compressed networks, the newest first."""
+        return _newest_first(AppliedEntry(**d) for d in self._documents("applied"))
 
     def applied_one(self, applied_id: str) -> AppliedEntry:
         document = self._document("applied", applied_id)
@@ -129,11 +139,8 @@ class ArtifactStore:
         return AppliedEntry(**document)
 
     def put(self, entry: NetworkEntry | CalibrationEntry | AppliedEntry) -> None:
-        """Write the document that makes a thing be there; atomically."""
-        path = self._place(entry) / f"{entry.id}.json"
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(asdict(entry)), encoding="utf-8")
-        temporary.replace(path)
+        """Write the document that makes a thing be there."""
+        write_text(self._place(entry) / f"{entry.id}.json", json.dumps(asdict(entry)))
 
     def remove(self, entry: NetworkEntry | CalibrationEntry | AppliedEntry) -> None:
         """Take a thing away: its document first."""
@@ -148,11 +155,8 @@ class ArtifactStore:
 
     def clean(self) -> None:
         """Drop what an upload that was cut off has left."""
-        for path in (self.folder / "incoming").iterdir():
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+        shutil.rmtree(self.folder / "incoming", ignore_errors=True)
+        (self.folder / "incoming").mkdir(exist_ok=True)
 
     def used_bytes(self) -> int:
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
@@ -172,14 +176,13 @@ class ArtifactStore:
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
+def _newest_first(entries: Iterable[Entry]) -> list[Entry]:
+    return sorted(entries, key=lambda entry: (entry.added_at or "", entry.id), reverse=True)
+
+
 def is_plain(name: str) -> bool:
     """Whether a name that came over the network can be nothing but a name."""
     return 0 < len(name) <= 160 and name.isascii() and name.replace("_", "").isalnum()
-
-
-def _network(document: dict[str, Any]) -> NetworkEntry:
-    shape = document["input_shape"]
-    return NetworkEntry(**{**document, "input_shape": None if shape is None else tuple(shape)})
 
 
 def _zoo_entry(name: str) -> NetworkEntry:

@@ -27,14 +27,14 @@ def described(entry: NetworkEntry) -> NetworkEntry:
     """The entry with its hash, input shape and layers; run in the artifacts's folder."""
     from ..workflow.inspect import layers
 
-    found = layers(entry.model, weights=entry.weights, input_shape=entry.input_shape)
-    model = found.model
+    document = layers(entry.model, weights=entry.weights, input_shape=entry.input_shape)
+    model = document.model
     return replace(
         entry,
         id=entry.id if entry.format == "zoo" else model.sha256,
         sha256=model.sha256,
         input_shape=model.input_shape,
-        layers=found.model_dump(mode="json"),
+        layers=document.model_dump(mode="json"),
     )
 
 
@@ -56,12 +56,11 @@ def describe_apart(entry: NetworkEntry, folder: Path) -> NetworkEntry:
     except subprocess.TimeoutExpired:
         raise ModelError(f"reading the network took more than {TIMEOUT_S:.0f} s") from None
     except ValueError:
-        raise ModelError(
-            "reading the network needed more memory than is allowed, or ended its process"
-        ) from None
+        needed = "reading the network needed more memory than is allowed, or ended its process"
+        raise ModelError(needed) from None
     if "error" in answer:
         raise ModelError(str(answer["error"]))
-    return NetworkEntry(**{**answer, "input_shape": tuple(answer["input_shape"])})
+    return NetworkEntry.from_json(answer)
 
 
 def _limit() -> None:
@@ -76,7 +75,7 @@ def _limit() -> None:
 
 def main() -> None:
     """Whatever libraries print goes to standard error."""
-    entry = NetworkEntry(**json.load(sys.stdin))
+    entry = NetworkEntry.from_json(json.load(sys.stdin))
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     _limit()

@@ -16,16 +16,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ..db.jobs import JobRecord
+from ..db.store import Store
 from ..errors import RankwiseError
 from ..profiler.worker import die_with
 from .artifacts import ArtifactStore
 from .queue import JobStore, read_request
-from .runner import Runner
-
-if TYPE_CHECKING:
-    from ..db.jobs import JobRecord
+from .runner import JobRunner
 
 LOCK = "measuring.lock"
 EVERY_S = 1.0
@@ -58,7 +57,7 @@ class StoreReporter:
         if force or now - self._written >= EVERY_S:
             self._written = now
             progress = {**self._latest, "messages": list(self._messages)}
-            self._store.update_job(self._uuid, states=("running",), progress=progress)
+            self._store.jobs.update(self._uuid, states=("running",), progress=progress)
 
 
 @contextmanager
@@ -76,12 +75,10 @@ def alone(folder: Path) -> Iterator[None]:
 
 def run(db: str, uuid: str) -> None:
     """Claim the job and do it; a job that is not queued any more is left alone."""
-    from ..db.store import Store
-
     artifacts = ArtifactStore.beside(db)
     os.chdir(artifacts.folder)
     with alone(artifacts.folder), Store.open(db, create=False) as store:
-        record = store.claim_job(uuid)
+        record = store.jobs.claim(uuid)
         if record is not None:
             _finish(store, record, db, artifacts)
 
@@ -90,22 +87,23 @@ def _finish(store: JobStore, record: JobRecord, db: str, artifacts: ArtifactStor
     reporter = StoreReporter(store, record.uuid)
     values: dict[str, Any]
     try:
-        result = Runner(db, artifacts, reporter).run(read_request(record))
+        result = JobRunner(db, artifacts, reporter).run(read_request(record))
         values = {"state": "done", "result": dict(result)}
     except RankwiseError as error:
         values = {"state": "failed", "error": str(error)}
     except (OSError, MemoryError) as error:
         values = {"state": "failed", "error": " ".join(str(error).split()) or "out of memory"}
     reporter.flush()
-    store.update_job(record.uuid, states=("running",), **values)
+    store.jobs.update(record.uuid, states=("running",), **values)
 
 
-def _end(number: int, frame: FrameType | None) -> None:
-    """As an exception, so that the store is closed and its sessions are ended."""
+def _end(number: int, _frame: FrameType | None) -> None:
+    """End by an exception, so that the store is closed and its sessions are ended."""
     raise SystemExit(128 + number)
 
 
 def main(arguments: list[str]) -> None:
+    """Do the job that the arguments name, and die with the process that they name."""
     uuid, parent = arguments
     die_with(int(parent))
     signal.signal(signal.SIGTERM, _end)

@@ -1,27 +1,27 @@
 """Jobs: long work that is asked for now and done when the device is free.
 
-A job is a row in the store: a kind, a request (see `job_requests`), a state. While one with the
-same request waits or runs, asking again gives that one. Whoever runs jobs (`job_child`) holds
+A job is a row in the store: a kind, a request (see `requests`), a state. While one with the
+same request waits or runs, asking again gives that one. Whoever runs jobs (`job_worker`) holds
 one lock for as long as a job lasts, whatever its kind: a search on the other cores disturbs
 timings as much as a second measurement does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol, cast
 from uuid import uuid4
 
 from pydantic import ValidationError
 
+from ..clock import now
+from ..db.jobs import JobRecord, Jobs
+from ..db.plans import Plans
 from ..documents import Plan
 from ..errors import UsageError
 from ..records import content_key
-from .requests import REQUESTS, Request
-
-if TYPE_CHECKING:
-    from ..db.jobs import JobRecord
-    from .artifacts import ArtifactStore, NetworkEntry
+from .artifacts import ArtifactStore, NetworkEntry
+from .requests import REQUESTS, JobKind, Request
 
 MAX_WAITING = 64
 """Jobs that may wait or run at once."""
@@ -32,29 +32,11 @@ KEPT = 1000
 class JobStore(Protocol):
     """What jobs need of a store."""
 
-    def put_job(self, record: JobRecord) -> JobRecord: ...
+    @property
+    def jobs(self) -> Jobs: ...
 
-    def claim_job(self, uuid: str | None = None) -> JobRecord | None: ...
-
-    def update_job(self, uuid: str, *, states: Collection[str] = ..., **values: Any) -> bool: ...
-
-    def job(self, uuid: str) -> JobRecord | None: ...
-
-    def jobs(
-        self,
-        *,
-        kinds: Collection[str] = (),
-        states: Collection[str] = (),
-        limit: int = 100,
-        offset: int = 0,
-        oldest_first: bool = False,
-    ) -> tuple[list[JobRecord], int]: ...
-
-    def requeue_jobs(self) -> list[str]: ...
-
-    def prune_jobs(self, keep: int) -> int: ...
-
-    def plan(self, key: str) -> dict[str, Any] | None: ...
+    @property
+    def plans(self) -> Plans: ...
 
 
 class TooManyJobs(UsageError):
@@ -66,7 +48,7 @@ def submit(
     artifacts: ArtifactStore,
     kind: str,
     request: Request,
-    most_waiting: int = MAX_WAITING,
+    max_waiting: int = MAX_WAITING,
 ) -> tuple[JobRecord, bool]:
     """Queue a job, or find the live one with the same request; whether it is new.
 
@@ -74,21 +56,18 @@ def submit(
     """
     check(store, artifacts, request)
     record = _new(kind, request)
-    kept = store.put_job(record)
+    kept = store.jobs.put(record)
     if kept.uuid != record.uuid:
         return kept, False
-    _, waiting = store.jobs(states=("queued", "running"), limit=1)
-    if waiting > most_waiting:
-        store.update_job(record.uuid, state="cancelled", error="too many jobs were waiting")
-        raise TooManyJobs(f"{most_waiting} jobs are waiting already: try again later")
-    store.prune_jobs(KEPT)
+    _, waiting = store.jobs.page(states=("queued", "running"), limit=1)
+    if waiting > max_waiting:
+        store.jobs.update(record.uuid, state="cancelled", error="too many jobs were waiting")
+        raise TooManyJobs(f"{max_waiting} jobs are waiting already: try again later")
+    store.jobs.prune(KEPT)
     return kept, True
 
 
 def _new(kind: str, request: Request) -> JobRecord:
-    from ..db.jobs import JobRecord
-    from ..db.workloads import now
-
     asked = request.model_dump(mode="json")
     return JobRecord(
         uuid=uuid4().hex,
@@ -116,7 +95,7 @@ def check(store: JobStore, artifacts: ArtifactStore, request: Request) -> None:
     if calibration := asked.get("calibration"):
         _check_preprocess(artifacts.calibration(calibration).kind, asked)
     if plan := asked.get("plan"):
-        document = store.plan(plan)
+        document = store.plans.get(plan)
         if document is None:
             raise UsageError(f"there is no plan {plan[:64]!r} here")
         if network is None:
@@ -134,9 +113,8 @@ def _check_backend(text: str) -> None:
 
 
 def _check_preprocess(kind: str, asked: Mapping[str, Any]) -> None:
-    if "preprocess" not in asked:
-        return
-    if kind == "pictures" and asked["preprocess"] is None:
+    """A plan says how its own pictures become inputs."""
+    if kind == "pictures" and asked["preprocess"] is None and "plan" not in asked:
         raise UsageError("say how pictures become inputs: preprocess imagenet, caffe-bgr or unit")
     if kind == "tensors" and asked["preprocess"] is not None:
         raise UsageError("this calibration holds ready tensors: leave preprocess out")
@@ -155,7 +133,7 @@ def check_plan(artifacts: ArtifactStore, plan: Plan) -> None:
     """A plan from outside must be for a network that is here, layer by layer. Raises
     `UsageError`."""
     entry = network_of_plan(artifacts, plan.model_dump(include={"model"}))
-    specs = {layer["name"]: layer["spec"] for layer in (entry.layers or {"layers": []})["layers"]}
+    specs = {layer["name"]: layer["spec"] for layer in (entry.layers or {}).get("layers", ())}
     for layer in plan.layers:
         if layer.name not in specs:
             raise UsageError(f"the plan names a layer {layer.name!r} that its network has not")
@@ -167,7 +145,7 @@ def check_plan(artifacts: ArtifactStore, plan: Plan) -> None:
 
 def calibration_of_plan(store: JobStore, key: str) -> str | None:
     """The calibration that the job which made the plan was given."""
-    made, _ = store.jobs(kinds=("plan",), states=("done",), limit=KEPT)
+    made, _ = store.jobs.page(kinds=("plan",), states=("done",), limit=KEPT)
     for record in made:
         if record.result and record.result.get("plan") == key:
             return record.request.get("calibration")
@@ -177,7 +155,7 @@ def calibration_of_plan(store: JobStore, key: str) -> str | None:
 def read_request(record: JobRecord) -> Request:
     """The request as it was stored; `UsageError` if this version cannot read it."""
     try:
-        return REQUESTS[record.kind].model_validate(dict(record.request))
+        return REQUESTS[cast("JobKind", record.kind)].model_validate(dict(record.request))
     except (KeyError, ValidationError) as error:
         raise UsageError(
             f"this {record.kind} job was stored by another version of rankwise: ask for it again"
@@ -186,13 +164,13 @@ def read_request(record: JobRecord) -> Request:
 
 def cancel(store: JobStore, uuid: str) -> bool:
     """Take a live job out; whether it was live. Whoever runs it has to end its process."""
-    return store.update_job(uuid, state="cancelled", error="cancelled")
+    return store.jobs.update(uuid, state="cancelled", error="cancelled")
 
 
 def resume(store: JobStore, uuid: str) -> JobRecord | None:
     """Ask again for what a failed or cancelled job was to do; None if it is neither. What was
     measured is in the store, so the new job goes on where the old one ended."""
-    record = store.job(uuid)
+    record = store.jobs.get(uuid)
     if record is None or record.state not in ("failed", "cancelled"):
         return None
-    return store.put_job(_new(record.kind, read_request(record)))
+    return store.jobs.put(_new(record.kind, read_request(record)))

@@ -1,24 +1,32 @@
-"""What may be asked of a job, as pydantic models: the bodies of the API, and what is stored."""
+"""What may be asked of a job, as pydantic models: the bodies of the API, and what is stored.
+
+They derive from the verbs' options. A request holds plain values and ids of things that the
+service has; a text must be one of a few words or fit a pattern, so that no path of the machine
+and no name of a function comes over HTTP.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass
+from functools import reduce
+from operator import or_
+from types import GenericAlias, NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
-Id = Annotated[str, Field(pattern=r"^[0-9A-Za-z_]{1,160}$")]
-Backend = Annotated[
-    str,
-    Field(
-        pattern=r"^[a-z0-9-]{1,40}(:[a-z_]{1,20}=[0-9a-z.-]{1,20}(,[a-z_]{1,20}=[0-9a-z.-]{1,20}){0,9})?$",
-        description="Device family, perhaps with options, as `fake:step=16`.",
-    ),
-]
-Count = Annotated[int, Field(ge=1, le=4096)]
-Positive = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
-Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
-Preprocess = Literal["imagenet", "caffe-bgr", "unit"]
-Sampler = Literal["tpe", "random", "nsgaii", "gp", "cmaes"]
+from ..options.measuring import DevicesOptions, LayersOptions, ProfileOptions
+from ..options.networks import ApplyOptions, VerifyOptions
+from ..options.option import Allowed, Crossing, OptionField, option_fields
+from ..options.planning import FrontOptions, PlanOptions
+from ..options.shared import NAME
+
+JobKind = Literal["devices", "layers", "profile", "front", "plan", "apply", "verify"]
+Id = Annotated[str, Field(pattern=NAME.pattern)]
+Format = Literal["onnx", "safetensors"]
+MAX_ITEMS = 20
+"""Things that a list may name."""
 
 
 class Request(BaseModel):
@@ -27,79 +35,93 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class DevicesRequest(Request):
-    """Try every backend with a tiny computation."""
+@dataclass(frozen=True, slots=True)
+class JobType:
+    """A kind of job: the verb's options, and the route that takes its request."""
+
+    options: type
+    path: str
+    does: str
 
 
-class ProfileRequest(Request):
-    """Measure what is missing of a network on a device."""
-
-    network: Id
-    backend: Backend
-    batch: Count | None = None
-    threads: Count = 1
-    kinds: Annotated[list[Id], Field(min_length=1, max_length=16)] | None = None
-    rank_quantum: Count | None = None
-    interval: Annotated[float, Field(gt=0, lt=1)] | None = None
-    max_time_s: Positive | None = None
-    refresh: bool = False
-    retry_failed: bool = False
-    phase: Literal["inference", "training"] = "inference"
-    dtype: Literal["float32"] = "float32"
-
-
-class _Searching(Request):
-    network: Id
-    backend: Backend
-    batch: Count | None = None
-    threads: Count = 1
-    calibration: Id | None = None
-    preprocess: Preprocess | None = None
-    seed: Seed = 0
-
-
-class FrontRequest(_Searching):
-    """The front of speedup against fidelity."""
-
-    max_errors: Annotated[list[Positive], Field(min_length=1, max_length=20)] | None = None
-
-
-class PlanRequest(_Searching):
-    """Choose kind and rank for each layer. One of `max_error`, `target_speedup` is needed."""
-
-    max_error: Positive | None = None
-    target_speedup: Positive | None = None
-    max_params: Annotated[int, Field(ge=1, le=2**50)] | None = None
-    trials: Annotated[int, Field(ge=0, le=10_000)] | None = None
-    sampler: Sampler = "tpe"
-    refine: bool = True
-
-
-class ApplyRequest(Request):
-    """Write the compressed network."""
-
-    plan: Id
-    network: Id | None = Field(None, description="Default: the one with the plan's hash.")
-    calibration: Id | None = None
-    format: Literal["onnx", "safetensors"] = "onnx"
-
-
-class VerifyRequest(Request):
-    """Time the compressed network against the original, and compare outputs."""
-
-    plan: Id
-    network: Id | None = Field(None, description="Default: the one with the plan's hash.")
-    backend: Backend | None = None
-    threads: Count | None = None
-    calibration: Id | None = None
-
-
-REQUESTS: dict[str, type[Request]] = {
-    "devices": DevicesRequest,
-    "profile": ProfileRequest,
-    "front": FrontRequest,
-    "plan": PlanRequest,
-    "apply": ApplyRequest,
-    "verify": VerifyRequest,
+JOB_TYPES: dict[JobKind, JobType] = {
+    "devices": JobType(DevicesOptions, "/devices", "Try every backend again."),
+    "layers": JobType(LayersOptions, "/layers", "Work out the ranks that a rule chooses."),
+    "profile": JobType(
+        ProfileOptions, "/profiles", "Measure what is missing of a network on a device."
+    ),
+    "front": JobType(
+        FrontOptions,
+        "/fronts",
+        "Work out the front of speedup against fidelity from what was measured.",
+    ),
+    "plan": JobType(
+        PlanOptions,
+        "/plans",
+        "Search for a plan. One of `max_error` and `target_speedup` is needed.",
+    ),
+    "apply": JobType(ApplyOptions, "/applied", "Write the compressed network."),
+    "verify": JobType(
+        VerifyOptions,
+        "/verifications",
+        "Time the compressed network against the original, and compare their outputs.",
+    ),
 }
-"""By the job's kind."""
+
+
+def request_model(kind: JobKind) -> type[Request]:
+    """The model of a verb's options: values with their bounds, ids for networks and files."""
+    known = option_fields(JOB_TYPES[kind].options)
+    planned = any(field.option.crossing is Crossing.PLAN for field in known)
+    model: dict[str, Any] = {}
+    for field in known:
+        match field.option.crossing:
+            case Crossing.VALUE:
+                model[field.name] = _value(field)
+            case Crossing.NETWORK if planned:
+                described = Field(None, description="Default: the one with the plan's hash.")
+                model["network"] = (Id | None, described)
+            case Crossing.NETWORK | Crossing.PLAN as crossing:
+                model[crossing.value] = (Id, ...)
+            case Crossing.CALIBRATION:
+                model["calibration"] = (Id | None, None)
+            case Crossing.FORMAT:
+                model["format"] = (Format, "onnx")
+    name = f"{kind.title()}Request"
+    return create_model(name, __base__=Request, __doc__=JOB_TYPES[kind].does, **model)
+
+
+def _value(field: OptionField) -> tuple[Any, Any]:
+    default = ... if field.default is MISSING else field.default
+    return bounded(field.hint, field.option.allowed), Field(default, description=field.option.help)
+
+
+def bounded(hint: Any, allowed: Allowed) -> Any:
+    """The type with its bounds; `TypeError` for a text that could say anything."""
+    if get_origin(hint) in (Union, UnionType):
+        return reduce(or_, (bounded(part, allowed) for part in get_args(hint)))
+    if get_origin(hint) is Sequence:
+        items: Any = GenericAlias(list, (bounded(get_args(hint)[0], allowed),))
+        return Annotated[items, Field(min_length=1, max_length=MAX_ITEMS)]
+    if hint in (bool, NoneType):
+        return hint
+    if hint is not str:
+        return Annotated[
+            hint,
+            Field(
+                ge=allowed.minimum,
+                gt=allowed.above,
+                le=allowed.maximum,
+                lt=allowed.below,
+                allow_inf_nan=False if hint is float else None,
+            ),
+        ]
+    if allowed.choices:
+        return Literal[allowed.choices]
+    if allowed.pattern is None:
+        raise TypeError("a request must not hold just any text")
+    return Annotated[str, Field(pattern=allowed.pattern)]
+
+
+REQUESTS: dict[JobKind, type[Request]] = {kind: request_model(kind) for kind in JOB_TYPES}
+"""The model of each kind of job."""

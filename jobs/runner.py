@@ -1,187 +1,150 @@
-"""What each kind of job does: a verb of the workflow on things of the artifacts."""
+"""What each kind of job does: a verb of the workflow on what the artifact store holds."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from .. import documents
+from ..clock import now
+from ..db.plans import plan_key
+from ..db.store import Store
 from ..errors import GoalNotReached, UsageError
+from ..options.option import Crossing, option_fields
 from ..reporter import Reporter
-from . import requests as asked
+from ..workflow import verb
 from .artifacts import AppliedEntry, ArtifactStore, NetworkEntry
+from .describe_network import described
 from .queue import calibration_of_plan, network_of_plan
-from .requests import Request
+from .requests import JOB_TYPES, REQUESTS, JobKind, Request
 
 Result = Mapping[str, Any]
+Given = dict[str, Any]
+"""A verb's keywords."""
+
+FRONT_LIMITS = (0.02, 0.05, 0.1, 0.2, 0.4)
+"""Network errors that a front is made for unless told otherwise."""
 
 
-class Runner:
+def _document(verb_name: str, given: Given) -> Result:
+    document: Result = verb(verb_name)(**given).model_dump(mode="json")
+    return document
+
+
+class JobRunner:
     """Does one job. The working directory is the artifacts's folder, so that sources in
     documents are names in it and not this machine's paths; `db` must be absolute."""
 
     def __init__(self, db: str, artifacts: ArtifactStore, reporter: Reporter) -> None:
         self.db, self.artifacts, self.reporter = db, artifacts, reporter
-        self._doers: dict[type[Request], Callable[[Any], Result]] = {
-            asked.DevicesRequest: self._devices,
-            asked.ProfileRequest: self._profile,
-            asked.FrontRequest: self._front,
-            asked.PlanRequest: self._plan,
-            asked.ApplyRequest: self._apply,
-            asked.VerifyRequest: self._verify,
-        }
 
     def run(self, request: Request) -> Result:
         """The job's result as JSON. Raises `RankwiseError`."""
-        return self._doers[type(request)](request)
+        kind = next(kind for kind, model in REQUESTS.items() if isinstance(request, model))
+        given = self.given(kind, request)
+        own: dict[JobKind, Callable[[Any, Given], Result]] = {
+            "profile": self._profile,
+            "front": self._front,
+            "plan": self._plan,
+            "apply": self._apply,
+            "verify": self._verify,
+        }
+        return own[kind](request, given) if kind in own else _document(kind, given)
 
-    def _devices(self, request: asked.DevicesRequest) -> Result:
-        from ..workflow.inspect import devices
+    def given(self, kind: JobKind, request: Request) -> Given:
+        """The verb's keywords: values as they are, what lies in the artifact store for its id."""
+        options = JOB_TYPES[kind].options
+        asked, given = request.model_dump(), self._common(options)
+        planned = self._planned(asked["plan"]) if "plan" in asked else None
+        entry = self._entry(asked.get("network"), planned)
+        for field in option_fields(options):
+            match field.option.crossing:
+                case Crossing.VALUE:
+                    given[field.name] = asked[field.name]
+                case Crossing.NETWORK if entry is not None:
+                    given[field.name] = entry.model
+                case Crossing.WITH_NETWORK:
+                    given[field.name] = getattr(entry, field.name)
+                case Crossing.PLAN:
+                    given[field.name] = planned
+                case Crossing.CALIBRATION:
+                    given[field.name] = self._calibration(asked["calibration"])
+        return given
 
-        return devices().model_dump(mode="json")
+    def _common(self, options: type) -> Given:
+        common = {"db": self.db, "reporter": self.reporter}
+        return {f.name: common[f.name] for f in fields(options) if f.name in common}
 
-    def _profile(self, request: asked.ProfileRequest) -> Result:
-        from ..workflow.profile import profile
-
+    def _profile(self, request: Any, given: Given) -> Result:
         entry = self.artifacts.network(request.network)
         if entry.layers is None:  # so that its table can be looked at while it fills
-            entry = _described(entry)
-            self.artifacts.put(entry)
-        options = request.model_dump(exclude={"network"})
-        found = profile(
-            entry.model, **self._network(entry), **options, db=self.db, reporter=self.reporter
-        )
-        return found.model_dump(mode="json")
+            self.artifacts.put(described(entry))
+        return _document("profile", given)
 
-    def _front(self, request: asked.FrontRequest) -> Result:
-        from ..workflow.front import LIMITS, front
+    def _front(self, _request: Any, given: Given) -> Result:
+        limits = given.pop("max_errors") or FRONT_LIMITS
+        return _document("pareto", {**given, "limits": limits})
 
-        entry = self.artifacts.network(request.network)
-        options = request.model_dump(exclude={"network", "calibration", "max_errors"})
-        found = front(
-            entry.model,
-            limits=request.max_errors or LIMITS,
-            calibration=self._calibration(request.calibration),
-            **self._network(entry),
-            **options,
-            db=self.db,
-            reporter=self.reporter,
-        )
-        return found.model_dump(mode="json")
-
-    def _plan(self, request: asked.PlanRequest) -> Result:
-        from ..db.documents import plan_key
-        from ..documents.plan_files import read_plan
-        from ..workflow.plan import plan
-
-        entry = self.artifacts.network(request.network)
-        output = self.artifacts.folder / "incoming" / f"plan-{entry.id[:32]}.json"
-        output.unlink(missing_ok=True)
-        options = request.model_dump(exclude={"network", "calibration"})
-        shortfall = ""
+    def _plan(self, _request: Any, given: Given) -> Result:
         try:
-            plan(
-                entry.model,
-                output=output,
-                calibration=self._calibration(request.calibration),
-                **self._network(entry),
-                **options,
-                db=self.db,
-                reporter=self.reporter,
-            )
+            document, shortfall = verb("plan")(**given), ""
         except GoalNotReached as error:
-            if not output.exists():
+            if error.document is None:
                 raise
-            shortfall = str(error)
-        document = read_plan(output)
-        output.unlink()
+            document, shortfall = error.document, str(error)
         return {"plan": plan_key(document.model_dump(mode="json")), "shortfall": shortfall}
 
-    def _apply(self, request: asked.ApplyRequest) -> Result:
-        from dataclasses import asdict
-
-        from ..workflow.apply import apply
-
-        document, entry = self._planned(request.plan, request.network)
-        name = f"{request.plan}_{entry.id[:24]}_{request.format}"
+    def _apply(self, request: Any, given: Given) -> Result:
+        entry = self._entry(request.network, given["plan"])
+        assert entry is not None
+        fitted = [name for name in ("reestimate_bn", "match_channels") if given[name]]
+        pictures = [(request.calibration or "")[:12]] if fitted else []
+        name = "_".join([request.plan, entry.id[:24], *fitted, *pictures, request.format])
         file = f"applied/{name}.{request.format}"
         path = self.artifacts.folder / file
-        apply(
-            document,
-            entry.model,
-            output=path,
-            db=self.db,
-            weights=entry.weights,
-            calibration=self._calibration(request.calibration),
-        )
+        verb("apply")(output=path, **given)
         with path.open("rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
         size = path.stat().st_size
-        made = AppliedEntry(name, request.plan, request.format, file, sha256, size, _now())
+        made = AppliedEntry(name, request.plan, request.format, file, sha256, size, now())
         self.artifacts.put(made)
         return asdict(made)
 
-    def _verify(self, request: asked.VerifyRequest) -> Result:
-        from ..workflow.verify import verify
-
-        document, entry = self._planned(request.plan, request.network)
-        calibration = request.calibration
-        if calibration is None and document.calibration is not None:
-            calibration = self._calibration_used(request.plan)
-        note = ""
+    def _verify(self, request: Any, given: Given) -> Result:
+        document, note = given["plan"], ""
+        if given["data"] is None and document.calibration is not None:
+            given["data"] = self._calibration(self._calibration_used(request.plan))
         try:
-            verify(
-                document,
-                entry.model,
-                backend=request.backend,
-                threads=request.threads,
-                data=self._calibration(calibration),
-                db=self.db,
-                weights=entry.weights,
-                reporter=self.reporter,
-            )
+            verb("verify")(**given)
         except GoalNotReached as error:  # raised after the result was kept
             note = str(error)
-        assert document.verified is not None
         return {**document.verified.model_dump(mode="json"), "plan": request.plan, "note": note}
 
-    def _planned(self, key: str, network: str | None) -> tuple[documents.Plan, NetworkEntry]:
-        from ..db.store import Store
+    def _entry(self, network: str | None, plan: documents.Plan | None) -> NetworkEntry | None:
+        """The network that is named, or else the plan's."""
+        if network is not None:
+            return self.artifacts.network(network)
+        if plan is None:
+            return None
+        return network_of_plan(self.artifacts, plan.model_dump(include={"model"}))
 
+    def _planned(self, key: str) -> documents.Plan:
         with Store.open(self.db, create=False) as store:
-            stored = store.plan(key)
+            stored = store.plans.get(key)
         if stored is None:
             raise UsageError(f"there is no plan {key!r} here")
-        found = network_of_plan(self.artifacts, stored) if network is None else None
-        entry = found or self.artifacts.network(network or "")
-        return documents.Plan.model_validate({**stored, "verified": None}), entry
+        return documents.Plan.model_validate({**stored, "verified": None})
 
     def _calibration_used(self, key: str) -> str | None:
-        from ..db.store import Store
-
         with Store.open(self.db, create=False) as store:
             used = calibration_of_plan(store, key)
         known = {entry.id for entry in self.artifacts.calibrations()}
         return used if used in known else None
 
-    def _network(self, entry: NetworkEntry) -> dict[str, Any]:
-        return {"weights": entry.weights, "input_shape": entry.input_shape}
-
     def _calibration(self, calibration: str | None) -> Path | None:
         if calibration is None:
             return None
         return self.artifacts.folder / self.artifacts.calibration(calibration).file
-
-
-def _described(entry: NetworkEntry) -> NetworkEntry:
-    from .describe_network import described
-
-    return described(entry)
-
-
-def _now() -> str:
-    from ..db.workloads import now
-
-    return now()

@@ -1,6 +1,6 @@
 """Files that came over the network: checked before anything else touches them, then kept.
 
-Each `accept_` takes a file that was received into the artifacts's `incoming` folder and either
+Each `accept_` takes a file that was received into the artifacts' `incoming` folder and either
 moves it to its place, under a name made of its content, or raises `UsageError` with one
 sentence; in both cases nothing stays in `incoming`.
 """
@@ -8,6 +8,7 @@ sentence; in both cases nothing stays in `incoming`.
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
 import zipfile
 from collections.abc import Sequence
@@ -15,7 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-from ..errors import CalibrationError, ModelError, UsageError
+from ..clock import now
+from ..errors import CalibrationError, ModelError, UsageError, first_line
 from .artifacts import ZOO_NAMES, ArtifactStore, CalibrationEntry, NetworkEntry
 from .describe_network import describe_apart
 
@@ -76,7 +78,7 @@ def accept_network(
                 architecture=architecture,
                 file=f"incoming/{candidate.name}",
                 bytes=candidate.stat().st_size,
-                added_at=_now(),
+                added_at=now(),
                 sha256=None,
                 input_shape=tuple(input_shape) if input_shape else None,
                 layers=None,
@@ -132,8 +134,7 @@ def check_onnx(path: Path) -> None:
     try:
         onnx.checker.check_model(model)
     except Exception as error:
-        line = next((line for line in str(error).splitlines() if line.strip()), "")
-        raise ModelError(f"this is no valid ONNX model: {line[:200]}") from None
+        raise ModelError(f"this is no valid ONNX model: {first_line(error)}") from None
 
 
 def _tensors(message: Any) -> Any:
@@ -180,11 +181,13 @@ def accept_calibration(
         with _opened(received) as archive:
             members = _members(archive, limits)
             if all(member.filename.endswith(".npy") for member in members):
-                return _keep_tensors(artifacts, archive, members, received, name, digest)
-            count = _unpack_pictures(archive, members, unpacked, limits)
-        return _keep_pictures(artifacts, unpacked, count, name, digest)
+                content, count = received, max(_npy_rows(archive, member) for member in members)
+            else:
+                content, count = unpacked, len(members)
+                _unpack_pictures(archive, members, unpacked, limits)
+        return _keep_calibration(artifacts, content, count, name, digest)
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
-        raise CalibrationError(f"the archive is damaged: {_line(error)}") from None
+        raise CalibrationError(f"the archive is damaged: {first_line(error)}") from None
     finally:
         received.unlink(missing_ok=True)
         shutil.rmtree(unpacked, ignore_errors=True)
@@ -221,23 +224,6 @@ def _hidden(name: str) -> bool:
     return name.startswith("__MACOSX/") or name.rpartition("/")[2].startswith(".")
 
 
-def _keep_tensors(
-    artifacts: ArtifactStore,
-    archive: zipfile.ZipFile,
-    members: Sequence[zipfile.ZipInfo],
-    received: Path,
-    name: str,
-    digest: str,
-) -> CalibrationEntry:
-    rows = [_npy_rows(archive, member) for member in members]
-    file = f"calibrations/{digest}.npz"
-    size = received.stat().st_size
-    received.replace(artifacts.folder / file)
-    entry = CalibrationEntry(digest, shown_name(name), "tensors", file, max(rows), size, _now())
-    artifacts.put(entry)
-    return entry
-
-
 def _npy_rows(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> int:
     """Rows of a plain array whose header says what the archive says of its size."""
     from numpy.lib import format as npy
@@ -249,9 +235,7 @@ def _npy_rows(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> int:
         except (ValueError, KeyError):
             raise CalibrationError("the .npz holds something that is no plain array") from None
         header = stream.tell()
-    size = dtype.itemsize
-    for length in shape:
-        size *= length
+    size = math.prod((dtype.itemsize, *shape))
     if dtype.hasobject or dtype.kind not in "fiub" or size + header != member.file_size:
         raise CalibrationError("the .npz holds something that is no plain array of numbers")
     return int(shape[0]) if shape else 1
@@ -259,7 +243,7 @@ def _npy_rows(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> int:
 
 def _unpack_pictures(
     archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo], folder: Path, limits: UploadLimits
-) -> int:
+) -> None:
     """Write the pictures as `00001.png` ..., whatever they were called."""
     folder.mkdir()
     for number, member in enumerate(members, start=1):
@@ -267,11 +251,10 @@ def _unpack_pictures(
             suffix = _picture_suffix(stream, limits)
         with archive.open(member) as stream, (folder / f"{number:05}{suffix}").open("wb") as out:
             shutil.copyfileobj(stream, out)
-    return len(members)
 
 
 def _picture_suffix(stream: IO[bytes], limits: UploadLimits) -> str:
-    """By content. Only the header is read: too large a picture is refused unopened."""
+    """The suffix for what a file holds: its header is read, too large a picture is refused."""
     from PIL import Image
 
     formats = {"PNG": ".png", "JPEG": ".jpg", "BMP": ".bmp", "WEBP": ".webp", "PPM": ".ppm"}
@@ -288,26 +271,25 @@ def _picture_suffix(stream: IO[bytes], limits: UploadLimits) -> str:
     return suffix
 
 
-def _keep_pictures(
-    artifacts: ArtifactStore, unpacked: Path, count: int, name: str, digest: str
+def _keep_calibration(
+    artifacts: ArtifactStore, content: Path, count: int, name: str, digest: str
 ) -> CalibrationEntry:
-    file = f"calibrations/{digest}"
+    """Move the content to its place: a folder of pictures, or a file of tensors."""
+    pictures = content.is_dir()
+    file = f"calibrations/{digest}" if pictures else f"calibrations/{digest}.npz"
+    size = sum(path.stat().st_size for path in (content.iterdir() if pictures else [content]))
     target = artifacts.folder / file
-    if target.exists():
+    if target.is_dir():
         shutil.rmtree(target)
-    size = sum(path.stat().st_size for path in unpacked.iterdir())
-    unpacked.replace(target)
-    entry = CalibrationEntry(digest, shown_name(name), "pictures", file, count, size, _now())
+    content.replace(target)
+    entry = CalibrationEntry(
+        id=digest,
+        name=shown_name(name),
+        kind="pictures" if pictures else "tensors",
+        file=file,
+        count=count,
+        bytes=size,
+        added_at=now(),
+    )
     artifacts.put(entry)
     return entry
-
-
-def _line(error: BaseException) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[0][:200] if lines else type(error).__name__
-
-
-def _now() -> str:
-    from ..db.workloads import now
-
-    return now()

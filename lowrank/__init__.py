@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from .builtin_kinds import KINDS, find_kind
 from .curves import ErrorCurve
 from .factorizer import (
     Factorizer,
     applicable_kinds,
-    error_curve,
     factor,
     factorizer,
     full_ranks,
@@ -18,7 +16,8 @@ from .factorizer import (
     vector_size,
 )
 from .kinds import Factorization, Kind
-from .moments import Moments, OutputMoments, PatchMoments, Source, default_shrinkage
+from .moments import Moments, Source, default_shrinkage
+from .registry import KINDS, find_kind
 
 __all__ = [
     "KINDS",
@@ -27,12 +26,9 @@ __all__ = [
     "Factorizer",
     "Kind",
     "Moments",
-    "OutputMoments",
-    "PatchMoments",
     "Source",
     "applicable_kinds",
     "default_shrinkage",
-    "error_curve",
     "factor",
     "factorizer",
     "find_kind",

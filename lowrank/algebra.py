@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -94,3 +95,26 @@ def least_squares(gram: Matrix, seen: Matrix) -> Matrix:
     except np.linalg.LinAlgError:
         result = np.linalg.pinv(gram, hermitian=True) @ seen
     return np.asarray(result, dtype=np.float64)
+
+
+def conjugate_gradients(
+    apply: Callable[[Matrix], Matrix],
+    preconditioned: Callable[[Matrix], Matrix],
+    residual: Matrix,
+    steps: int,
+) -> Matrix:
+    """x of `apply`(x) = residual after so many steps from zero."""
+    solution = np.zeros_like(residual)
+    direction = towards = preconditioned(residual)
+    weight = float(np.vdot(residual, towards))
+    for _ in range(steps):
+        image = apply(direction)
+        curvature = float(np.vdot(direction, image))
+        if weight <= 0 or curvature <= 0:
+            break
+        solution = solution + weight / curvature * direction
+        residual = residual - weight / curvature * image
+        towards = preconditioned(residual)
+        before, weight = weight, float(np.vdot(residual, towards))
+        direction = towards + weight / before * direction
+    return solution

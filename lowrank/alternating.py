@@ -29,14 +29,21 @@ from numpy.typing import NDArray
 
 from ..errors import LayerError
 from ..records import LayerSpec
-from .algebra import Matrix, completed, principal_basis, principal_directions, with_fixed_signs
+from .algebra import (
+    Matrix,
+    completed,
+    conjugate_gradients,
+    principal_basis,
+    principal_directions,
+    with_fixed_signs,
+)
+from .curves import ErrorCurve
+from .kinds import Arrays, Factorization, Float64
 from .moments import Moments, checked_shrinkage, default_shrinkage
-from .output_error import OutputError, Vector, energy, relative
+from .output_error import MeasuredOnPatches, OutputError, energy, relative
+from .shapes import Ranks
 
-Arrays = tuple[NDArray[np.float64], ...]
-Ranks = tuple[int, ...]
-
-SWEEPS = 12
+MAX_SWEEPS = 12
 """Most turns of S and F. On real layers four leave less than a per cent of the error to gain; the
 start is one to ten per cent above."""
 GRADIENT_STEPS = 4
@@ -46,7 +53,7 @@ TOLERANCE = 1e-3
 MIN_SHRINKAGE = 1e-9
 """What the metric is shrunk by at least, so that it has an inverse."""
 MAX_INNER_RANKS = 32
-"""First ranks for which the table of a kind with two ranks is made."""
+"""First ranks for which the error curve of a kind with two ranks is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,38 +77,49 @@ class AlternatingFit:
         full: Ranks,
         metric: Matrix,
         output_error: OutputError,
-        mean: Vector | None,
+        mean: Float64 | None,
     ) -> None:
         """`metric` (n, n) is positive definite; `mean` (n,) is the patches' mean that the bias
         takes up, or None where it does not."""
         self.weight, self.view, self.full = weight, view, full
         self.metric, self.output_error, self.mean = metric, output_error, mean
-        self._found: dict[Ranks, tuple[Matrix, Matrix, Matrix | None]] = {}
+        self._refined: dict[Ranks, tuple[Matrix, Matrix, Matrix | None]] = {}
 
-    def measured_by(self, output_error: OutputError) -> AlternatingFit:
-        """The same factors, other errors."""
+    def measured_on(
+        self, spec: LayerSpec, held_out: Moments, _bias: Float64 | None
+    ) -> AlternatingFit:
+        """The same factors with their errors on other patches, whose moments `held_out` are."""
         other = copy.copy(self)
-        other.output_error = output_error
+        other.output_error = OutputError.of(spec, self.weight, held_out, self.mean)
         return other
+
+    def rival_on(
+        self, spec: LayerSpec, held_out: Moments, _bias: Float64 | None, plain: Factorization
+    ) -> MeasuredOnPatches:
+        """Factors from the weights alone, whose start is the fit under an identity metric."""
+        unshifted = OutputError.of(spec, self.weight, held_out, None)
+        identity = np.eye(self.weight.shape[1])
+        start = AlternatingFit(self.weight, self.view, self.full, identity, unshifted, None)
+        return MeasuredOnPatches(plain, unshifted, start)
 
     def weights(self, ranks: Ranks) -> Arrays:
         first, core, last = self.factors(ranks)
         shape = (core.shape[0], first.shape[0], self.view.positions)
         return self.view.fold(first, core.reshape(shape), last)
 
-    def bias(self, ranks: Ranks, bias: Vector) -> Vector:
+    def bias(self, ranks: Ranks, bias: Float64) -> Float64:
         """`y ~ W'(x - mean) + W mean + b`: all that does not depend on x."""
         if self.mean is None:
             return bias
-        result: Vector = bias + (self.weight - self._rebuilt(*self.factors(ranks))) @ self.mean
+        result: Float64 = bias + (self.weight - self._rebuilt(*self.factors(ranks))) @ self.mean
         return result
 
     def error(self, ranks: Ranks) -> float:
-        """Of the refined factors, as the output_error sees it."""
+        """The lost output of the refined factors."""
         return self.output_error.error(self._rebuilt(*self.factors(ranks)))
 
     def estimate(self, ranks: Ranks) -> float:
-        """Of the start, which the turns improve."""
+        """The lost output of the start, which the turns improve."""
         return self.output_error.error(self._rebuilt(*self._solved(self.start[: ranks[0]], ranks)))
 
     @cached_property
@@ -120,18 +138,18 @@ class AlternatingFit:
 
     def factors(self, ranks: Ranks) -> tuple[Matrix, Matrix, Matrix | None]:
         """F (r x inner, orthonormal rows), core (r_out or C_out x r*positions), U; remembered."""
-        if ranks not in self._found:
-            self._found[ranks] = self._refined(ranks)
-        return self._found[ranks]
+        if ranks not in self._refined:
+            self._refined[ranks] = self._improved(ranks)
+        return self._refined[ranks]
 
-    def _refined(self, ranks: Ranks) -> tuple[Matrix, Matrix, Matrix | None]:
+    def _improved(self, ranks: Ranks) -> tuple[Matrix, Matrix, Matrix | None]:
         first = self.start[: ranks[0]]
         solved = self._solved(first, ranks)
         # Where the first rank is full, its directions span all there is: nothing to improve.
         if ranks[0] == self.full[0]:
             return solved
         lost = self._lost(solved)
-        for _ in range(SWEEPS):
+        for _ in range(MAX_SWEEPS):
             first = self._better_first(*solved)
             tried = self._solved(first, ranks)
             now = self._lost(tried)
@@ -190,22 +208,24 @@ class AlternatingFit:
 
         def gradient(rows: Matrix) -> Matrix:
             seen = (rows @ self.metric).reshape(-1, inner, positions)
-            found: Matrix = np.einsum("orp,oap->ra", cores, seen, optimize=True)
-            return found
+            product: Matrix = np.einsum("orp,oap->ra", cores, seen, optimize=True)
+            return product
 
         def preconditioned(residual: Matrix) -> Matrix:
-            found: Matrix = cho_solve(right, cho_solve(left, residual).T).T
-            return found
+            solution: Matrix = cho_solve(right, cho_solve(left, residual).T).T
+            return solution
 
         residual = gradient(target - self._spread(first, core))
-        found = conjugate_gradients(
-            lambda step: gradient(self._spread(step, core)), preconditioned, residual
+        better = first + conjugate_gradients(
+            lambda step: gradient(self._spread(step, core)),
+            preconditioned,
+            residual,
+            GRADIENT_STEPS,
         )
-        better = first + found
         return with_fixed_signs(np.linalg.qr(better.T)[0]).T
 
-    def table(self) -> tuple[list[NDArray[np.int64]], NDArray[np.float64]]:
-        """Ranks along each axis, and the start's errors at all of them, in one go.
+    def error_curve(self) -> ErrorCurve:
+        """The start's errors at all ranks of a grid, in one go.
 
         The features of rank r are the first of those of rank r + 1, so that the Cholesky
         factor of the largest gram matrix makes them orthonormal for every rank at once.
@@ -220,19 +240,20 @@ class AlternatingFit:
             squares = _leading_sums((explained.T @ explained) * seen)
             ranks = np.arange(1, self.full[0] + 1)
             lost = total - 2 * crossed[width - 1 :: width] + squares[width - 1 :: width]
-            return [ranks], self._errors(lost)
+            return ErrorCurve((ranks,), self._errors(lost), estimated=True)
         firsts = _spread_ranks(self.full[0])
         rows = [
             self._over_last(explained[:, :n], seen[:n, :n], answers[:, :n], total)
             for n in firsts * width
         ]
-        return [firsts, np.arange(1, self.full[1] + 1)], np.stack(rows)
+        lasts = np.arange(1, self.full[1] + 1)
+        return ErrorCurve((firsts, lasts), np.stack(rows), estimated=True)
 
     def _orthonormal(
         self, solve_triangular: Callable[..., Matrix]
     ) -> tuple[Matrix, Matrix, Matrix]:
-        """In the orthonormal features: W's coefficients (C_out x m), the output_error's gram matrix
-        (m x m) and the output_error's products with the output (C_out x m)."""
+        """In the orthonormal features: W's coefficients (C_out x m); under the metric of the
+        errors their Gram matrix (m x m) and their products with the output (C_out x m)."""
         first = self.start
         seen = self._apply(first, self.metric)
         root = np.linalg.cholesky(self._apply(first, np.ascontiguousarray(seen.T)))
@@ -243,9 +264,7 @@ class AlternatingFit:
         half = solve_triangular(root, gram, lower=True)
         return explained, solve_triangular(root, half.T, lower=True), answers
 
-    def _over_last(
-        self, explained: Matrix, seen: Matrix, answers: Matrix, total: float
-    ) -> NDArray[np.float64]:
+    def _over_last(self, explained: Matrix, seen: Matrix, answers: Matrix, total: float) -> Float64:
         """Errors at every last rank for one first rank."""
         basis = principal_directions(explained @ explained.T)[:, : self.full[1]]
         kept = basis.T @ explained
@@ -253,13 +272,13 @@ class AlternatingFit:
         squares = np.einsum("im,im->i", kept @ seen, kept)
         return self._errors(total - 2 * np.cumsum(crossed) + np.cumsum(squares))
 
-    def _errors(self, lost: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _errors(self, lost: Float64) -> Float64:
         return np.array([relative(value, self.output_error.total) for value in lost])
 
 
 def alternating_fit(
     spec: LayerSpec,
-    weight: NDArray[np.float64],
+    weight: Float64,
     view: View,
     full: Ranks,
     moments: Moments,
@@ -282,26 +301,6 @@ def alternating_fit(
     )
 
 
-def conjugate_gradients(
-    apply: Callable[[Matrix], Matrix], preconditioned: Callable[[Matrix], Matrix], residual: Matrix
-) -> Matrix:
-    """x of `apply`(x) = residual after `GRADIENT_STEPS` steps from zero."""
-    found = np.zeros_like(residual)
-    direction = towards = preconditioned(residual)
-    weight = float(np.vdot(residual, towards))
-    for _ in range(GRADIENT_STEPS):
-        image = apply(direction)
-        curvature = float(np.vdot(direction, image))
-        if weight <= 0 or curvature <= 0:
-            break
-        found = found + weight / curvature * direction
-        residual = residual - weight / curvature * image
-        towards = preconditioned(residual)
-        before, weight = weight, float(np.vdot(residual, towards))
-        direction = towards + weight / before * direction
-    return found
-
-
 def shrunk_metric(metric: Matrix, amount: float) -> Matrix:
     """(1 - a) G + a I, I scaled to the trace of G; never quite without I."""
     amount = max(amount, MIN_SHRINKAGE)
@@ -311,7 +310,7 @@ def shrunk_metric(metric: Matrix, amount: float) -> Matrix:
     return result
 
 
-def _leading_sums(matrix: Matrix) -> NDArray[np.float64]:
+def _leading_sums(matrix: Matrix) -> Float64:
     """Sums of the leading 1x1, 2x2, ... blocks of a symmetric matrix."""
     new = 2 * np.tril(matrix, -1).sum(axis=1) + np.diag(matrix)
     return np.cumsum(new)

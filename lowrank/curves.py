@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .kinds import Factorization, Ranks
-
-MAX_RANKS = 32
-"""Ranks along an axis where every one of them costs a factorisation."""
+from .shapes import Ranks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,20 +61,3 @@ class ErrorCurve:
         estimated = bool(arrays["estimated"][0])
         shrinkage = None if np.isnan(chosen) else chosen
         return cls(axes, errors, estimated, shrinkage, arrays.get("from_data"))
-
-
-def error_curve_of(factorization: Factorization, full: Ranks, step: int = 1) -> ErrorCurve:
-    """All that one factorisation gives, or its estimates on a grid where each rank costs one.
-    Ranks are multiples of `step`."""
-    if hasattr(factorization, "table"):
-        axes, errors = factorization.table()
-        return ErrorCurve(tuple(axes), errors, not getattr(factorization, "exact", False))
-    axes = [step * _grid(limit // step) for limit in full]
-    found = [factorization.estimate(tuple(map(int, ranks))) for ranks in product(*axes)]
-    return ErrorCurve(tuple(axes), np.array(found).reshape([len(axis) for axis in axes]), True)
-
-
-def _grid(most: int) -> NDArray[np.int64]:
-    """At most `MAX_RANKS` numbers from 1 to `most`, evenly spread."""
-    spread = np.linspace(1, most, min(most, MAX_RANKS)).round()
-    return np.unique(spread.astype(np.int64))

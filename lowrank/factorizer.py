@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -11,17 +12,19 @@ from numpy.typing import NDArray
 
 from ..errors import LayerError
 from ..ops.chain import Chain, LinkWeights
-from ..records import Decomposition, LayerSpec
-from .builtin_kinds import KINDS, find_kind
-from .curves import ErrorCurve, error_curve_of
-from .kinds import Factorization, Kind
+from ..records import ORIGINAL, Decomposition, LayerSpec
+from .curves import ErrorCurve
+from .kinds import Factorization, Kind, Tabulated
 from .moments import Moments, Source, default_shrinkage
+from .registry import KINDS, find_kind
 from .selection import Selected, select
 
 MAX_VALUES = 4608
 """Of the vectors that moments are kept of: a 3x3 kernel over 512 channels. Their second moments
 then take 85 MB in a file and twice that in memory; those of a larger layer's patches would take
 more than they are worth, and its factors of such kinds are made from the weights."""
+MAX_RANKS = 32
+"""Ranks along an axis of an error curve where every one of them costs a factorisation."""
 
 
 def lower(spec: LayerSpec, decomposition: Decomposition) -> Chain:
@@ -36,7 +39,7 @@ def lower(spec: LayerSpec, decomposition: Decomposition) -> Chain:
 def applicable_kinds(spec: LayerSpec) -> tuple[list[str], str]:
     """Kinds (the original not among them) that can replace the layer, and if there are none
     the reason in one phrase (else empty)."""
-    reasons = {name: kind.applies(spec) for name, kind in KINDS.items() if name != "original"}
+    reasons = {name: kind.applies(spec) for name, kind in KINDS.items() if name != ORIGINAL.kind}
     fitting = [name for name, reason in reasons.items() if not reason]
     return fitting, "" if fitting else next(iter(reasons.values()))
 
@@ -72,12 +75,10 @@ def vector_size(spec: LayerSpec, source: Source) -> int:
     return spec.out_channels if source == "outputs" else math.prod(spec.weight_shape[1:])
 
 
-def _fitting(spec: LayerSpec, name: str, groups: int = 1) -> Kind:
-    kind = find_kind(name, groups)
-    reason = kind.applies(spec)
-    if reason:
-        raise LayerError(f"{name} does not apply to this layer: {reason}")
-    return kind
+def _fitting(spec: LayerSpec, kind: str | Kind, groups: int = 1) -> Kind:
+    fitting = find_kind(kind, groups) if isinstance(kind, str) else kind.with_groups(groups)
+    fitting.require_applies(spec)
+    return fitting
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,15 +118,18 @@ class Factorizer:
             return self.factorization.shrinkage_at(self._checked(ranks))
         return self.shrinkage
 
-    def table(self) -> ErrorCurve:
+    def error_curve(self) -> ErrorCurve:
         """The errors at all ranks of a grid; the original has none."""
-        if isinstance(self.factorization, Selected):
-            return self.factorization.curve()
-        return error_curve_of(
-            self.factorization, self.kind.full_ranks(self.spec), self.kind.rank_step(self.spec)
-        )
+        made = self.factorization
+        if isinstance(made, Tabulated):
+            return made.error_curve()
+        step = self.kind.rank_step(self.spec)
+        axes = [step * _grid(limit // step) for limit in self.kind.full_ranks(self.spec)]
+        errors = [made.estimate(tuple(map(int, ranks))) for ranks in product(*axes)]
+        shape = [len(axis) for axis in axes]
+        return ErrorCurve(tuple(axes), np.array(errors).reshape(shape), estimated=True)
 
-    def curve(self) -> NDArray[np.float64]:
+    def errors_by_rank(self) -> NDArray[np.float64]:
         """Errors (full + 1,) at ranks 0 (nothing kept: 1) to full, for a kind with one rank;
         estimates where factors are refined for their ranks (cp). A rank between two multiples
         of the layer's groups has the error of the lower one."""
@@ -133,7 +137,7 @@ class Factorizer:
         if len(full) != 1:
             raise LayerError(f"{self.kind.name} has {len(full)} ranks: no curve over one rank")
         made = self.factorization
-        at = self.table().at if hasattr(made, "table") else made.estimate
+        at = self.error_curve().at if isinstance(made, Tabulated) else made.estimate
         errors = [at((rank,)) for rank in range(1, full[0] + 1)]
         # A layer that has nothing to lose loses nothing.
         return np.array([1.0 if any(errors) else 0.0, *errors])
@@ -154,9 +158,15 @@ class Factorizer:
         return np.array(array, dtype=self.dtype, order="C")
 
 
+def _grid(most: int) -> NDArray[np.int64]:
+    """At most `MAX_RANKS` numbers from 1 to `most`, evenly spread."""
+    spread = np.linspace(1, most, min(most, MAX_RANKS)).round()
+    return np.unique(spread.astype(np.int64))
+
+
 def factorizer(
     spec: LayerSpec,
-    kind: str,
+    kind: str | Kind,
     weight: NDArray[Any],
     bias: NDArray[Any] | None = None,
     moments: Moments | None = None,
@@ -164,7 +174,8 @@ def factorizer(
     held_out: Moments | None = None,
     groups: int = 1,
 ) -> Factorizer:
-    """Take one layer's weight apart for all ranks of one kind, in `groups` branches.
+    """Take one layer's weight apart for all ranks of one kind (a value, or a name), in
+    `groups` branches.
 
     `weight` has `spec.weight_shape`; `bias` (C_out,) may be left out when only errors are
     asked for. `moments` are those that `moments_wanted` names. `shrinkage` in [0, 1] pulls
@@ -243,14 +254,3 @@ def layer_error(
     kind, groups = decomposition.kind, decomposition.groups
     made = factorizer(spec, kind, weight, None, moments, shrinkage, groups=groups)
     return made.error(decomposition.ranks)
-
-
-def error_curve(
-    spec: LayerSpec,
-    kind: str,
-    weight: NDArray[Any],
-    moments: Moments | None = None,
-    shrinkage: float | None = None,
-) -> NDArray[np.float64]:
-    """`layer_error` at every rank 0 (nothing kept) to full of a one-rank kind, (full + 1,)."""
-    return factorizer(spec, kind, weight, None, moments, shrinkage).curve()

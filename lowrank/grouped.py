@@ -8,20 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..records import LayerSpec
+from .kinds import Arrays, Factorization, Factorize, Float64
 from .moments import Moments
-from .shapes import of_group
+from .shapes import Ranks, of_group
 
-if TYPE_CHECKING:
-    from .kinds import Factorization, Factorize
-
-Arrays = tuple[NDArray[np.float64], ...]
-Unfold = Callable[[LayerSpec, NDArray[np.float64]], Arrays]
+Unfold = Callable[[LayerSpec, Float64], Arrays]
 
 
 class ByGroup:
@@ -32,26 +27,26 @@ class ByGroup:
         total = math.fsum(energies)
         self._shares = [energy / total if total else 0.0 for energy in energies]
 
-    def weights(self, ranks: tuple[int, ...]) -> Arrays:
+    def weights(self, ranks: Ranks) -> Arrays:
         made = [part.weights(self._of_group(ranks)) for part in self.parts]
         return tuple(np.concatenate(link) for link in zip(*made, strict=True))
 
-    def bias(self, ranks: tuple[int, ...], bias: NDArray[np.float64]) -> NDArray[np.float64]:
+    def bias(self, ranks: Ranks, bias: Float64) -> Float64:
         pieces = np.split(bias, len(self.parts))
         pairs = zip(self.parts, pieces, strict=True)
         return np.concatenate([part.bias(self._of_group(ranks), piece) for part, piece in pairs])
 
-    def error(self, ranks: tuple[int, ...]) -> float:
+    def error(self, ranks: Ranks) -> float:
         return self._together([part.error(self._of_group(ranks)) for part in self.parts])
 
-    def estimate(self, ranks: tuple[int, ...]) -> float:
+    def estimate(self, ranks: Ranks) -> float:
         return self._together([part.estimate(self._of_group(ranks)) for part in self.parts])
 
     def _together(self, errors: list[float]) -> float:
         pairs = zip(self._shares, errors, strict=True)
         return math.sqrt(math.fsum(share * error**2 for share, error in pairs))
 
-    def _of_group(self, ranks: tuple[int, ...]) -> tuple[int, ...]:
+    def _of_group(self, ranks: Ranks) -> Ranks:
         return tuple(rank // len(self.parts) for rank in ranks)
 
 
@@ -60,7 +55,7 @@ def by_group(factorize: Factorize) -> Factorize:
 
     def grouped(
         spec: LayerSpec,
-        weight: NDArray[np.float64],
+        weight: Float64,
         moments: Moments | None,
         shrinkage: float | None,
     ) -> Factorization:
@@ -78,7 +73,7 @@ def by_group(factorize: Factorize) -> Factorize:
 def each_group(unfold: Unfold) -> Unfold:
     """`unfold`, which for a grouped convolution gives (groups, rows, columns)."""
 
-    def grouped(spec: LayerSpec, weight: NDArray[np.float64]) -> Arrays:
+    def grouped(spec: LayerSpec, weight: Float64) -> Arrays:
         if spec.groups == 1:
             return unfold(spec, weight)
         made = [unfold(of_group(spec), piece) for piece in np.split(weight, spec.groups)]

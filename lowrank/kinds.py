@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from operator import attrgetter
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +16,18 @@ from numpy.typing import NDArray
 from ..errors import LayerError
 from ..ops.chain import Chain
 from ..records import Decomposition, LayerSpec
+from .curves import ErrorCurve
 from .moments import Moments, Source
-from .shapes import layer_groups
+from .shapes import Links, Ranks
 
-Ranks = tuple[int, ...]
 Float64 = NDArray[np.float64]
+Arrays = tuple[Float64, ...]
 
 
 class Factorization(Protocol):
     """One weight, taken apart once; every rank is then cheap or a refinement."""
 
-    def weights(self, ranks: Ranks) -> tuple[Float64, ...]:
+    def weights(self, ranks: Ranks) -> Arrays:
         """The weights of the links, in float64."""
         ...
 
@@ -42,6 +44,30 @@ class Factorization(Protocol):
         ...
 
 
+@runtime_checkable
+class Tabulated(Factorization, Protocol):
+    """A factorization that knows its estimates at many ranks at once."""
+
+    def error_curve(self) -> ErrorCurve:
+        """The estimates on a grid of ranks; `estimated` says whether they are the errors."""
+        ...
+
+
+@runtime_checkable
+class FromData(Tabulated, Protocol):
+    """A factorization made from moments, which moments of other pictures can judge."""
+
+    def measured_on(self, spec: LayerSpec, held_out: Moments, bias: Float64 | None) -> Tabulated:
+        """The same factors with their errors under those moments. `bias` is the layer's."""
+        ...
+
+    def rival_on(
+        self, spec: LayerSpec, held_out: Moments, bias: Float64 | None, plain: Factorization
+    ) -> Tabulated:
+        """`plain`, which is made from the weights alone, with its errors under those moments."""
+        ...
+
+
 Factorize = Callable[[LayerSpec, Float64, Moments | None, float | None], Factorization]
 
 
@@ -54,16 +80,17 @@ class Kind:
     """Empty, or the reason why this kind cannot replace that layer, in one phrase."""
     full_ranks: Callable[[LayerSpec], Ranks]
     """The ranks at which nothing is lost: the upper limit of each rank."""
-    links: Callable[[LayerSpec, Ranks], tuple[LayerSpec, ...]]
+    links: Callable[[LayerSpec, Ranks], Links]
     """The shapes of the chain's links at valid ranks."""
-    unfold: Callable[[LayerSpec, Float64], tuple[Float64, ...]]
+    unfold: Callable[[LayerSpec, Float64], Arrays]
     """For each rank the matrix whose rank it limits; (groups, rows, columns) of a grouped layer."""
     factorize: Factorize
-    """The weight taken apart: (spec, float64 weight, moments, shrinkage)."""
+    """The weight taken apart: (spec, float64 weight, moments, shrinkage). What is made from
+    moments is `FromData`."""
     moments: Source = ""
     """Which moments the factors can be made from; empty: from the weights alone."""
-    rank_step: Callable[[LayerSpec], int] = layer_groups
-    """What every rank is a multiple of."""
+    rank_step: Callable[[LayerSpec], int] = attrgetter("groups")
+    """What every rank is a multiple of: each of the layer's groups has as many."""
     by_default: bool = True
     """Whether candidates are made where nobody has named kinds."""
     groups: int = 1
@@ -72,11 +99,6 @@ class Kind:
     """This kind in another number of branches, where it can be branched."""
     branchings: tuple[int, ...] = (1,)
     """The numbers of branches that candidates are made with."""
-
-    @property
-    def uses_moments(self) -> bool:
-        """Whether moments change the factors."""
-        return bool(self.moments)
 
     def with_groups(self, groups: int) -> Kind:
         """This kind in so many branches; `LayerError` if it has none."""
@@ -93,11 +115,14 @@ class Kind:
         kind = self.with_groups(decomposition.groups)
         return Chain(kind.links(spec, kind.checked_ranks(spec, decomposition)))
 
+    def require_applies(self, spec: LayerSpec) -> None:
+        """Raise `LayerError` with the reason if this kind cannot replace the layer."""
+        if reason := self.applies(spec):
+            raise LayerError(f"{self.name} does not apply to this layer: {reason}")
+
     def checked_ranks(self, spec: LayerSpec, decomposition: Decomposition) -> Ranks:
         """The ranks, if they are possible for this layer; else `LayerError`."""
-        reason = self.applies(spec)
-        if reason:
-            raise LayerError(f"{self.name} does not apply to this layer: {reason}")
+        self.require_applies(spec)
         if decomposition.groups != self.groups:
             return self.with_groups(decomposition.groups).checked_ranks(spec, decomposition)
         full, ranks, step = self.full_ranks(spec), decomposition.ranks, self.rank_step(spec)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
-from ..records import LayerSpec, LayerUse
+from ..records import LayerUse
 
 KEYS = ("description", "include", "extends", "only", "exclude", "final_dense_ratio")
 
@@ -42,27 +42,24 @@ class Layout:
         """Convolutions behind the stem, counted by the size of their outputs: a new size begins
         a new stage. Outputs of a single pixel (squeeze and excitation) begin none."""
         sizes: dict[tuple[int, ...], int] = {}
-        found, current = {}, 1
+        stages, current = {}, 1
         for use in self.layers:
             if use.spec is None or not _is_conv(use) or use.name == self.stem:
                 continue
             size = use.spec.output_shape[1:]
             if max(size) > 1:
                 current = sizes.setdefault(size, len(sizes) + 1)
-            found[use.name] = current
-        return found
+            stages[use.name] = current
+        return stages
 
 
 def _is_conv(use: LayerUse) -> bool:
     return use.op == "conv2d"
 
 
-def _spatial(spec: LayerSpec) -> bool:
-    return spec.op == "conv2d" and spec.kernel_size != (1, 1)
-
-
-def _pointwise(spec: LayerSpec) -> bool:
-    return spec.op == "conv2d" and spec.kernel_size == (1, 1)
+def _kernel(use: LayerUse) -> tuple[int, int]:
+    """The kernel's size, if the layer is a convolution that can be replaced; else (0, 0)."""
+    return use.spec.kernel_size if use.spec and use.spec.op == "conv2d" else (0, 0)
 
 
 def _is_faster(use: LayerUse, layout: Layout) -> bool:
@@ -77,17 +74,17 @@ def _is_faster(use: LayerUse, layout: Layout) -> bool:
 Selects = Callable[[LayerUse, Layout], bool]
 
 SELECTORS: dict[str, Selects] = {
-    "all": lambda use, layout: True,
+    "all": lambda _use, _layout: True,
     "stem": lambda use, layout: use.name == layout.stem,
     "final_dense": lambda use, layout: use.name == layout.final_dense,
     "first_stage": lambda use, layout: layout.stages.get(use.name) == 1,
-    "spatial": lambda use, layout: use.spec is not None and _spatial(use.spec),
-    "pointwise": lambda use, layout: use.spec is not None and _pointwise(use.spec),
-    "linear": lambda use, layout: use.op == "linear",
+    "spatial": lambda use, _layout: max(_kernel(use)) > 1,
+    "pointwise": lambda use, _layout: _kernel(use) == (1, 1),
+    "linear": lambda use, _layout: use.op == "linear",
     "faster": _is_faster,
 }
 WITH_ARGUMENT: dict[str, Callable[[str, LayerUse, Layout], bool]] = {
-    "name": lambda text, use, layout: fnmatchcase(use.name, text),
+    "name": lambda text, use, _layout: fnmatchcase(use.name, text),
     "stage": lambda text, use, layout: str(layout.stages.get(use.name)) == text,
 }
 

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from ..records import LayerSpec
 from .algebra import Matrix
+from .curves import ErrorCurve
+from .kinds import Arrays, Factorization, Float64, Tabulated
 from .moments import Moments
-
-Vector = NDArray[np.float64]
+from .shapes import Ranks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,7 +29,7 @@ class OutputError:
 
     @classmethod
     def of(
-        cls, spec: LayerSpec, weight: Matrix, moments: Moments, centre: Vector | None
+        cls, spec: LayerSpec, weight: Matrix, moments: Moments, centre: Float64 | None
     ) -> OutputError:
         """For the weight (C_out, n). `centre`: the mean that the replacement's bias takes up
         (`b' = b + (W - W') centre`), or None where the bias stays as it is."""
@@ -39,6 +40,31 @@ class OutputError:
     def error(self, rebuilt: Matrix) -> float:
         """Relative error of the output with that weight (C_out, n) in the layer's place."""
         return relative(energy(self.weight - rebuilt, self.metric), self.total)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MeasuredOnPatches:
+    """Factors from the weights alone with their errors on patches. `start` is the same before
+    refinement, for all ranks at once."""
+
+    plain: Factorization
+    output_error: OutputError
+    start: Tabulated
+
+    def weights(self, ranks: Ranks) -> Arrays:
+        return self.plain.weights(ranks)
+
+    def bias(self, ranks: Ranks, bias: Float64) -> Float64:
+        return self.plain.bias(ranks, bias)
+
+    def error(self, ranks: Ranks) -> float:
+        return self.output_error.error(effective_weight(self.plain.weights(ranks)))
+
+    def estimate(self, ranks: Ranks) -> float:
+        return self.start.estimate(ranks)
+
+    def error_curve(self) -> ErrorCurve:
+        return self.start.error_curve()
 
 
 def energy(rows: Matrix, metric: Matrix) -> float:

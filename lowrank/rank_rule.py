@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from ..errors import LayerError
 from ..records import ORIGINAL, Decomposition, LayerSpec
-from .builtin_kinds import find_kind
 from .factorizer import full_ranks, lower, rank_step
 from .moments import Moments
-from .ranks import Ranks, Rounding, energy_ranks, pr_rank, quantize, vbmf_ranks
+from .ranks import Rounding, energy_ranks, pr_rank, quantize, vbmf_ranks
+from .registry import find_kind
+from .shapes import Ranks
 
 RULES = ("vbmf", "pr", "energy", "fixed")
 USUAL_KINDS = ("svd", "tucker2")

@@ -15,23 +15,12 @@ from numpy.typing import NDArray
 from ..errors import LayerError
 from ..records import Decomposition, LayerSpec
 from .algebra import singular_energies, tail_errors
-from .builtin_kinds import find_kind
 from .factorizer import factorizer, full_ranks, lower, rank_step
 from .moments import Moments
+from .registry import find_kind
+from .shapes import Ranks
 from .vbmf import evbmf
 
-__all__ = [
-    "energy_rank",
-    "energy_ranks",
-    "evbmf",
-    "pr_rank",
-    "quantize",
-    "spectra",
-    "vbmf_ranks",
-    "weaken",
-]
-
-Ranks = tuple[int, ...]
 Rounding = Literal["nearest", "down", "up"]
 
 
@@ -78,8 +67,8 @@ def _weight_count(spec: LayerSpec, decomposition: Decomposition) -> int:
 def energy_rank(errors: NDArray[Any], threshold: float) -> int:
     """The smallest rank >= 1 that keeps at least `threshold` (in (0, 1]) of the energy.
 
-    `errors` (full + 1,) are relative errors at ranks 0 to full, as `error_curve` gives them;
-    the kept energy is 1 - error^2.
+    `errors` (full + 1,) are relative errors at ranks 0 to full (`Factorizer.errors_by_rank`); the
+    kept energy is 1 - error^2.
     """
     if not 0 < threshold <= 1:
         raise LayerError(f"an energy threshold must be above 0 and at most 1, not {threshold}")
@@ -101,14 +90,14 @@ def energy_ranks(
     they are given, else of each unfolding of the weight. (cp: of the terms it starts from.)"""
     full, step = full_ranks(spec, kind, groups), rank_step(spec, kind, groups)
     if len(full) == 1:
-        curve = factorizer(spec, kind, weight, None, moments, groups=groups).curve()
+        curve = factorizer(spec, kind, weight, None, moments, groups=groups).errors_by_rank()
         return (_stepped(energy_rank(curve, threshold), step, full[0]),)
-    found = [
+    wanted = [
         max(energy_rank(tail_errors(singular_energies(one)), threshold) for one in matrices)
         * len(matrices)
         for matrices in _unfoldings(spec, kind, weight)
     ]
-    return tuple(_stepped(rank, step, limit) for rank, limit in zip(found, full, strict=True))
+    return tuple(_stepped(rank, step, limit) for rank, limit in zip(wanted, full, strict=True))
 
 
 def _stepped(rank: int, step: int, full: int) -> int:
@@ -159,7 +148,7 @@ def vbmf_ranks(
 ) -> Ranks:
     """Weakened EVBMF ranks of each unfolding of the weight."""
     full, step = full_ranks(spec, kind, groups), rank_step(spec, kind, groups)
-    found = [
+    wanted = [
         weaken(
             len(matrices) * min(matrices.shape[1:]),
             len(matrices) * max(evbmf(one)[0] for one in matrices),
@@ -168,7 +157,7 @@ def vbmf_ranks(
         )
         for matrices in _unfoldings(spec, kind, weight)
     ]
-    return tuple(_stepped(rank, step, limit) for rank, limit in zip(found, full, strict=True))
+    return tuple(_stepped(rank, step, limit) for rank, limit in zip(wanted, full, strict=True))
 
 
 def quantize(rank: int, quantum: int, full: int, how: Rounding = "nearest") -> int | None:

@@ -1,11 +1,7 @@
 """All kinds by name: the built-in ones, and those that other packages bring.
 
-A package brings one by naming a `Kind` in the entry-point group `rankwise.decompositions`:
-
-    [project.entry-points."rankwise.decompositions"]
-    my_kind = "my_package:MY_KIND"
-
-Nothing is looked for before somebody asks for more than a built-in kind.
+A package names a `Kind` in the entry-point group `rankwise.decompositions`, which is not looked
+into before somebody asks for more than a built-in kind.
 """
 
 from __future__ import annotations
@@ -17,6 +13,7 @@ from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 
 from ..errors import LayerError
+from .builtin_kinds import BUILT_IN
 from .kinds import Kind
 
 GROUP = "rankwise.decompositions"
@@ -32,8 +29,8 @@ class Registry(Mapping[str, Kind]):
         self._built_in = {kind.name: kind for kind in built_in}
 
     def __getitem__(self, name: str) -> Kind:
-        found = self._built_in.get(name)
-        return self._brought[name] if found is None else found
+        built_in = self._built_in.get(name)
+        return self._brought[name] if built_in is None else built_in
 
     def __iter__(self) -> Iterator[str]:
         yield from self._built_in
@@ -63,9 +60,9 @@ class Registry(Mapping[str, Kind]):
     def _loaded(self) -> tuple[dict[str, Kind], dict[str, str]]:
         kinds: dict[str, Kind] = {}
         failures: dict[str, str] = {}
-        found = list(entry_points(group=GROUP))
-        counts = Counter(entry.name for entry in found)
-        for entry in found:
+        entries = list(entry_points(group=GROUP))
+        counts = Counter(entry.name for entry in entries)
+        for entry in entries:
             if entry.name in failures:
                 continue
             try:
@@ -95,3 +92,12 @@ def _sentence(entry: EntryPoint, error: Exception) -> str:
         f"kind {entry.name!r} of package {package} cannot be used: {reason}; "
         "repair or uninstall the package"
     )
+
+
+KINDS = Registry(BUILT_IN)
+"""By name, built-in kinds first; those of other packages are looked for when they are needed."""
+
+
+def find_kind(name: str, groups: int = 1) -> Kind:
+    """The kind of that name, in so many branches; `LayerError` that lists the known ones."""
+    return KINDS.find(name).with_groups(groups)

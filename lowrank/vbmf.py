@@ -74,14 +74,14 @@ def _noise_variance(energies: Energies, alpha: float, limit: float) -> float:
     high = float(energies.sum()) / rows
     if low >= high:
         return high
-    found = minimize_scalar(
+    minimum = minimize_scalar(
         _free_energy,
         bounds=(low, high),
         args=(energies, alpha, limit),
         method="bounded",
         options={"xatol": 1e-9 * high},
     )
-    return float(found.x)
+    return float(minimum.x)
 
 
 def _free_energy(noise: float, energies: Energies, alpha: float, limit: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from ..errors import ModelError
 
 
 def batches(inputs: NDArray[Any], size: int) -> Iterator[tuple[NDArray[np.float32], int]]:
-    """Slices of exactly `size` pictures, and how many of them count.
+    """Yield slices of exactly `size` pictures, and how many of them count.
 
     The last slice is filled up with its last picture, because a network's batch may be fixed.
     Raises `ModelError` if there is no picture.
@@ -26,8 +26,16 @@ def batches(inputs: NDArray[Any], size: int) -> Iterator[tuple[NDArray[np.float3
         yield filled, len(part)
 
 
+def outputs_of(
+    run: Callable[[NDArray[np.float32]], NDArray[Any]], inputs: NDArray[Any], size: int
+) -> NDArray[np.float32]:
+    """Return what `run` makes of all inputs, (n, ...), `size` pictures at a time."""
+    parts = [by_picture(run(part), size, counted) for part, counted in batches(inputs, size)]
+    return np.concatenate(parts)
+
+
 def by_picture(output: NDArray[Any], batch: int, counted: int) -> NDArray[np.float32]:
-    """The output of one batch with pictures first, without those that only filled it up."""
+    """Return the output of one batch, pictures first, without those that only filled it up."""
     if batch == 1 and (output.ndim == 0 or output.shape[0] != 1):
         output = output[None]
     if output.shape[0] != batch:

@@ -11,8 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..errors import ModelError
-from .network import first_line
+from ..errors import ModelError, first_line
 
 
 def is_callable_path(text: str) -> bool:
@@ -22,7 +21,7 @@ def is_callable_path(text: str) -> bool:
 
 
 def find_callable(text: str) -> tuple[Callable[..., Any], ModuleType]:
-    """The callable and its module: in `package.module`, or in its `models` (as torchvision has).
+    """Return the callable and its module: `package.module`, or its `models` (as torchvision has).
 
     Raises `ModelError` with one sentence.
     """
@@ -33,10 +32,10 @@ def find_callable(text: str) -> tuple[Callable[..., Any], ModuleType]:
         home = _import(place)
         if not hasattr(home, name) and _has_models(home):
             home = _import(f"{place}.models")
-    found = getattr(home, name, None)
-    if not callable(found):
+    value = getattr(home, name, None)
+    if not callable(value):
         raise ModelError(f"{place} has no callable {name}")
-    return found, home
+    return value, home
 
 
 def _has_models(home: ModuleType) -> bool:
@@ -54,7 +53,7 @@ def _import(place: str) -> ModuleType:
 
 @contextmanager
 def working_directory_importable() -> Iterator[None]:
-    """The working directory first on `sys.path`, which is as before in the end."""
+    """Put the working directory first on `sys.path` for a while."""
     before = list(sys.path)
     sys.path.insert(0, str(Path.cwd()))
     try:

@@ -10,17 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import ModelError
-from .network import first_line
+from ..errors import ModelError, first_line
 
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 """Keys under which training scripts put the state."""
 PREFIX = "module."
-"""What `DataParallel` puts before every name."""
+"""The prefix that `DataParallel` puts before every name."""
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """A `.safetensors` file, or a pickle (`.pth`, `.pt`, `.bin`, `.ckpt`) of plain tensors.
+    """Read a `.safetensors` file, or a pickle (`.pth`, `.pt`, `.bin`, `.ckpt`) of plain tensors.
 
     Raises `ModelError` for anything else; objects in a pickle are refused, never built.
     """

@@ -1,4 +1,4 @@
-"""torch to ONNX and `.pt2`, without a word on the terminal."""
+"""Torch modules written as ONNX and `.pt2`, without a word on the terminal."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..errors import ModelError
+from ..errors import ModelError, first_line
 from .files import write_whole
-from .network import first_line
 
 OPSET = 18
 
@@ -65,7 +64,7 @@ def _export(path: Path, write: Callable[[Path], None], what: str) -> Path:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """torch's exporter prints, warns and logs; none of it is for the user."""
+    """Hide what torch's exporter prints, warns and logs."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:

@@ -1,4 +1,4 @@
-"""How close outputs are to the original network's. Numbers in, numbers out.
+"""Measures of how close outputs are to the original network's. Numbers in, numbers out.
 
 Fidelity is no accuracy: accuracy needs labels or a ground truth.
 """
@@ -17,7 +17,7 @@ Array = NDArray[Any]
 
 
 def relative_error(reference: Array, outputs: Array) -> float:
-    """The network error ||outputs - reference|| / ||reference||, over all pictures together.
+    """Return the network error ||outputs - reference|| / ||reference||, over all pictures together.
 
     Infinite if `outputs` holds a number that is not finite, or the reference is all zero and
     `outputs` is not. Raises `UsageError` if the shapes differ.
@@ -31,7 +31,7 @@ def relative_error(reference: Array, outputs: Array) -> float:
 
 
 def psnr(reference: Array, outputs: Array, peak: float = 1.0) -> float:
-    """Peak signal-to-noise ratio in dB: 10 log10(peak^2 / mean squared error).
+    """Return the peak signal-to-noise ratio in dB: 10 log10(peak^2 / mean squared error).
 
     `peak` is the largest value that a signal can take. Infinite for equal arrays, minus
     infinite where `outputs` holds a number that is not finite.
@@ -44,13 +44,13 @@ def psnr(reference: Array, outputs: Array, peak: float = 1.0) -> float:
 
 
 def top1_agreement(reference: Array, outputs: Array) -> float:
-    """Share of rows of (pictures, classes) whose largest column is the same."""
+    """Return the share of rows of (pictures, classes) whose largest column is the same."""
     first, second = _pair(reference, outputs)
     return float(np.mean(first.argmax(axis=1) == second.argmax(axis=1)))
 
 
 def kl_divergence(reference: Array, outputs: Array) -> float:
-    """Mean over pictures of KL(reference || outputs) in nats, for (pictures, classes).
+    """Return the mean over pictures of KL(reference || outputs) in nats, for (pictures, classes).
 
     Rows of probabilities are taken as they are, all others as logits. Infinite where `outputs`
     holds a number that is not finite, or no probability where the reference has some.
@@ -67,15 +67,13 @@ def kl_divergence(reference: Array, outputs: Array) -> float:
 def _log_probabilities(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     if (rows >= 0).all() and np.allclose(rows.sum(axis=1), 1, atol=1e-3):
         with np.errstate(divide="ignore"):
-            logs: NDArray[np.float64] = np.log(rows)
-        return logs
+            return np.asarray(np.log(rows))
     shifted = rows - rows.max(axis=1, keepdims=True)
-    result: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return result
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
 
 
 def fidelity(reference: Array, outputs: Array) -> dict[str, float]:
-    """All that outputs alone can say; `psnr` takes the reference's range as its peak.
+    """Return every measure that outputs alone allow; `psnr`'s peak is the reference's range.
 
     `top1_agreement` and `kl_divergence` only where outputs are (pictures, classes) with more
     than one class. What is infinite is left out (JSON knows no infinity): the PSNR of equal

@@ -1,47 +1,42 @@
-"""Writing files whole or not at all."""
+"""Networks' files, written whole or not at all."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ..errors import ModelError
+from ..errors import ModelError, UsageError
+from ..files import atomic_write
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
-    """Let `write` fill a temporary file beside `path`, then put it there in one step.
+    """Let `write` fill a temporary file, then put it at `path` in one step.
 
     Raises `ModelError` with one sentence if the folder cannot be written or the disk is full;
     whatever was at `path` before stays.
     """
     path = Path(path)
     try:
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent
-        )
+        with atomic_write(path) as temporary:
+            write(temporary)
     except OSError as error:
-        raise _refused(path, error) from error
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    except OSError as error:
-        raise _refused(path, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise ModelError(f"cannot write {path}: {error.strerror or error}") from error
     return path
 
 
-def _refused(path: Path, error: OSError) -> ModelError:
-    return ModelError(f"cannot write {path}: {error.strerror or error}")
-
-
-def _umask() -> int:
-    """The process's mask: `mkstemp` makes files that only their owner may read."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def write_by_suffix(
+    path: Path,
+    to_onnx: Callable[[Path], Path],
+    to_pt2: Callable[[Path], Path],
+    write_tensors: Callable[[Path], object],
+) -> Path:
+    """Write a network as .onnx, .pt2 or .safetensors. Raises `UsageError` for another suffix."""
+    path = Path(path)
+    match path.suffix:
+        case ".onnx":
+            return to_onnx(path)
+        case ".pt2":
+            return to_pt2(path)
+        case ".safetensors":
+            return write_whole(path, write_tensors)
+    raise UsageError(f"cannot write {path.name}: use .onnx, .pt2 or .safetensors")

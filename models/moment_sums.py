@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from ..errors import ModelError
 from ..lowrank import Moments, Source, vector_size
-from ..records import LayerSpec
+from ..records import LayerSpec, LayerUse
 
 Wanted = Mapping[str, Iterable[Source]]
-"""By layer name: of which vectors moments are wanted."""
+"""The vectors whose moments are wanted, by layer name."""
 Gathered = dict[tuple[str, Source], Moments]
 
 MAX_POSITIONS: dict[Source, int] = {"outputs": 1024, "patches": 196}
@@ -29,29 +29,22 @@ PENDING_ROWS = 1024
 against making it."""
 
 MAX_BYTES = 10**9
-"""Of the sums that are kept at a time; more layers take another pass."""
+"""Bytes of the sums that are kept at a time; more layers take another pass."""
 
 
 def portions(specs: Mapping[str, LayerSpec], wanted: Wanted) -> list[list[tuple[str, Source]]]:
-    """What is wanted, in portions whose sums fit into `MAX_BYTES`: mostly one."""
-    found: list[list[tuple[str, Source]]] = [[]]
+    """Divide what is wanted into portions whose sums fit into `MAX_BYTES`: mostly one."""
+    parts: list[list[tuple[str, Source]]] = [[]]
     held = 0
     for name, sources in wanted.items():
         for source in sorted(set(sources)):
             size = 8 * vector_size(specs[name], source) ** 2
-            if found[-1] and held + size > MAX_BYTES:
-                found.append([])
+            if parts[-1] and held + size > MAX_BYTES:
+                parts.append([])
                 held = 0
-            found[-1].append((name, source))
+            parts[-1].append((name, source))
             held += size
-    return [portion for portion in found if portion]
-
-
-def check_wanted(specs: Mapping[str, LayerSpec], wanted: Wanted) -> None:
-    """Raise `ModelError` for a layer that does not exist or has no spec."""
-    for name in wanted:
-        if name not in specs:
-            raise ModelError(f"the network has no layer {name!r} to take moments of")
+    return [portion for portion in parts if portion]
 
 
 @dataclass(slots=True)
@@ -116,23 +109,40 @@ class MomentSums:
         self._sums[name, "outputs"].add(channel_rows(self._counting(output), axis))
 
     def add_input(self, name: str, values: NDArray[Any]) -> None:
-        """One layer's input, of which the patches are taken."""
+        """Add one layer's input, whose patches are taken."""
         spec, values = self._specs[name], self._counting(values)
         rows = channel_rows(values, -1) if spec.op == "linear" else patch_rows(spec, values)
         self._sums[name, "patches"].add(rows)
 
     def _counting(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Without the pictures that only fill up the batch, save where a layer sees the batch
-        folded into another axis."""
+        """Return the values without pictures that only fill up the batch, save where a layer sees
+        the batch folded into another axis."""
         return values[: self._counted] if values.shape[0] == self._batch else values
 
     def moments(self) -> Gathered:
-        """Over all that was added. Gives the sums up, one by one, as they become moments."""
+        """Return the moments of all that was added, and give the sums up one by one."""
         return {key: self._sums.pop(key).moments() for key in list(self._sums)}
 
 
+def gather(
+    layers: Iterable[LayerUse], wanted: Wanted, add_all: Callable[[MomentSums], None]
+) -> Gathered:
+    """Return the moments; `add_all` adds what all pictures give to one portion's sums. Raises
+    `ModelError` for a layer that does not exist or has no spec."""
+    specs = {use.name: use.spec for use in layers if use.spec}
+    for name in wanted:
+        if name not in specs:
+            raise ModelError(f"the network has no layer {name!r} to take moments of")
+    gathered: Gathered = {}
+    for portion in portions(specs, wanted):
+        sums = MomentSums(specs, portion)
+        add_all(sums)
+        gathered |= sums.moments()
+    return gathered
+
+
 def channel_rows(output: NDArray[Any], channel_axis: int) -> NDArray[np.float32]:
-    """A copy as (positions, channels), at most `MAX_POSITIONS` per picture.
+    """Return a copy as (positions, channels), at most `MAX_POSITIONS` per picture.
 
     `channel_axis` is 1 (pictures, channels, ...) or -1 (..., channels).
     """
@@ -148,7 +158,7 @@ def channel_rows(output: NDArray[Any], channel_axis: int) -> NDArray[np.float32]
 
 
 def patch_rows(spec: LayerSpec, values: NDArray[Any]) -> NDArray[np.float32]:
-    """What the kernel of a convolution sees, as (positions, C_in*kh*kw), at most
+    """Return what the kernel of a convolution sees, as (positions, C_in*kh*kw), at most
     `MAX_POSITIONS` per picture; `values` are (pictures, C_in, H, W)."""
     top, left, bottom, right = spec.padding
     padded = np.pad(values, ((0, 0), (0, 0), (top, bottom), (left, right)))
@@ -165,7 +175,7 @@ def patch_rows(spec: LayerSpec, values: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _reach(starts: NDArray[np.intp], axis: int, spec: LayerSpec) -> NDArray[np.intp]:
-    """Which rows (axis 0) or columns (1) of the padded input belong to each position."""
+    """Return the rows (axis 0) or columns (1) of the padded input that each position sees."""
     taps = np.arange(spec.kernel_size[axis]) * spec.dilation[axis]
     reach: NDArray[np.intp] = starts[:, None] * spec.stride[axis] + taps
     return reach
@@ -173,6 +183,6 @@ def _reach(starts: NDArray[np.intp], axis: int, spec: LayerSpec) -> NDArray[np.i
 
 @cache
 def _positions(count: int, most: int) -> NDArray[np.intp]:
-    """Which of a picture's positions count: always the same ones."""
+    """Return which of a picture's positions count: always the same ones."""
     chosen = np.random.default_rng(0).permutation(count)[:most]
     return np.sort(chosen)

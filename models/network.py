@@ -1,4 +1,4 @@
-"""What a network is, whatever it was written in."""
+"""What rankwise asks of a network, whatever it was written in."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class Network(Protocol):
 
     @property
     def sha256(self) -> str:
-        """Of structure and weights; equal wherever the same network is read."""
+        """SHA-256 of structure and weights; equal wherever the same network is read."""
         ...
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """With the batch."""
+        """Shape of the input, batch first."""
         ...
 
     @property
@@ -50,12 +50,12 @@ class Network(Protocol):
 
     @property
     def notes(self) -> Mapping[str, str]:
-        """By layer name: what a reader should know (a layer used several times)."""
+        """Remarks for the reader by layer name (a layer used several times)."""
         ...
 
     @property
     def replacements(self) -> Replacements:
-        """What was put in the place of layers of `original`."""
+        """Chains in the place of layers of `original`."""
         ...
 
     @property
@@ -64,15 +64,15 @@ class Network(Protocol):
         ...
 
     def weights(self, name: str) -> tuple[NDArray[Any], NDArray[Any] | None]:
-        """Weight as `LayerSpec.weight_shape` says, and bias. Raises `ModelError`."""
+        """Return weight (`LayerSpec.weight_shape`) and bias. Raises `ModelError`."""
         ...
 
     def outputs(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
-        """The compared output for inputs (n, ...): (n, ...)."""
+        """Return the output that is compared, (n, ...), for inputs (n, ...)."""
         ...
 
     def moments(self, inputs: NDArray[Any], wanted: Wanted) -> Gathered:
-        """Moments of the named layers' outputs (bias included) or patches, over all pictures.
+        """Return moments of the named layers' outputs (with bias) or patches, over all pictures.
 
         At most `moment_sums.MAX_POSITIONS` positions of a picture count. One pass over the
         inputs, unless the sums of all layers do not fit into memory together.
@@ -80,11 +80,11 @@ class Network(Protocol):
         ...
 
     def replaced(self, replacements: Replacements) -> Network:
-        """A copy in which the named layers are chains; this network stays as it is."""
+        """Return a copy in which the named layers are chains."""
         ...
 
     def workload(self, key: str, backend_accepts: Sequence[type], folder: Path) -> Any:
-        """Itself as a workload that the backend takes; files go into `folder`."""
+        """Return itself as a workload that the backend takes; files go into `folder`."""
         ...
 
     def to_onnx(self, path: Path) -> Path: ...
@@ -95,7 +95,7 @@ class Network(Protocol):
 
 
 def layer_named(layers: Sequence[LayerUse], name: str) -> LayerUse:
-    """The layer of that name; `ModelError` names some that exist."""
+    """Return the layer of that name; `ModelError` names some that exist."""
     for use in layers:
         if use.name == name:
             return use
@@ -117,7 +117,7 @@ def check_replacements(layers: Sequence[LayerUse], replacements: Replacements) -
 
 
 def linear_input_shape(shape: Sequence[int], batch: int) -> tuple[int, ...] | None:
-    """One example's input of a linear layer that was given `shape`, batch included.
+    """Return one example's input shape of a linear layer given `shape`, batch included.
 
     Networks fold the batch into other axes ((N*T, C), (T, N, C)); what counts for the cost is
     the number of rows per example. None if rows do not divide by the batch.
@@ -131,7 +131,7 @@ def linear_input_shape(shape: Sequence[int], batch: int) -> tuple[int, ...] | No
 def choose_workload(
     backend_accepts: Sequence[type], makers: Mapping[str, Callable[[type], Any]]
 ) -> Any:
-    """The first of `makers`' workload types, by name, that the backend takes.
+    """Return the first of `makers`' workloads whose type, by name, the backend takes.
 
     By name, because networks do not import backends. Raises `BackendError` if none fits.
     """
@@ -143,11 +143,5 @@ def choose_workload(
 
 
 def file_name(key: str) -> str:
-    """A workload's key as part of a file name."""
+    """Return a workload's key as part of a file name."""
     return re.sub(r"[^\w.-]+", "_", key)[:80] or "network"
-
-
-def first_line(error: BaseException) -> str:
-    """An error of a library as part of one sentence."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:300].rstrip(".")

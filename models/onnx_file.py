@@ -1,19 +1,19 @@
-"""ONNX files in: read, check, and bring into one form."""
+"""ONNX files: read, checked, and brought into one form."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import ModelProto, NodeProto, OperatorSetIdProto, TensorProto, numpy_helper
+from numpy.typing import NDArray
+from onnx import GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from ..errors import ModelError
-from .network import first_line
+from ..errors import ModelError, first_line
 
 DOMAINS = ("", "ai.onnx")
 MIN_IR = 4
@@ -21,7 +21,7 @@ MIN_IR = 4
 
 
 def read_model(path: Path) -> tuple[ModelProto, str]:
-    """The model, normalised, and its SHA-256: the file's, or with external data of both.
+    """Return the model, normalised, and the SHA-256 of the file and its external data.
 
     Raises `ModelError` with one sentence. External data is read only from below the model's
     folder (`onnx.load` refuses anything else).
@@ -67,7 +67,7 @@ def _check(model: ModelProto, path: Path) -> None:
 
 
 def normalised(model: ModelProto) -> ModelProto:
-    """The same network with its constants as initializers that nobody can override.
+    """Return the same network with its constants as initializers that nobody can override.
 
     The original and the compressed network are both written from this form, so a gain from
     tidying the file is never counted as a gain of a plan. Changes `model` and returns it.
@@ -113,7 +113,7 @@ VALUES: dict[str, Callable[[Any], Any]] = {
 
 
 def _constant(node: NodeProto) -> TensorProto | None:
-    """What a `Constant` node holds; None of other nodes."""
+    """Return what a `Constant` node holds; None for other nodes."""
     if node.op_type != "Constant" or node.domain not in DOMAINS:
         return None
     attribute = node.attribute[0]
@@ -133,30 +133,50 @@ FOLDED = frozenset(
 def _folded(
     node: NodeProto, constants: Mapping[str, TensorProto], opsets: Iterable[OperatorSetIdProto]
 ) -> TensorProto | None:
-    """What the node makes of constants; None if it takes anything else, or does more."""
+    """Return what the node makes of constants; None if it takes anything else, or does more."""
     if node.op_type not in FOLDED or node.domain not in DOMAINS:
         return None
     if not all(name in constants for name in node.input if name):
         return None
+    operands = {name: numpy_helper.to_array(constants[name]) for name in node.input if name}
+    value = evaluated(node, operands, opsets)
+    return None if value is None else numpy_helper.from_array(np.ascontiguousarray(value))
+
+
+def evaluated(
+    node: NodeProto, operands: Mapping[str, NDArray[Any]], opsets: Iterable[OperatorSetIdProto]
+) -> NDArray[Any] | None:
+    """Return the only output of a node; None where the reference does not know the operator's
+    version."""
+    inputs = [onnx.ValueInfoProto(name=name) for name in operands]
+    outputs = [onnx.ValueInfoProto(name=node.output[0])]
     try:
-        operands = {name: numpy_helper.to_array(constants[name]) for name in node.input if name}
-        values = [onnx.ValueInfoProto(name=name) for name in operands]
-        outputs = [onnx.ValueInfoProto(name=node.output[0])]
-        graph = onnx.helper.make_graph([node], "one", values, outputs)
+        graph = onnx.helper.make_graph([node], "one", inputs, outputs)
         model = onnx.helper.make_model(graph, opset_imports=list(opsets))
-        (value,) = ReferenceEvaluator(model).run(None, operands)
-        return numpy_helper.from_array(np.ascontiguousarray(value))
-    except Exception:
-        # The reference does not know every version of every operator: the node stays as it is.
+        (value,) = ReferenceEvaluator(model).run(None, dict(operands))
+        return np.asarray(value)
+    except Exception:  # of many kinds
         return None
 
 
+def opset(model: ModelProto) -> int:
+    """Return the version of ONNX's own operators that the model is written in."""
+    return next((o.version for o in model.opset_import if o.domain in DOMAINS), 1)
+
+
 def used_names(nodes: Iterable[NodeProto]) -> set[str]:
-    """Every tensor that nodes read, those inside loops and branches included."""
+    """Return the names of all tensors that nodes read, inside loops and branches, too."""
     used: set[str] = set()
     for node in nodes:
         used.update(node.input)
-        for attribute in node.attribute:
-            for graph in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
-                used |= used_names(graph.node) | {output.name for output in graph.output}
+        for graph in subgraphs(node):
+            used |= used_names(graph.node) | {output.name for output in graph.output}
     return used
+
+
+def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
+    """Yield the graphs that a loop or branch holds."""
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs

@@ -1,4 +1,4 @@
-"""What an ONNX network's layers are."""
+"""The layers of an ONNX graph: their specs, or why they have none, and their weights."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from ..records import LayerSpec, LayerUse
 from .network import linear_input_shape
+from .onnx_file import subgraphs
 
 Shapes = Mapping[str, tuple[int, ...]]
 """By tensor name, batch included."""
 
 UNSUPPORTED = {
     "ConvTranspose": "ConvTranspose",
-    "ConvInteger": "int8 weights (ConvInteger)",
-    "QLinearConv": "int8 weights (QLinearConv)",
-    "MatMulInteger": "int8 weights (MatMulInteger)",
-    "QLinearMatMul": "int8 weights (QLinearMatMul)",
     "DeformConv": "several inputs (DeformConv)",
     "Einsum": "Einsum",
-    "LSTM": "recurrent layer (LSTM)",
-    "GRU": "recurrent layer (GRU)",
-    "RNN": "recurrent layer (RNN)",
+    **{op: f"recurrent layer ({op})" for op in ("LSTM", "GRU", "RNN")},
+    **{
+        op: f"int8 weights ({op})"
+        for op in ("ConvInteger", "QLinearConv", "MatMulInteger", "QLinearMatMul")
+    },
 }
 """Layers of other kinds by the node's type, each with the reason."""
 
@@ -53,15 +52,15 @@ class OnnxLayer:
 
 
 def find_layers(graph: GraphProto) -> list[OnnxLayer]:
-    """The layers of a normalised graph in its order; those inside loops and branches, which
-    stay as they are, stand where the loop or branch is."""
+    """Return the layers of a normalised graph in its order; those inside loops and branches,
+    which stay as they are, come where the loop or branch is."""
     constants = {tensor.name: tensor for tensor in graph.initializer}
     makers = {output: node.op_type for node in graph.node for output in node.output}
     layers: list[OnnxLayer] = []
     taken: set[str] = set()
     for node in graph.node:
-        found = [(node, *one)] if (one := _classify(node, constants, makers)) else _inside(node)
-        for part, op, reason in found:
+        own = _classify(node, constants, makers)
+        for part, op, reason in [(node, *own)] if own else _inside(node):
             name = _free_name(part, taken)
             taken.add(name)
             layers.append(OnnxLayer(name, op, part, reason))
@@ -69,13 +68,10 @@ def find_layers(graph: GraphProto) -> list[OnnxLayer]:
 
 
 def _inside(node: NodeProto) -> list[tuple[NodeProto, str, str]]:
-    """Layers of the graphs that a node holds, each with its op and the reason."""
-    found = []
-    for attribute in node.attribute:
-        for graph in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
-            for layer in find_layers(graph):
-                found.append((layer.node, layer.op, f"inside a node of type {node.op_type}"))
-    return found
+    """Return the layers of the graphs that a node holds, each with its op and the reason."""
+    reason = f"inside a node of type {node.op_type}"
+    inner = [layer for graph in subgraphs(node) for layer in find_layers(graph)]
+    return [(layer.node, layer.op, reason) for layer in inner]
 
 
 def _free_name(node: NodeProto, taken: set[str]) -> str:
@@ -88,14 +84,15 @@ def _free_name(node: NodeProto, taken: set[str]) -> str:
 def _classify(
     node: NodeProto, constants: Mapping[str, TensorProto], makers: Mapping[str, str]
 ) -> tuple[str, str] | None:
-    """(op, why it has no spec) of a node that is a layer; None of any other node. `makers`
+    """Return (op, why it has no spec) for a node that is a layer; None for any other. `makers`
     are the types of the nodes that tensors come from."""
     op = node.op_type
     if node.domain not in ("", "ai.onnx"):
         of_runtime = any(part in op for part in FUSED)
         return (op, f"{op} of {node.domain}") if of_runtime else None
     if op in UNSUPPORTED:
-        return (op, UNSUPPORTED[op]) if op != "Einsum" or _takes_a(constants, node) else None
+        constant = any(name in constants for name in node.input)
+        return (op, UNSUPPORTED[op]) if op != "Einsum" or constant else None
     if op not in ("Conv", "Gemm", "MatMul"):
         return None
     weight = constants.get(node.input[1])
@@ -107,14 +104,10 @@ def _classify(
     return "linear", _unfit_linear(node, weight, constants)
 
 
-def _takes_a(constants: Mapping[str, TensorProto], node: NodeProto) -> bool:
-    return any(name in constants for name in node.input)
-
-
 def _computed(
     node: NodeProto, constants: Mapping[str, TensorProto], makers: Mapping[str, str]
 ) -> str:
-    """Why a node has no constant weight where layers have theirs."""
+    """Say why a node has no constant weight where layers have theirs."""
     if makers.get(node.input[1]) == "DequantizeLinear":
         return "int8 weights (QDQ)"
     if node.op_type != "Conv" and node.input[0] in constants:
@@ -149,13 +142,10 @@ def _unfit_tensors(
 ) -> str:
     if weight.data_type != TensorProto.FLOAT:
         return f"weights of type {TensorProto.DataType.Name(weight.data_type).lower()}"
-    if _bias_name(node) and not _is_vector(constants.get(_bias_name(node))):
+    bias = constants.get(_bias_name(node))
+    if _bias_name(node) and (bias is None or any(n != 1 for n in bias.dims[:-1])):
         return "its bias is no constant vector"
     return ""
-
-
-def _is_vector(bias: TensorProto | None) -> bool:
-    return bias is not None and all(n == 1 for n in bias.dims[:-1])
 
 
 def _bias_name(node: NodeProto) -> str:
@@ -163,11 +153,12 @@ def _bias_name(node: NodeProto) -> str:
 
 
 def attributes(node: NodeProto) -> dict[str, Any]:
+    """Return a node's attributes by name."""
     return {a.name: helper.get_attribute_value(a) for a in node.attribute}
 
 
 def layer_use(layer: OnnxLayer, graph_weights: Shapes, shapes: Shapes, batch: int) -> LayerUse:
-    """The layer with its spec, or with the reason why it has none."""
+    """Return the layer with its spec, or with the reason why it has none."""
     if layer.reason:
         return LayerUse(layer.name, layer.op, None, layer.reason)
     shape = shapes[layer.input]
@@ -227,7 +218,7 @@ def _padding(
     stride: tuple[int, int],
     dilation: tuple[int, int],
 ) -> tuple[int, int, int, int]:
-    """(top, left, bottom, right), with `auto_pad` worked out for this input size."""
+    """Return (top, left, bottom, right), with `auto_pad` worked out for this input size."""
     mode = given.get("auto_pad", b"NOTSET").decode()
     if mode == "VALID":
         return (0, 0, 0, 0)
@@ -244,7 +235,7 @@ def _padding(
 def same_padding(
     size: int, kernel: int, stride: int, dilation: int, upper: bool
 ) -> tuple[int, int]:
-    """Padding before and after so that the output has ceil(size / stride) positions."""
+    """Return the padding before and after that gives ceil(size / stride) output positions."""
     outputs = -(-size // stride)
     total = max((outputs - 1) * stride + dilation * (kernel - 1) + 1 - size, 0)
     small, large = total // 2, total - total // 2
@@ -254,7 +245,7 @@ def same_padding(
 def layer_weights(
     layer: OnnxLayer, constants: Mapping[str, TensorProto]
 ) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Weight as (out, in / groups, kh, kw) or (out, in), and the bias (out,)."""
+    """Return the weight as (out, in / groups, kh, kw) or (out, in), and the bias (out,)."""
     weight = np.array(numpy_helper.to_array(constants[layer.node.input[1]]))
     if layer.op == "linear" and not _transposed(layer.node):
         weight = np.ascontiguousarray(weight.T)

@@ -13,11 +13,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, numpy_helper
 
-from ..errors import ModelError, UsageError
+from ..errors import ModelError
 from ..records import LayerUse
-from .batching import batches, by_picture
-from .files import write_whole
-from .moment_sums import Gathered, MomentSums, Wanted, check_wanted, portions
+from .batching import batches, outputs_of
+from .files import write_by_suffix, write_whole
+from .moment_sums import Gathered, MomentSums, Wanted, gather
 from .network import Replacements, check_replacements, choose_workload, file_name, layer_named
 from .onnx_file import read_model
 from .onnx_layers import OnnxLayer, find_layers, layer_use, layer_weights
@@ -25,7 +25,7 @@ from .onnx_rewrite import replace_layers
 from .onnx_session import TensorSession, compared_output
 
 if TYPE_CHECKING:
-    from .onnx_to_torch import Converted
+    from .onnx_to_torch.conversion import Converted
 
 
 class OnnxNetwork:
@@ -47,7 +47,7 @@ class OnnxNetwork:
     def load(
         cls, path: Path, *, input_shape: Sequence[int] | None = None, batch: int | None = None
     ) -> OnnxNetwork:
-        """From a file. Runs it once, so that its layers' shapes are known.
+        """Read a file. Runs it once, so that its layers' shapes are known.
 
         Raises `ModelError` if the file cannot be read or does not run on such an input.
         """
@@ -59,13 +59,13 @@ class OnnxNetwork:
 
     @cached_property
     def sha256(self) -> str:
-        """Of the file it was read from; of itself, if it was made here."""
+        """SHA-256 of the file it was read from, or of itself if it was made here."""
         if self._sha256:
             return self._sha256
         return hashlib.sha256(self.model.SerializeToString(deterministic=True)).hexdigest()
 
     @cached_property
-    def _found(self) -> dict[str, OnnxLayer]:
+    def _nodes(self) -> dict[str, OnnxLayer]:
         return {layer.name: layer for layer in find_layers(self.model.graph)}
 
     @cached_property
@@ -74,13 +74,13 @@ class OnnxNetwork:
 
     @cached_property
     def layers(self) -> tuple[LayerUse, ...]:
-        found = list(self._found.values())
-        names = [*dict.fromkeys(layer.input for layer in found if not layer.reason)]
+        nodes = list(self._nodes.values())
+        names = [*dict.fromkeys(layer.input for layer in nodes if not layer.reason)]
         session = TensorSession(self.model, [*names, self._compared])
         tensors = session.run(np.zeros(self.input_shape, np.float32))
         shapes = {name: tensor.shape for name, tensor in zip(names, tensors, strict=False)}
         weights = {name: tuple(tensor.dims) for name, tensor in self._constants.items()}
-        return tuple(layer_use(layer, weights, shapes, self.input_shape[0]) for layer in found)
+        return tuple(layer_use(layer, weights, shapes, self.input_shape[0]) for layer in nodes)
 
     @property
     def original(self) -> OnnxNetwork:
@@ -99,30 +99,22 @@ class OnnxNetwork:
         use = layer_named(self.layers, name)
         if use.spec is None:
             raise ModelError(f"layer {name!r} has no weights to read: {use.reason}")
-        return layer_weights(self._found[name], self._constants)
+        return layer_weights(self._nodes[name], self._constants)
 
     @cached_property
     def _session(self) -> TensorSession:
         return TensorSession(self.model, [self._compared])
 
     def outputs(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
-        """The first output, or the logits if it is a Softmax, for inputs (n, ...)."""
-        return np.concatenate(
-            [
-                by_picture(self._session.run(part)[0], len(part), counted)
-                for part, counted in batches(inputs, self.input_shape[0])
-            ]
-        )
+        """Return the first output, or the logits if it is a Softmax, for inputs (n, ...)."""
+        return outputs_of(lambda part: self._session.run(part)[0], inputs, self.input_shape[0])
 
     def moments(self, inputs: NDArray[Any], wanted: Wanted) -> Gathered:
         """See `Network.moments`. Holds the named layers' values for one batch at a time."""
-        specs = {use.name: use.spec for use in self.layers if use.spec}
-        check_wanted(specs, wanted)
-        found: Gathered = {}
-        for portion in portions(specs, wanted):
-            sums = MomentSums(specs, portion)
-            outputs = [self._found[name] for name in sums.names("outputs")]
-            seen = [self._found[name] for name in sums.names("patches")]
+
+        def add_all(sums: MomentSums) -> None:
+            outputs = [self._nodes[name] for name in sums.names("outputs")]
+            seen = [self._nodes[name] for name in sums.names("patches")]
             tensors = [*(layer.output for layer in outputs), *(layer.input for layer in seen)]
             session = TensorSession(self.model, tensors)
             for part, counted in batches(inputs, self.input_shape[0]):
@@ -132,8 +124,8 @@ class OnnxNetwork:
                     sums.add_output(layer.name, next(values))
                 for layer in seen:
                     sums.add_input(layer.name, next(values))
-            found.update(sums.moments())
-        return found
+
+        return gather(self.layers, wanted, add_all)
 
     def replaced(self, replacements: Replacements) -> OnnxNetwork:
         """A copy with chains for the named layers, between the same tensors.
@@ -141,7 +133,7 @@ class OnnxNetwork:
         Raises `ModelError` if the result is no valid ONNX model.
         """
         check_replacements(self.layers, replacements)
-        model = replace_layers(self.model, self._found.values(), replacements)
+        model = replace_layers(self.model, self._nodes.values(), replacements)
         onnx.checker.check_model(model)
         made = OnnxNetwork(model, self.source, self.input_shape)
         made.replacements = {**self.replacements, **replacements}
@@ -167,7 +159,7 @@ class OnnxNetwork:
         """As a new torch module; with `compared` what fidelity is judged on takes the first
         output's place. Raises `ModelError` that names an operator, or says that the module does
         not answer as the file does."""
-        from .onnx_to_torch import check_answers, to_torch_module
+        from .onnx_to_torch.conversion import check_answers, to_torch_module
 
         others = [output.name for output in self.model.graph.output[1:]]
         outputs = [self._compared, *others] if compared else []
@@ -178,7 +170,7 @@ class OnnxNetwork:
 
     def with_state(self, converted: Converted, state: Mapping[str, Any]) -> OnnxNetwork:
         """A copy with the weights that the module `converted` from this network has by now."""
-        from .onnx_to_torch import with_state
+        from .onnx_to_torch.conversion import with_state
 
         model = with_state(self.model, converted.origins, state)
         return OnnxNetwork(model, self.source, self.input_shape)
@@ -187,19 +179,12 @@ class OnnxNetwork:
         return write_whole(Path(path), lambda target: onnx.save(self.model, target))
 
     def save(self, path: Path) -> Path:
-        path = Path(path)
-        if path.suffix == ".onnx":
-            return self.to_onnx(path)
-        if path.suffix == ".safetensors":
-            return write_whole(path, self._write_weights)
-        if path.suffix == ".pt2":
-            return self._export_pt2(path)
-        raise UsageError(f"cannot write {path.name}: use .onnx, .pt2 or .safetensors")
+        def to_pt2(path: Path) -> Path:
+            from .convert import export_pt2
 
-    def _export_pt2(self, path: Path) -> Path:
-        from .convert import export_pt2
+            return export_pt2(self.to_torch().module, self.input_shape, path)
 
-        return export_pt2(self.to_torch().module, self.input_shape, path)
+        return write_by_suffix(path, self.to_onnx, to_pt2, self._write_weights)
 
     def _write_weights(self, path: Path) -> None:
         from safetensors.numpy import save_file

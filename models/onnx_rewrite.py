@@ -8,7 +8,7 @@ import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
 from .network import Replacements
-from .onnx_file import used_names
+from .onnx_file import opset, used_names
 from .onnx_layers import OnnxLayer
 
 GEMM_NEEDS_BIAS_BELOW = 11
@@ -32,7 +32,7 @@ def replace_layers(
         if layer is None:
             nodes.append(node)
             continue
-        new_nodes, new_tensors = _chain(layer, replacements, taken, _opset(model))
+        new_nodes, new_tensors = _chain(layer, replacements, taken, opset(model))
         nodes += new_nodes
         tensors |= {tensor.name: tensor for tensor in new_tensors}
     result.graph.node.extend(nodes)
@@ -62,14 +62,14 @@ def _copy_field(target: object, name: str, value: object) -> None:
 
 
 def _chain(
-    layer: OnnxLayer, replacements: Replacements, taken: set[str], opset: int
+    layer: OnnxLayer, replacements: Replacements, taken: set[str], version: int
 ) -> tuple[list[NodeProto], list[TensorProto]]:
     from ..ops.onnx_writer import chain_nodes
 
     chain, weights = replacements[layer.name]
     prefix = _free_prefix(layer.name, taken)
     nodes, tensors = chain_nodes(chain, weights, layer.input, layer.output, prefix)
-    if opset < GEMM_NEEDS_BIAS_BELOW:
+    if version < GEMM_NEEDS_BIAS_BELOW:
         tensors = [*tensors, *_add_biases(nodes, tensors, prefix)]
     taken.update(tensor.name for tensor in tensors)
     taken.update(output for node in nodes for output in node.output)
@@ -90,10 +90,6 @@ def _add_biases(
             zeros.append(numpy_helper.from_array(np.zeros(outputs, np.float32), name))
             node.input.append(name)
     return zeros
-
-
-def _opset(model: ModelProto) -> int:
-    return next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
 
 
 def _free_prefix(name: str, taken: set[str]) -> str:

@@ -11,8 +11,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import ModelProto, ValueInfoProto
 
-from ..errors import ModelError
-from .network import first_line
+from ..errors import ModelError, first_line
 
 THREADS = 2
 SILENT = 4
@@ -21,7 +20,7 @@ MAX_BYTES = 2**31 - 1
 """What protobuf can write at once."""
 
 CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
-"""What onnxruntime puts before what it says."""
+"""Prefix of onnxruntime's error messages."""
 
 PASS_THROUGH = frozenset({"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 
@@ -48,10 +47,11 @@ class TensorSession:
             )
         except Exception as error:
             # onnxruntime's exceptions have no common root.
-            raise ModelError(f"onnxruntime cannot run this network: {_said(error)}") from error
+            reason = CODE.sub("", first_line(error))
+            raise ModelError(f"onnxruntime cannot run this network: {reason}") from error
 
     def run(self, inputs: NDArray[Any]) -> list[NDArray[Any]]:
-        """The tensors, in the order asked for. Raises `ModelError` if the inputs do not fit."""
+        """Return the tensors in their order. Raises `ModelError` if the inputs do not fit."""
         name = self._session.get_inputs()[0].name
         try:
             return list(self._session.run(self._names, {name: inputs.astype(np.float32)}))
@@ -61,12 +61,8 @@ class TensorSession:
             ) from error
 
 
-def _said(error: Exception) -> str:
-    return CODE.sub("", first_line(error))
-
-
 def compared_output(model: ModelProto) -> str:
-    """The tensor that fidelity is judged on: the first output, or what its Softmax is given.
+    """Return the tensor that fidelity is judged on: the first output, or its Softmax's input.
 
     Probabilities hide differences of the logits, so a final Softmax is looked through.
     """

@@ -1,4 +1,4 @@
-"""Files that a command is to write, checked before hours of work rather than after them."""
+"""Checks of the files that a command is to write, before hours of work."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _same(output: Path, other: Path) -> bool:
 
 
 def check_savable(network: Network, output: Path) -> None:
-    """What an exporter does not take is refused at once, too: it is tried."""
+    """Try an export at once, so that a network that cannot be exported is refused early."""
     if output.suffix in (".safetensors", f".{network.framework}"):
         return
     with TemporaryDirectory() as folder:

@@ -55,7 +55,7 @@ class Picture:
 
     @cached_property
     def pixels(self) -> Image:
-        """(H, W, C). Raises `CalibrationError` if the file is damaged, or another by now."""
+        """Pixels (H, W, C). Raises `CalibrationError` if the file is damaged, or another by now."""
         return _decoded(self)
 
 
@@ -69,7 +69,7 @@ class Split:
 
     @classmethod
     def of(cls, hashes: Sequence[str]) -> Split:
-        """By the order of content hashes, which is random but the same for the same pictures.
+        """Split by the order of content hashes: random, but the same for the same pictures.
 
         Raises `CalibrationError` with fewer than three.
         """
@@ -125,7 +125,7 @@ def load_calibration(
     crops: int | None = None,
     seed: int = 0,
 ) -> Calibration:
-    """Pictures from a folder, or ready tensors from an `.npz`.
+    """Load pictures from a folder, or ready tensors from an `.npz`.
 
     `input_shape` is the network's, batch included. `crops`: examples made of each picture of
     the fit and select splits, the whole picture first, then random crops and flips; by default
@@ -141,16 +141,17 @@ def load_calibration(
             "a .toml file, or package.module:callable"
         )
     recipe = find_preprocess(preprocess, shape)
-    pictures = load_pictures(path, 1 if _grey(shape) else 3)
+    pictures = load_pictures(path, channels_of(shape))
     return _examples(pictures, recipe, shape, crops, seed)
 
 
-def _grey(shape: Shape) -> bool:
-    return (shape[-1] if channels_last(shape) else shape[0]) == 1
+def channels_of(shape: Shape) -> int:
+    """Return how many channels the pictures for an input of that shape have: 1 or 3."""
+    return 1 if (shape[-1] if channels_last(shape) else shape[0]) == 1 else 3
 
 
 def load_pictures(path: str | Path, channels: int = 3) -> list[Picture]:
-    """All pictures in a folder and below it, in natural order, each content once.
+    """Return all pictures in a folder and below it, in natural order, each content once.
 
     Raises `CalibrationError` if there is none, or one is plainly no picture; one that is damaged
     further on is noticed when it is decoded.
@@ -170,7 +171,7 @@ def load_pictures(path: str | Path, channels: int = 3) -> list[Picture]:
 
 
 def _natural(text: str) -> list[tuple[int, str]]:
-    """A sorting key in which 2 comes before 10."""
+    """Return a sorting key in which 2 comes before 10."""
     parts = re.findall(r"\d+|\D+", text)
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
@@ -242,7 +243,7 @@ def _hash(contents: Sequence[str], settings: dict[str, Any], shape: Shape, crops
 def _of_picture(
     picture: Picture, recipe: Preprocess, shape: Shape, count: int, seed: int
 ) -> Iterator[FloatArray]:
-    """The whole picture, then random crops of it."""
+    """Yield the example of the whole picture, then those of random crops."""
     rng = np.random.default_rng([seed, int(picture.sha256[:16], 16)])
     least = _least_size(picture.pixels, recipe, shape)
     try:
@@ -254,7 +255,7 @@ def _of_picture(
 
 
 def _least_size(pixels: Image, recipe: Preprocess, shape: Shape) -> tuple[int, int]:
-    """The smallest crop: a share of the picture, or the input where nothing is resized."""
+    """Return the smallest crop: a share of the picture, or the input where nothing is resized."""
     if not recipe.resizes:
         height, width = shape[:2] if channels_last(shape) else shape[1:]
         return height, width
@@ -262,11 +263,16 @@ def _least_size(pixels: Image, recipe: Preprocess, shape: Shape) -> tuple[int, i
 
 
 def _random_crop(pixels: Image, least: tuple[int, int], rng: np.random.Generator) -> Image:
-    """A window of a random size that keeps the picture's proportions, mirrored half the time."""
+    """Return a window of a random size that keeps the picture's proportions."""
     share = rng.uniform()
     height, width = (
         round(low + share * (full - low)) for low, full in zip(least, pixels.shape[:2], strict=True)
     )
+    return random_window(pixels, height, width, rng)
+
+
+def random_window(pixels: Image, height: int, width: int, rng: np.random.Generator) -> Image:
+    """Return a window of that size anywhere in the picture, mirrored half the time."""
     top = rng.integers(pixels.shape[0] - height + 1)
     left = rng.integers(pixels.shape[1] - width + 1)
     window = pixels[top : top + height, left : left + width]
@@ -296,9 +302,9 @@ def _from_npz(path: Path, preprocess: str | None, shape: Shape) -> Calibration:
 
 
 def _npz_rows(path: Path) -> FloatArray:
-    """The only array of the file, or the one with a usual name, as float32."""
+    """Return the only array of the file, or the one with a usual name, as float32."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             rows = np.asarray(arrays[_array_name(path, arrays.files)], dtype=np.float32)
     except CalibrationError:
         raise

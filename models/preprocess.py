@@ -1,4 +1,4 @@
-"""From a photo to what a network takes: size, crop, layout, channel order, mean, deviation."""
+"""Preprocessing of photos: size, crop, layout, channel order, mean, deviation."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CalibrationError, ModelError
+from ..errors import CalibrationError, ModelError, first_line
 from .callables import find_callable
-from .network import first_line
 
 Image = NDArray[np.uint8]
 """(H, W, 3), or (H, W, 1) where the network takes one channel."""
@@ -27,12 +26,12 @@ class Preprocess(Protocol):
 
     @property
     def name(self) -> str:
-        """What the user wrote; enough to find it again."""
+        """The name that the user wrote; enough to find it again."""
         ...
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What it does, for a hash: JSON."""
+        """Everything it does, as JSON for a hash."""
         ...
 
     @property
@@ -41,7 +40,7 @@ class Preprocess(Protocol):
         ...
 
     def __call__(self, image: Image, shape: Shape) -> NDArray[np.float32]:
-        """The example of that shape. Raises `CalibrationError` if the image does not fit."""
+        """Return the example of that shape. Raises `CalibrationError` if the image does not fit."""
         ...
 
 
@@ -89,7 +88,7 @@ class Recipe:
 
 
 def channels_last(shape: Shape, layout: str = "auto") -> bool:
-    """Whether an example of (C, H, W) or (H, W, C) has its channels last."""
+    """Return whether an example of (C, H, W) or (H, W, C) has its channels last."""
     if len(shape) != 3:
         raise CalibrationError(f"pictures do not fit a network whose input is {shape}")
     if layout != "auto":
@@ -106,7 +105,7 @@ def _both(size: int | tuple[int, int]) -> tuple[int, int]:
 
 
 def _resized(image: Image, resize: int | tuple[int, int] | None) -> Image:
-    """Bilinear with antialiasing; a single number is the length of the short side."""
+    """Resize bilinearly with antialiasing; a single number is the length of the short side."""
     if resize is None:
         return image
     from PIL import Image as Pillow
@@ -186,12 +185,12 @@ BUILT_IN: dict[str, Callable[[Shape], Recipe]] = {
     "caffe-bgr": lambda shape: _photo(
         "caffe-bgr", shape, channel_order="BGR", scale=1.0, mean=(104.0, 117.0, 123.0)
     ),
-    "unit": lambda shape: Recipe("unit"),
+    "unit": lambda _: Recipe("unit"),
 }
 
 
 def find_preprocess(text: str, shape: Shape) -> Preprocess:
-    """By built-in name, TOML file, or `package.module:callable`, for examples of `shape`.
+    """Return a preprocessing by name, TOML file or `package.module:callable`, for `shape`.
 
     Raises `CalibrationError` with one sentence.
     """
@@ -212,7 +211,7 @@ def find_preprocess(text: str, shape: Shape) -> Preprocess:
 
 
 def _source(home: ModuleType) -> str:
-    """Empty where there is no file to read (a module of a notebook, or of a zip)."""
+    """Return the hash of a module's file; empty where there is none (a notebook, a zip)."""
     try:
         return hashlib.sha256(Path(home.__file__ or "").read_bytes()).hexdigest()
     except (OSError, AttributeError):
@@ -234,7 +233,7 @@ def _from_toml(path: Path) -> Recipe:
 
 
 def _problem(given: dict[str, Any]) -> str:
-    """What is wrong with a recipe's settings, in one phrase; else empty."""
+    """Return what is wrong with a recipe's settings, in one phrase; else empty."""
     known = Recipe("").settings
     strange = sorted(set(given) - set(known))
     if strange:

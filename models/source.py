@@ -1,4 +1,4 @@
-"""From what a user writes to a network."""
+"""Networks from what a user names: a zoo name, a file, a callable, a module."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ModelError
+from ..errors import ModelError, UsageError, first_line
 from .callables import find_callable, is_callable_path, working_directory_importable
-from .network import Network, first_line
+from .network import Network
 
 if TYPE_CHECKING:
     import torch
-
-    from .torch_network import TorchNetwork
 
 SEED = 0
 """A callable that draws random weights draws these, so that its network keeps its hash."""
@@ -36,33 +34,60 @@ def load_network(
     text = str(source)
     _check_shape(input_shape, batch)
     if text.lower().endswith(".onnx"):
-        return _load_onnx(text, weights, input_shape, batch)
+        from .onnx_network import OnnxNetwork
+
+        if weights is not None:
+            raise ModelError("an .onnx file brings its own weights: leave --weights out")
+        return OnnxNetwork.load(Path(text), input_shape=input_shape, batch=batch)
+    from .checkpoint import load_state, read_state
+    from .torch_network import TorchNetwork
+
     module, default, ours = _module_of(text)
     shape = tuple(input_shape or default or ())
     if not shape:
         raise ModelError(f"say which input {text} takes, for instance --input-shape 1,3,224,224")
     if weights is not None:
-        _load_weights(module, Path(weights))
-    return _torch_network(module, text, (batch or shape[0], *shape[1:]), ours=ours)
+        load_state(module, read_state(Path(weights)), Path(weights))
+    make = TorchNetwork.owning if ours else TorchNetwork.of
+    return make(module, text, (batch or shape[0], *shape[1:]))
 
 
-def network_of_module(module: Any, example_input: Any, source: str = "") -> TorchNetwork:
-    """A network from a torch module, which is copied, and an input (or its shape).
+def network_of(
+    model: Any,
+    *,
+    example_input: Any = None,
+    weights: Path | None = None,
+    input_shape: Sequence[int] | None = None,
+    batch: int | None = None,
+) -> Network:
+    """Return the network that the user gave: by its source, as a torch module, or as it is."""
+    if isinstance(model, (str, Path)):
+        return load_network(str(model), weights=weights, input_shape=input_shape, batch=batch)
+    if hasattr(model, "layers") and hasattr(model, "replaced"):
+        return model  # type: ignore[no-any-return]
+    if example_input is None:
+        raise UsageError("a torch module needs an example_input, from which shapes are read")
+    return network_of_module(model, example_input)
+
+
+def network_of_module(module: Any, example_input: Any, source: str = "") -> Network:
+    """Make a network from a copy of a torch module, and an input (or its shape).
 
     Raises `ModelError` if it is no module, or does not run on such an input.
     """
     from torch import nn
 
+    from .torch_network import TorchNetwork
+
     if not isinstance(module, nn.Module):
         raise ModelError(f"expected a torch.nn.Module, not a {type(module).__name__}")
     kind = type(module)
-    return _torch_network(
-        module, source or f"{kind.__module__}:{kind.__qualname__}", _shape_of(example_input)
-    )
+    name = source or f"{kind.__module__}:{kind.__qualname__}"
+    return TorchNetwork.of(module, name, _shape_of(example_input))
 
 
 def _shape_of(example_input: Any) -> tuple[int, ...]:
-    """The shape of a tensor or array, alone or in a tuple of one; or the shape itself."""
+    """Return the shape of a tensor or array, alone or in a tuple of one; or the shape itself."""
     if isinstance(example_input, (tuple, list)) and len(example_input) == 1:
         example_input = example_input[0]
     if isinstance(example_input, Mapping):
@@ -76,29 +101,6 @@ def _shape_of(example_input: Any) -> tuple[int, ...]:
     return numbers
 
 
-def _torch_network(
-    module: Any, source: str, shape: tuple[int, ...], *, ours: bool = False
-) -> TorchNetwork:
-    """`ours`: nobody else has the module, so it need not be copied."""
-    from .torch_network import TorchNetwork
-
-    make = TorchNetwork.owning if ours else TorchNetwork.of
-    return make(module, source, shape)
-
-
-def _load_onnx(
-    text: str,
-    weights: str | Path | None,
-    input_shape: Sequence[int] | None,
-    batch: int | None,
-) -> Network:
-    from .onnx_network import OnnxNetwork
-
-    if weights is not None:
-        raise ModelError("an .onnx file brings its own weights: leave --weights out")
-    return OnnxNetwork.load(Path(text), input_shape=input_shape, batch=batch)
-
-
 def _check_shape(input_shape: Sequence[int] | None, batch: int | None) -> None:
     numbers = [*(input_shape or ()), *([] if batch is None else [batch])]
     if any(n < 1 for n in numbers) or (input_shape is not None and not len(input_shape)):
@@ -109,8 +111,8 @@ def _check_shape(input_shape: Sequence[int] | None, batch: int | None) -> None:
 
 
 def _module_of(text: str) -> tuple[torch.nn.Module, Sequence[int] | None, bool]:
-    """The module that a zoo name or a callable stands for, its default input shape, and whether
-    it was made here and nobody else has it."""
+    """Return the module of a zoo name or a callable, its default input shape, and whether it was
+    made here and nobody else has it."""
     from . import zoo
 
     if text in zoo.ZOO:
@@ -142,9 +144,3 @@ def _call(text: str) -> tuple[torch.nn.Module, Sequence[int] | None]:
     if not isinstance(module, torch.nn.Module):
         raise ModelError(f"{text} returned a {type(module).__name__}, not a torch.nn.Module")
     return module, getattr(module, "input_shape", None) or getattr(home, "input_shape", None)
-
-
-def _load_weights(module: torch.nn.Module, path: Path) -> None:
-    from .checkpoint import load_state, read_state
-
-    load_state(module, read_state(path), path)

@@ -11,23 +11,19 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..errors import ModelError
-from .batching import batches, by_picture
+from .batching import outputs_of
 from .torch_layers import run
 
 FloatArray = NDArray[np.float32]
 
 
 def outputs(module: nn.Module, inputs: FloatArray, batch: int) -> FloatArray:
-    """The module's first output for all inputs, (n, ...), as `Network.outputs` gives it."""
-    found = [
-        by_picture(run(module, torch.from_numpy(part)).numpy(), len(part), counted)
-        for part, counted in batches(inputs, batch)
-    ]
-    return np.concatenate(found)
+    """Return the module's first output for all inputs, (n, ...), as `Network.outputs` does."""
+    return outputs_of(lambda part: run(module, torch.from_numpy(part)).numpy(), inputs, batch)
 
 
 def fitting_batch(module: nn.Module, input_shape: tuple[int, ...], wanted: int) -> int:
-    """`wanted`, or the network's own batch where it takes no other."""
+    """Return `wanted`, or the network's own batch where it takes no other."""
     try:
         with redirect_stderr(io.StringIO()):  # torch.fx writes a traceback before it raises
             outputs = run(module, torch.zeros(wanted, *input_shape[1:]))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import ModelError
+from ..errors import ModelError, first_line
 from ..records import LayerSpec, LayerUse
-from .network import first_line, linear_input_shape
+from .network import linear_input_shape
 
 OTHER_CONVOLUTIONS = (
     nn.Conv1d,
@@ -74,7 +73,7 @@ class Shift(nn.Module):
 
 
 PLAIN_CONVOLUTIONS = (nn.Conv2d._conv_forward, PaddedConv2d._conv_forward)
-"""What computes nothing else than a `LayerSpec` says."""
+"""The convolutions that compute nothing else than a `LayerSpec` says."""
 
 
 def read_layers(module: nn.Module, input_shape: Shape) -> TorchLayers:
@@ -82,19 +81,20 @@ def read_layers(module: nn.Module, input_shape: Shape) -> TorchLayers:
 
     Raises `ModelError` if the network does not run on such an input.
     """
-    names = dict(_named_layers(module))
-    calls = _calls(module, list(names.values()), input_shape)
-    order = sorted(names, key=lambda name: _position(calls, names[name]))
-    uses = tuple(
-        _use(name, names[name], calls.get(names[name], []), input_shape[0]) for name in order
-    )
-    return TorchLayers(uses, {n: note for n in order if (note := _note(calls.get(names[n], [])))})
-
-
-def _named_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    for name, part in module.named_modules():
-        if isinstance(part, LAYERS) or _is_quantized(part):
-            yield name, part
+    names = {
+        part: name
+        for name, part in module.named_modules()
+        if isinstance(part, LAYERS) or _is_quantized(part)
+    }
+    calls = _calls(module, list(names), input_shape)
+    order = dict.fromkeys([*calls, *names])
+    uses = (_use(names[part], part, calls.get(part, []), input_shape[0]) for part in order)
+    notes = {
+        names[part]: f"shared: called {len(shapes)} times"
+        for part, shapes in calls.items()
+        if len(shapes) > 1
+    }
+    return TorchLayers(tuple(uses), notes)
 
 
 def _is_quantized(part: nn.Module) -> bool:
@@ -102,11 +102,6 @@ def _is_quantized(part: nn.Module) -> bool:
     name, module = type(part).__name__, type(part).__module__
     is_layer = "Packed" not in name and any(word in name for word in ("Conv", "Linear"))
     return is_layer and module.startswith(QUANTIZED)
-
-
-def _position(calls: dict[nn.Module, list[Shape]], part: nn.Module) -> int:
-    order = list(calls)
-    return order.index(part) if part in calls else len(order)
 
 
 def _calls(
@@ -130,7 +125,7 @@ def _calls(
 
 
 def run(module: nn.Module, inputs: Tensor) -> Tensor:
-    """One forward pass without gradients; the first tensor of the output.
+    """Run one forward pass without gradients; return the first tensor of the output.
 
     Not in inference mode: what a module keeps of a call (position grids, masks) may be part of a
     training step later. Raises `ModelError` with one sentence when the network cannot take these
@@ -150,7 +145,7 @@ def run(module: nn.Module, inputs: Tensor) -> Tensor:
 
 
 def first_tensor(output: Any) -> Tensor:
-    """The output itself, or the first tensor of a tuple, list or mapping."""
+    """Return the output itself, or the first tensor of a tuple, list or mapping."""
     if isinstance(output, Tensor):
         return output
     parts = output.values() if hasattr(output, "values") else output
@@ -174,7 +169,7 @@ def _use(name: str, part: nn.Module, shapes: list[Shape], batch: int) -> LayerUs
 
 
 def _unreadable(part: nn.Module) -> str:
-    """Why the layer's kind has no spec, in one phrase; else empty."""
+    """Return why the layer's kind has no spec, in one phrase; else empty."""
     if isinstance(part, OTHER_CONVOLUTIONS):
         return type(part).__name__
     if _is_quantized(part):
@@ -196,7 +191,7 @@ def _unreadable(part: nn.Module) -> str:
 
 
 def _badly_called(part: nn.Module, shapes: list[Shape], batch: int) -> str:
-    """Why the way the layer is called has no spec, in one phrase; else empty."""
+    """Return why the way the layer is called has no spec, in one phrase; else empty."""
     if not shapes:
         return "not called in the forward pass"
     if len(set(shapes)) > 1:
@@ -207,10 +202,6 @@ def _badly_called(part: nn.Module, shapes: list[Shape], batch: int) -> str:
     if isinstance(part, nn.Linear) and linear_input_shape(shape, batch) is None:
         return f"its input {shape} does not divide by the network's batch"
     return ""
-
-
-def _note(shapes: list[Shape]) -> str:
-    return f"shared: called {len(shapes)} times" if len(shapes) > 1 else ""
 
 
 def _conv_spec(part: nn.Conv2d, shape: Shape) -> LayerSpec:

@@ -15,21 +15,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..errors import ModelError, UsageError
+from ..errors import ModelError, first_line
 from ..lowrank import Source
 from ..records import LayerUse
-from .batching import batches, by_picture
+from .batching import batches
 from .convert import export_onnx, export_pt2
-from .files import write_whole
-from .moment_sums import Gathered, MomentSums, Wanted, check_wanted, portions
-from .network import (
-    Replacements,
-    check_replacements,
-    choose_workload,
-    file_name,
-    first_line,
-    layer_named,
-)
+from .files import write_by_suffix
+from .moment_sums import Gathered, MomentSums, Wanted, gather
+from .network import Replacements, check_replacements, choose_workload, file_name, layer_named
+from .torch_batches import outputs
 from .torch_layers import TorchLayers, read_layers, run
 
 
@@ -47,7 +41,7 @@ class TorchNetwork:
 
     @classmethod
     def of(cls, module: nn.Module, source: str, input_shape: Sequence[int]) -> TorchNetwork:
-        """Of somebody else's module, which is copied. Reads the layers at once.
+        """Make a network of a copy of somebody else's module. Reads the layers at once.
 
         Raises `ModelError` if the module cannot be copied or does not run on such an input.
         """
@@ -55,7 +49,7 @@ class TorchNetwork:
 
     @classmethod
     def owning(cls, module: nn.Module, source: str, input_shape: Sequence[int]) -> TorchNetwork:
-        """Of a module that nobody else has; as `of` otherwise."""
+        """Make a network of a module that nobody else has; as `of` otherwise."""
         network = cls(module, source, input_shape)
         _ = network.layers
         return network
@@ -78,7 +72,7 @@ class TorchNetwork:
 
     @cached_property
     def sha256(self) -> str:
-        """Of the modules' names, types and settings, and of the state's bytes."""
+        """SHA-256 of the modules' names, types and settings, and of the state's bytes."""
         digest = hashlib.sha256()
         for name, part in self.module.named_modules():
             settings = re.sub(r" at 0x[0-9a-f]+", "", part.extra_repr())
@@ -95,21 +89,13 @@ class TorchNetwork:
         return _array(weight), _array(bias) if isinstance(bias, Tensor) else None
 
     def outputs(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
-        """The module's output (the first, if it has several) for inputs (n, ...)."""
-        return np.concatenate(
-            [
-                by_picture(run(self.module, torch.from_numpy(part)).numpy(), len(part), counted)
-                for part, counted in batches(inputs, self.input_shape[0])
-            ]
-        )
+        """Return the module's output (the first, if it has several) for inputs (n, ...)."""
+        return outputs(self.module, inputs, self.input_shape[0])
 
     def moments(self, inputs: NDArray[Any], wanted: Wanted) -> Gathered:
         """See `Network.moments`. Holds one layer's values for one batch at a time."""
-        specs = {use.name: use.spec for use in self.layers if use.spec}
-        check_wanted(specs, wanted)
-        found: Gathered = {}
-        for portion in portions(specs, wanted):
-            sums = MomentSums(specs, portion)
+
+        def add_all(sums: MomentSums) -> None:
             hooks = [*self._hooks(sums, "outputs"), *self._hooks(sums, "patches")]
             try:
                 for part, counted in batches(inputs, self.input_shape[0]):
@@ -118,8 +104,8 @@ class TorchNetwork:
             finally:
                 for hook in hooks:
                     hook.remove()
-            found.update(sums.moments())
-        return found
+
+        return gather(self.layers, wanted, add_all)
 
     def _hooks(self, sums: MomentSums, source: Source) -> list[Any]:
         def on_output(name: str) -> Callable[..., None]:
@@ -140,7 +126,7 @@ class TorchNetwork:
         ]
 
     def replaced(self, replacements: Replacements) -> TorchNetwork:
-        """A copy with chains for the named layers, wherever the network uses them."""
+        """Return a copy with chains for the named layers, wherever the network uses them."""
         from ..ops.torch_writer import to_torch
 
         check_replacements(self.layers, replacements)
@@ -152,16 +138,16 @@ class TorchNetwork:
         module = _copy(self.module, memo)
         for name in replacements:
             _move_hooks(self._part(name), memo)
-        made = TorchNetwork(module, self.source, self.input_shape)
-        made.replacements = {**self.replacements, **replacements}
-        made._loaded = self.original
-        return made
+        network = TorchNetwork(module, self.source, self.input_shape)
+        network.replacements = {**self.replacements, **replacements}
+        network._loaded = self.original
+        return network
 
     def _part(self, name: str) -> nn.Module:
         return self.module.get_submodule(name)
 
     def workload(self, key: str, backend_accepts: Sequence[type], folder: Path) -> Any:
-        """As a module if the backend takes one, else as an ONNX file in `folder`."""
+        """Return a module workload if the backend takes one, else an ONNX file in `folder`."""
         path = Path(folder) / f"{file_name(key)}.onnx"
         return choose_workload(
             backend_accepts,
@@ -176,14 +162,10 @@ class TorchNetwork:
         return export_onnx(self.module, self.input_shape, Path(path))
 
     def save(self, path: Path) -> Path:
-        path = Path(path)
-        if path.suffix == ".onnx":
-            return self.to_onnx(path)
-        if path.suffix == ".pt2":
+        def to_pt2(path: Path) -> Path:
             return export_pt2(self.module, self.input_shape, path)
-        if path.suffix == ".safetensors":
-            return write_whole(path, self._write_state)
-        raise UsageError(f"cannot write {path.name}: use .onnx, .pt2 or .safetensors")
+
+        return write_by_suffix(path, self.to_onnx, to_pt2, self._write_state)
 
     def _write_state(self, path: Path) -> None:
         from safetensors.torch import save_file
@@ -246,13 +228,7 @@ def _digest(digest: Any, name: str, value: Any) -> None:
         digest.update(f"{name}|{value.qscheme()}\n".encode())
         value = value.dequantize()
     digest.update(f"{name}|{value.dtype}|{tuple(value.shape)}\n".encode())
-    digest.update(_bytes(value))
-
-
-def _bytes(tensor: Tensor) -> NDArray[np.uint8]:
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
-    found: NDArray[np.uint8] = flat.view(torch.uint8).numpy()
-    return found
+    digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
 
 
 def _array(tensor: Tensor) -> NDArray[Any]:

@@ -1,8 +1,4 @@
-"""Examples to train on: random crops and flips of the fit split's pictures.
-
-Select and report split are out of reach here; which picture is in which split is decided as in
-`pictures`, before any crop.
-"""
+"""Examples to train on: random crops and flips of the fit split's pictures, and of no other's."""
 
 from __future__ import annotations
 
@@ -15,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CalibrationError
-from .pictures import READY, Calibration, Split, load_pictures
+from .pictures import READY, Calibration, Split, channels_of, load_pictures, random_window
 from .preprocess import Image, Preprocess, channels_last, check_holds, find_preprocess
 
 FloatArray = NDArray[np.float32]
@@ -28,8 +24,10 @@ answers for any picture, so that variety costs nothing but time."""
 
 
 class TrainingExamples(Protocol):
+    """Examples to train on, drawn at random."""
+
     def batch(self, size: int, rng: np.random.Generator) -> FloatArray:
-        """`size` examples (size, *input_shape[1:]), drawn by `rng` alone."""
+        """Return `size` examples (size, *input_shape[1:]), drawn by `rng` alone."""
         ...
 
 
@@ -64,11 +62,7 @@ class Crops:
 
     def _example(self, pixels: Image, rng: np.random.Generator) -> FloatArray:
         height, width = self._size(pixels, rng)
-        top = rng.integers(pixels.shape[0] - height + 1)
-        left = rng.integers(pixels.shape[1] - width + 1)
-        window = pixels[top : top + height, left : left + width]
-        window = window[:, ::-1] if rng.integers(2) else window
-        return self._recipe(_relit(window, rng), self._shape)
+        return self._recipe(_relit(random_window(pixels, height, width, rng), rng), self._shape)
 
     def _size(self, pixels: Image, rng: np.random.Generator) -> tuple[int, int]:
         if not self._recipe.resizes:
@@ -78,7 +72,7 @@ class Crops:
 
 
 def _relit(window: Image, rng: np.random.Generator) -> Image:
-    """The window with another brightness and contrast."""
+    """Return the window with another brightness and contrast."""
     gain = np.exp(rng.uniform(-1, 1) * np.log(MAX_GAIN))
     shift = rng.uniform(-1, 1) * 255 * (MAX_GAIN - 1) / 4
     middle = window.mean(dtype=np.float64)
@@ -90,15 +84,14 @@ def _relit(window: Image, rng: np.random.Generator) -> Image:
 def training_examples(
     path: Path, calibration: Calibration, input_shape: Sequence[int]
 ) -> TrainingExamples:
-    """What may be trained on of the pictures that `calibration` was loaded from.
+    """Return the examples of the fit split of the pictures that `calibration` was loaded from.
 
     Raises `CalibrationError` if the folder holds other pictures by now.
     """
     if calibration.preprocess == READY:
         return Rows(calibration.fit)
     shape = tuple(input_shape[1:])
-    grey = (shape[-1] if channels_last(shape) else shape[0]) == 1
-    pictures = load_pictures(path, 1 if grey else 3)
+    pictures = load_pictures(path, channels_of(shape))
     split = Split.of([picture.sha256 for picture in pictures])
     if split != calibration.split:
         raise CalibrationError(f"the pictures in {path} have changed meanwhile: start again")

@@ -8,21 +8,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import stats
+from ..backends.base import CompilesAhead, FileWorkload, ModuleWorkload, Workload
 from ..campaign.setup import Setup
+from ..db import NetworkRun, Store
 from ..errors import MeasurementError, ModelError
+from ..models.network import Network
+from ..profiler import session
+from ..profiler.executor import Executor, LocalExecutor, RemoteWorkload
+from ..profiler.process_executor import ProcessExecutor
 from ..records import Comparison, Effort, PairSummary
 from .named_networks import NamedNetwork
-
-if TYPE_CHECKING:
-    from ..backends.base import Workload
-    from ..db.store import Store
-    from ..models.network import Network
-    from ..profiler.executor import Executor, RemoteWorkload
 
 NETWORK_EFFORT = Effort(
     interval=0.01, min_rounds=10, max_rounds=24, preparations=3, round_s=0.05, timeout_s=300.0
@@ -35,8 +34,6 @@ MAX_AT_ONCE = 3
 
 def can_time(setup: Setup) -> str:
     """Empty if this backend can run this network whole; else why not, in one phrase."""
-    from ..backends.base import FileWorkload, ModuleWorkload
-
     accepts, network = setup.backend.accepts, setup.network
     if network.framework == "torch" or FileWorkload in accepts:
         return ""
@@ -104,8 +101,6 @@ def _workloads(
 
 def _workload(setup: Setup, key: str, network: Network, folder: Path) -> Workload | RemoteWorkload:
     """A file where files are run; else the network's name where it has one, else its module."""
-    from ..backends.base import FileWorkload
-
     accepts = setup.backend.accepts
     if setup.named and FileWorkload not in accepts:
         return NamedNetwork.written(key, network, setup.weights, folder)
@@ -115,8 +110,6 @@ def _workload(setup: Setup, key: str, network: Network, folder: Path) -> Workloa
 
 def _compile(setup: Setup, workloads: Iterable[Workload | RemoteWorkload]) -> None:
     """Before anything is timed, where the backend compiles for long."""
-    from ..backends.base import CompilesAhead, FileWorkload
-
     backend = setup.backend
     if isinstance(backend, CompilesAhead):
         files = [one for one in workloads if isinstance(one, FileWorkload)]
@@ -133,15 +126,11 @@ def _session(
     effort: Effort,
     seed: Sequence[int],
 ) -> dict[str, PairSummary]:
-    from ..db.store import NetworkRun
-    from ..profiler import sweep
-    from ..profiler.session import run_session
-
     policy = setup.network_policy
     runs = {key: NetworkRun(key, dict(descriptions.get(key, {}))) for key in workloads}
     original, *others = workloads.values()
     where = setup.fingerprint, policy
-    session_id = store.begin_session(
+    session_id = store.sessions.begin(
         *where,
         runs[original.key],
         [runs[other.key] for other in others],
@@ -149,18 +138,18 @@ def _session(
     )
     with _bench(setup, effort, original) as executor:
         prepared = [_own_copy(workload) for workload in (original, *others)]
-        for event in run_session(executor, prepared[0], prepared[1:], effort, seed):
+        for event in session.run_session(executor, prepared[0], prepared[1:], effort, seed):
             match event:
-                case sweep.RoundDone():
-                    store.add_round(session_id, event.samples)
-                case sweep.WorkloadFailed():
+                case session.RoundDone():
+                    store.sessions.add_round(session_id, event.samples)
+                case session.WorkloadFailed():
                     failure = event.failure
-                    store.add_failure(*where, runs[failure.workload_key], failure, session_id)
+                    store.failures.add(*where, runs[failure.workload_key], failure, session_id)
                     raise MeasurementError(
                         f"the network could not be timed: {failure.reason}", failure.stage
                     )
-                case sweep.SessionEnded():
-                    store.end_session(session_id, event.summaries)
+                case session.SessionEnded():
+                    store.sessions.end(session_id, event.summaries)
                     return dict(event.summaries)
     raise MeasurementError("the session ended without a result")
 
@@ -168,9 +157,6 @@ def _session(
 @contextmanager
 def _bench(setup: Setup, effort: Effort, workload: Workload | RemoteWorkload) -> Iterator[Executor]:
     """A child process; this process for modules, which no file can carry safely."""
-    from ..backends.base import ModuleWorkload
-    from ..profiler.executor import LocalExecutor, ProcessExecutor
-
     policy = setup.network_policy
     local = isinstance(workload, ModuleWorkload)
     executor: Executor = (
@@ -184,8 +170,6 @@ def _bench(setup: Setup, effort: Effort, workload: Workload | RemoteWorkload) ->
 
 def _own_copy(workload: Workload | RemoteWorkload) -> Workload | RemoteWorkload:
     """A module prepared again lies elsewhere in memory: alignment is part of the draw."""
-    from ..backends.base import ModuleWorkload
-
     if isinstance(workload, ModuleWorkload):
         return replace(workload, module=copy.deepcopy(workload.module))
     return workload

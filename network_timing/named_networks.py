@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
+from ..backends.base import ModuleWorkload
 from ..errors import ModelError
 from ..factors.stored_factors import from_arrays, to_arrays
+from ..models.network import Network, Replacements
+from ..models.source import load_network
 from ..ops.chain import Chain
-
-if TYPE_CHECKING:
-    from ..backends.base import ModuleWorkload
-    from ..models.network import Network, Replacements
 
 FACTORS = "factors.safetensors"
 
@@ -76,9 +75,6 @@ class NamedNetwork:
 
     def workload(self) -> ModuleWorkload:
         """Loads the network. Raises `ModelError` if the name no longer stands for it."""
-        from ..backends.base import ModuleWorkload
-        from ..models.source import load_network
-
         network = load_network(self.source, weights=self.weights, input_shape=self.input_shape)
         if network.sha256 != self.sha256:
             raise ModelError(

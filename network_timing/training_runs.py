@@ -8,21 +8,20 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .. import stats
 from ..backends import malloc_env
+from ..backends.base import TrainsNetworks
+from ..campaign.setup import Setup
+from ..db import NetworkRun, Store
 from ..errors import MeasurementError
 from ..records import Comparison, Decomposition, PairSummary, Sample
-
-if TYPE_CHECKING:
-    from ..campaign.setup import Setup
-    from ..db.store import Store
+from .inference_runs import can_time
 
 PROCESSES, ROUNDS = 3, 12
-TORCH_BACKENDS = "torch-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +38,9 @@ class Variant:
 
 def can_train(setup: Setup) -> str:
     """Empty if training steps of this network can be timed here; else why not, in one phrase."""
-    if not setup.backend.name.startswith(TORCH_BACKENDS):
+    if not isinstance(setup.backend, TrainsNetworks):
         return f"{setup.backend.name} cannot train a network whole"
     if setup.network.framework == "onnx":
-        from .inference_runs import can_time
-
         return can_time(setup)
     return ""
 
@@ -75,13 +72,14 @@ def compare_training(
 
 
 def _request(setup: Setup, others: Mapping[str, Variant], rounds: int, seed: int) -> dict[str, Any]:
+    assert isinstance(setup.backend, TrainsNetworks), "see `can_train`"
     original = {setup.original_key: Variant({})}
     return {
         "source": setup.network.source,
         "weights": None if setup.weights is None else str(setup.weights),
         "input_shape": list(setup.network.input_shape),
         "threads": max(1, setup.policy.threads),
-        "device": "cuda" if "cuda" in setup.backend.name else "cpu",
+        "device": setup.backend.torch_device(),
         "dtype": setup.policy.dtype,
         "rounds": rounds,
         "seed": seed,
@@ -95,11 +93,9 @@ def _session(
     request: Mapping[str, Any],
     descriptions: Mapping[str, dict[str, object]],
 ) -> dict[str, PairSummary]:
-    from ..db.store import NetworkRun
-
     original, *others = request["variants"]
     runs = {key: NetworkRun(key, dict(descriptions.get(key, {}))) for key in request["variants"]}
-    session = store.begin_session(
+    session = store.sessions.begin(
         setup.fingerprint,
         setup.network_policy,
         runs[original],
@@ -112,31 +108,13 @@ def _session(
             Sample(found["round"], key, "host", value, found["loops"][key])
             for key, value in found["seconds"].items()
         ]
-        store.add_round(session, samples)
+        store.sessions.add_round(session, samples)
         for key, value in found["seconds"].items():
             seconds[key].append(value)
     first = np.array(seconds[original])
     summaries = {key: stats.summarize_pairs(first, np.array(seconds[key])) for key in others}
-    store.end_session(session, summaries)
+    store.sessions.end(session, summaries)
     return summaries
-
-
-def compare_rounds(
-    request: Mapping[str, Any], original: str, processes: int = PROCESSES
-) -> dict[str, Comparison]:
-    """Every other variant of a request against `original`, over fresh processes; nothing is kept.
-
-    For benchmarks, which keep their own results.
-    """
-    summaries: dict[str, list[PairSummary]] = {}
-    for number in range(processes):
-        rows = [found["seconds"] for found in timed_rounds({**request, "seed": number})]
-        first = np.array([row[original] for row in rows])
-        for key in request["variants"]:
-            if key != original:
-                pair = stats.summarize_pairs(first, np.array([row[key] for row in rows]))
-                summaries.setdefault(key, []).append(pair)
-    return {key: stats.combine(found, spent=0.0) for key, found in summaries.items()}
 
 
 def timed_rounds(request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -13,7 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from typing import IO, Any
+from typing import Any
 
 from ..errors import RankwiseError
 from ..records import Decomposition
@@ -54,7 +54,7 @@ def variants(request: Mapping[str, Any]) -> dict[str, Any]:
     from ..models.source import load_network
     from ..ops.chain import random_weights
     from ..training.pair import pair_of
-    from ..training.steps import ForwardPass, TrainingStep
+    from ..training.steps import ForwardPass, TrainingPass
 
     network = load_network(
         request["source"], weights=request["weights"], input_shape=request["input_shape"]
@@ -73,24 +73,20 @@ def variants(request: Mapping[str, Any]) -> dict[str, Any]:
         made[key] = (
             ForwardPass(pair.student, shape, *where)
             if request.get("phase") == "inference"
-            else TrainingStep(pair.student, shape, pair.chains, variant.get("frozen"), *where)
+            else TrainingPass(pair.student, shape, pair.chains, variant.get("frozen"), *where)
         )
     return made
-
-
-def answer(request: Mapping[str, Any], replies: IO[str]) -> None:
-    try:
-        for found in rounds(request):
-            replies.write(json.dumps(found) + "\n")
-            replies.flush()
-    except RankwiseError as error:
-        replies.write(json.dumps({"error": str(error)}) + "\n")
 
 
 def main(arguments: list[str]) -> None:
     with os.fdopen(int(arguments[0]), "w", encoding="utf-8") as replies:
         os.dup2(2, 1)  # what libraries print is no answer
-        answer(json.load(sys.stdin), replies)
+        try:
+            for timed in rounds(json.load(sys.stdin)):
+                replies.write(json.dumps(timed) + "\n")
+                replies.flush()
+        except RankwiseError as error:
+            replies.write(json.dumps({"error": str(error)}) + "\n")
 
 
 if __name__ == "__main__":

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper
 
 from ..records import LayerSpec
-from .chain import Chain, LinkWeights
-from .checks import require_weights
+from .chain import Chain, LinkWeights, require_weights
 
 IR_VERSION = 10
 """Read by every ONNX Runtime since 1.18; a newer one would shut out older runtimes."""
@@ -38,73 +37,52 @@ def chain_nodes(
     for number, (link, one) in enumerate(zip(chain.links, weights, strict=True)):
         name = f"{prefix}.{number}"
         target = output_name if number == last else f"{name}.out"
-        made = _linear(link, one, name) if link.op == "linear" else _conv(link, one, name)
-        made_nodes, made_initializers = made.between(input_name, target)
-        nodes += made_nodes
-        initializers += made_initializers
-        input_name = target
+        steps = _linear(link, one) if link.op == "linear" else _conv(link, one)
+        for step in steps:
+            result = target if step is steps[-1] else f"{name}.{step.op.lower()}"
+            inputs = [input_name]
+            for suffix, array in step.operands.items():
+                inputs.append(f"{name}.{suffix}")
+                cast = np.ascontiguousarray(array, dtype=link.dtype)
+                initializers.append(numpy_helper.from_array(cast, inputs[-1]))
+            node = f"{name}/{step.op}"
+            nodes.append(helper.make_node(step.op, inputs, [result], node, **step.attributes))
+            input_name = result
     return nodes, initializers
 
 
-class _Made:
-    """Nodes of one link, not yet connected: each takes the result of the one before it."""
+class _Step(NamedTuple):
+    """A node that is not connected yet: it takes the result of the one before it."""
 
-    def __init__(self, name: str, dtype: str) -> None:
-        self.name, self.dtype = name, dtype
-        self.steps: list[tuple[str, list[str], dict[str, Any]]] = []
-        self.initializers: list[TensorProto] = []
-
-    def step(self, op: str, operands: dict[str, NDArray[Any]], **attributes: Any) -> None:
-        names = []
-        for suffix, array in operands.items():
-            names.append(f"{self.name}.{suffix}")
-            self.initializers.append(numpy_helper.from_array(self._array(array), names[-1]))
-        self.steps.append((op, names, attributes))
-
-    def _array(self, array: NDArray[Any]) -> NDArray[Any]:
-        return np.ascontiguousarray(array, dtype=self.dtype)
-
-    def between(self, source: str, target: str) -> tuple[list[NodeProto], list[TensorProto]]:
-        nodes = []
-        for number, (op, operands, attributes) in enumerate(self.steps):
-            is_last = number == len(self.steps) - 1
-            result = target if is_last else f"{self.name}.{op.lower()}"
-            node = f"{self.name}/{op}"
-            nodes.append(helper.make_node(op, [source, *operands], [result], node, **attributes))
-            source = result
-        return nodes, self.initializers
+    op: str
+    operands: Mapping[str, NDArray[Any]]
+    attributes: Mapping[str, Any]
 
 
-def _conv(link: LayerSpec, weights: LinkWeights, name: str) -> _Made:
-    made = _Made(name, link.dtype)
-    operands = {"weight": weights.weight}
-    if weights.bias is not None:
-        operands["bias"] = weights.bias
-    made.step(
-        "Conv",
-        operands,
-        kernel_shape=list(link.kernel_size),
-        strides=list(link.stride),
-        pads=list(link.padding),
-        dilations=list(link.dilation),
-        group=link.groups,
-    )
-    return made
+def _operands(weights: LinkWeights) -> dict[str, NDArray[Any]]:
+    bias = {} if weights.bias is None else {"bias": weights.bias}
+    return {"weight": weights.weight, **bias}
 
 
-def _linear(link: LayerSpec, weights: LinkWeights, name: str) -> _Made:
+def _conv(link: LayerSpec, weights: LinkWeights) -> list[_Step]:
+    geometry = {
+        "kernel_shape": link.kernel_size,
+        "strides": link.stride,
+        "pads": link.padding,
+        "dilations": link.dilation,
+        "group": link.groups,
+    }
+    return [_Step("Conv", _operands(weights), geometry)]
+
+
+def _linear(link: LayerSpec, weights: LinkWeights) -> list[_Step]:
     """Gemm for vectors; MatMul and Add where there are axes between batch and channels."""
-    made = _Made(name, link.dtype)
     if len(link.input_shape) == 1:
-        operands = {"weight": weights.weight}
-        if weights.bias is not None:
-            operands["bias"] = weights.bias
-        made.step("Gemm", operands, transB=1)
-        return made
-    made.step("MatMul", {"weight": weights.weight.T})
-    if weights.bias is not None:
-        made.step("Add", {"bias": weights.bias})
-    return made
+        return [_Step("Gemm", _operands(weights), {"transB": 1})]
+    product = _Step("MatMul", {"weight": weights.weight.T}, {})
+    return (
+        [product] if weights.bias is None else [product, _Step("Add", {"bias": weights.bias}, {})]
+    )
 
 
 def chain_model(

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..records import LayerSpec
-from .chain import Chain, LinkWeights
-from .checks import require_weights
+from .chain import Chain, LinkWeights, require_weights
 
 
 def to_torch(chain: Chain, weights: Sequence[LinkWeights]) -> nn.Sequential:

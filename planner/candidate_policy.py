@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from ..campaign.setup import Setup
 from ..errors import UsageError
 from ..lowrank import applicable_kinds
 from ..lowrank.modes import Mode, shipped_modes
+from ..models.network import Network
 from ..profiler.candidates import default_candidates, dropped
-from ..records import Decomposition, LayerUse, Verdict
+from ..records import LayerUse, Verdict
+from ..search.table import SpeedupTable, TableRow
 from .ranking import Ranking, make_ranking, nearest_to_rule
-
-if TYPE_CHECKING:
-    from ..campaign.setup import Setup
-    from ..models.network import Network
-    from ..search.table import SpeedupTable
 
 AUTO = "auto"
 """The compression mode that is searched for, among the shipped ones."""
@@ -25,8 +22,10 @@ SELECTIONS = ("search", "pr", "vbmf", "energy")
 
 @dataclass(frozen=True, slots=True)
 class CandidatePolicy:
-    """`ranking` is None where all measured candidates may be chosen (`search`). `searched`: the
-    mode is, too; `mode` is then the widest one."""
+    """Which layers may change, and to which of the measured candidates.
+
+    `ranking` is None where all of these may be chosen (`search`). With `searched` the mode is
+    searched for, too; `mode` is then the widest one."""
 
     mode: Mode
     ranking: Ranking | None
@@ -36,8 +35,8 @@ class CandidatePolicy:
     def rank_selection(self) -> str:
         return self.ranking.rule.name if self.ranking else "search"
 
-    def allowed(self, network: Network, table: SpeedupTable) -> Mapping[str, set[Decomposition]]:
-        """By name, for layers that the mode selects: the measured candidates that may be chosen."""
+    def allowed(self, network: Network, table: SpeedupTable) -> Mapping[str, Sequence[TableRow]]:
+        """The rows of what may be chosen, by the names of the layers that the mode selects."""
         selected = self.mode.select(network.layers, _faster(network, table))
         return {
             use.name: self._candidates(network, use, table)
@@ -49,18 +48,19 @@ class CandidatePolicy:
         """Names of the layers that each mode in question selects, the narrowest mode first."""
         modes = shipped_modes() if self.searched else {self.mode.name: self.mode}
         faster = _faster(network, table)
-        found = {name: mode.select(network.layers, faster) for name, mode in modes.items()}
-        return dict(sorted(found.items(), key=lambda item: len(item[1])))
+        selected = {name: mode.select(network.layers, faster) for name, mode in modes.items()}
+        return dict(sorted(selected.items(), key=lambda item: len(item[1])))
 
     def _candidates(
         self, network: Network, use: LayerUse, table: SpeedupTable
-    ) -> set[Decomposition]:
+    ) -> Sequence[TableRow]:
         rows = table.rows(use.spec.key) if use.spec else ()
-        measured = {row.decomposition for row in rows}
-        if self.ranking is None or not measured:
-            return measured
+        if self.ranking is None or not rows:
+            return rows
         weight, _ = network.weights(use.name)
-        return nearest_to_rule(measured, use, weight, self.ranking, network.layers)
+        measured = [row.decomposition for row in rows]
+        nearest = nearest_to_rule(measured, use, weight, self.ranking, network.layers)
+        return [row for row in rows if row.decomposition in nearest]
 
 
 def _faster(network: Network, table: SpeedupTable) -> set[str]:
@@ -95,7 +95,7 @@ def candidate_policy(
     threshold: float | None = None,
     final_dense_ratio: float | None = None,
 ) -> CandidatePolicy:
-    """Checks what the user said. Raises `UsageError` and its children."""
+    """Check what the user said. Raises `UsageError` and its children."""
     if rank_selection not in SELECTIONS:
         raise UsageError(
             f"--rank-selection is one of {', '.join(SELECTIONS)}, not {rank_selection!r}"

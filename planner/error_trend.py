@@ -20,15 +20,15 @@ two where the select split has two. Two neighbours see most of that."""
 
 @dataclass(frozen=True, slots=True)
 class ErrorTrend:
-    """By rising modelled squared error: what the value and the bound, squared, were of it."""
+    """Shares that squared values and bounds were of modelled squared errors, which rise."""
 
     modelled: tuple[float, ...]
     ratios: tuple[tuple[float, float], ...]
 
     @classmethod
     def of(cls, measured: Iterable[tuple[float, NetworkError]]) -> Self:
-        found = sorted((sq, error.value**2 / sq, error.upper**2 / sq) for sq, error in measured)
-        return cls(tuple(sq for sq, *_ in found), tuple((v, u) for _, v, u in found))
+        triples = sorted((sq, error.value**2 / sq, error.upper**2 / sq) for sq, error in measured)
+        return cls(tuple(sq for sq, *_ in triples), tuple((v, u) for _, v, u in triples))
 
     def at(self, modelled_sq: float) -> NetworkError | None:
         """The error of a plan with that modelled squared error, by the least favourable of the

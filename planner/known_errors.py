@@ -10,18 +10,16 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..db.repositories import RELATIVE_ERROR
+from ..db.sensitivities import RELATIVE_ERROR
+from ..db.store import Store
+from ..factors.array_cache import ArrayCache
 from ..factors.assembly import FACTORS_VERSION
 from ..factors.moments import VERSION as MOMENTS_VERSION
 from ..records import Decomposition, canonical_json
-
-if TYPE_CHECKING:
-    from ..db.store import Store
-    from ..factors.array_cache import ArrayCache
 
 ERRORS_VERSION = 1
 """Changes with how a network error or its bound is computed from outputs."""
@@ -39,7 +37,7 @@ class NetworkError:
 
 
 class KnownErrors:
-    """Of one network on one set of inputs, of which `inputs_sha256` is the hash.
+    """The errors of one network on one set of inputs, of which `inputs_sha256` is the hash.
 
     `factors` says how each layer's factors are chosen, where it is not on the select split: a
     plan's own choice gives other errors. Networks are always run in float32, so no dtype is
@@ -57,27 +55,27 @@ class KnownErrors:
     ) -> None:
         self.cache, self.store = cache, store if factors is None else None
         self._network, self._inputs, self._factors = network_sha256, inputs_sha256, factors
-        self._found = self._read()
+        self._errors = {**self._of_plans(), **self._of_layers()}
 
     def get(self, decisions: Decisions) -> NetworkError | None:
-        return self._found.get(_key(decisions))
+        return self._errors.get(_key(decisions))
 
     def put(self, decisions: Decisions, error: NetworkError) -> None:
-        self._found[_key(decisions)] = error
+        self._errors[_key(decisions)] = error
         if not math.isfinite(error.value):
             return  # no number that a database keeps
         if len(decisions) > 1 or self.store is None:
             # Read again, because another process may have added to the file meanwhile.
-            self._found = {**self._of_plans(), **self._found}
+            self._errors = {**self._of_plans(), **self._errors}
             self.cache.write("errors", self._file, self._arrays())
             return
         ((name, decomposition),) = decisions.items()
-        found = {(name, decomposition): (error.value, error.upper)}
-        self.store.put_sensitivities(self._network, self._inputs, found, metric=self._metric)
+        entry = {(name, decomposition): (error.value, error.upper)}
+        self.store.sensitivities.put(self._network, self._inputs, entry, metric=self._metric)
 
     def plans(self) -> list[tuple[dict[str, Decomposition], NetworkError]]:
-        """Those with several layers replaced."""
-        plans = [(_decisions(key), error) for key, error in self._found.items()]
+        """The decisions with several layers replaced, and their errors."""
+        plans = [(_decisions(key), error) for key, error in self._errors.items()]
         return [(decisions, error) for decisions, error in plans if len(decisions) > 1]
 
     @property
@@ -93,24 +91,21 @@ class KnownErrors:
         factors = None if self._factors is None else sorted(self._factors.items())
         return [self._version, self._network, self._inputs, factors]
 
-    def _read(self) -> dict[str, NetworkError]:
-        return {**self._of_plans(), **self._of_layers()}
-
     def _of_layers(self) -> dict[str, NetworkError]:
         if self.store is None:
             return {}
-        rows = self.store.sensitivities(self._network, self._inputs, metric=self._metric)
-        return {_key({name: d}): NetworkError(*found) for (name, d), found in rows.items()}
+        rows = self.store.sensitivities.get(self._network, self._inputs, metric=self._metric)
+        return {_key({name: d}): NetworkError(*numbers) for (name, d), numbers in rows.items()}
 
     def _of_plans(self) -> dict[str, NetworkError]:
         arrays = self.cache.read("errors", self._file) or {}
         return {key: NetworkError(*map(float, numbers)) for key, numbers in arrays.items()}
 
     def _arrays(self) -> dict[str, Any]:
-        """Of what the store does not keep."""
+        """The entries of the file: what the store does not keep."""
         return {
             key: np.array([error.value, error.upper])
-            for key, error in self._found.items()
+            for key, error in self._errors.items()
             if self.store is None or len(_decisions(key)) > 1
         }
 

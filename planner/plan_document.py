@@ -3,103 +3,92 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .. import __version__, documents
-from ..records import Decomposition, LayerUse
-from ..search.space import Decision, decisions, quantum_of
+from .. import documents
+from ..clock import now_to_the_second
+from ..models.notes import calibration_note
+from ..records import LayerUse
+from ..search.space import Assignment, Decision, LayerChoices, decisions, quantum_of
+from ..search.study import StudyResult
 from ..search.weighted_phases import JOINED
-
-if TYPE_CHECKING:
-    from ..factors.assembly import Made
-    from ..models.pictures import Calibration
-    from ..search.space import Assignment, LayerChoices
-    from ..search.study import StudyResult
-    from .planner import Planner
+from ..version import __version__
+from .problem import PlanProblem
+from .refinement import Refined
 
 
 def plan_document(
-    planner: Planner,
-    layers: Sequence[LayerChoices],
-    chosen: Assignment,
-    predicted: documents.Predicted,
-    study: StudyResult,
+    problem: PlanProblem, layers: Sequence[LayerChoices], refined: Refined, study: StudyResult
 ) -> documents.Plan:
     """Every layer of the network appears, kept or replaced."""
-    setup, options = planner.setup, planner.options
-    decided = decisions(layers, chosen)
+    setup, options = problem.setup, problem.options
     uses = {use.name: use for use in setup.network.layers}
     return documents.Plan(
         rankwise_version=__version__,
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        created_at=now_to_the_second(),
         model=setup.model,
         device=documents.Fingerprint.of(setup.fingerprint),
         backend=setup.backend_text,
-        policies=[policy.to_json() for policy in planner.policies],
-        objective=_objective(planner),
-        mode=planner.mode_of(chosen),
+        policies=[policy.to_json() for policy in problem.policies],
+        objective=_objective(problem),
+        mode=_mode_of(problem, refined.winner),
         rank_selection=options.candidate_policy.rank_selection,
-        calibration=calibration_note(planner.calibration),
+        calibration=calibration_note(problem.calibration),
         layers=[
-            _layer(planner, uses[decision.name], decision, predicted.network_error_measured)
-            for decision in decided
+            _layer(problem, uses[decision.name], decision, refined)
+            for decision in decisions(layers, refined.winner)
         ],
-        predicted=predicted,
-        search=documents.Search(
-            sampler=options.sampler,
-            trials=study.trials,
-            exact_speedup=_additive_speedup(planner, study),
-            gap=study.gap,
-            seed=options.seed,
-        ),
+        predicted=refined.predicted,
+        search=_search(problem, refined, study),
     )
 
 
-def _made(planner: Planner, name: str, chosen: Decomposition, measured: bool) -> Made:
-    """Of a plan that was measured, its factors; else what the error curve says of them."""
-    assembly = planner.assembly
-    return assembly.made(name, chosen) if measured else assembly.expected(name, chosen)
+def _search(problem: PlanProblem, refined: Refined, study: StudyResult) -> documents.Search:
+    """How the plan was found. Trials were measured only where the rivals were timed, too."""
+    options = problem.options
+    tried = refined.seed_speedup is not None and problem.least_error_at is None
+    return documents.Search(
+        sampler=options.sampler,
+        trials=study.trials,
+        exact_speedup=_additive_speedup(problem, study),
+        gap=study.gap,
+        seed=options.seed,
+        measured_trials=options.measured_trials if tried else 0,
+        seed_speedup=refined.seed_speedup,
+        trial_speedup=refined.trial_speedup,
+    )
 
 
-def _objective(planner: Planner) -> dict[str, Any]:
-    asked = {**asdict(planner.objective), "metric": "relative_error", "split": "select"}
-    weight = planner.options.training_weight
+def _mode_of(problem: PlanProblem, plan: Assignment) -> str:
+    """The narrowest mode that may change all layers which the plan does."""
+    changed = plan.decisions.keys()
+    return next(name for name, selected in problem.modes.items() if changed <= selected)
+
+
+def _objective(problem: PlanProblem) -> dict[str, Any]:
+    asked = {**problem.objective.to_json(), "metric": "relative_error", "split": "select"}
+    weight = problem.options.training_weight
     return asked if weight is None else {**asked, "training_weight": weight}
 
 
-def _additive_speedup(planner: Planner, study: StudyResult) -> float | None:
+def _additive_speedup(problem: PlanProblem, study: StudyResult) -> float | None:
     """The exact solution's speedup by the sum of isolated latencies, before refinement."""
-    total = planner.original_latency_s()
+    total = problem.original_latency_s()
     saving = study.exact.saving_s
     return total / (total - saving) if total > saving else None
 
 
-def calibration_note(pictures: Calibration | None) -> documents.CalibrationNote | None:
-    if pictures is None:
-        return None
-    return documents.CalibrationNote(
-        sha256=pictures.sha256,
-        images=pictures.images,
-        preprocess=pictures.preprocess,
-        split={
-            "fit": pictures.examples["fit"],
-            "select": pictures.examples["select"],
-            "report": pictures.examples["report"],
-        },
-    )
-
-
 def _layer(
-    planner: Planner, use: LayerUse, decision: Decision, measured: bool
+    problem: PlanProblem, use: LayerUse, decision: Decision, refined: Refined
 ) -> documents.PlannedLayer:
     chosen = decision.choice.decomposition
-    replaced = not chosen.is_original
-    rows = planner.table.rows(use.spec.key) if use.spec else ()
+    replaced, measured = not chosen.is_original, refined.predicted.network_error_measured
+    rows = problem.table.rows(use.spec.key) if use.spec else ()
     original_s = rows[0].original_latency_s if rows else None
-    row = planner.table[use.spec.key, chosen] if use.spec and replaced else None
-    made = _made(planner, use.name, chosen, measured) if replaced else None
+    row = problem.table[use.spec.key, chosen] if use.spec and replaced else None
+    # Of a plan that was not measured the error curve says what its factors are.
+    factors = problem.assembly.made if measured else problem.assembly.expected
+    made = factors(use.name, chosen) if replaced else None
     shrinkage = made.shrinkage if made else None
     return documents.PlannedLayer(
         name=use.name,
@@ -116,6 +105,7 @@ def _layer(
         speedup_high=row.speedup_high if row else None,
         verdict=row.verdict.value if row else None,
         layer_error=made.error if made else None,
+        in_network_saving_s=refined.in_network.get(use.name),
         reason=decision.reason,
         measurement_ids=[
             one for r in ([row] if row else rows) for one in r.measurement_id.split(JOINED)

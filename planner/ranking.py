@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from numpy.typing import NDArray
 
 from .. import documents
 from ..errors import UsageError
@@ -12,14 +14,8 @@ from ..lowrank import factorizer, find_kind, lower
 from ..lowrank.modes import Mode, final_dense, find_mode
 from ..lowrank.rank_rule import USUAL_KINDS, RankChoice, RankRule, choose
 from ..lowrank.ranks import Rounding
+from ..models.network import Network
 from ..records import Decomposition, LayerSpec, LayerUse
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from ..models.network import Network
-
-EXCLUDED = "excluded_by_mode"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,22 +101,14 @@ def ranked_layers(network: Network, ranking: Ranking) -> dict[str, documents.Ran
 def _ranked(
     network: Network, ranking: Ranking, use: LayerUse, spec: LayerSpec, selected: bool
 ) -> documents.RankedLayer:
-    if not selected:
-        return _document(spec, RankChoice(reason=EXCLUDED), 0.0)
-    weight, _ = network.weights(use.name)
-    rule = ranking.rule_for(use.name, network.layers)
-    choice = choose(spec, weight, rule, ranking.kinds)
-    return _document(spec, choice, _error(spec, choice.decomposition, weight))
-
-
-def _error(spec: LayerSpec, made: Decomposition, weight: NDArray[Any]) -> float:
-    """Relative error of the weight."""
-    if made.is_original:
-        return 0.0
-    return factorizer(spec, made.kind, weight, groups=made.groups).error(made.ranks)
-
-
-def _document(spec: LayerSpec, choice: RankChoice, error: float) -> documents.RankedLayer:
+    choice, error = RankChoice(reason="excluded_by_mode"), 0.0
+    if selected:
+        weight, _ = network.weights(use.name)
+        rule = ranking.rule_for(use.name, network.layers)
+        choice = choose(spec, weight, rule, ranking.kinds)
+        made = choice.decomposition
+        if not made.is_original:
+            error = factorizer(spec, made.kind, weight, groups=made.groups).error(made.ranks)
     chain = lower(spec, choice.decomposition)
     return documents.RankedLayer(
         decomposition=documents.Decomposition.of(choice.decomposition),
@@ -146,12 +134,12 @@ def nearest_to_rule(
         if not candidate.is_original:
             families.setdefault((candidate.kind, candidate.groups), []).append(candidate)
     rule = ranking.rule_for(use.name, layers)
-    found = set()
+    nearest = set()
     for (kind, groups), candidates in families.items():
         wanted = choose(use.spec, weight, rule, (kind,), groups=groups).decomposition
         if not wanted.is_original:
-            found.add(min(candidates, key=lambda one: _distance(one, wanted)))
-    return found
+            nearest.add(min(candidates, key=lambda one: _distance(one, wanted)))
+    return nearest
 
 
 def _distance(one: Decomposition, wanted: Decomposition) -> float:
@@ -160,6 +148,7 @@ def _distance(one: Decomposition, wanted: Decomposition) -> float:
 
 
 def kind_of(use: LayerUse, kinds: Sequence[str]) -> str:
+    """The first of the kinds that applies to the layer; empty where none does."""
     if use.spec is None:
         return ""
     return next((kind for kind in kinds if not find_kind(kind).applies(use.spec)), "")

@@ -2,23 +2,21 @@
 
 The model of the network error (a sum over layers) only guides the choice. A plan that loses
 more than was modelled is solved for again with a smaller budget, one that leaves room with a
-larger one; what room is left in the end is fill_slack layer by layer.
+larger one; what room is left in the end is filled layer by layer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from ..errors import GoalNotReached
 from ..records import ORIGINAL, Decomposition
-from ..search.exact import SolverLimits, solve_within
-from ..search.space import Assignment
+from ..search.exact import SolverLimits, solve
+from ..search.space import Assignment, LayerChoices
 
-if TYPE_CHECKING:
-    from ..search.space import LayerChoices
-    from .quality import Quality
+Usage = Callable[[Assignment], float]
+"""The share of what may be lost that a plan uses, measured: see `constraint.Constraints`."""
 
 REPAIR_STEPS = 8
 CLOSE_ENOUGH = 0.9
@@ -43,28 +41,31 @@ def next_budget(budget: float, usage: float, allowed: float, broken: float) -> f
 def best_within(
     layers: Sequence[LayerChoices],
     limits: SolverLimits,
-    quality: Quality,
+    usage_of: Usage,
+    start_error: float,
     on_step: Callable[[int, float], None],
 ) -> tuple[Assignment, float]:
-    """The most saving whose *measured* loss keeps to the limits of `quality`, and the budget of
+    """The most saving of which at most all of what may be lost is used, and the budget of
     modelled squared error that led to it. `limits` are the other ones, without an error.
 
     Raises `GoalNotReached` where no plan was found that keeps to all limits.
     """
-    best: tuple[Assignment, float] | None = _solved(layers, 0.0, limits)
+    best = _solved(layers, 0.0, limits)
+    if best and usage_of(best[0]) > 1:
+        best = None
     allowed, broken = 0.0, float("inf")
-    budget = (quality.max_error or START_ERROR) ** 2
+    budget = start_error**2
     for step in range(REPAIR_STEPS):
-        found = _solved(layers, budget, limits)
-        usage = quality.usage(found[0].decisions) if found else 0.0
+        solution = _solved(layers, budget, limits)
+        usage = usage_of(solution[0]) if solution else 0.0
         on_step(step, usage)
         if usage > 1:
             broken = budget
         else:
             allowed = budget
-            if found and (best is None or found[0].saving_s >= best[0].saving_s):
-                best = found
-        if found and (usage <= 0 or CLOSE_ENOUGH <= usage <= 1):
+            if solution and (best is None or solution[0].saving_s >= best[0].saving_s):
+                best = solution
+        if solution and (usage <= 0 or CLOSE_ENOUGH <= usage <= 1):
             break
         budget = next_budget(budget, usage, allowed, broken)
     if best is None:
@@ -73,58 +74,57 @@ def best_within(
 
 
 def fill_slack(
-    layers: Sequence[LayerChoices], limits: SolverLimits, quality: Quality, found: Assignment
+    layers: Sequence[LayerChoices], limits: SolverLimits, usage_of: Usage, plan: Assignment
 ) -> Assignment:
-    """`found` with choices that save more, one layer after the other, as long as the measured
+    """`plan` with choices that save more, one layer after the other, as long as the measured
     loss keeps the limits: solutions of the model jump over room that single layers fit into."""
-    usage, tried = quality.usage(found.decisions), {found.key}
+    usage, tried = usage_of(plan), {plan.key}
     for _ in range(FILL_TRIES):
-        swaps = (s for s in _swaps(layers, found) if s.key not in tried and limits.allow(s))
-        hopeful = [s for s in swaps if _expected(s, found, usage) <= FILL_TOLERANCE]
+        swaps = (s for s in _swaps(layers, plan) if s.key not in tried and limits.allow(s))
+        hopeful = [s for s in swaps if _expected(s, plan, usage) <= FILL_TOLERANCE]
         if not hopeful:
             break
         other = max(hopeful, key=lambda s: s.saving_s)
         tried.add(other.key)
-        loss = quality.usage(other.decisions)
+        loss = usage_of(other)
         if loss <= 1:
-            found, usage = other, loss
-    return found
+            plan, usage = other, loss
+    return plan
 
 
-def _swaps(layers: Sequence[LayerChoices], found: Assignment) -> Iterator[Assignment]:
+def _swaps(layers: Sequence[LayerChoices], plan: Assignment) -> Iterator[Assignment]:
     """All plans that differ in one layer and save more."""
-    for place, (layer, chosen) in enumerate(zip(layers, found.choices, strict=True)):
+    for place, (layer, chosen) in enumerate(zip(layers, plan.choices, strict=True)):
         for choice in layer.choices:
             if choice.saving_s > chosen.saving_s:
-                changed = (*found.choices[:place], choice, *found.choices[place + 1 :])
-                yield Assignment(found.names, changed)
+                changed = (*plan.choices[:place], choice, *plan.choices[place + 1 :])
+                yield Assignment(plan.names, changed)
 
 
-def _expected(other: Assignment, found: Assignment, usage: float) -> float:
-    """The share of the limits that `other` uses up, if it is modelled as well as `found` is."""
-    return usage * other.error_sq / found.error_sq if found.error_sq else 0.0
+def _expected(other: Assignment, plan: Assignment, usage: float) -> float:
+    """The share of the limits that `other` uses up, if it is modelled as well as `plan` is."""
+    return usage * other.error_sq / plan.error_sq if plan.error_sq else 0.0
 
 
 def better_known(
     layers: Sequence[LayerChoices],
     limits: SolverLimits,
-    quality: Quality,
-    found: tuple[Assignment, float],
+    usage_of: Usage,
+    known: Iterable[Mapping[str, Decomposition]],
+    best: tuple[Assignment, float],
 ) -> tuple[Assignment, float]:
-    """`found`, or a plan that was measured before this run, keeps to all limits and saves more:
-    an estimate has to be careful where a measurement need not be."""
-    plans = (_assignment(layers, decisions) for decisions in quality.measured_before())
-    kept = [
-        plan for plan in plans if plan and limits.allow(plan) and quality.usage(plan.decisions) <= 1
-    ]
-    best = max(kept, key=lambda plan: plan.saving_s, default=found[0])
-    return (best, best.error_sq) if best.saving_s > found[0].saving_s else found
+    """`best`, or one of the `known` plans, whose errors were measured before this run, if it keeps
+    all limits and saves more: an estimate has to be careful where a measurement need not be."""
+    plans = (_assignment(layers, decisions) for decisions in known)
+    kept = [plan for plan in plans if plan and limits.allow(plan) and usage_of(plan) <= 1]
+    other = max(kept, key=lambda plan: plan.saving_s, default=best[0])
+    return (other, other.error_sq) if other.saving_s > best[0].saving_s else best
 
 
 def _assignment(
     layers: Sequence[LayerChoices], decisions: Mapping[str, Decomposition]
 ) -> Assignment | None:
-    """None where these decisions are not among the choices."""
+    """The plan of these decisions; None where they are not among the choices."""
     picked = [
         next((c for c in one.choices if c.decomposition == decisions.get(one.name, ORIGINAL)), None)
         for one in layers
@@ -137,8 +137,8 @@ def _assignment(
 def _solved(
     layers: Sequence[LayerChoices], budget: float, limits: SolverLimits
 ) -> tuple[Assignment, float] | None:
-    """None where the other limits cannot be kept with so small an error."""
+    """The best plan within a budget; None where other limits exclude so small an error."""
     try:
-        return solve_within(layers, replace(limits, max_error_sq=budget)), budget
+        return solve(layers, replace(limits, max_error_sq=budget)), budget
     except GoalNotReached:
         return None

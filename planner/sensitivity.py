@@ -15,7 +15,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,19 +23,17 @@ from scipy.special import ndtr, stdtrit
 from ..backends.base import random_input
 from ..factors.assembly import Assembly
 from ..models.fidelity import relative_error
+from ..models.pictures import Calibration
 from ..records import Decomposition, canonical_json
 from .error_trend import ErrorTrend
 from .known_errors import KnownErrors, NetworkError
-
-if TYPE_CHECKING:
-    from ..models.pictures import Calibration
 
 FloatArray = NDArray[np.float32]
 SYNTHETIC_INPUTS = 8
 """Without calibration pictures errors are measured on this many examples of unit noise."""
 CONFIDENCE = 0.9
-"""Of the bound that is held against a plan's limit: few pictures say little about others, and
-the verification will read as many others."""
+"""Confidence of the bound that is held against a plan's limit: few pictures say little about
+others, and the verification will read as many others."""
 BOOTSTRAP_DRAWS = 1000
 TINY = 1e-30
 MIN_LAYER_ERROR = 1e-6
@@ -92,7 +89,7 @@ class Inputs:
 
     @classmethod
     def noise(cls, input_shape: Sequence[int], seed: int) -> Inputs:
-        """Where there are no pictures: examples of unit noise for a network with that input."""
+        """Examples of unit noise for a network with that input, where there are no pictures."""
         shape = (SYNTHETIC_INPUTS, *input_shape[1:])
         named = canonical_json(["unit noise", shape, seed])
         sha256 = hashlib.sha256(named.encode()).hexdigest()
@@ -101,10 +98,16 @@ class Inputs:
 
 class Sensitivity:
     """Network errors on one set of inputs, measured and modelled; what is in `known` is not
-    measured again."""
+    measured again.
 
-    def __init__(self, assembly: Assembly, inputs: Inputs, known: KnownErrors) -> None:
-        self.assembly, self.known = assembly, known
+    With `estimating`, errors follow from plans that were measured earlier wherever these say
+    something: no network is run, and no factors are made.
+    """
+
+    def __init__(
+        self, assembly: Assembly, inputs: Inputs, known: KnownErrors, *, estimating: bool = False
+    ) -> None:
+        self.assembly, self.known, self.estimating = assembly, known, estimating
         self.pictures, self._make_inputs = inputs.pictures, inputs.make
         self._factors: dict[tuple[str, str], dict[float, float]] = {}
         self.before = known.plans()
@@ -118,16 +121,21 @@ class Sensitivity:
         """The original network's outputs."""
         return self.assembly.network.outputs(self.inputs)
 
+    def error(self, decisions: Mapping[str, Decomposition]) -> NetworkError:
+        """The network error, measured or (see `estimating`) estimated."""
+        estimate = self.expected(decisions) if self.estimating else None
+        return estimate or self.measured(decisions)
+
     def measured(self, decisions: Mapping[str, Decomposition]) -> NetworkError:
         """Error of the network's output with these layers replaced."""
         changed = {n: d for n, d in decisions.items() if not d.is_original}
         if not changed:
             return NetworkError(0.0, 0.0)
-        found = self.known.get(changed)
-        if found is None:
-            found = self._run(changed)
-            self.known.put(changed, found)
-        return found
+        error = self.known.get(changed)
+        if error is None:
+            error = self._run(changed)
+            self.known.put(changed, error)
+        return error
 
     def is_measured(self, decisions: Mapping[str, Decomposition]) -> bool:
         return not decisions or self.known.get(decisions) is not None
@@ -144,7 +152,7 @@ class Sensitivity:
         return ErrorTrend.of((error_sq, error) for error_sq, error in modelled if error_sq)
 
     def _modelled_plan_sq(self, plan: Mapping[str, Decomposition]) -> float | None:
-        """None where a layer's factor was not measured in this run."""
+        """The modelled squared error; None where a factor was not measured in this run."""
         if any((name, d.kind) not in self._factors for name, d in plan.items()):
             return None
         return math.fsum(self.modelled_sq(name, d) for name, d in plan.items())
@@ -168,7 +176,7 @@ class Sensitivity:
 
     def probe_at(self, decisions: Mapping[str, Decomposition], *, known_only: bool = False) -> bool:
         """Measure the factors of a plan's layers where they were measured only far from here;
-        with `known_only` just those that some earlier run has measured. Was there any?"""
+        with `known_only` just those that an earlier run has measured. Returns if there were any."""
         new = [
             (name, decomposition)
             for name, decomposition in decisions.items()
@@ -181,9 +189,9 @@ class Sensitivity:
 
     def _measure_factor(self, name: str, decomposition: Decomposition) -> None:
         layer_error = self._layer_error(name, decomposition)
-        found = self.measured({name: decomposition}).value
+        error = self.measured({name: decomposition}).value
         self.__dict__.pop("trend", None)  # rests on the factors
-        self._factors.setdefault((name, decomposition.kind), {})[layer_error] = found / layer_error
+        self._factors.setdefault((name, decomposition.kind), {})[layer_error] = error / layer_error
 
     def _layer_error(self, name: str, decomposition: Decomposition) -> float:
         return max(self.assembly.estimated_error(name, decomposition), MIN_LAYER_ERROR)

@@ -1,4 +1,4 @@
-"""The same against itself: whatever is found apart from 1 is the machine's or the method's doing.
+"""A/A tests: a layer against itself, where any ratio but 1 is the machine's or the method's error.
 
 Two preparations of one workload are compared like an original and a candidate. An honest 95%
 interval misses 1.0 in one pair of twenty; a verdict FASTER or SLOWER is always wrong.
@@ -6,7 +6,7 @@ interval misses 1.0 in one pair of twenty; a verdict FASTER or SLOWER is always 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
 
@@ -25,7 +25,7 @@ TAIL = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What came of many pairs. `spread`: median distance of the estimated ratio from 1."""
+    """Counts over many pairs. `spread` is the median distance of the estimated ratio from 1."""
 
     pairs: int
     missed: int
@@ -35,22 +35,21 @@ class Tally:
 
 
 def aa_pair(executor: Executor, chain: Chain, effort: Effort, seed: int) -> Comparison:
-    """One comparison of two preparations of the same chain, over `effort.preparations`
-    sessions. Raises `RuntimeError` with the reason if it could not be timed."""
-    found: list[PairSummary] = []
+    """Compare two preparations of the same chain, over `effort.preparations` sessions.
+    Raises `RuntimeError` with the reason if it could not be timed."""
+    summaries: list[PairSummary] = []
     for preparation in range(effort.preparations):
         first, second = ChainWorkload("first", chain), ChainWorkload("second", chain)
         for event in run_session(executor, first, [second], effort, (seed, preparation)):
             if isinstance(event, WorkloadFailed):
                 raise RuntimeError(event.failure.reason)
             if isinstance(event, SessionEnded):
-                found.extend(event.summaries.values())
-    return stats.combine(found, planned=effort.preparations)
+                summaries.extend(event.summaries.values())
+    return stats.combine(summaries, planned=effort.preparations)
 
 
-def tally(found: Iterable[Comparison], truth: float = 1.0) -> Tally:
-    """Counts against the true ratio; `wrong` are verdicts that contradict it."""
-    pairs = list(found)
+def tally(pairs: Sequence[Comparison], truth: float = 1.0) -> Tally:
+    """Count misses of the true ratio; `wrong` are verdicts that contradict it."""
     right = stats.verdict(truth, truth)
     verdicts = [stats.verdict(one.speedup_low, one.speedup_high) for one in pairs]
     return Tally(
@@ -63,7 +62,7 @@ def tally(found: Iterable[Comparison], truth: float = 1.0) -> Tally:
 
 
 def allowed_misses(pairs: int, rate: float = 0.05) -> int:
-    """The most misses that a sound machine exceeds with a chance below `TAIL`."""
+    """Return the number of misses that a sound machine exceeds with a chance below `TAIL`."""
     probability, total = (1 - rate) ** pairs, 0.0
     for misses in range(pairs + 1):
         total += probability
@@ -73,6 +72,6 @@ def allowed_misses(pairs: int, rate: float = 0.05) -> int:
     return pairs
 
 
-def spread_of(found: Sequence[Comparison]) -> float:
-    """Relative half-width of the intervals, at the median."""
-    return float(np.median([one.speedup_high / one.speedup - 1 for one in found]))
+def spread_of(comparisons: Sequence[Comparison]) -> float:
+    """Return the median of the intervals' relative half-widths."""
+    return float(np.median([one.speedup_high / one.speedup - 1 for one in comparisons]))

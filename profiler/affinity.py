@@ -1,7 +1,7 @@
-"""How a measuring process stands among others: which processors, which priority.
+"""The processors and the priority of a measuring process.
 
-Set for as long as the block lasts and put back afterwards. What the system does not allow is
-left as it is: a container may forbid both.
+Both are set for as long as a block lasts and restored afterwards. What the system does not allow
+stays as it is: a container may forbid both.
 """
 
 from __future__ import annotations
@@ -9,24 +9,26 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import zip_longest
 from pathlib import Path
 
 NICE = -5
-"""Before others, where the user may ask for that; never behind them."""
-OOM_FIRST = "1000"
+"""Priority of a measuring process where the user may raise it; it is never lowered."""
+OOM_SCORE = "1000"
+"""The kernel ends processes of this score first."""
 TOPOLOGY = Path("/sys/devices/system/cpu")
 
 
 @contextmanager
 def process_affinity(threads: int) -> Iterator[dict[str, object]]:
-    """One processor for each thread, of different cores where there are enough; a raised
-    priority. Yields what was reached. `threads` 0 leaves the processors alone."""
+    """Take one processor for each thread, of different cores where there are enough, and raise
+    the priority. Yields what was reached. `threads` 0 leaves the processors alone."""
     nice, allowed = _nice(), _affinity()
     with suppress(OSError, AttributeError):
         os.setpriority(os.PRIO_PROCESS, 0, min(NICE, nice))
     if allowed and 0 < threads < len(allowed):
         with suppress(OSError):
-            os.sched_setaffinity(0, chosen(allowed, threads))
+            os.sched_setaffinity(0, choose_processors(allowed, threads))
     try:
         yield {"nice": _nice(), "processors": sorted(_affinity())}
     finally:
@@ -37,14 +39,14 @@ def process_affinity(threads: int) -> Iterator[dict[str, object]]:
                 os.sched_setaffinity(0, allowed)
 
 
-def chosen(allowed: set[int], count: int, topology: Path = TOPOLOGY) -> set[int]:
-    """The last `count` processors, one of each core first: interrupts prefer the low numbers,
-    and two hardware threads of one core share its arithmetic."""
+def choose_processors(allowed: set[int], count: int, topology: Path = TOPOLOGY) -> set[int]:
+    """Return the last `count` processors, one of each core first: interrupts prefer the low
+    numbers, and two hardware threads of one core share its arithmetic."""
     cores: dict[str, list[int]] = {}
     for number in sorted(allowed, reverse=True):
         cores.setdefault(_core(number, topology), []).append(number)
-    turns = max(map(len, cores.values()))
-    order = [mine[turn] for turn in range(turns) for mine in cores.values() if turn < len(mine)]
+    rounds = zip_longest(*cores.values())
+    order = [number for one_each in rounds for number in one_each if number is not None]
     return set(order[:count])
 
 
@@ -58,10 +60,10 @@ def _core(number: int, topology: Path) -> str:
         return f"processor {number}"
 
 
-def die_first() -> None:
-    """If memory runs out, the kernel should take this process (Linux)."""
+def offer_to_oom_killer() -> None:
+    """Have the kernel end this process before others when memory runs out (Linux)."""
     with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(OOM_FIRST)
+        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
 
 
 def _nice() -> int:

@@ -1,4 +1,4 @@
-"""What is worth measuring without knowing the weights: a few ranks of each kind.
+"""Candidates worth measuring when the weights are not known: a few ranks of each kind.
 
 Ranks lie on multiples of the rank quantum, keep the aspect of the full ranks (for Tucker
 pairs), and need fewer multiply-accumulates than the original: a chain that computes more has
@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..lowrank import KINDS, applicable_kinds, full_ranks, lower, rank_step
 from ..records import Decomposition, LayerSpec
 
 LOWEST, HIGHEST = 0.15, 0.9
-"""Ranks between these shares of the break-even rank: below, too little of the layer is left;
-above, there is nothing to gain."""
+"""Candidates' ranks lie between these shares of the break-even rank: below, too little of the
+layer is left; above, there is nothing to gain."""
 
 
 def default_candidates(
     spec: LayerSpec, kinds: Sequence[str] | None, quantum: int, max_per_kind: int = 8
 ) -> list[Decomposition]:
-    """Decompositions of the layer to measure, by kind, each by rising rank.
+    """Return the decompositions of the layer to measure, by kind, each by rising rank.
 
     `kinds` None means all that apply and are measured without being asked for
     (`Kind.by_default`). A kind that does not apply, or has no rank on the quantum's grid, gives
@@ -37,9 +37,9 @@ def default_candidates(
 
 
 def dropped(spec: LayerSpec, kinds: Sequence[str] | None, quantum: int) -> dict[str, str]:
-    """Why kinds that apply to this layer give no candidate, in one phrase each."""
-    found = {kind: _why_none(spec, kind, quantum) for kind in _kinds(spec, kinds)}
-    return {kind: reason for kind, reason in found.items() if reason}
+    """Return why kinds that apply to this layer give no candidate, in one phrase each."""
+    reasons = {kind: _why_none(spec, kind, quantum) for kind in _kinds(spec, kinds)}
+    return {kind: reason for kind, reason in reasons.items() if reason}
 
 
 def _kinds(spec: LayerSpec, kinds: Sequence[str] | None) -> list[str]:
@@ -58,33 +58,39 @@ def _why_none(spec: LayerSpec, kind: str, quantum: int) -> str:
 
 
 def _unit(spec: LayerSpec, kind: str, groups: int, quantum: int) -> int:
-    """The least multiple of the quantum that is a possible rank."""
+    """Return the least multiple of the quantum that is a possible rank."""
     return math.lcm(quantum, rank_step(spec, kind, groups))
 
 
 def _grid(spec: LayerSpec, kind: str, groups: int, quantum: int) -> list[tuple[int, ...]]:
-    """All ranks on the grid that save multiply-accumulates, without the extremes."""
+    """Return all ranks on the grid that save multiply-accumulates, without the extremes."""
     full, unit = full_ranks(spec, kind, groups), _unit(spec, kind, groups, quantum)
     smallest = min(full)
 
     def ranks(step: int) -> tuple[int, ...]:
         return _on_grid(full, step * unit, smallest, unit)
 
+    count = saving_steps(spec, kind, groups, ranks, smallest // unit)
+    # the first step that saves nothing stands for the break-even rank, which lies before it
+    inner = [s for s in range(1, count + 1) if LOWEST <= s / (count + 1) <= HIGHEST]
+    return [ranks(step) for step in inner or range(1, count + 1)]
+
+
+def saving_steps(
+    spec: LayerSpec, kind: str, groups: int, ranks: Callable[[int], tuple[int, ...]], most: int
+) -> int:
+    """Return how many of the steps 1 to `most`, each with its rising `ranks`, save
+    multiply-accumulates."""
+
     def too_much(step: int) -> bool:
         return lower(spec, Decomposition(kind, ranks(step), groups)).macs >= spec.macs
 
-    steps = range(1, smallest // unit + 1)
-    below = steps[: bisect_left(steps, True, key=too_much)]
-    if not below:
-        return []
-    # the first step that saves nothing stands for the break-even rank, which lies before it
-    inner = [step for step in below if LOWEST <= step / (below[-1] + 1) <= HIGHEST]
-    return [ranks(step) for step in inner or below]
+    return bisect_left(range(1, most + 1), True, key=too_much)
 
 
 def _on_grid(full: tuple[int, ...], rank: int, smallest: int, quantum: int) -> tuple[int, ...]:
-    """`rank` for the smallest full rank and, for the others, the multiples of the quantum that
-    come nearest to the same share."""
+    """Return `rank` for the smallest full rank and, for the others, the multiples of the quantum
+    that come nearest to the same share."""
     return tuple(
         min(max(round(rank * limit / smallest / quantum), 1), limit // quantum) * quantum
         for limit in full
@@ -92,7 +98,7 @@ def _on_grid(full: tuple[int, ...], rank: int, smallest: int, quantum: int) -> t
 
 
 def _spread(grid: list[tuple[int, ...]], most: int) -> list[tuple[int, ...]]:
-    """At most `most`, evenly over the grid, both ends included."""
+    """Return at most `most` ranks, evenly over the grid, both ends included."""
     if len(grid) <= most:
         return grid
     if most < 2:

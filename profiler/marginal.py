@@ -1,12 +1,10 @@
-"""What a layer costs among others: the context `marginal`.
+"""What a layer costs inside a network: the context `marginal`.
 
-A layer measured alone carries the fixed costs of a run and the reordering of its input and
-output, the original as well as the candidate, which squeezes the ratio between them. Where
-output and input have one shape, `COPIES` copies in a row, each with weights of its own, are
-timed beside one: (time of n copies - time of one) / (n - 1) is what a further layer costs.
-Where shapes differ, the layer stands between two fixed neighbours, which are in both sides of
-a comparison: their time drops out of the saving, but not out of a ratio, so the table leaves
-latency and ratio of such rows empty.
+A layer measured alone carries the fixed costs of a run, which squeezes the ratio of original and
+candidate. Where output and input have one shape, `COPIES` copies in a row are timed beside one:
+(time of n copies - time of one) / (n - 1) is what one more layer costs. Where shapes differ, the
+layer is timed between two fixed neighbours: their time cancels in the saving, but not in a ratio,
+so the table leaves latency and ratio of such rows empty.
 """
 
 from __future__ import annotations
@@ -23,21 +21,17 @@ from .executor import Executor, RemoteWorkload
 
 COPIES = 5
 ATTEMPTS = 3
-"""Timings of n copies and one are taken again, both, when n copies seem to cost no more than
-one: a disturbance hit the one. A layer of which that is true is a failure in the end."""
-
-
-def repeatable(spec: LayerSpec) -> bool:
-    """Can the layer follow itself? Only then does it have a marginal latency of its own."""
-    return spec.input_shape == spec.output_shape
+"""Timings before a layer fails of which n copies seem to cost no more than one; usually a
+disturbance hit the one."""
 
 
 def copies(chain: Chain, count: int = COPIES) -> Chain:
+    """Return the chain repeated `count` times; each copy gets weights of its own."""
     return Chain(chain.links * count)
 
 
 def between_neighbours(chain: Chain) -> Chain:
-    """The chain after and before a pointwise layer of its own width."""
+    """Return the chain between two pointwise layers of its input's and its output's width."""
     return Chain(
         (
             _pointwise(chain.links[0], chain.input_shape),
@@ -53,11 +47,11 @@ def _pointwise(like: LayerSpec, shape: tuple[int, ...]) -> LayerSpec:
 
 
 class MarginalExecutor:
-    """A `Executor` whose times are marginal ones. Beside each clock of the executor it stands on
-    (`host`), the raw timings are given under names of their own (`host_one`, `host_all`)."""
+    """An `Executor` whose times are marginal. Beside each clock of the executor that it wraps
+    (`host`), the raw timings come under names of their own (`host_one`, `host_all`)."""
 
     def __init__(self, executor: Executor, seed: int = 0) -> None:
-        self._bench, self._order = executor, Random(seed)
+        self.executor, self._order = executor, Random(seed)
         self._repeated: dict[str, bool] = {}
 
     def prepare(self, workload: Workload | RemoteWorkload) -> None:
@@ -66,14 +60,14 @@ class MarginalExecutor:
         key, chain = workload.key, workload.chain
         self._repeated[key] = chain.input_shape == chain.output_shape
         if self._repeated[key]:
-            self._bench.prepare(ChainWorkload(_one(key), chain))
-            self._bench.prepare(ChainWorkload(_all(key), copies(chain)))
+            self.executor.prepare(ChainWorkload(_one(key), chain))
+            self.executor.prepare(ChainWorkload(_all(key), copies(chain)))
         else:
-            self._bench.prepare(ChainWorkload(key, between_neighbours(chain)))
+            self.executor.prepare(ChainWorkload(key, between_neighbours(chain)))
 
     def run(self, key: str, loops: int) -> Mapping[str, float]:
         if not self._repeated[key]:
-            return self._bench.run(key, loops)
+            return self.executor.run(key, loops)
         fewer = ceil(loops / (COPIES + 1))  # so that a round lasts as long as it should
         for _ in range(ATTEMPTS):
             times = self._both(key, fewer)
@@ -82,12 +76,12 @@ class MarginalExecutor:
         raise MeasurementError(f"{COPIES} copies take no longer than one", "run")
 
     def _both(self, key: str, loops: int) -> Mapping[str, float]:
-        found: dict[str, Mapping[str, float]] = {}
+        times: dict[str, Mapping[str, float]] = {}
         names = [_one(key), _all(key)]
         self._order.shuffle(names)
         for name in names:
-            found[name] = self._bench.run(name, loops)
-        one, several = found[_one(key)], found[_all(key)]
+            times[name] = self.executor.run(name, loops)
+        one, several = times[_one(key)], times[_all(key)]
         marginal = {clock: (several[clock] - one[clock]) / (COPIES - 1) for clock in one}
         raw = {f"{clock}_one": seconds for clock, seconds in one.items()}
         return {**marginal, **raw, **{f"{clock}_all": s for clock, s in several.items()}}
@@ -95,15 +89,15 @@ class MarginalExecutor:
     def release(self, key: str) -> None:
         self._repeated.pop(key, None)
         for name in (key, _one(key), _all(key)):
-            self._bench.release(name)
+            self.executor.release(name)
 
     def renew(self) -> None:
         self._repeated.clear()
-        self._bench.renew()
+        self.executor.renew()
 
     def close(self) -> None:
         self._repeated.clear()
-        self._bench.close()
+        self.executor.close()
 
 
 def _one(key: str) -> str:

@@ -1,4 +1,4 @@
-"""How much memory a measuring process may take, and how much it has."""
+"""How much memory a worker process may take, and how much it has taken."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import psutil
 
 CGROUP = Path("/sys/fs/cgroup")
 SHARE = 0.8
-"""Of the memory that is available when the process starts."""
+"""Share of the memory available at its start that a worker may take."""
 
 
 def allowance(root: Path = CGROUP) -> int:
-    """Bytes that a measuring process may take: a share of what the machine and the container
+    """Return the bytes that a worker may take: a share of what the machine and the container
     have left."""
     left = [psutil.virtual_memory().available]
     for most, used in (
@@ -27,14 +27,14 @@ def allowance(root: Path = CGROUP) -> int:
 
 
 def taken(pid: int) -> int:
-    """Bytes that a process and what it started have in memory; 0 if it is gone."""
+    """Return the bytes that a process and its children have in memory; 0 if it is gone."""
     try:
         process = psutil.Process(pid)
-        everyone = [process, *process.children(recursive=True)]
+        processes = [process, *process.children(recursive=True)]
     except psutil.Error:
         return 0
     total = 0
-    for one in everyone:
+    for one in processes:
         with suppress(psutil.Error):
             total += one.memory_info().rss
     return total

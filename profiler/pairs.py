@@ -1,8 +1,8 @@
-"""The staircases of a kind with two ranks: each axis is looked at two settings of the other.
+"""The staircases of a kind with two ranks, one for each rank (axis).
 
-One axis' ranks are measured in turns at a low and a high setting of the other rank. Treads
-and alignment are the axis' own; how high the steps are depends on the setting. What is kept
-is the grid of both axes' good ends, along the aspect of the full ranks.
+One axis' ranks are measured while the other rank is held, in turns at a low and a high setting.
+The width of the steps and the alignment belong to the axis; how high the steps are depends on the
+setting. Candidates are the pairs of good ranks of both axes, at the aspect of the full ranks.
 """
 
 from __future__ import annotations
@@ -12,19 +12,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .staircase import MIN_TOLD
 from .step_model import QUANTA, Fit, Floats, Ints, Shape, fit_columns, weighted
 
 Pair = tuple[int, int]
 PER_AXIS = 8
-"""Pairs measured for each axis; the rest of the 24 are candidates."""
+"""Pairs measured for each axis to find its steps; the rest of the 24 are candidates."""
 SETTINGS = (0.35, 0.75)
-"""Of the other rank, as shares of its highest."""
+"""Values at which the other rank is held, as shares of its highest."""
 AGREED = 0.01
+"""Relative spread of the fits below which they agree on a rank's latency."""
 
 
 @dataclass(frozen=True, slots=True)
 class AxisStaircase:
-    """Where good ranks of one axis lie: on multiples of `quantum`, or else of `alignment`."""
+    """The good ranks of one axis: multiples of `quantum`, or else of `alignment`."""
 
     quantum: int
     alignment: int
@@ -34,35 +36,37 @@ class AxisStaircase:
         return max(self.quantum, self.alignment)
 
     def __str__(self) -> str:
-        treads = f"treads of {self.quantum}" if self.quantum > 1 else "no treads"
+        steps = f"steps of {self.quantum}" if self.quantum > 1 else "no steps"
         if self.alignment > 1:
-            return f"{treads}, ranks that are no multiple of {self.alignment} cost extra"
-        return treads if self.quantum > 1 else "no staircase: a geometric grid"
+            return f"{steps}, ranks that are no multiple of {self.alignment} cost extra"
+        return steps if self.quantum > 1 else "no staircase: a geometric grid"
 
 
 class PairSearch:
-    """Ask for pairs of ranks up to `highest` (both), tell their latencies (any unit)."""
+    """Names the pairs of ranks, up to `highest`, to measure next; is told latencies (any unit)."""
 
     def __init__(self, highest: Pair, per_axis: int = PER_AXIS) -> None:
         self.highest, self.per_axis = highest, per_axis
         self._axes = [_Axis(axis, highest, per_axis) for axis in (0, 1)]
 
     def tell(self, latencies: Mapping[Pair, float], failed: Iterable[Pair] = ()) -> None:
-        """What was measured; pairs that belong to no axis' settings say nothing of it."""
+        """Take in what was measured; an axis ignores pairs that are not at its settings."""
         for axis in self._axes:
             axis.tell(latencies, set(failed))
 
     def ask(self) -> tuple[Pair, ...]:
-        """The next pairs; none when enough is known or was asked."""
+        """Return the next pairs to measure; none when enough is known or was measured."""
         return tuple(dict.fromkeys(pair for axis in self._axes for pair in axis.ask()))
 
     def result(self) -> tuple[AxisStaircase, AxisStaircase]:
-        """What is known now, of each axis. Without data: no staircase."""
+        """Return what is known now of each axis. Without data: no staircase."""
         first, second = (axis.result() for axis in self._axes)
         return first, second
 
 
 class _Axis:
+    """The search along one axis. A measured place is (rank, number of the setting)."""
+
     def __init__(self, axis: int, highest: Pair, budget: int) -> None:
         self.axis, self.budget = axis, budget
         self.highest, other = highest[axis], highest[1 - axis]
@@ -77,9 +81,8 @@ class _Axis:
         return (rank, other) if self.axis == 0 else (other, rank)
 
     def tell(self, latencies: Mapping[Pair, float], failed: set[Pair]) -> None:
-        for pair, latency in latencies.items():
-            if place := self._place(pair):
-                self._told[place] = latency
+        told = {self._place(pair): latency for pair, latency in latencies.items()}
+        self._told.update({place: latency for place, latency in told.items() if place})
         self._failed |= {place for pair in failed if (place := self._place(pair))}
         self._failed -= self._told.keys()
 
@@ -96,18 +99,19 @@ class _Axis:
         coarse = [place for place in self._coarse() if place not in asked]
         if coarse:
             return [self._pair(*place) for place in coarse[:left]]
-        if len(self._told) < 5:
+        if len(self._told) < MIN_TOLD:
             return []
         return [self._pair(rank, (left + n) % 2) for n, rank in enumerate(self._disputed(left))]
 
     def _coarse(self) -> list[tuple[int, int]]:
-        """Both ends at both settings, and the middle: a tread's end, and above it."""
+        """Return both ends at both settings, and the middle: a step's end, and just above it."""
         low, high = _aligned(self.lowest + 8, self.highest), _aligned(self.highest, self.highest)
         middle = _aligned((low + high) // 2, self.highest)
         places = [(low, 0), (high, 0), (low, 1), (high, 1), (middle, 0), (middle + 4, 1)]
         return [place for place in dict.fromkeys(places) if place[0] <= self.highest]
 
     def _disputed(self, left: int) -> list[int]:
+        """Return the rank whose latency the possible shapes disagree on most, if they do."""
         fits = self._fits()
         weights = np.array([weight for _, weight in fits])[:, None]
         shapes = np.stack([_relative(one, self._grid) for one, _ in fits])
@@ -132,17 +136,18 @@ class _Axis:
         )
 
     def result(self) -> AxisStaircase:
-        if len(self._told) < 5:
+        if len(self._told) < MIN_TOLD:
             return AxisStaircase(1, 1)
         best = self._fits()[0][0].shape
         return AxisStaircase(best.quantum, best.alignment)
 
 
 def _columns(shape: Shape, ranks: Ints, groups: Ints, latencies: Floats) -> Floats:
-    """Constant and tread for each setting; one penalty, as a share of the setting's latency."""
-    tread = shape.treads(ranks).astype(float)
+    """Return the terms of a fit: constant and step for each setting, and one penalty as a share
+    of the setting's latency."""
+    step = shape.step_ends(ranks).astype(float)
     terms = [
-        np.where(groups == g, term, 0.0) for g in (0, 1) for term in (np.ones(len(ranks)), tread)
+        np.where(groups == g, term, 0.0) for g in (0, 1) for term in (np.ones(len(ranks)), step)
     ]
     if shape.alignment > 1:
         typical = np.array([latencies[groups == g].mean() for g in groups])
@@ -151,9 +156,9 @@ def _columns(shape: Shape, ranks: Ints, groups: Ints, latencies: Floats) -> Floa
 
 
 def _relative(one: Fit, grid: Ints) -> Floats:
-    """The first setting's predicted latency over rank, relative to its mean."""
+    """Return the first setting's predicted latency over rank, relative to its mean."""
     constant, step = one.heights[:2]
-    latency = constant + step * one.shape.treads(grid)
+    latency = constant + step * one.shape.step_ends(grid)
     if one.shape.alignment > 1:
         unaligned = grid % one.shape.alignment != 0
         latency = latency * (1 + one.heights[-1] * unaligned)
@@ -161,6 +166,6 @@ def _relative(one: Fit, grid: Ints) -> Floats:
 
 
 def _aligned(rank: int, highest: int) -> int:
-    """The nearest multiple of 16 (of 4 where ranks are few) that is possible."""
+    """Return the nearest multiple of 16 (of 4 where ranks are few) that is possible."""
     step = 16 if highest >= 64 else 4
     return min(max(round(rank / step), 1), max(highest // step, 1)) * step if highest >= 4 else 1

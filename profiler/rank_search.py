@@ -1,12 +1,12 @@
-"""Finding the good ranks of one layer and kind by measuring few: `--rank-quantum auto`.
+"""The search for good ranks of one layer and kind from few measurements: `--rank-quantum auto`.
 
-At most `staircase.MAX_RANKS` ranks (or pairs) of a kind are measured in all: `EXPLORED` to
-find the staircase, the rest on good ends that the search has not happened to measure.
+Latency over rank is a staircase, and a good rank is the last one of a step. At most
+`staircase.MAX_RANKS` ranks (or pairs) of a kind are measured in all: `EXPLORED` to find the steps,
+the rest at good ranks that the search has not happened to measure.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,26 +14,26 @@ import numpy as np
 
 from ..lowrank import full_ranks, lower
 from ..records import Decomposition, LayerSpec
-from .candidates import HIGHEST, LOWEST, default_candidates
+from .candidates import HIGHEST, LOWEST, default_candidates, saving_steps
 from .pairs import PairSearch
-from .staircase import MAX_RANKS, Staircase, StaircaseSearch
+from .staircase import MAX_RANKS, MIN_TOLD, Staircase, StaircaseSearch
 
 Ranks = tuple[int, ...]
 EXPLORED = 16
-CANDIDATES = 12
-"""Good ends that are candidates, at most."""
+"""Ranks measured to find the steps."""
+MAX_CANDIDATES = 12
 NEAR = 0.04
-"""A measured good end within this share of an ideal rank stands for it."""
+"""A measured good rank within this share of another stands for it."""
 TOLERANCE = 0.01
 """A candidate may cost this share more than the best rank at or above the one it stands for."""
-FEWEST = 8
+MIN_RANKS = 8
 """Where fewer ranks than this are possible there is nothing to search for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is known of one axis of a kind. `quantum` is the multiple that good ranks keep to
-    (1: any rank is as good as its neighbours), `text` says the rest."""
+    """What is known of one rank (axis) of a kind. Good ranks are multiples of `quantum`
+    (1: any rank is as good as its neighbours); `text` describes the staircase."""
 
     kind: str
     axis: int
@@ -43,31 +43,31 @@ class Finding:
 
 
 class KindSearch:
-    """One layer and kind: ask for decompositions, tell their latencies, take candidates."""
+    """Names what to measure next of one layer and kind, and at last its candidates."""
 
     def __init__(self, spec: LayerSpec, kind: str) -> None:
         self.spec, self.kind = spec, kind
         branched = any(d.groups > 1 for d in default_candidates(spec, [kind], 1))
         self.limits = None if branched else saving_limits(spec, kind)
-        self._told: dict[Ranks, float] = {}
+        self.told: dict[Ranks, float] = {}
         self._failed: set[Ranks] = set()
         self._single: StaircaseSearch | None = None
         self._pair: PairSearch | None = None
-        if self.limits and min(self.limits[1]) >= FEWEST:
+        if self.limits and min(self.limits[1]) >= MIN_RANKS:
             low, high = self.limits
-            if len(high) == 1 and high[0] - low[0] >= FEWEST:
+            if len(high) == 1 and high[0] - low[0] >= MIN_RANKS:
                 self._single = StaircaseSearch(low[0], high[0], EXPLORED)
             elif len(high) == 2:
                 self._pair = PairSearch((high[0], high[1]))
 
     @property
     def measured(self) -> int:
-        """How many ranks or pairs were told."""
-        return len(self._told)
+        """Number of ranks or pairs whose latency is known."""
+        return len(self.told)
 
     def tell(self, latencies: Mapping[Ranks, float], failed: Collection[Ranks] = ()) -> None:
-        """Latencies by ranks, in any unit, as long as it is the same."""
-        self._told.update(latencies)
+        """Take in latencies by ranks, all in one unit, and ranks that could not be measured."""
+        self.told.update(latencies)
         self._failed.update(failed)
         if self._single:
             told = {ranks[0]: s for ranks, s in latencies.items()}
@@ -77,7 +77,7 @@ class KindSearch:
             self._pair.tell(pairs, [(r[0], r[1]) for r in failed])
 
     def ask(self) -> tuple[Decomposition, ...]:
-        """What to measure next to find the staircase; nothing once it is found."""
+        """Return what to measure next; nothing once the staircase is known well enough."""
         asked: Sequence[Ranks] = ()
         if self._single:
             asked = [(rank,) for rank in self._single.ask()]
@@ -86,39 +86,39 @@ class KindSearch:
         return tuple(Decomposition(self.kind, ranks) for ranks in asked)
 
     def findings(self) -> list[Finding]:
-        """One for each axis; none where nothing was searched for."""
-        if self._single and len(self._told) >= 5:
-            found = self._single.result()
-            quantum = max(found.quantum, found.alignment)
-            return [Finding(self.kind, 0, quantum, found.alignment, str(found))]
-        if self._pair and self._told:
+        """Return one finding for each axis; none where there was nothing to search for."""
+        if self._single and len(self.told) >= MIN_TOLD:
+            staircase = self._single.result()
+            quantum = max(staircase.quantum, staircase.alignment)
+            return [Finding(self.kind, 0, quantum, staircase.alignment, str(staircase))]
+        if self._pair and self.told:
             axes = enumerate(self._pair.result())
             return [Finding(self.kind, n, a.grid, a.alignment, str(a)) for n, a in axes]
         return []
 
     def candidates(self, quantum: int) -> tuple[Decomposition, ...]:
-        """The good ends, by rising rank. `quantum` is for kinds of which too few ranks are
-        possible to search."""
+        """Return the good ranks, rising. `quantum` serves kinds that have too few ranks to
+        search."""
         findings = self.findings()
         if not findings:
             return tuple(default_candidates(self.spec, [self.kind], quantum))
-        left = MAX_RANKS - len(self._told) - len(self._failed)
+        left = MAX_RANKS - len(self.told) - len(self._failed)
         ranks = self._ends(left) if self._single else self._aspects([f.quantum for f in findings])
         return tuple(Decomposition(self.kind, r) for r in ranks if r not in self._failed)
 
     def _ends(self, left: int) -> list[Ranks]:
         assert self._single is not None
-        found = self._single.result(TOLERANCE)
-        measured = good_measured(found)
-        new = [r for r in spread_ends(found, CANDIDATES) if not _near(r, measured)]
-        room = max(min(left, CANDIDATES - len(measured)), 0)
+        staircase = self._single.result(TOLERANCE)
+        measured = good_measured(staircase)
+        new = [r for r in spread_ends(staircase, MAX_CANDIDATES) if not _near(r, measured)]
+        room = max(min(left, MAX_CANDIDATES - len(measured)), 0)
         return [(rank,) for rank in sorted({*measured, *new[:room]})]
 
     def _aspects(self, quanta: Sequence[int]) -> list[Ranks]:
-        """Pairs of good ends along the aspect of the full ranks."""
+        """Return pairs of good ranks at the aspect of the full ranks."""
         assert self.limits is not None
         low, high = self.limits
-        found: dict[Ranks, None] = {}
+        pairs: list[Ranks] = []
         for share in np.geomspace(min(low[0] / high[0], 1), 1, 8):
             ideal = [share * limit for limit in high]
             full_at = zip(ideal, quanta, full_ranks(self.spec, self.kind), strict=True)
@@ -127,19 +127,19 @@ class KindSearch:
                 for want, q, full in full_at
             )
             if lower(self.spec, Decomposition(self.kind, ranks)).macs < self.spec.macs:
-                found.setdefault(ranks)
-        return list(found)
+                pairs.append(ranks)
+        return list(dict.fromkeys(pairs))
 
 
 def searches(spec: LayerSpec, kinds: Sequence[str] | None) -> list[KindSearch]:
-    """One for each kind of which there are candidates at all."""
-    found = default_candidates(spec, kinds, 1)
-    return [KindSearch(spec, kind) for kind in dict.fromkeys(d.kind for d in found)]
+    """Return a search for each kind that has candidates at all."""
+    candidates = default_candidates(spec, kinds, 1)
+    return [KindSearch(spec, kind) for kind in dict.fromkeys(d.kind for d in candidates)]
 
 
 def saving_limits(spec: LayerSpec, kind: str) -> tuple[Ranks, Ranks] | None:
-    """Lowest and highest ranks worth measuring: between `LOWEST` and `HIGHEST` of the ranks
-    at which multiply-accumulates break even, at the aspect of the full ranks. None if no
+    """Return the lowest and highest ranks worth measuring: between `LOWEST` and `HIGHEST` of the
+    ranks at which multiply-accumulates break even, at the aspect of the full ranks. None if no
     ranks save any."""
     full = full_ranks(spec, kind)
     smallest = min(full)
@@ -147,23 +147,21 @@ def saving_limits(spec: LayerSpec, kind: str) -> tuple[Ranks, Ranks] | None:
     def at(step: int) -> Ranks:
         return tuple(max(round(step * limit / smallest), 1) for limit in full)
 
-    def too_much(step: int) -> bool:
-        return lower(spec, Decomposition(kind, at(step))).macs >= spec.macs
-
-    below = bisect_left(range(1, smallest + 1), True, key=too_much)
+    below = saving_steps(spec, kind, 1, at, smallest)
     if below < 1:
         return None
     return at(max(round(LOWEST * below), 1)), at(max(int(HIGHEST * below), 1))
 
 
-def good_measured(found: Staircase) -> list[int]:
-    """The measured ranks that are good ends, or so near below one that it is no matter."""
-    return [r for r in found.measured if found.at_least(r) - r <= max(1, NEAR * r / 2)]
+def good_measured(staircase: Staircase) -> list[int]:
+    """Return the measured ranks that are good, or so little below a good one that it is no
+    matter."""
+    return [r for r in staircase.measured if staircase.at_least(r) - r <= max(1, NEAR * r / 2)]
 
 
-def spread_ends(found: Staircase, most: int) -> list[int]:
-    """At most `most` of the kept ends, in about equal ratios, the largest gaps first."""
-    kept = np.array(found.kept, dtype=float)
+def spread_ends(staircase: Staircase, most: int) -> list[int]:
+    """Return at most `most` of the good ranks, at about equal ratios, rising."""
+    kept = np.array(staircase.kept, dtype=float)
     wanted = np.geomspace(kept[0], kept[-1], most)
     nearest = [int(kept[int(np.abs(np.log(kept / want)).argmin())]) for want in wanted]
     return list(dict.fromkeys(nearest))

@@ -1,8 +1,7 @@
-"""Where time is spent first, because there it decides most.
+"""The order of a sweep's layers: time goes first to where it decides most.
 
-What is at stake in a layer is the seconds a network spends in it (`LayerTask.weight`). Before
-anything is known of it that is all; afterwards a layer whose candidates are decided has
-little left to say, and an undecided one the more, the wider its intervals are.
+A layer's priority is the seconds a network spends in it (`LayerTask.weight`), times how much its
+candidates' intervals leave open: all before anything is measured, little once they are decided.
 """
 
 from __future__ import annotations
@@ -14,19 +13,19 @@ from .. import stats
 from ..records import PairSummary, Verdict
 
 DECIDED_SHARE = 0.1
-"""What a decided candidate's interval counts: its saving still goes into plans."""
+"""Weight of a decided candidate's interval: its saving still goes into plans."""
 UNKNOWN = 1.0
-"""What a candidate counts that has not been timed at all: more than any interval."""
+"""Openness of a candidate that was never timed: more than any interval's."""
 
 
 def worth(weight: float, summaries: Iterable[Sequence[PairSummary]]) -> float:
-    """Seconds at stake in another session of a layer's candidates; `summaries` are those of
-    each candidate so far."""
-    return weight * max((openness(found) for found in summaries), default=0.0)
+    """Return the priority of another session of a layer; `summaries` are those of each candidate
+    so far."""
+    return weight * max(map(openness, summaries), default=0.0)
 
 
 def openness(summaries: Sequence[PairSummary]) -> float:
-    """How much of the layer's time a candidate leaves open: the width of its interval."""
+    """Return the share of the layer's time that a candidate leaves open: its interval's width."""
     if not summaries:
         return UNKNOWN
     now = stats.combine(summaries)
@@ -35,13 +34,13 @@ def openness(summaries: Sequence[PairSummary]) -> float:
 
 
 def undecided(summaries: Sequence[PairSummary]) -> bool:
-    """Would more sessions still change what is said of this candidate?"""
+    """Return whether more sessions may change the verdict of a candidate that was timed."""
     if not summaries:
-        return True
+        return False
     now = stats.combine(summaries)
     return stats.verdict(now.speedup_low, now.speedup_high) is Verdict.UNDECIDED
 
 
 def in_order(worths: Mapping[int, float]) -> list[int]:
-    """The tasks' numbers, most worth first; equal ones as they came."""
+    """Return the tasks' numbers, highest priority first; equal ones as they came."""
     return sorted(worths, key=lambda number: (-worths[number], number))

@@ -14,20 +14,20 @@ import numpy as np
 
 from ..backends.base import Workload
 from ..errors import MeasurementError
-from ..records import Candidate, Effort, Failure, FailureStage, LayerSpec, PairSummary, Sample
+from ..records import Candidate, Effort, Failure, FailureStage, PairSummary, Sample
 from .executor import Executor, RemoteWorkload
-from .stopping import PairRule, RuleFactory, StoppingRule
+from .stopping import PairRule
 
 MAX_LOOPS = 100_000
 WARM_UPS = 4
+"""Short timings of each workload before the rounds; none is kept."""
 Seed = int | Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
 class SessionStarted:
-    """Comes before anything is prepared. `candidates` are without the original."""
+    """The event before anything is prepared. `candidates` are without the original."""
 
-    task_spec: LayerSpec
     original: Candidate
     candidates: tuple[Candidate, ...]
 
@@ -41,14 +41,14 @@ class RoundDone:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadFailed:
-    """This workload has left the session; the others go on."""
+    """The event that a workload has left the session; the others go on."""
 
     failure: Failure
 
 
 @dataclass(frozen=True, slots=True)
 class SessionEnded:
-    """`summaries` by workload key: every candidate that was timed in enough rounds."""
+    """The last event. `summaries` has, by key, every candidate that was timed in enough rounds."""
 
     summaries: dict[str, PairSummary]
 
@@ -57,7 +57,7 @@ SessionEvent = SessionStarted | RoundDone | WorkloadFailed | SessionEnded
 
 
 def primary_clock(clocks: Mapping[str, object]) -> str:
-    """The clock that counts: the device's own where there is one, else the host's."""
+    """Return the clock that counts: the device's own where there is one, else the host's."""
     return next((name for name in ("device", "host") if name in clocks), min(clocks))
 
 
@@ -67,7 +67,6 @@ def run_session(
     candidates: Sequence[Workload | RemoteWorkload],
     effort: Effort,
     seed: Seed = 0,
-    rule: RuleFactory = PairRule,
 ) -> Generator[RoundDone | WorkloadFailed | SessionEnded, None, None]:
     """Prepare, warm up and time until every candidate's rule has stopped.
 
@@ -75,7 +74,7 @@ def run_session(
     with its reason. `SessionEnded` is the last event in any case. All workloads are released
     at the end, also when the generator is closed early.
     """
-    session = _Session(executor, effort, np.random.default_rng(seed), rule)
+    session = _Session(executor, effort, np.random.default_rng(seed))
     try:
         yield from session.prepare(original, candidates)
         while session.wanted:
@@ -90,11 +89,10 @@ class _Session:
     executor: Executor
     effort: Effort
     rng: np.random.Generator
-    make_rule: RuleFactory
     original: str = ""
     rounds: int = 0
     loops: dict[str, int] = field(default_factory=dict)
-    rules: dict[str, StoppingRule] = field(default_factory=dict)
+    rules: dict[str, PairRule] = field(default_factory=dict)
     prepared: set[str] = field(default_factory=set)
 
     @property
@@ -106,7 +104,7 @@ class _Session:
         self, original: Workload | RemoteWorkload, candidates: Sequence[Workload | RemoteWorkload]
     ) -> Generator[WorkloadFailed, None, None]:
         self.original = original.key
-        self.rules = {candidate.key: self.make_rule(self.effort) for candidate in candidates}
+        self.rules = {candidate.key: PairRule(self.effort) for candidate in candidates}
         for workload in (original, *candidates):
             if self.rules:  # nothing is left once the original has failed
                 yield from self._ready(workload)
@@ -120,7 +118,7 @@ class _Session:
             yield from self._fail(workload.key, error)
 
     def _warm_up(self, key: str) -> int:
-        """Loops that make one timing last about `round_s`, from the fastest of a few short
+        """Return the loops that make one timing last `round_s`, from the fastest of a few short
         ones: on a busy machine a timing that was disturbed would give fewer loops, and short
         timings slip between the disturbances that long ones meet. (Two preparations of one
         layer then differed by 30% and more in all rounds of a session.) The first execution
@@ -179,8 +177,8 @@ class _Session:
             yield WorkloadFailed(Failure(candidate, stage, reason))
 
     def summaries(self) -> dict[str, PairSummary]:
-        found = {key: rule.summary for key, rule in self.rules.items()}
-        return {key: summary for key, summary in found.items() if summary is not None}
+        every = {key: rule.summary for key, rule in self.rules.items()}
+        return {key: summary for key, summary in every.items() if summary is not None}
 
     def _release(self, key: str) -> None:
         if key in self.prepared:
@@ -193,5 +191,5 @@ class _Session:
 
 
 def loops_for(round_s: float, seconds: float) -> int:
-    """How many executions of `seconds` each last about `round_s`; at least one."""
+    """Return how many executions of `seconds` each last about `round_s`; at least one."""
     return min(max(math.ceil(round_s / seconds), 1), MAX_LOOPS)

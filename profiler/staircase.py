@@ -1,10 +1,10 @@
-"""Which ranks are worth having: ask for a few, be told their latencies, keep the good ends.
+"""The search for the steps of latency over rank, and for the good ranks at their ends.
 
 Latency rises with the rank in steps that depend on the device, the runtime and the layer, and
-not monotonically: a rank that is no multiple of 4 may cost more than the next higher one. So
-a good rank is the right end of a tread. The search starts with a coarse grid, then asks where
-the shapes that still explain what it was told disagree most (see `treads`), and ends when
-they agree, or when `MAX_RANKS` were measured. Numbers in, numbers out: nothing here times.
+not monotonically: a rank that is no multiple of 4 may cost more than the next higher one. So a good
+rank is the last one of a step. The search starts with a coarse grid, then asks for the ranks on
+which the shapes that explain the measurements disagree most (see `step_model`), and ends when they
+agree, or when `MAX_RANKS` were measured. Numbers in, numbers out: nothing here times.
 """
 
 from __future__ import annotations
@@ -17,21 +17,25 @@ import numpy as np
 from .step_model import Fit, Floats, average, possible_fits
 
 MAX_RANKS = 24
-"""Measured for one layer and kind."""
+"""Most ranks measured for one layer and kind."""
 COARSE = 12
+"""Ranks of the first, geometric grid."""
 BATCH = 4
+"""Most ranks asked for at once afterwards."""
+MIN_TOLD = 5
+"""Fewest measured ranks that are fitted."""
 ENOUGH = 16
-"""Ranks below which agreement counts for nothing: few points are explained by much."""
+"""Measured ranks from which agreement counts: fewer points are explained by many shapes."""
 AGREED = 0.003
-"""Shapes that differ by less than this share of the latency everywhere agree."""
+"""Shapes agree where they differ by less than this share of the latency."""
 TOLERANCE = 0.001
 """A rank that costs this share more than the best one at or above it is as good."""
 
 
 @dataclass(frozen=True, slots=True)
 class Staircase:
-    """What was found. `kept`: for every rank from `lowest` to `highest` there is one at or
-    above it that is as fast as any. They were not all measured."""
+    """The best shape and the good ranks. `kept`: for every rank from `lowest` to `highest` one at
+    or above it is as fast as any. They were not all measured."""
 
     lowest: int
     highest: int
@@ -44,29 +48,29 @@ class Staircase:
     measured: tuple[int, ...]
 
     @property
-    def found(self) -> bool:
-        """Is there a staircase at all?"""
+    def has_steps(self) -> bool:
+        """Whether there is a staircase at all."""
         return self.quantum > 1 or self.high_quantum > 1 or self.alignment > 1
 
     def at_least(self, rank: int) -> int:
-        """The kept rank for whoever needs `rank` or more."""
+        """Return the good rank for whoever needs `rank` or more."""
         return next((kept for kept in self.kept if kept >= rank), self.kept[-1])
 
     def __str__(self) -> str:
-        parts = [f"treads of {self.quantum}" if self.quantum > 1 else "no treads"]
+        parts = [f"steps of {self.quantum}" if self.quantum > 1 else "no steps"]
         if self.change:
             parts.append(f"of {self.high_quantum} above rank {self.change}")
         if self.alignment > 1:
             parts.append(f"ranks that are no multiple of {self.alignment} cost extra")
         if self.cliff:
             parts.append(f"a cliff above rank {self.cliff}")
-        if not self.found:
+        if not self.has_steps:
             parts[0] = "no staircase: a geometric grid"
         return ", ".join(parts)
 
 
 class StaircaseSearch:
-    """Ask for ranks between `lowest` and `highest`, tell their latencies (any unit)."""
+    """Names the ranks from `lowest` to `highest` to measure next; is told latencies (any unit)."""
 
     def __init__(self, lowest: int, highest: int, budget: int = MAX_RANKS) -> None:
         if not 1 <= lowest <= highest:
@@ -77,21 +81,21 @@ class StaircaseSearch:
         self._failed: set[int] = set()
 
     def tell(self, latencies: Mapping[int, float], failed: Iterable[int] = ()) -> None:
-        """What was measured; `failed` ranks count as asked and are not asked again. Ranks
-        outside the range say nothing of it."""
+        """Take in what was measured; `failed` ranks count as measured and are not asked again.
+        Ranks outside the range are ignored."""
         inside = {r: s for r, s in latencies.items() if self.lowest <= r <= self.highest}
         self._told.update(inside)
         self._failed.update(set(failed) - self._told.keys())
 
     def ask(self) -> tuple[int, ...]:
-        """The next ranks to measure, rising; none when enough is known or was asked."""
+        """Return the next ranks to measure, rising; none when enough is known or was measured."""
         left = self.budget - len(self._told) - len(self._failed)
         if left <= 0:
             return ()
         coarse = [r for r in self._coarse() if not self._asked(r)]
         if coarse:
             return tuple(coarse[:left])
-        if len(self._told) < 5:
+        if len(self._told) < MIN_TOLD:
             return ()
         return tuple(sorted(self._disputed(min(left, BATCH))))
 
@@ -99,17 +103,17 @@ class StaircaseSearch:
         return rank in self._told or rank in self._failed
 
     def _coarse(self) -> list[int]:
-        """Geometric, both ends included, on multiples of 8 where ranks lie far enough apart,
-        with one in three a little above: a tread's beginning beside its end."""
+        """Return a geometric grid with both ends, on multiples of 8 where ranks lie far enough
+        apart, one in three a little above: where a step begins beside where it ends."""
         ideal = np.geomspace(self.lowest, self.highest, min(COARSE, self.budget))
-        found = {self.lowest, self.highest}
+        ranks = {self.lowest, self.highest}
         for number, rank in enumerate(ideal[1:-1]):
             aligned = round(rank / 8) * 8
-            found.add(int(aligned + 4 * (number % 3 == 1)) if rank >= 24 else round(rank))
-        return sorted(r for r in found if self.lowest <= r <= self.highest)
+            ranks.add(int(aligned + 4 * (number % 3 == 1)) if rank >= 24 else round(rank))
+        return sorted(r for r in ranks if self.lowest <= r <= self.highest)
 
     def _disputed(self, most: int) -> list[int]:
-        """Where possible shapes differ most; one batch keeps its ranks apart."""
+        """Return the ranks on which the possible shapes differ most, those of one batch apart."""
         _, spread = average(self._fits(), self._grid)
         open_ = spread * np.array([not self._asked(int(rank)) for rank in self._grid])
         if len(self._told) < ENOUGH:
@@ -122,7 +126,7 @@ class StaircaseSearch:
         return chosen
 
     def _distance(self) -> Floats:
-        """How far each rank is from those that were asked, in percent of itself."""
+        """Return the distance of each rank from those that were asked, in percent of itself."""
         asked = np.array([*self._told, *self._failed])
         apart = np.abs(self._grid[:, None] - asked).min(axis=1)
         return np.asarray(100 * apart / self._grid)
@@ -132,9 +136,9 @@ class StaircaseSearch:
         return possible_fits(ranks, [self._told[rank] for rank in ranks])
 
     def result(self, tolerance: float = TOLERANCE) -> Staircase:
-        """What is known now; `tolerance` as in `good_ends`. Raises `ValueError` if fewer than
-        five ranks were told."""
-        if len(self._told) < 5:
+        """Return what is known now; `tolerance` as in `good_ends`. Raises `ValueError` if fewer
+        than `MIN_TOLD` ranks were told."""
+        if len(self._told) < MIN_TOLD:
             raise ValueError(f"{len(self._told)} ranks are too few to see a staircase")
         fits = self._fits()
         best = fits[0][0].shape
@@ -154,7 +158,7 @@ class StaircaseSearch:
 
 
 def good_ends(possible: Floats, weights: Floats, tolerance: float = TOLERANCE) -> list[int]:
-    """Indices, rising, such that at or above every index one of them is as fast as any there.
+    """Return rising indices such that at or above every index one of them is as fast as any there.
 
     `possible` has shape (shapes, ranks): what each possible shape predicts, `weights`
     (shapes,) how likely it is. An index may stand for a lower one if that costs at most
@@ -163,11 +167,11 @@ def good_ends(possible: Floats, weights: Floats, tolerance: float = TOLERANCE) -
     as it can.
     """
     least = np.minimum.accumulate(possible[:, ::-1], axis=1)[:, ::-1]
-    found, index = [], 0
+    ends, index = [], 0
     while index < possible.shape[1]:
         regret = possible[:, index:] / least[:, index, None] - 1
         cost = np.sqrt(weights @ np.square(regret))
         index += int(np.flatnonzero(cost <= max(tolerance, cost.min()))[-1])
-        found.append(index)
+        ends.append(index)
         index += 1
-    return found
+    return ends

@@ -1,6 +1,6 @@
-"""Latency over rank as a sum of few shapes: a ramp, treads, an alignment penalty, a cliff.
+"""A model of latency over rank: a ramp, steps, an alignment penalty, a cliff.
 
-A `Shape` says where the treads end, `fit` how high everything is. All coefficients are zero
+A `Shape` says where the steps end, `fit` how high everything is. All coefficients are zero
 or more: a higher rank of the same alignment is never expected to be faster. Shapes are
 compared by BIC, and predictions are averaged over the shapes that the data leave possible
 (Raftery 1995): what is not known yet shows as a spread, which says where to measure next.
@@ -20,12 +20,15 @@ Ints = NDArray[np.int64]
 QUANTA = (1, 4, 8, 16, 32, 64)
 ALIGNMENTS = (1, 2, 4, 8, 16)
 NOISE_FLOOR = 0.006
-"""Relative noise that is believed in even where a shape fits perfectly."""
+"""Least relative noise that is assumed, even where a shape fits perfectly."""
 EXTENDED = 6
-"""How many simple shapes are tried with a change of step or a cliff added."""
+"""Number of simple shapes that are tried with a change of step or a cliff added."""
 MAX_CHANGES = 10
+"""Most ranks at which a change or a cliff is tried at first."""
 MIN_TO_EXTEND = 12
+"""Fewest measured ranks that can show a change or a cliff."""
 MIN_WEIGHT = 0.003
+"""Weight relative to the best shape below which a shape is dropped."""
 CAUTION = 0.7
 """Share of the evidence that is believed: points are few, the noise is fitted, too, and no
 shape is quite true."""
@@ -33,7 +36,7 @@ shape is quite true."""
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Treads of `quantum` ranks, beyond rank `change` (0: never) of `high_quantum`; ranks
+    """Steps of `quantum` ranks, beyond rank `change` (0: never) of `high_quantum`; ranks
     that are no multiple of `alignment` cost extra; beyond rank `cliff` (0: none) all do."""
 
     quantum: int = 1
@@ -42,8 +45,8 @@ class Shape:
     alignment: int = 1
     cliff: int = 0
 
-    def treads(self, ranks: Ints) -> Ints:
-        """The end of the tread that each rank stands on."""
+    def step_ends(self, ranks: Ints) -> Ints:
+        """Return the last rank of the step that each rank lies on."""
         low = -(-ranks // self.quantum) * self.quantum
         if not self.change:
             return low
@@ -51,24 +54,25 @@ class Shape:
         return np.asarray(np.where(ranks > self.change, high, np.minimum(low, self.change)))
 
     def columns(self, ranks: Ints) -> Floats:
-        """(ranks, terms): constant, tread, slope within treads, penalty (2), cliff."""
-        tread = self.treads(ranks).astype(float)
-        terms = [np.ones(len(ranks)), tread]
+        """Return the terms, shape (ranks, terms): constant, step, slope within steps, penalty (2),
+        cliff."""
+        step = self.step_ends(ranks).astype(float)
+        terms = [np.ones(len(ranks)), step]
         if (self.quantum, self.high_quantum) != (1, 1):
             terms.append(ranks.astype(float))
         if self.alignment > 1:
             unaligned = (ranks % self.alignment != 0).astype(float)
-            terms += [unaligned, unaligned * tread]
+            terms += [unaligned, unaligned * step]
         if self.cliff:
             terms.append((ranks > self.cliff).astype(float))
-        return np.stack(terms, axis=1)
+        return np.ascontiguousarray(np.array(terms).T)
 
     @property
     def complexity(self) -> float:
-        """Numbers that were chosen to fit, beside the coefficients of constant and tread."""
-        tread = 1.0 if (self.quantum, self.high_quantum) != (1, 1) else 0.0
+        """Count of the numbers that were chosen to fit, for BIC."""
+        step = 1.0 if (self.quantum, self.high_quantum) != (1, 1) else 0.0
         aligned = 1.5 if self.alignment > 1 else 0.0
-        return 2 + tread + aligned + (2 if self.change else 0) + (2 if self.cliff else 0)
+        return 2 + step + aligned + (2 if self.change else 0) + (2 if self.cliff else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +88,12 @@ class Fit:
 
 
 def fit(shape: Shape, ranks: Ints, latencies: Floats) -> Fit:
-    """Least squares of relative errors with heights of zero or more."""
+    """Fit heights of zero or more by least squares of relative errors."""
     return fit_columns(shape, shape.columns(ranks), latencies)
 
 
 def fit_columns(shape: Shape, columns: Floats, latencies: Floats) -> Fit:
-    """The same with a shape's terms as the caller has them: (latencies, terms)."""
+    """Fit a shape whose terms, shape (latencies, terms), the caller has."""
     from scipy.optimize import nnls
 
     scaled = columns / latencies[:, None]
@@ -102,16 +106,16 @@ def fit_columns(shape: Shape, columns: Floats, latencies: Floats) -> Fit:
 
 
 def possible_fits(ranks: Sequence[int], latencies: Sequence[float]) -> list[tuple[Fit, float]]:
-    """The shapes that the measured points leave possible, best first, with weights that add
-    up to 1. `ranks` rise."""
+    """Return the shapes that the measured points leave possible, best first, with weights that
+    add up to 1. `ranks` rise."""
     at, seconds = np.array(ranks, dtype=np.int64), np.array(latencies, dtype=np.float64)
-    found: dict[Shape, Fit] = {}
+    fits: dict[Shape, Fit] = {}
 
     def add(shapes: Iterable[Shape]) -> list[Shape]:
         for shape in shapes:
-            if shape not in found:
-                found[shape] = fit(shape, at, seconds)
-        return [one.shape for one in sorted(found.values(), key=lambda f: f.bic)]
+            if shape not in fits:
+                fits[shape] = fit(shape, at, seconds)
+        return [one.shape for one in sorted(fits.values(), key=lambda f: f.bic)]
 
     best = add(_simple(int(at[-1])))
     if len(at) >= MIN_TO_EXTEND:
@@ -119,7 +123,7 @@ def possible_fits(ranks: Sequence[int], latencies: Sequence[float]) -> list[tupl
         best = add(_extended(best[:2], at))
         best = add(_moved(best[:EXTENDED], at))
         add(_moved(best[:2], at))
-    return weighted(list(found.values()))
+    return weighted(list(fits.values()))
 
 
 def _simple(highest: int) -> Iterable[Shape]:
@@ -130,7 +134,7 @@ def _simple(highest: int) -> Iterable[Shape]:
 
 
 def _extended(shapes: Sequence[Shape], ranks: Ints) -> Iterable[Shape]:
-    """Each shape with a cliff, or with another step beyond some rank in the middle."""
+    """Yield each shape with a cliff, or with another step beyond some rank in the middle."""
     for shape in shapes:
         for place in _places(ranks):
             if not shape.cliff:
@@ -142,7 +146,7 @@ def _extended(shapes: Sequence[Shape], ranks: Ints) -> Iterable[Shape]:
 
 
 def _moved(shapes: Sequence[Shape], ranks: Ints) -> Iterable[Shape]:
-    """The same with cliff or change elsewhere between the measured ranks around it."""
+    """Yield each shape with cliff or change elsewhere between the measured ranks around it."""
     for shape in shapes:
         for name in ("cliff", "change"):
             place = getattr(shape, name)
@@ -152,8 +156,8 @@ def _moved(shapes: Sequence[Shape], ranks: Ints) -> Iterable[Shape]:
 
 
 def _around(place: int, ranks: Ints) -> list[int]:
-    """Ranks at which the same measured ranks lie above, or those of the next gaps: data tell
-    the gap, not the place; multiples of 8, and the lower measured rank itself."""
+    """Return other ranks for a cliff or change in this gap between measured ranks, or in the next
+    ones (data tell the gap, not the place): multiples of 8, and the measured ranks."""
     index = int(np.searchsorted(ranks, place, side="right"))
     low, high = int(ranks[max(index - 2, 0)]), int(ranks[min(index + 1, len(ranks) - 1)])
     return sorted(
@@ -162,8 +166,8 @@ def _around(place: int, ranks: Ints) -> list[int]:
 
 
 def _places(ranks: Ints) -> list[int]:
-    """Where something may change: about evenly between measured ranks, on multiples of 16
-    where there are any."""
+    """Return ranks at which the steps may change: spread over the measured ranks, on multiples
+    of 16 where there are any."""
     inner = ranks[2:-2]
     grid = sorted({max(int(r) // 16 * 16, 1) for r in inner} | {int(r) for r in inner[::3]})
     if len(grid) <= MAX_CHANGES:
@@ -172,7 +176,7 @@ def _places(ranks: Ints) -> list[int]:
 
 
 def weighted(fits: list[Fit]) -> list[tuple[Fit, float]]:
-    """Those that are possible, best first, with weights that add up to 1."""
+    """Return the fits that are possible, best first, with weights that add up to 1."""
     fits = sorted(fits, key=lambda f: f.bic)
     weights = np.exp([-(one.bic - fits[0].bic) * CAUTION / 2 for one in fits])
     kept = weights >= MIN_WEIGHT
@@ -181,7 +185,7 @@ def weighted(fits: list[Fit]) -> list[tuple[Fit, float]]:
 
 
 def average(fits: Sequence[tuple[Fit, float]], ranks: Ints) -> tuple[Floats, Floats]:
-    """Prediction at each rank, and how far the possible shapes differ there (relative)."""
+    """Return the prediction at each rank, and the relative spread of the possible shapes there."""
     predictions = np.stack([one.predict(ranks) for one, _ in fits])
     weights = np.array([weight for _, weight in fits])[:, None]
     mean = (weights * predictions).sum(axis=0)

@@ -1,4 +1,4 @@
-"""When has a candidate been timed enough in this session? Feed the rule, ask the rule.
+"""The rule that says when a candidate has been timed enough in this session.
 
 It looks at the data only at scheduled rounds, `stats.EARLY_LOOKS` times before the last one,
 because every look costs confidence. It stops
@@ -15,43 +15,20 @@ because every look costs confidence. It stops
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
-
 import numpy as np
 
 from .. import stats
 from ..records import Effort, PairSummary, Verdict
 
 GROWTH = 1.4
+"""Least ratio of the rounds of two looks in a row."""
 DECIDED_WIDTH = 2.5
 """A verdict stops the rounds once the half-width is below this many times the one wanted."""
 
 
-class StoppingRule(Protocol):
-    """One candidate against its original within one session."""
-
-    def feed(self, original_s: float, candidate_s: float) -> None:
-        """One round's pair, in seconds for one execution."""
-        ...
-
-    @property
-    def stopped(self) -> str:
-        """Why no more rounds are needed, in one phrase; empty while they are."""
-        ...
-
-    @property
-    def summary(self) -> PairSummary | None:
-        """What was fed so far; None if that is too little."""
-        ...
-
-
-RuleFactory = Callable[[Effort], StoppingRule]
-
-
 def look_schedule(min_rounds: int, max_rounds: int) -> tuple[int, ...]:
-    """Rounds at which to look: growing by two fifths, the last is `max_rounds`, and never
-    more than `stats.EARLY_LOOKS` come before it."""
+    """Return the rounds at which to look: growing by two fifths or more, the last is
+    `max_rounds`, and never more than `stats.EARLY_LOOKS` come before it."""
     first = max(min_rounds, stats.MIN_ROUNDS)
     last = max(max_rounds, first)
     growth = max(GROWTH, (last / first) ** (1 / stats.EARLY_LOOKS))
@@ -60,11 +37,12 @@ def look_schedule(min_rounds: int, max_rounds: int) -> tuple[int, ...]:
 
 
 class PairRule:
-    """The default `StoppingRule`; see the module's text."""
+    """The rule for one candidate against its original; see the module's text."""
 
     def __init__(self, effort: Effort) -> None:
         self.effort = effort
         self.stopped = ""
+        """The reason why no more rounds are needed, in one phrase; empty while they are."""
         self._looks = look_schedule(effort.min_rounds, effort.max_rounds)
         self._original: list[float] = []
         self._candidate: list[float] = []
@@ -72,11 +50,13 @@ class PairRule:
 
     @property
     def summary(self) -> PairSummary | None:
+        """Summary of what was fed so far; None if that is too little."""
         if len(self._original) < stats.MIN_ROUNDS:
             return None
         return stats.summarize_pairs(np.array(self._original), np.array(self._candidate))
 
     def feed(self, original_s: float, candidate_s: float) -> None:
+        """Take in one round's pair, in seconds for one execution."""
         self._original.append(original_s)
         self._candidate.append(candidate_s)
         if not self.stopped and len(self._original) in self._looks:
@@ -96,9 +76,9 @@ class PairRule:
         return "not narrowing" if self._stalled() else ""
 
     def _stalled(self) -> bool:
-        """Are the last two half-widths together no smaller than the two before them? Over two
-        looks a healthy one falls to 0.7. (Comparing single looks would give up on every fifth
-        healthy series: a width from few rounds is rough.)"""
+        """Return whether the last two half-widths together are no smaller than the two before
+        them. Over two looks a healthy one falls to 0.7. (Comparing single looks would give up on
+        every fifth healthy series: a width from few rounds is rough.)"""
         if len(self._widths) < 4:
             return False
         first, second, third, fourth = self._widths[-4:]
@@ -106,13 +86,13 @@ class PairRule:
 
 
 def decided(summary: PairSummary) -> bool:
-    """Does this session alone reach a verdict, at the confidence that a look asks for?"""
+    """Return whether this session alone reaches a verdict at the confidence that a look needs."""
     now = stats.combine([summary], stats.LOOK_CONFIDENCE, spent=0)
     return stats.verdict(now.speedup_low, now.speedup_high) is not Verdict.UNDECIDED
 
 
 def half_width(summary: PairSummary, preparations: int) -> float:
-    """Relative half-width of the speedup's interval that `preparations` such sessions give."""
+    """Return the relative half-width of the interval of `preparations` sessions like this one."""
     count = max(preparations, 1)
     all_alike = stats.combine([summary] * count, planned=count)
     return all_alike.speedup_high / all_alike.speedup - 1

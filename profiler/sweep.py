@@ -1,10 +1,9 @@
-"""Many layers, several preparations: which sessions are played, and in which order.
+"""Sweeps: the sessions of many layers and several preparations, and their order.
 
-Preparations are the outer loop: those of one layer lie far apart in time, in memory and, in a
-child, in processes of their own. A candidate that one session has decided still gets the
-others, because a verdict rests on several preparations. Within a preparation the layers come
-in the order of what is at stake (see `scheduling`), so that a time limit cuts off what decides
-least; and while time that was given is left, undecided candidates get extra preparations.
+Preparations are the outer loop: those of one layer lie far apart in time, in memory and in
+processes. A verdict rests on several, so a candidate that one session has decided still gets the
+others. Within a preparation the layers come by priority, so that a time limit cuts off what
+decides least; while time that was given is left, undecided candidates get extra preparations.
 """
 
 from __future__ import annotations
@@ -22,33 +21,15 @@ from ..lowrank import lower
 from ..records import ORIGINAL, Candidate, Decomposition, Effort, Failure, LayerSpec, PairSummary
 from .executor import Executor
 from .scheduling import in_order, undecided, worth
-from .session import (
-    RoundDone,
-    SessionEnded,
-    SessionEvent,
-    SessionStarted,
-    WorkloadFailed,
-    run_session,
-)
-
-__all__ = [
-    "LayerTask",
-    "RoundDone",
-    "SessionEnded",
-    "SessionEvent",
-    "SessionStarted",
-    "WorkloadFailed",
-    "planned_sessions",
-    "sweep",
-]
+from .session import SessionEnded, SessionEvent, SessionStarted, WorkloadFailed, run_session
 
 MAX_AT_ONCE = 6
-"""Candidates in one session, beside the original: few large workloads are alive at once."""
+"""Most candidates in one session, beside the original: few large workloads live at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerTask:
-    """What is still wanted of one spec, and how many sessions it has behind it.
+    """Candidates of one spec to measure, and how many sessions the spec has behind it.
 
     `weight`: the seconds that a network spends in such layers, in any unit that all tasks of
     a sweep share. `input_gradient`: see `ChainWorkload`.
@@ -62,7 +43,7 @@ class LayerTask:
 
 
 def planned_sessions(tasks: Sequence[LayerTask], effort: Effort) -> int:
-    """How many sessions a sweep starts if nothing fails and time does not run out."""
+    """Return how many sessions a sweep starts if nothing fails and time does not run out."""
     return sum(
         _parts(len(task.decompositions)) * max(effort.preparations - task.sessions_done, 0)
         for task in tasks
@@ -77,7 +58,7 @@ def sweep(
     clock: Callable[[], float] = time.monotonic,
     extra_preparations: bool = True,
 ) -> Generator[SessionEvent, None, None]:
-    """Play all sessions; the caller keeps each event as it comes.
+    """Run all sessions; the caller keeps each event as it comes.
 
     A candidate that failed is not tried again. No session starts after `effort.max_time_s`;
     where that leaves time and `extra_preparations` allows it, undecided candidates get up to
@@ -112,7 +93,7 @@ class _Sweep:
             self.deadline = self.clock() + self.effort.max_time_s
 
     def preparation(self, number: int) -> Generator[SessionEvent, None, None]:
-        """One session of every candidate that has no more than `number` behind it."""
+        """Run one session of every candidate that has no more than `number` behind it."""
         due = {n: t for n, t in enumerate(self.tasks) if t.sessions_done <= number}
         if number and due:
             self.executor.renew()
@@ -124,21 +105,19 @@ class _Sweep:
                 yield from self._session(due[index], part, rng)
 
     def keep_undecided(self) -> None:
-        """Only what extra preparations may still decide. A candidate of which this sweep has timed
+        """Drop what extra preparations cannot decide. A candidate of which this sweep has timed
         nothing was complete before it."""
         self.tasks = [
             replace(task, decompositions=tuple(c.decomposition for c in left))
             for task in self.tasks
-            if (left := [c for c in self._candidates(task) if self._open(c)])
+            if (left := [c for c in self._candidates(task) if undecided(self._known(c))])
         ]
 
-    def _open(self, candidate: Candidate) -> bool:
-        found = self.known.get(candidate.key, [])
-        return bool(found) and undecided(found)
-
     def _worth(self, task: LayerTask) -> float:
-        found = [self.known.get(candidate.key, []) for candidate in self._candidates(task)]
-        return worth(task.weight, found)
+        return worth(task.weight, map(self._known, self._candidates(task)))
+
+    def _known(self, candidate: Candidate) -> list[PairSummary]:
+        return self.known.get(candidate.key, [])
 
     def _candidates(self, task: LayerTask) -> list[Candidate]:
         candidates = (Candidate(task.spec, d) for d in task.decompositions if not d.is_original)
@@ -148,15 +127,15 @@ class _Sweep:
         self, task: LayerTask, candidates: list[Candidate], rng: np.random.Generator
     ) -> Generator[SessionEvent, None, None]:
         original = Candidate(task.spec, ORIGINAL)
-        yield SessionStarted(task.spec, original, tuple(candidates))
+        yield SessionStarted(original, tuple(candidates))
         workloads = []
         for candidate in candidates:
-            made = _workload(candidate, task.input_gradient)
-            if isinstance(made, Failure):
+            workload = chain_workload(candidate, task.input_gradient)
+            if isinstance(workload, Failure):
                 self.failed.add(candidate.key)
-                yield WorkloadFailed(made)
+                yield WorkloadFailed(workload)
             else:
-                workloads.append(made)
+                workloads.append(workload)
         chain = lower(task.spec, ORIGINAL)
         first = ChainWorkload(original.key, chain, task.input_gradient)
         seed = int(rng.integers(2**32))
@@ -174,13 +153,14 @@ def _parts(candidates: int) -> int:
 
 
 def _split(candidates: list[Candidate], rng: np.random.Generator) -> list[list[Candidate]]:
-    """Parts of about equal size, put together anew for each preparation."""
+    """Return parts of about equal size, drawn anew for each preparation."""
     shuffled = [candidates[index] for index in rng.permutation(len(candidates))]
     parts = _parts(len(shuffled))
     return [shuffled[part::parts] for part in range(parts)]
 
 
-def _workload(candidate: Candidate, input_gradient: bool) -> ChainWorkload | Failure:
+def chain_workload(candidate: Candidate, input_gradient: bool = True) -> ChainWorkload | Failure:
+    """Return the candidate's chain to time, or why it cannot be written as one."""
     try:
         chain = lower(candidate.spec, candidate.decomposition)
         return ChainWorkload(candidate.key, chain, input_gradient)

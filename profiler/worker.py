@@ -1,4 +1,4 @@
-"""The measuring process: `python -m rankwise.profiler.worker REQUESTS ANSWERS PARENT`.
+"""The program of a worker process: `python -m rankwise.profiler.worker REQUESTS ANSWERS PARENT`.
 
 REQUESTS and ANSWERS are descriptors of private pipes, PARENT the process to die with. One
 JSON document a line each way: `open` (once, first), `prepare`, `run`, `release`; or, without
@@ -22,7 +22,7 @@ from ..backends.registry import open_backend
 from ..errors import MeasurementError
 from ..ops.chain import Chain
 from ..records import MeasurementPolicy
-from .affinity import die_first, process_affinity
+from .affinity import offer_to_oom_killer, process_affinity
 from .executor import LocalExecutor
 from .probe_backends import names_in, try_out
 
@@ -36,8 +36,8 @@ class Server:
 
     def __init__(self, read: ReadWorkload) -> None:
         self._read = read
-        self._bench: LocalExecutor | None = None
-        self._stands = ExitStack()
+        self._executor: LocalExecutor | None = None
+        self._affinity = ExitStack()
         self._operations: dict[str, Callable[[Mapping[str, Any]], Answer]] = {
             "open": self._open,
             "prepare": self._prepare,
@@ -49,12 +49,12 @@ class Server:
 
     @property
     def executor(self) -> LocalExecutor:
-        if self._bench is None:
+        if self._executor is None:
             raise MeasurementError("the first request has to be `open`", "prepare")
-        return self._bench
+        return self._executor
 
     def answer(self, request: Mapping[str, Any]) -> Answer:
-        """Errors are answers, too; only the death of the process is none."""
+        """Answer one request. Errors are answers, too; only the death of the process is none."""
         try:
             return self._operations[request["op"]](request)
         except MeasurementError as error:
@@ -65,8 +65,8 @@ class Server:
 
     def _open(self, request: Mapping[str, Any]) -> Answer:
         policy = MeasurementPolicy.from_json(request["policy"])
-        reached = self._stands.enter_context(process_affinity(policy.threads))
-        self._bench = LocalExecutor(open_backend(request["backend"]), policy)
+        reached = self._affinity.enter_context(process_affinity(policy.threads))
+        self._executor = LocalExecutor(open_backend(request["backend"]), policy)
         return {"process_affinity": reached}
 
     def _prepare(self, request: Mapping[str, Any]) -> Answer:
@@ -84,18 +84,18 @@ class Server:
         return {"names": names_in(request["family"])}
 
     def _try(self, request: Mapping[str, Any]) -> Answer:
-        found = try_out(request["backend"])
-        fingerprint = found.fingerprint.to_json() if found.fingerprint else None
-        return {"reason": found.reason, "fingerprint": fingerprint}
+        backend = try_out(request["backend"])
+        fingerprint = backend.fingerprint.to_json() if backend.fingerprint else None
+        return {"reason": backend.reason, "fingerprint": fingerprint}
 
     def close(self) -> None:
-        if self._bench is not None:
-            self._bench.close()
-        self._stands.close()
+        if self._executor is not None:
+            self._executor.close()
+        self._affinity.close()
 
 
 def workload_from_json(document: Mapping[str, Any]) -> Workload:
-    """The inverse of `executor.workload_to_json`."""
+    """Return the workload of a document of `process_executor.workload_to_json`."""
     if "chain" in document:
         chain = Chain.from_json(document["chain"])
         return ChainWorkload(document["key"], chain, document["input_gradient"])
@@ -112,7 +112,7 @@ def serve(requests: IO[bytes], answers: IO[bytes], read: ReadWorkload = workload
 
 
 def die_with(parent: int) -> None:
-    """Be killed when the parent is (Linux); elsewhere the end of the requests has to do."""
+    """Die when the parent does (Linux); elsewhere the worker ends with its requests."""
     if sys.platform == "linux":
         import ctypes
 
@@ -123,10 +123,10 @@ def die_with(parent: int) -> None:
 
 
 def main(arguments: list[str], read: ReadWorkload = workload_from_json) -> None:
-    """`read` makes a workload of what a request says; other packages have workloads of theirs."""
+    """Run a worker. `read` makes a workload of a document; other packages bring their own."""
     requests, answers, parent = map(int, arguments)
     die_with(parent)
-    die_first()
+    offer_to_oom_killer()
     os.dup2(2, 1)
     with os.fdopen(requests, "rb") as lines, os.fdopen(answers, "wb") as replies:
         serve(lines, replies, read)

@@ -1,4 +1,4 @@
-"""Axes of a drawing: round ticks, and from values to places."""
+"""Axes of a drawing: round ticks, and the places of values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CLOSE, TINY = 1e-6, 1e-100
 
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """Round numbers that cover low..high: steps of 1, 2 or 5 times a power of ten."""
+    """Return round numbers that cover low..high: steps of 1, 2 or 5 times a power of ten."""
     if not high - low > max(CLOSE * max(abs(low), abs(high)), TINY):
         low, high = low - max(abs(low), 1.0) * 0.05, high + max(abs(high), 1.0) * 0.05
     rough = (high - low) / most
@@ -42,6 +42,8 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Axes:
+    """The scales of a drawing, and its drawn axes."""
+
     x: Scale
     y: Scale
     drawn: Html
@@ -55,7 +57,7 @@ def axes(
     x_text: Callable[[float], str],
     y_text: Callable[[float], str],
 ) -> Axes:
-    """Axes that hold all values, with grid lines and titles."""
+    """Draw axes that hold all values, with grid lines and titles."""
     across, up = ticks(min(xs), max(xs), 7), ticks(min(ys), max(ys), 5)
     x = Scale(across[0], across[-1], LEFT, WIDTH - RIGHT)
     y = Scale(up[0], up[-1], HEIGHT - BOTTOM, TOP)
@@ -76,7 +78,7 @@ def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Html:
 
 
 def drawing(title: str, *parts: object, width: int = WIDTH, height: int = HEIGHT) -> Html:
-    """An SVG that says what it shows to those who cannot see it."""
+    """Return an SVG that says what it shows to those who cannot see it."""
     return tag(
         "svg",
         tag("title", title),
@@ -89,7 +91,7 @@ def drawing(title: str, *parts: object, width: int = WIDTH, height: int = HEIGHT
 
 
 def marker(shape: int, x: float, y: float, kind: str = "mark") -> Html:
-    """A point; series differ in shape, not in colour alone."""
+    """Draw a point; series differ in shape, not in colour alone."""
     r = 4.5
     paths = (
         f"M{x - r} {y}a{r} {r} 0 1 0 {2 * r} 0a{r} {r} 0 1 0 {-2 * r} 0z",

@@ -8,20 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from html import escape
 
 from .axes import Scale, ticks
+from .markup import Html, tag
 
 WIDTH, HEIGHT = 720, 440
 LEFT, RIGHT, TOP, BOTTOM = 72, 16, 60, 56
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Okabe and Ito (2008): told apart by colour-blind readers, too."""
-MARKS = ("circle", "square", "triangle", "diamond", "cross", "bar")
+MARKS = (
+    "M-4,0 a4,4 0 1,0 8,0 a4,4 0 1,0 -8,0 z",
+    "M-4,-4 h8 v8 h-8 z",
+    "M0,-5 L5,4 L-5,4 z",
+    "M0,-5 L5,0 L0,5 L-5,0 z",
+    "M-4,-4 L4,4 M-4,4 L4,-4",
+    "M-6,-1 h12 v2 h-12 z",
+)
+"""Circle, square, triangle, diamond, cross and bar."""
+STYLE = (
+    "text{fill:#222}.rule{stroke:#bbb}"
+    "@media (prefers-color-scheme:dark){text{fill:#ddd}.rule{stroke:#555}}"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """`low` and `high` are an interval of y, `note` is shown when pointed at."""
+    """A point; `low` and `high` are an interval of y, `note` is shown when pointed at."""
 
     x: float
     y: float
@@ -32,6 +44,8 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Series:
+    """Points of one kind, joined by a line or not."""
+
     name: str
     points: Sequence[Point]
     line: bool = True
@@ -39,7 +53,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """`show` writes a tick's number."""
+    """An axis; `show` writes a tick's number."""
 
     label: str
     show: Callable[[float], str] = field(default=lambda value: f"{value:g}")
@@ -48,28 +62,37 @@ class Axis:
 
 
 def chart(title: str, series: Sequence[Series], x: Axis, y: Axis) -> str:
-    """An SVG document. Series without points are left out; without any there is a sentence."""
+    """Return an SVG document. Series without points are left out; without any it says so."""
     drawn = [one for one in series if one.points]
     across = _ticks([p.x for one in drawn for p in one.points], x)
     heights = [v for one in drawn for p in one.points for v in (p.y, p.low, p.high)]
     up = _ticks([v for v in heights if v is not None], y)
     scale_x = Scale(across[0], across[-1], LEFT, WIDTH - RIGHT)
     scale_y = Scale(up[0], up[-1], HEIGHT - BOTTOM, TOP)
+    foot, middle = HEIGHT - BOTTOM, (TOP + HEIGHT - BOTTOM) / 2
     body = [
-        *(part for tick in across for part in _across(scale_x(tick), x.show(tick))),
-        *(part for tick in up for part in _up(scale_y(tick), y.show(tick))),
-        *_titles(x.label, y.label),
+        *(_rule(scale_x(v), TOP, scale_x(v), foot) for v in across),
+        *(_text(scale_x(v), foot + 18, x.show(v), "middle") for v in across),
+        *(_rule(LEFT, scale_y(v), WIDTH - RIGHT, scale_y(v)) for v in up),
+        *(_text(LEFT - 8, scale_y(v) + 4, y.show(v), "end") for v in up),
+        _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12, x.label, "middle"),
+        _text(18, middle, y.label, "middle", transform=f"rotate(-90 18 {middle:g})"),
         *(part for n, one in enumerate(drawn) for part in _series(one, n, scale_x, scale_y)),
         *_legend(drawn),
     ]
     if not drawn:
         body = [_text(WIDTH / 2, HEIGHT / 2, "there is nothing to draw", "middle")]
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'font-family="sans-serif" font-size="13">\n<title>{escape(title)}</title>\n'
-        f"<style>text{{fill:#222}}.rule{{stroke:#bbb}}"
-        f"@media (prefers-color-scheme:dark){{text{{fill:#ddd}}.rule{{stroke:#555}}}}</style>\n"
-        f"{_text(LEFT, 22, title, 'start', 15)}\n" + "\n".join(body) + "\n</svg>\n"
+    return tag(
+        "svg",
+        tag("title", title),
+        tag("style", STYLE),
+        _text(LEFT, 22, title, "start", font_size=15),
+        *body,
+        xmlns="http://www.w3.org/2000/svg",
+        viewbox=f"0 0 {WIDTH} {HEIGHT}",
+        role="img",
+        font_family="sans-serif",
+        font_size=13,
     )
 
 
@@ -78,78 +101,48 @@ def _ticks(values: Sequence[float], axis: Axis) -> list[float]:
     return ticks(min([*values, *start], default=0.0), max(values, default=1.0), 5)
 
 
-def _across(at: float, number: str) -> tuple[str, str]:
-    text = _text(at, HEIGHT - BOTTOM + 18, number, "middle")
-    return _rule(at, TOP, at, HEIGHT - BOTTOM), text
-
-
-def _up(at: float, number: str) -> tuple[str, str]:
-    return _rule(LEFT, at, WIDTH - RIGHT, at), _text(LEFT - 8, at + 4, number, "end")
-
-
-def _titles(x: str, y: str) -> tuple[str, str]:
-    middle = (TOP + HEIGHT - BOTTOM) / 2
-    turned = f'transform="rotate(-90 18 {middle:g})"'
-    return (
-        _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12, x, "middle"),
-        _text(18, middle, y, "middle", more=turned),
-    )
-
-
-def _series(series: Series, number: int, scale_x: Scale, scale_y: Scale) -> list[str]:
+def _series(series: Series, number: int, scale_x: Scale, scale_y: Scale) -> list[Html]:
     colour = COLOURS[number % len(COLOURS)]
     parts = []
     if series.line and len(series.points) > 1:
         path = " ".join(f"{scale_x(p.x):.1f},{scale_y(p.y):.1f}" for p in series.points)
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts.append(tag("polyline", points=path, fill="none", stroke=colour, stroke_width=2))
     for point in series.points:
-        at_x, at_y = scale_x(point.x), scale_y(point.y)
+        x, y = scale_x(point.x), scale_y(point.y)
         if point.low is not None and point.high is not None:
             low, high = scale_y(point.low), scale_y(point.high)
-            parts.append(
-                f'<line x1="{at_x:.1f}" x2="{at_x:.1f}" y1="{low:.1f}" y2="{high:.1f}" '
-                f'stroke="{colour}"/>'
-            )
-        parts.append(_mark(MARKS[number % len(MARKS)], at_x, at_y, colour, point.note))
+            parts.append(tag("line", x1=x, x2=x, y1=low, y2=high, stroke=colour))
+        parts.append(_mark(number, x, y, point.note))
     return parts
 
 
-def _mark(kind: str, x: float, y: float, colour: str, note: str = "") -> str:
-    shapes = {
-        "circle": "M-4,0 a4,4 0 1,0 8,0 a4,4 0 1,0 -8,0 z",
-        "square": "M-4,-4 h8 v8 h-8 z",
-        "triangle": "M0,-5 L5,4 L-5,4 z",
-        "diamond": "M0,-5 L5,0 L0,5 L-5,0 z",
-        "cross": "M-4,-4 L4,4 M-4,4 L4,-4",
-        "bar": "M-6,-1 h12 v2 h-12 z",
-    }
-    said = f"<title>{escape(note)}</title>" if note else ""
-    place = f'transform="translate({x:.1f} {y:.1f})"'
-    paint = f'fill="{colour}" stroke="{colour}" stroke-width="1.5"'
-    return f'<path d="{shapes[kind]}" {place} {paint}>{said}</path>'
+def _mark(number: int, x: float, y: float, note: str = "") -> Html:
+    colour = COLOURS[number % len(COLOURS)]
+    return tag(
+        "path",
+        tag("title", note) if note else "",
+        d=MARKS[number % len(MARKS)],
+        transform=f"translate({x:.1f} {y:.1f})",
+        fill=colour,
+        stroke=colour,
+        stroke_width=1.5,
+    )
 
 
-def _legend(series: Sequence[Series]) -> list[str]:
-    """In a row above the frame; a single series needs none."""
+def _legend(series: Sequence[Series]) -> list[Html]:
+    """Draw the names in a row above the frame; a single series needs none."""
     if len(series) < 2:
         return []
     parts, left = [], float(LEFT + 5)
     for number, one in enumerate(series):
-        parts.append(_mark(MARKS[number % len(MARKS)], left, 40, COLOURS[number % len(COLOURS)]))
-        parts.append(_text(left + 10, 44, one.name, "start"))
+        parts += [_mark(number, left, 40), _text(left + 10, 44, one.name, "start")]
         left += 34 + 7.2 * len(one.name)
     return parts
 
 
-def _rule(x1: float, y1: float, x2: float, y2: float) -> str:
-    return (
-        f'<line class="rule" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" '
-        'stroke-width="0.5"/>'
-    )
+def _rule(x1: float, y1: float, x2: float, y2: float) -> Html:
+    return tag("line", class_="rule", x1=x1, y1=y1, x2=x2, y2=y2, stroke_width=0.5)
 
 
-def _text(x: float, y: float, text: str, anchor: str, size: int = 13, more: str = "") -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" {more}>'
-        f"{escape(text)}</text>"
-    )
+def _text(x: float, y: float, text: str, anchor: str, **more: object) -> Html:
+    return tag("text", text, x=x, y=y, text_anchor=anchor, **more)

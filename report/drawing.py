@@ -8,13 +8,13 @@ from html import escape
 
 from ..documents import Row, Table
 from ..errors import UsageError
-from .text import duration
+from .cells import duration
 
 BAR = 50
 """Characters that the slowest bar has."""
 WIDTH, HEIGHT, MARGIN = 460, 260, 48
-FEWEST = 3
-"""Points below which there is nothing to see."""
+MIN_POINTS = 3
+"""Fewest points of a panel."""
 COLOURS = {"FASTER": "#1a7f37", "SLOWER": "#cf222e", "SAME": "#57606a", "UNDECIDED": "#9a6700"}
 
 
@@ -25,7 +25,7 @@ class Panel:
     title: str
     rows: tuple[Row, ...]
     seconds: tuple[float, ...]
-    """Of each row."""
+    """Latency of each row."""
     original_s: float
 
     @property
@@ -34,7 +34,7 @@ class Panel:
 
 
 def panels(table: Table) -> list[Panel]:
-    """What can be drawn. Raises `UsageError` if no layer has enough ranks of one kind."""
+    """Return what can be drawn. Raises `UsageError` if no layer has enough ranks of one kind."""
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in table.rows:
         if row.latency_s is None:
@@ -43,12 +43,12 @@ def panels(table: Table) -> list[Panel]:
         key = (row.spec_key, row.decomposition.kind, str(row.decomposition.groups))
         device = (row.device.backend, row.device.hardware_key, row.device.software_key, policy)
         groups.setdefault((*key, *device), []).append(row)
-    found = [_panel(rows) for rows in groups.values() if len(rows) >= FEWEST]
-    if not found:
+    drawable = [_panel(rows) for rows in groups.values() if len(rows) >= MIN_POINTS]
+    if not drawable:
         raise UsageError(
-            f"there is nothing to draw: no layer has {FEWEST} ranks of one kind; profile first"
+            f"there is nothing to draw: no layer has {MIN_POINTS} ranks of one kind; profile first"
         )
-    return found
+    return drawable
 
 
 def _panel(rows: list[Row]) -> Panel:
@@ -61,11 +61,12 @@ def _panel(rows: list[Row]) -> Panel:
 
 
 def ranks(row: Row) -> str:
+    """Return the ranks of a row, such as 16x32."""
     return "x".join(map(str, row.decomposition.ranks))
 
 
 def draw_text(table: Table) -> str:
-    """Bars; the last line of each panel is the original."""
+    """Draw bars of text; the last line of each panel is the original."""
     return "\n".join("\n".join(_bars(panel)) + "\n" for panel in panels(table))
 
 
@@ -80,15 +81,15 @@ def _bars(panel: Panel) -> Iterator[str]:
 
 
 def draw_svg(table: Table) -> str:
-    """All panels below each other; points in the verdict's colour, a dashed line for the
+    """Draw all panels below each other; points in the verdict's colour, a dashed line for the
     original's latency."""
-    found = panels(table)
+    below = panels(table)
     body = "".join(
         f'<g transform="translate(0,{number * HEIGHT})">{"".join(_picture(panel))}</g>'
-        for number, panel in enumerate(found)
+        for number, panel in enumerate(below)
     )
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT * len(found)}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT * len(below)}" '
         f'font-family="sans-serif" font-size="11">{body}</svg>\n'
     )
 
@@ -121,7 +122,7 @@ def _picture(panel: Panel) -> Iterator[str]:
 
 
 def _places(panel: Panel) -> list[float]:
-    """Where each row stands: by its rank, or one beside the other for pairs."""
+    """Return the place of each row: by its rank, or one beside the other for pairs."""
     single = all(len(row.decomposition.ranks) == 1 for row in panel.rows)
     numbers = [r.decomposition.ranks[0] if single else n for n, r in enumerate(panel.rows)]
     low, high = min(numbers), max(numbers)

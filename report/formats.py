@@ -26,19 +26,18 @@ def write_table(table: Table, format: str, output: Path | None, stream: TextIO) 
             raise UsageError("Parquet is binary: name a file with -o")
         _write_parquet(table, output)
         return
-    text = _text(table, format)
-    if output is None:
-        stream.write(text)
-    else:
-        output.write_text(text, encoding="utf-8")
+    _write(_text(table, format), output, stream)
 
 
 def draw_table(table: Table, output: Path | None, stream: TextIO) -> None:
-    """Latency over rank: an SVG picture if `output` ends with `.svg`, else text."""
+    """Draw latency over rank: an SVG picture if `output` ends with `.svg`, else text."""
     from .drawing import draw_svg, draw_text
 
     picture = output is not None and output.suffix == ".svg"
-    text = draw_svg(table) if picture else draw_text(table)
+    _write(draw_svg(table) if picture else draw_text(table), output, stream)
+
+
+def _write(text: str, output: Path | None, stream: TextIO) -> None:
     if output is None:
         stream.write(text)
     else:
@@ -53,22 +52,26 @@ def _write_parquet(table: Table, output: Path) -> None:
 
 
 def _text(table: Table, format: str) -> str:
+    from .table_text import COLUMNS, speedup_table_text, table_lines
+
     match format:
         case "json":
             return table.model_dump_json(indent=2) + "\n"
         case "csv":
             return str(frame(table).to_csv(index=False))
         case "html":
-            return str(_readable(table).to_html(index=False, border=0)) + "\n"
-        case "markdown":
-            return _markdown(table)
-    from .text import speedup_table_text
+            import pandas as pd
 
+            readable = pd.DataFrame(table_lines(table), columns=list(COLUMNS))
+            return str(readable.to_html(index=False, border=0)) + "\n"
+        case "markdown":
+            lines = [COLUMNS, ["---"] * len(COLUMNS), *table_lines(table)]
+            return "".join(f"| {' | '.join(line)} |\n" for line in lines)
     return speedup_table_text(table)
 
 
 def frame(table: Table) -> pd.DataFrame:
-    """One row a measurement; nested fields are flattened (`kind`, `ranks`, `backend`, ...)."""
+    """Return one row a measurement, nested fields flattened (`kind`, `ranks`, `backend`, ...)."""
     import pandas as pd
 
     return pd.DataFrame([_flat(row) for row in table.rows])
@@ -87,18 +90,3 @@ def _flat(row: Row) -> dict[str, Any]:
         **row.device.model_dump(),
         **{f"policy_{name}": value for name, value in row.policy.items()},
     }
-
-
-def _readable(table: Table) -> pd.DataFrame:
-    import pandas as pd
-
-    from .text import COLUMNS, table_lines
-
-    return pd.DataFrame(table_lines(table), columns=list(COLUMNS))
-
-
-def _markdown(table: Table) -> str:
-    from .text import COLUMNS, table_lines
-
-    lines = [COLUMNS, ["---"] * len(COLUMNS), *table_lines(table)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

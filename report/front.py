@@ -17,7 +17,7 @@ def write_front(document: Pareto, output: Path) -> None:
 
 
 def front_picture(document: Pareto) -> str:
-    """Speedup over network error, intervals drawn; SVG text."""
+    """Return speedup over network error with its intervals, as SVG text."""
     points = [
         Point(p.network_error, p.speedup, p.speedup_low, p.speedup_high, _note(p))
         for p in document.points

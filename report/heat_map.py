@@ -11,18 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .. import documents
+from .cells import decomposition, duration, known, shape, timed
 from .markup import Html, joined, tag
-from .text import decomposition, duration, known, timed
 
-LADDER = (
-    ("s3", 0.62),
-    ("s2", 0.8),
-    ("s1", 1.0),
-    ("f1", 1.25),
-    ("f2", 1.6),
-    ("f3", 2.2),
-    ("f4", float("inf")),
-)
+LADDER = {"s3": 0.62, "s2": 0.8, "s1": 1.0, "f1": 1.25, "f2": 1.6, "f3": 2.2, "f4": float("inf")}
 """Classes of speedups, by their upper ends: slower and faster in steps of about a quarter."""
 SIGNS = {"SAME": "= ", "UNDECIDED": "? "}
 
@@ -31,14 +23,14 @@ Group = tuple[str, str, str, str]
 
 
 def groups(table: documents.Table) -> dict[Group, list[documents.Row]]:
-    """Rows by device and policy, the group measured last first."""
-    found: dict[Group, list[documents.Row]] = {}
+    """Return the rows by device and policy, the group measured last first."""
+    by_key: dict[Group, list[documents.Row]] = {}
     for row in timed(table.rows):
         device = row.device
         key = (device.backend, device.hardware_key, device.software_key, _policy(row.policy))
-        found.setdefault(key, []).append(row)
-    newest = sorted(found, key=lambda key: max(r.measured_at for r in found[key]), reverse=True)
-    return {key: found[key] for key in newest}
+        by_key.setdefault(key, []).append(row)
+    newest = sorted(by_key, key=lambda key: max(r.measured_at for r in by_key[key]), reverse=True)
+    return {key: by_key[key] for key in newest}
 
 
 def _policy(policy: Mapping[str, Any]) -> str:
@@ -51,15 +43,15 @@ def _policy(policy: Mapping[str, Any]) -> str:
 def heat_map(
     table: documents.Table, order: Sequence[str] = (), *, choose: bool = False, most: int = 3
 ) -> Html:
-    """One picture for each device and policy, at most `most`, the newest first.
+    """Draw a table for each device and policy, at most `most`, the newest first.
 
     `order`: the network's layer names. `choose`: layers are buttons that carry their spec.
     """
     if not timed(table.rows):
         return tag("p", "Nothing was measured yet.", class_="empty")
     place = {name: number for number, name in enumerate(order)}
-    found = list(groups(table).items())[:most]
-    maps = [_one(key, rows, place, choose) for key, rows in found]
+    newest = list(groups(table).items())[:most]
+    maps = [_one(key, rows, place, choose) for key, rows in newest]
     return joined([legend(), *maps, _failures(table.failures)])
 
 
@@ -95,7 +87,7 @@ def _one(key: Group, rows: list[documents.Row], place: Mapping[str, int], choose
 
 
 def _kinds(layers: Iterable[Sequence[documents.Row]]) -> list[str]:
-    """Those that apply to most layers first: they are seen without scrolling."""
+    """Return the kinds of most layers first: they are seen without scrolling."""
     counts = Counter(kind for rows in layers for kind in {r.decomposition.kind for r in rows})
     return sorted(counts, key=lambda kind: (-counts[kind], kind))
 
@@ -116,37 +108,34 @@ def _line(
         rows.sort(key=lambda row: row.decomposition.ranks)
         cells += [_cell(row) for row in rows]
         cells += [tag("td", class_="none")] * (widths[kind] - len(rows))
-    what = tag("td", shape(first), class_="shape")
-    return tag("tr", tag("th", label, scope="row"), what, *cells)
+    size = tag("td", shape_and_count(first), class_="shape")
+    return tag("tr", tag("th", label, scope="row"), size, *cells)
 
 
-def shape(row: documents.Row) -> str:
-    """What the layer is, and how many there are of it."""
-    spec = row.spec
-    kernel = "x".join(map(str, spec["kernel_size"])) + " " if row.op == "conv2d" else ""
-    times = f" x{row.count}" if row.count > 1 else ""
-    return f"{kernel}{spec['in_channels']}\u2192{spec['out_channels']}{times}"
+def shape_and_count(row: documents.Row) -> str:
+    """Return the layer's shape, and how many there are of it."""
+    return shape(row.spec, "\u2192") + (f" x{row.count}" if row.count > 1 else "")
 
 
 def _cell(row: documents.Row) -> Html:
-    told = (
+    label = (
         f"{row.layer}: {decomposition(row.decomposition)}, {row.verdict}, speedup "
         f"{row.speedup:.3f} [{row.speedup_low:.3f}, {row.speedup_high:.3f}], "
         f"{duration(known(row.latency_s))} against {duration(known(row.original_latency_s))}"
     )
     text = f"{SIGNS.get(row.verdict, '')}{row.speedup:.2f}"
-    return tag("td", text, class_=f"cell {colour(row)}", title=told)
+    return tag("td", text, class_=f"cell {colour(row)}", title=label)
 
 
 def colour(row: documents.Row) -> str:
-    """The class of a cell: by verdict where nothing is decided, else by speedup."""
+    """Return the class of a cell: by verdict where nothing is decided, else by speedup."""
     if row.verdict in SIGNS:
         return row.verdict.lower()
-    return next(name for name, end in LADDER if known(row.speedup) < end)
+    return next(name for name, end in LADDER.items() if known(row.speedup) < end)
 
 
 def legend() -> Html:
-    """What colours, signs and patterns mean."""
+    """Draw what colours, signs and patterns mean."""
     entries: Iterable[tuple[str, str, str]] = (
         ("s3", "0.5", "slower"),
         ("s1", "0.9", "a little slower"),

@@ -12,7 +12,7 @@ class Html(str):
 
 
 def tag(element: str, /, *children: object, **attributes: object) -> Html:
-    """An element. Children are escaped unless they are `Html`; None and "" are left out.
+    """Return an element. Children are escaped unless they are `Html`; None and "" are left out.
 
     Attributes: `class_` is `class`, `_` becomes `-`, True is written bare, None and False
     not at all.
@@ -45,5 +45,5 @@ def _child(child: object) -> str:
 
 
 def joined(parts: object) -> Html:
-    """Several elements after each other."""
+    """Return several elements after each other."""
     return Html("".join(_child(part) for part in parts))  # type: ignore[attr-defined]

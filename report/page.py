@@ -8,36 +8,36 @@ from collections.abc import Sequence
 from importlib.resources import files
 
 from .. import documents
+from .cells import duration, known, timed
 from .heat_map import groups, heat_map
 from .markup import Html, joined, tag
 from .plan_pictures import agreement, front_picture, network_picture
 from .staircase import staircase
-from .text import duration, known, timed
 
 MAX_STAIRCASES = 12
 
 
 def stylesheet() -> str:
-    """The pictures' own style; the service's page uses it, too."""
+    """Return the style of the pictures; the service's page uses it, too."""
     return (files(__package__) / "pictures.css").read_text(encoding="utf-8")
 
 
 def report_page(
     plan: documents.Plan,
     table: documents.Table | None = None,
-    front: documents.Front | None = None,
+    front: documents.Pareto | None = None,
     verifications: Sequence[documents.Verification] = (),
     name: str = "",
 ) -> str:
-    """The whole page. What is not given is said to be missing."""
+    """Return the whole page, which says what is missing."""
     title = f"{name or plan.model.source} on {plan.device.backend}"
     sections = [
         _summary(plan),
         _section("Predicted against measured", agreement(plan, verifications)),
-        _section("The front of speedup against fidelity", _front(front)),
+        _section("The front of speedup against fidelity", front_picture(front)),
         _section("The plan", network_picture(plan)),
         _section("Speedup of each candidate", _table(plan, table)),
-        _section("Latency over rank", _staircases(plan, table)),
+        _section("Latency over rank", _staircases(table)),
         _section("How it was made", _origin(plan)),
     ]
     body = tag("main", tag("h1", title), *sections, class_="report")
@@ -56,7 +56,7 @@ def report_page(
 
 
 def style_hash(style: str) -> str:
-    """As a Content-Security-Policy names an inline style."""
+    """Return the name of an inline style in a Content-Security-Policy."""
     digest = hashlib.sha256(style.encode()).digest()
     return f"sha256-{base64.b64encode(digest).decode()}"
 
@@ -84,20 +84,14 @@ def _summary(plan: documents.Plan) -> Html:
     return tag("dl", *(tag("div", tag("dt", k), tag("dd", v)) for k, v in facts), class_="facts")
 
 
-def _front(front: documents.Front | None) -> Html:
-    if front is None:
-        return tag("p", "No front was worked out for this network.", class_="empty")
-    return front_picture(front)
-
-
 def _table(plan: documents.Plan, table: documents.Table | None) -> Html:
     if table is None or not timed(table.rows):
         return tag("p", "The measurements behind this plan are not in the store.", class_="empty")
     return heat_map(table, [layer.name for layer in plan.layers])
 
 
-def _staircases(plan: documents.Plan, table: documents.Table | None) -> Html:
-    """Of the layers that take most of the time."""
+def _staircases(table: documents.Table | None) -> Html:
+    """Draw the staircases of the layers that take most of the time."""
     if table is None or not timed(table.rows):
         return tag("p", "The measurements behind this plan are not in the store.", class_="empty")
     rows = next(iter(groups(table).values()))
@@ -106,8 +100,7 @@ def _staircases(plan: documents.Plan, table: documents.Table | None) -> Html:
     drawn = [staircase([row for row in rows if row.spec_key == key]) for key in heaviest]
     more = len(specs) - len(drawn)
     text = f"The {len(drawn)} layers that take most of the time; {more} more are left out."
-    said = tag("p", text)
-    return joined([said if more > 0 else "", tag("div", *drawn, class_="pair")])
+    return joined([tag("p", text) if more > 0 else "", tag("div", *drawn, class_="pair")])
 
 
 def _origin(plan: documents.Plan) -> Html:

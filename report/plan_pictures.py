@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from .. import documents
 from .axes import LEFT, Scale, axes, drawing, marker, ticks
+from .cells import decomposition, duration, shape
 from .markup import Html, joined, tag
-from .text import decomposition, duration
 
 REASONS = {
     "slower": "decomposing makes it slower",
@@ -22,8 +22,8 @@ REASONS = {
 
 
 def network_picture(plan: documents.Plan) -> Html:
-    """The network from input to output: a box a layer, with its decision, its reason, and its
-    latency before and after as bars."""
+    """Draw the network from input to output: a box a layer, with its decision, its reason, and
+    its latency before and after as bars."""
     longest = max((layer.original_latency_s or 0.0 for layer in plan.layers), default=0.0)
     boxes = [_box(layer, longest) for layer in plan.layers]
     ends = [tag("li", text, class_="end") for text in ("input", "output")]
@@ -36,20 +36,12 @@ def _box(layer: documents.PlannedLayer, longest: float) -> Html:
     return tag(
         "li",
         tag("span", layer.name, class_="name"),
-        tag("span", _shape(layer), class_="shape"),
+        tag("span", shape(layer.spec, "\u2192") or layer.op, class_="shape"),
         tag("span", decision, class_="decision"),
         _bars(layer, longest, replaced),
         tag("span", _why(layer), class_="why"),
         class_="replaced" if replaced else "kept",
     )
-
-
-def _shape(layer: documents.PlannedLayer) -> str:
-    spec = layer.spec
-    if spec is None:
-        return layer.op
-    kernel = "x".join(map(str, spec["kernel_size"])) + " " if layer.op == "conv2d" else ""
-    return f"{kernel}{spec['in_channels']}\u2192{spec['out_channels']}"
 
 
 def _why(layer: documents.PlannedLayer) -> str:
@@ -64,18 +56,18 @@ def _bars(layer: documents.PlannedLayer, longest: float, replaced: bool) -> Html
     before, after = layer.original_latency_s, layer.predicted_latency_s
     if not before or not longest:
         return tag("span", class_="bars")
-    told = duration(before) + (f" \u2192 {duration(after)}" if replaced and after else "")
+    label = duration(before) + (f" \u2192 {duration(after)}" if replaced and after else "")
     bars = [tag("rect", x=0, y=2, width=100 * before / longest, height=6, class_="before")]
     if replaced and after:
         bars.append(tag("rect", x=0, y=10, width=100 * after / longest, height=6, class_="after"))
     picture = tag(
         "svg", *bars, viewbox="0 0 100 18", preserveAspectRatio="none", aria_hidden="true"
     )
-    return tag("span", picture, tag("small", told), class_="bars")
+    return tag("span", picture, tag("small", label), class_="bars")
 
 
 def agreement(plan: documents.Plan, others: Sequence[documents.Verification] = ()) -> Html:
-    """The predicted speedup and every measured one, each with its interval."""
+    """Draw the predicted speedup and every measured one, each with its interval."""
     rows = _speedups(plan, others)
     if not rows:
         return tag("p", "Nothing was predicted or measured.", class_="empty")
@@ -98,7 +90,7 @@ def agreement(plan: documents.Plan, others: Sequence[documents.Verification] = (
         "figure",
         tag("figcaption", title),
         drawing(title, *grid, one, *parts, height=height),
-        tag("p", _told(plan, rows)),
+        tag("p", _comparison(plan)),
     )
 
 
@@ -119,18 +111,18 @@ def _speedups(plan: documents.Plan, others: Sequence[documents.Verification]) ->
 
 def _interval(x: Scale, number: int, name: str, value: float, low: float, high: float) -> Html:
     y = 28 + 40 * number
-    shape = 0 if number == 0 else 1
+    series = min(number, 1)
     return joined(
         [
             tag("text", name, x=LEFT + 66, y=y + 4, class_="tick end"),
-            tag("line", x1=x(low), x2=x(high), y1=y, y2=y, class_=f"bar series{shape}"),
-            marker(shape, x(value), y),
+            tag("line", x1=x(low), x2=x(high), y1=y, y2=y, class_=f"bar series{series}"),
+            marker(series, x(value), y),
             tag("text", f"{value:.3f}", x=572, y=y + 4, class_="tick"),
         ]
     )
 
 
-def _told(plan: documents.Plan, rows: Sequence[Speedup]) -> str:
+def _comparison(plan: documents.Plan) -> str:
     verified = plan.verified
     if verified is None or plan.predicted.speedup is None:
         return "Not verified yet: the prediction has not been compared with a measurement."
@@ -142,17 +134,18 @@ def _told(plan: documents.Plan, rows: Sequence[Speedup]) -> str:
     )
 
 
-def front_picture(front: documents.Front, *, choose: bool = False) -> Html:
-    """Speedup over network error, one point for each different plan, and the same as a table.
+def front_picture(front: documents.Pareto | None, *, choose: bool = False) -> Html:
+    """Draw speedup over network error, a point for each different plan, and the same as a table.
 
-    `choose`: points can be clicked, and reached by keyboard; they carry `data-max-error`.
+    `choose`: points that were made for a limit can be clicked, and reached by keyboard; they
+    carry `data-max-error`.
     """
-    points = [point for point in front.points if point.speedup is not None]
-    if not points:
-        return tag("p", "No point could be predicted.", class_="empty")
+    if front is None:
+        return tag("p", "No front was worked out for this network.", class_="empty")
+    points = front.points
     drawn = axes(
-        [0.0, *(_error(p) for p in points)],
-        [1.0, *(p.speedup_low or 1.0 for p in points), *(p.speedup_high or 1.0 for p in points)],
+        [point.network_error for point in points],
+        [bound for point in points for bound in (point.speedup_low, point.speedup_high)],
         "network error (relative, select split)",
         "predicted speedup",
         lambda v: f"{v:g}",
@@ -160,7 +153,7 @@ def front_picture(front: documents.Front, *, choose: bool = False) -> Html:
     )
     x, y = drawn.x, drawn.y
     path = "".join(
-        f"{'L' if number else 'M'}{x(_error(p))} {y(p.speedup or 1.0)}"
+        f"{'L' if number else 'M'}{x(p.network_error)} {y(p.speedup)}"
         for number, p in enumerate(points)
     )
     marks = [_point(x, y, point, front.layers, choose) for point in points]
@@ -168,61 +161,55 @@ def front_picture(front: documents.Front, *, choose: bool = False) -> Html:
     return tag(
         "figure",
         tag("figcaption", title),
-        drawing(title, drawn.drawn, tag("path", d=path, class_="tread series0"), *marks),
+        drawing(title, drawn.drawn, tag("path", d=path, class_="step series0"), *marks),
         _front_table(points, front.layers, choose),
     )
 
 
-def _error(point: documents.LimitPoint) -> float:
-    return point.max_error if point.network_error is None else point.network_error
-
-
-def _point(x: Scale, y: Scale, point: documents.LimitPoint, layers: int, choose: bool) -> Html:
-    place, told = x(_error(point)), _point_told(point, layers)
-    low, high = point.speedup_low or 1.0, point.speedup_high or 1.0
+def _point(x: Scale, y: Scale, point: documents.FrontPoint, layers: int, choose: bool) -> Html:
+    place, label = x(point.network_error), _point_label(point, layers)
+    choose = choose and point.max_error is not None
+    low, high = y(point.speedup_low), y(point.speedup_high)
     return tag(
         "g",
-        tag("title", told),
-        tag("line", x1=place, x2=place, y1=y(low), y2=y(high), class_="whisker"),
-        tag("circle", cx=place, cy=y(point.speedup or 1.0), r=16, class_="halo"),
-        marker(0, place, y(point.speedup or 1.0)),
+        tag("title", label),
+        tag("line", x1=place, x2=place, y1=low, y2=high, class_="whisker"),
+        tag("circle", cx=place, cy=y(point.speedup), r=16, class_="halo"),
+        marker(0, place, y(point.speedup)),
         class_="point",
         tabindex="0" if choose else None,
         role="button" if choose else None,
-        aria_label=told if choose else None,
+        aria_label=label if choose else None,
         data_max_error=point.max_error if choose else None,
     )
 
 
-def _point_told(point: documents.LimitPoint, layers: int) -> str:
+def _point_label(point: documents.FrontPoint, layers: int) -> str:
+    limit = "" if point.max_error is None else f"limit {point.max_error:g}: "
     return (
-        f"limit {point.max_error:g}: speedup {point.speedup or 1:.2f}, network error "
-        f"{_error(point):.3f}, {point.replaced} of {layers} layers replaced"
+        f"{limit}speedup {point.speedup:.2f}, network error {point.network_error:.3f}, "
+        f"{point.replaced} of {layers} layers replaced"
     )
 
 
-def _front_table(points: Sequence[documents.LimitPoint], layers: int, choose: bool) -> Html:
+def _front_table(points: Sequence[documents.FrontPoint], layers: int, choose: bool) -> Html:
     names = ["error limit", "network error", "predicted speedup", "layers replaced"]
     head = [tag("th", name, scope="col") for name in names] + ([tag("th")] if choose else [])
     lines = []
     for point in points:
-        low, high = point.speedup_low or 1, point.speedup_high or 1
         cells: list[object] = [
-            f"{point.max_error:g}",
-            f"{_error(point):.4f}",
-            f"{point.speedup or 1:.2f} [{low:.2f}, {high:.2f}]",
+            "none" if point.max_error is None else f"{point.max_error:g}",
+            f"{point.network_error:.4f}",
+            f"{point.speedup:.2f} [{point.speedup_low:.2f}, {point.speedup_high:.2f}]",
             f"{point.replaced} of {layers}",
         ]
         if choose:
-            cells.append(
-                tag(
-                    "button",
-                    "Plan this",
-                    type="button",
-                    data_max_error=point.max_error,
-                    aria_label=f"Make the plan for limit {point.max_error:g}",
-                )
-            )
+            cells.append("" if point.max_error is None else _plan_button(point.max_error))
         lines.append(tag("tr", *(tag("td", cell) for cell in cells)))
     table = tag("table", tag("thead", tag("tr", *head)), tag("tbody", *lines), class_="plain")
     return tag("div", table, class_="wide", tabindex="0", role="region", aria_label="Front")
+
+
+def _plan_button(max_error: float) -> Html:
+    label = f"Make the plan for limit {max_error:g}"
+    return tag("button", "Plan this", type="button", data_max_error=max_error, aria_label=label)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console
@@ -32,8 +31,9 @@ class RichReporter:
 
     def _started(self) -> Progress:
         if self._bar is None:
+            room = Column(ratio=1, no_wrap=True, overflow="ellipsis")
             self._bar = Progress(
-                TextColumn("{task.description}", markup=False, table_column=_whole_line()),
+                TextColumn("{task.description}", markup=False, table_column=room),
                 BarColumn(bar_width=20),
                 TextColumn("{task.completed:.0f}/{task.total:.0f}"),
                 TimeElapsedColumn(),
@@ -52,15 +52,5 @@ class RichReporter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _whole_line() -> Column:
-    """As much of the text as the line has room for; never a second line."""
-    return Column(ratio=1, no_wrap=True, overflow="ellipsis")

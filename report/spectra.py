@@ -15,7 +15,7 @@ from xml.sax.saxutils import escape
 from ..errors import UsageError
 
 WIDTH, HEIGHT = 260, 170
-"""Of a panel, in pixels; the plot is inside `MARGIN`."""
+"""Size of a panel in pixels; the plot lies inside the margins."""
 LEFT, RIGHT, TOP, BOTTOM = 40, 10, 36, 22
 COLUMNS = 4
 DECADES = 4
@@ -37,13 +37,15 @@ class Panel:
 
 
 class Canvas(Protocol):
+    """What a panel is drawn on."""
+
     def line(self, points: Sequence[Point], colour: str, width: float) -> None: ...
     def text(self, at: Point, words: str, colour: str) -> None: ...
     def save(self, path: Path) -> None: ...
 
 
 def write_picture(panels: Sequence[Panel], path: Path) -> None:
-    """Write to `path` by its suffix, .svg or .png. Raises `UsageError` for another one, for a
+    """Write a picture as .svg or .png, by its suffix. Raises `UsageError` for another one, for a
     picture without a panel, and where the file cannot be written."""
     kinds: dict[str, Callable[[int, int], Canvas]] = {".svg": SvgCanvas, ".png": PngCanvas}
     if path.suffix not in kinds:
@@ -95,6 +97,8 @@ def _short(name: str, most: int = 38) -> str:
 
 
 class SvgCanvas:
+    """A canvas that is saved as SVG."""
+
     def __init__(self, width: int, height: int) -> None:
         self.parts = [
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
@@ -119,7 +123,7 @@ class SvgCanvas:
 
 
 class PngCanvas:
-    """Twice the size, so that lines are not ragged."""
+    """A canvas that is saved as PNG, at twice the size, so that lines are not ragged."""
 
     SCALE = 2
 

@@ -1,4 +1,4 @@
-"""Latency over rank, with the treads: stretches of ranks that cost the same."""
+"""A picture of latency over rank, with its steps: stretches of ranks that cost the same."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ from collections.abc import Sequence
 
 from .. import documents
 from .axes import Axes, axes, drawing, marker
-from .heat_map import shape
+from .cells import decomposition, duration, known, timed
+from .heat_map import shape_and_count
 from .markup import Html, joined, tag
-from .text import decomposition, duration, known, timed
 
-SAME_TREAD = 0.03
-"""Ranks belong to one tread while their latencies differ by less than this share."""
+SAME_STEP = 0.03
+"""Ranks belong to one step while their latencies differ by less than this share."""
 
 
-def treads(points: Sequence[tuple[int, float]]) -> list[tuple[int, int, float]]:
-    """(first rank, last rank, latency) of each stretch of equal latency, by rising rank."""
-    found: list[tuple[int, int, float]] = []
+def steps(points: Sequence[tuple[int, float]]) -> list[tuple[int, int, float]]:
+    """Return (first rank, last rank, latency) of each stretch of equal latency, by rising rank."""
+    stretches: list[tuple[int, int, float]] = []
     members: list[tuple[int, float]] = []
     for rank, latency in [*sorted(points), (-1, float("inf"))]:
         mean = sum(t for _, t in members) / len(members) if members else 0.0
-        if members and not abs(latency - mean) <= SAME_TREAD * mean:
-            found.append((members[0][0], members[-1][0], mean))
+        if members and not abs(latency - mean) <= SAME_STEP * mean:
+            stretches.append((members[0][0], members[-1][0], mean))
             members = []
         members.append((rank, latency))
-    return found
+    return stretches
 
 
 def staircase(rows: Sequence[documents.Row]) -> Html:
-    """One layer on one device under one policy: a step line for each kind, with intervals, and
-    the original's latency. The best rank of a tread is its right end, which is ringed."""
+    """Draw one layer on one device under one policy: a step line for each kind, with intervals,
+    and the original's latency. The best rank of a step is its right end, which is ringed."""
     rows = timed(rows)
     if not rows:
         return tag("p", "Nothing was measured of this layer.", class_="empty")
@@ -51,19 +51,19 @@ def staircase(rows: Sequence[documents.Row]) -> Html:
     )
     lines = [_series(drawn, number, group) for number, group in enumerate(series.values())]
     y = drawn.y(original)
-    told = f"original {duration(original)}"
+    label = f"original {duration(original)}"
     reference = joined(
         [
             tag("line", x1=drawn.x.start, x2=drawn.x.end, y1=y, y2=y, class_="original"),
-            tag("text", told, x=drawn.x.start + 6, y=y - 6, class_="tick"),
+            tag("text", label, x=drawn.x.start + 6, y=y - 6, class_="tick"),
         ]
     )
-    title = f"Latency over rank: {first.layer}, {shape(first)}, on {first.device.backend}"
+    title = f"Latency over rank: {first.layer}, {shape_and_count(first)}, on {first.device.backend}"
     return tag(
         "figure",
         tag("figcaption", title),
         drawing(title, drawn.drawn, reference, *lines),
-        _key(list(series)),
+        _legend(list(series)),
     )
 
 
@@ -74,11 +74,11 @@ def _rank(row: documents.Row) -> int:
 def _series(drawn: Axes, number: int, rows: Sequence[documents.Row]) -> Html:
     x, y = drawn.x, drawn.y
     parts: list[Html] = []
-    flat = treads([(_rank(row), known(row.latency_s)) for row in rows])
+    flat = steps([(_rank(row), known(row.latency_s)) for row in rows])
     path, ends = "", {last for begin, last, _ in flat if begin < last}
     for begin, end, latency in flat:
         path += f"{'L' if path else 'M'}{x(begin)} {y(latency)}L{x(end)} {y(latency)}"
-    parts.append(tag("path", d=path, class_=f"tread series{number % 4}"))
+    parts.append(tag("path", d=path, class_=f"step series{number % 4}"))
     for row in rows:
         low, high = (
             min(y.high, known(row.original_latency_s) / known(s))
@@ -89,20 +89,20 @@ def _series(drawn: Axes, number: int, rows: Sequence[documents.Row]) -> Html:
         if _rank(row) in ends:
             parts.append(tag("circle", cx=place, cy=y(known(row.latency_s)), r=8, class_="ring"))
         parts.append(
-            tag("g", tag("title", _told(row)), marker(number, place, y(known(row.latency_s))))
+            tag("g", tag("title", _label(row)), marker(number, place, y(known(row.latency_s))))
         )
     return joined(parts)
 
 
-def _told(row: documents.Row) -> str:
+def _label(row: documents.Row) -> str:
     return (
         f"{decomposition(row.decomposition)}: {duration(known(row.latency_s))}, speedup "
         f"{row.speedup:.2f}, {row.verdict}"
     )
 
 
-def _key(kinds: Sequence[str]) -> Html:
-    """Which shape is which kind."""
+def _legend(kinds: Sequence[str]) -> Html:
+    """Draw the legend of markers and kinds."""
     entries = [
         tag("li", tag("svg", marker(number, 8, 8), viewbox="0 0 16 16", class_="key"), " ", kind)
         for number, kind in enumerate(kinds)
@@ -110,4 +110,4 @@ def _key(kinds: Sequence[str]) -> Html:
     ring = tag(
         "svg", tag("circle", cx=8, cy=8, r=6, class_="ring"), viewbox="0 0 16 16", class_="key"
     )
-    return tag("ul", *entries, tag("li", ring, " right end of a tread"), class_="legend")
+    return tag("ul", *entries, tag("li", ring, " right end of a step"), class_="legend")

@@ -1,4 +1,4 @@
-"""The knapsack's last few undecided groups, by states: what HiGHS takes long to prove.
+"""The knapsack's last few undecided groups by dynamic programming: what HiGHS takes long to prove.
 
 Networks repeat their layers, so that many items have the same value and nearly the same weight.
 Branching goes round in circles there; a table of (value, weight) after each group does not, as
@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 
 MAX_STATES = 2_000_000
-"""That all groups may make, before those that fall together do. Beyond that HiGHS is asked."""
+"""States that all groups may make, before those that fall together do; beyond, HiGHS is asked."""
 
 
 @dataclass(frozen=True)

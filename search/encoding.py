@@ -10,18 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import gcd
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from .space import QUANTA, Choice, LayerChoices
 
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial
+
 Params = dict[str, Any]
-
-
-class Suggester(Protocol):
-    """The part of an Optuna trial that is used here."""
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
-    def suggest_int(self, name: str, low: int, high: int) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -38,7 +34,7 @@ class LayerCode:
             kinds.setdefault(choice.decomposition.kind, []).append(choice)
         return cls(name, {kind: _by_quantum(members) for kind, members in kinds.items()})
 
-    def suggest(self, trial: Suggester) -> Choice:
+    def suggest(self, trial: BaseTrial) -> Choice:
         kind = _one_of(trial, f"{self.name}:kind", list(self.kinds))
         quanta = self.kinds[kind]
         quantum = _one_of(trial, f"{self.name}:{kind}:quantum", list(quanta))
@@ -65,7 +61,7 @@ class LayerCode:
         raise KeyError(f"{self.name} has no choice {choice.decomposition}")
 
 
-def _one_of(trial: Suggester, name: str, options: list[Any]) -> Any:
+def _one_of(trial: BaseTrial, name: str, options: list[Any]) -> Any:
     return options[0] if len(options) == 1 else trial.suggest_categorical(name, options)
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from ..records import Verdict
 
-ALIGNMENTS = (64, 32, 16, 8, 4)
-"""Multiples that vector units and tile sizes like."""
+ALIGNMENT = 4
+"""The least multiple that vector units and tile sizes like."""
 WORTH_SAYING = 1.1
 """Ratios nearer to one than this are left out of an explanation."""
 
@@ -29,7 +29,7 @@ class Cost:
     latency_s: float
 
     @property
-    def intensity(self) -> float:
+    def macs_per_byte(self) -> float:
         """Multiply-accumulates for each byte moved."""
         return self.macs / self.moved_bytes
 
@@ -79,7 +79,7 @@ def reasons(
     neighbours: Sequence[Neighbour] = (),
 ) -> list[str]:
     """Sentences, the most telling first."""
-    found = [
+    sentences = [
         _arithmetic(original, chain, verdict),
         _traffic(original, chain, roofs),
         _throughput(original, chain),
@@ -87,7 +87,7 @@ def reasons(
         _better_neighbour(ranks, chain, neighbours),
         _alignment(ranks),
     ]
-    return [sentence for sentence in found if sentence]
+    return [sentence for sentence in sentences if sentence]
 
 
 def _arithmetic(original: Cost, chain: Cost, verdict: Verdict) -> str:
@@ -99,12 +99,12 @@ def _arithmetic(original: Cost, chain: Cost, verdict: Verdict) -> str:
 
 def _traffic(original: Cost, chain: Cost, roofs: Roofs) -> str:
     more = chain.moved_bytes / original.moved_bytes
-    limited = chain.intensity < roofs.ridge
+    limited = chain.macs_per_byte < roofs.ridge
     if more < WORTH_SAYING and not limited:
         return ""
     said = (
-        f"moves {more:.2f} times the bytes, so {chain.intensity:.1f} MACs a byte instead of "
-        f"{original.intensity:.1f}"
+        f"moves {more:.2f} times the bytes, so {chain.macs_per_byte:.1f} MACs a byte instead of "
+        f"{original.macs_per_byte:.1f}"
     )
     if limited:
         said += f"; below {roofs.ridge:.1f}, which is where traffic limits this device"
@@ -146,9 +146,7 @@ def _better_neighbour(ranks: tuple[int, ...], chain: Cost, neighbours: Sequence[
 
 
 def _alignment(ranks: tuple[int, ...]) -> str:
-    if not ranks:
-        return ""
-    odd = [rank for rank in ranks if rank % ALIGNMENTS[-1]]
-    if odd:
-        return f"rank {odd[0]} is no multiple of {ALIGNMENTS[-1]}: vector units are part empty"
-    return ""
+    odd = [rank for rank in ranks if rank % ALIGNMENT]
+    return (
+        f"rank {odd[0]} is no multiple of {ALIGNMENT}: vector units are part empty" if odd else ""
+    )

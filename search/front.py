@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from ..errors import UsageError
 from .encoding import code_layers, encode
@@ -10,6 +11,8 @@ from .exact import SolverLimits, pool, solve
 from .quiet import quiet_optuna
 from .samplers import make_sampler
 from .space import Assignment, LayerChoices
+
+Point = TypeVar("Point")
 
 SPAN = 400.0
 """Largest over smallest squared error limit on a front: a factor of 20 in the error."""
@@ -23,12 +26,24 @@ def budgets(max_error_sq: float, points: int) -> list[float]:
     return [max_error_sq / ratio**step for step in reversed(range(points))]
 
 
+def undominated(
+    points: Iterable[Point], loss: Callable[[Point], float], gain: Callable[[Point], float]
+) -> list[Point]:
+    """The points that no other one matches or beats in both loss and gain, by rising loss."""
+    kept: list[Point] = []
+    for point in sorted(points, key=lambda one: (loss(one), -gain(one))):
+        if not kept or gain(point) > gain(kept[-1]):
+            kept.append(point)
+    return kept
+
+
 def exact_front(
     layers: Sequence[LayerChoices], max_error_sq: float, points: int
 ) -> list[Assignment]:
     """The largest saving at each of `points` error limits; different ones, by rising error."""
-    found = [solve(layers, max_error_sq=budget) for budget in budgets(max_error_sq, points)]
-    return list({assignment.key: assignment for assignment in found}.values())
+    limits = map(SolverLimits, budgets(max_error_sq, points))
+    plans = [solve(layers, limit) for limit in limits]
+    return list({plan.key: plan for plan in plans}.values())
 
 
 def sampled_front(
@@ -50,38 +65,18 @@ def sampled_front(
     limits = SolverLimits(max_error_sq)
     codes = code_layers(layers, [pool(layer, limits) for layer in layers])
     names = tuple(layer.name for layer in layers)
-    tried: dict[int, Assignment] = {}
+    tried: list[Assignment] = []
     with quiet_optuna():
-        study = optuna.create_study(
-            directions=["maximize", "minimize"], sampler=make_sampler(sampler, seed)
-        )
+        sampling = make_sampler(sampler, seed)
+        study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampling)
         for assignment in seeds:
             study.enqueue_trial(encode(codes, assignment.choices))
         for _ in range(max(trials, len(seeds))):
             trial = study.ask()
-            found = Assignment(names, tuple(code.suggest(trial) for code in codes))
-            for name, excess in limits.violations(found).items():
+            plan = Assignment(names, tuple(code.suggest(trial) for code in codes))
+            for name, excess in limits.violations(plan).items():
                 trial.set_constraint(name, excess)
-            study.tell(trial, (found.saving_s, found.error_sq))
-            tried[trial.number] = found
-    return pareto([a for a in tried.values() if limits.allow(a)])
-
-
-def pareto(assignments: Sequence[Assignment]) -> list[Assignment]:
-    """Those that no other one matches or beats in both saving and error, by rising error."""
-    kept: list[Assignment] = []
-    for found in sorted(assignments, key=lambda a: (a.error_sq, -a.saving_s)):
-        if not kept or found.saving_s > kept[-1].saving_s:
-            kept.append(found)
-    return kept
-
-
-def hypervolume(front: Sequence[Assignment], max_error_sq: float) -> float:
-    """The area that a front dominates: saving (s) above 0 times squared error below
-    `max_error_sq`; what two fronts are compared by (Zitzler and Thiele 1999)."""
-    area, error_sq = 0.0, max_error_sq
-    for found in reversed(pareto(front)):
-        if found.error_sq < error_sq:
-            area += (error_sq - found.error_sq) * max(found.saving_s, 0.0)
-            error_sq = found.error_sq
-    return area
+            study.tell(trial, (plan.saving_s, plan.error_sq))
+            tried.append(plan)
+    allowed = filter(limits.allow, tried)
+    return undominated(allowed, lambda plan: plan.error_sq, lambda plan: plan.saving_s)

@@ -45,17 +45,16 @@ def _drop_unfinished_line(path: Path) -> None:
         return
     with path.open("r+b") as file:
         first = file.readline()
-        _require_journal(first)
+        if not _is_journal(first):
+            raise ValueError("it is not a journal of studies")
         content = first + file.read()
         file.truncate(content.rfind(b"\n") + 1)
 
 
-def _require_journal(first: bytes) -> None:
-    start = b'{"op_code":'
+def _is_journal(first: bytes) -> bool:
+    """Whether a journal's first line, which may be cut off, looks so."""
     if not first.endswith(b"\n"):
-        if first[: len(start)] != start[: len(first)]:
-            raise ValueError("it is not a journal of studies")
-        return
+        start = b'{"op_code":'
+        return first[: len(start)] == start[: len(first)]
     document = json.loads(first)
-    if not isinstance(document, dict) or "op_code" not in document:
-        raise ValueError("it is not a journal of studies")
+    return isinstance(document, dict) and "op_code" in document

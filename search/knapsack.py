@@ -21,7 +21,7 @@ from .relaxation import Relaxation, relax, relax_all
 __all__ = ["GAP", "SLACK", "Knapsack", "Solution", "solve"]
 
 TIME_LIMIT_S = 20.0
-"""Of HiGHS for all items that are left; what is proven by then is the bound."""
+"""Time that HiGHS has for all items that are left; what is proven by then is the bound."""
 CORE, CORE_TIME_LIMIT_S = 1000, 2.0
 """Items of the core beside two for each group, and HiGHS's time for it."""
 
@@ -71,7 +71,7 @@ def improve(problem: Knapsack, picks: Ints) -> Ints:
 
 
 def _by_states(problem: Knapsack, relaxed: Relaxation, best: Ints | None) -> Solution | None:
-    """None where nothing is known to fit, with several limits, or too many states."""
+    """By `dp_knapsack`; None where nothing is known to fit, or with too many limits or states."""
     if best is None or np.isfinite(problem.limits[1:]).any():
         return None
     keep, left_out = _undecided(problem, relaxed, best)
@@ -86,13 +86,13 @@ def _by_states(problem: Knapsack, relaxed: Relaxation, best: Ints | None) -> Sol
         relaxed.bound - left_out,
         error,
     )
-    found = dp_knapsack.solve(table)
-    if found is None:
+    items = dp_knapsack.solve(table)
+    if items is None:
         return None
     bound = left_out
-    if len(found):
-        bound = max(bound, problem.value(keep[found]) + error)
-        best = improve(problem, max(best, keep[found], key=problem.value))
+    if len(items):
+        bound = max(bound, problem.value(keep[items]) + error)
+        best = improve(problem, max(best, keep[items], key=problem.value))
     return Solution(best, max(min(relaxed.bound, bound), problem.value(best)))
 
 
@@ -159,7 +159,7 @@ def _milp(
 
     values = problem.values[keep]
     unit = float(np.abs(values).max(initial=0.0)) or 1.0
-    ones, rows, limits, _ = _matrices(problem, keep)
+    ones, rows, limits = _matrices(problem, keep)
     with silent_output():
         result: Any = milp(
             -values / unit,
@@ -180,9 +180,9 @@ def _milp(
     return problem.largest(shares), bound
 
 
-def _matrices(problem: Knapsack, keep: Ints) -> tuple[Any, Any, Floats, Floats]:
+def _matrices(problem: Knapsack, keep: Ints) -> tuple[Any, Any, Floats]:
     """For the items in `keep`: one-of-each-group rows, then the limited rows and their limits,
-    each divided by its unit (the last) so that HiGHS's tolerances are relative."""
+    each divided by its unit so that HiGHS's tolerances are relative."""
     from scipy.sparse import csr_array
 
     ones = csr_array(
@@ -192,4 +192,4 @@ def _matrices(problem: Knapsack, keep: Ints) -> tuple[Any, Any, Floats, Floats]:
     limited = np.isfinite(problem.limits)
     weights, limits = problem.weights[limited][:, keep], problem.limits[limited]
     units = np.maximum(np.abs(limits), np.abs(weights).max(axis=1, initial=1e-300))
-    return ones, csr_array(weights / units[:, None]), limits / units, units
+    return ones, csr_array(weights / units[:, None]), limits / units

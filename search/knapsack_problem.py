@@ -68,6 +68,8 @@ class Knapsack:
 
 @dataclass(frozen=True)
 class Solution:
+    """Picks, and what no other ones are worth more than."""
+
     picks: Ints
     bound: float
 

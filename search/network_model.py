@@ -18,6 +18,7 @@ deserves. `held_out` says how far off the model is for plans that it is not told
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -39,6 +40,8 @@ PLAN_SDS = (0.003, 0.01, 0.03)
 FLOOR = 0.01
 """Smallest relative standard error of a promise: another preparation, another day."""
 MAX_SHARE = 0.99
+REACH = NormalDist().inv_cdf(0.975)
+"""Standard errors from the middle of an interval of 95% to its ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +71,13 @@ class PlanRun:
     share_se: float
 
     @classmethod
-    def of(cls, plan: PlanParts, found: Comparison, confidence: float = 0.95) -> PlanRun:
-        """From a paired comparison with the original network."""
-        interval = found.speedup_low, found.speedup_high
-        return cls.of_speedup(plan, found.speedup, interval, confidence)
+    def of(cls, plan: PlanParts, run: Comparison) -> PlanRun:
+        """The run that a paired comparison with the original network is."""
+        return cls.of_speedup(plan, run.speedup, (run.speedup_low, run.speedup_high))
 
     @classmethod
-    def of_speedup(
-        cls,
-        plan: PlanParts,
-        speedup: float,
-        interval: tuple[float, float],
-        confidence: float = 0.95,
-    ) -> PlanRun:
-        reach = NormalDist().inv_cdf(0.5 + confidence / 2)
-        spread = log(interval[1] / interval[0]) / (2 * reach)
+    def of_speedup(cls, plan: PlanParts, speedup: float, interval: tuple[float, float]) -> PlanRun:
+        spread = log(interval[1] / interval[0]) / (2 * REACH)
         return cls(plan, 1 - 1 / speedup, spread / speedup)
 
 
@@ -111,14 +106,14 @@ class NetworkModel:
         )
         self._weights = self._believed()
 
-    def forecast(self, plan: PlanParts, confidence: float = 0.95) -> Forecast:
+    def forecast(self, plan: PlanParts) -> Forecast:
         """The speedup with its interval; a plan that replaces nothing changes nothing."""
         if not plan.parts:
             return Forecast(1.0, 1.0, 1.0, False)
-        mean, variance = self._posterior(plan)
+        mean, variance = self.posterior(plan)
         share = min(mean, MAX_SHARE)
         spread = float(np.sqrt(variance + (FLOOR * (1 - share)) ** 2))
-        reach = NormalDist().inv_cdf(0.5 + confidence / 2) * spread
+        reach = REACH * spread
         return Forecast(
             1 / (1 - share),
             1 / (1 - share + reach),
@@ -131,22 +126,18 @@ class NetworkModel:
         time; None for fewer than three."""
         if len(self.runs) < 3:
             return None
-        return median(abs(error) for error in self.held_out_errors())
-
-    def held_out_errors(self) -> list[float]:
-        """(predicted / measured - 1) of each run's speedup, from all the others."""
         errors = []
         for run in self.runs:
-            others = [r for r in self.runs if r.plan.key != run.plan.key]
-            mean, _ = NetworkModel(self.original_s, others)._posterior(run.plan)
-            errors.append((1 - run.share) / (1 - min(mean, MAX_SHARE)) - 1)
-        return errors
+            others = [other for other in self.runs if other.plan.key != run.plan.key]
+            mean, _ = NetworkModel(self.original_s, others).posterior(run.plan)
+            errors.append(abs((1 - run.share) / (1 - min(mean, MAX_SHARE)) - 1))
+        return median(errors)
 
     def savings(self, plan: PlanParts) -> list[float]:
         """What each of the plan's layers is thought to save in the network, in seconds: the
         joint fit to all runs, with the isolated savings as its prior."""
         alone = [PlanParts(f"{plan.key}:{n}", (part,)) for n, part in enumerate(plan.parts)]
-        return [self._posterior(one)[0] * self.original_s for one in alone]
+        return [self.posterior(one)[0] * self.original_s for one in alone]
 
     def _believed(self) -> list[tuple[float, float, float]]:
         """(own sd, plan sd, weight) over the grid."""
@@ -165,20 +156,20 @@ class NetworkModel:
         fitted = self._residuals @ np.linalg.solve(covariance, self._residuals)
         return -0.5 * float(fitted + logdet)
 
-    def _posterior(self, plan: PlanParts) -> tuple[float, float]:
+    def posterior(self, plan: PlanParts) -> tuple[float, float]:
         """Mean and variance of the plan's share, averaged over the grid."""
         prior = SCALE * _alone(plan, self.original_s)
         itself = _Products.of([plan], [plan], self.original_s)
         across = _Products.of([plan], [run.plan for run in self.runs], self.original_s)
-        found = []
+        moments = []
         for own, unknown, weight in self._weights:
             variance = float(itself.covariance(own, unknown)[0, 0])
             shared = across.covariance(own, unknown)[0]
             gain = np.linalg.solve(self._among.covariance(own, unknown) + self._noise, shared)
             mean = prior + float(gain @ self._residuals)
-            found.append((weight, mean, max(variance - float(gain @ shared), 0.0)))
-        mean = sum(w * m for w, m, _ in found)
-        return mean, sum(w * (v + (m - mean) ** 2) for w, m, v in found)
+            moments.append((weight, mean, max(variance - float(gain @ shared), 0.0)))
+        mean = sum(w * m for w, m, _ in moments)
+        return mean, sum(w * (v + (m - mean) ** 2) for w, m, v in moments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +208,5 @@ def _alone(plan: PlanParts, original_s: float) -> float:
 
 def _sums(plan: PlanParts) -> Mapping[str, tuple[int, float, float]]:
     """(how often, saving, its standard error) of each candidate in a plan."""
-    found: dict[str, tuple[int, float, float]] = {}
-    for part in plan.parts:
-        count = found[part.key][0] + 1 if part.key in found else 1
-        found[part.key] = (count, part.saving_s, part.saving_se_s)
-    return found
+    counts = Counter(part.key for part in plan.parts)
+    return {p.key: (counts[p.key], p.saving_s, p.saving_se_s) for p in plan.parts}

@@ -34,7 +34,7 @@ class Relaxation:
 
 
 def relax(problem: Knapsack) -> Relaxation | None:
-    """By the first limit alone; None where even the lightest items break it."""
+    """Relax the first limit alone; None where even the lightest items break it."""
     weight, limit = problem.weights[0], float(problem.limits[0])
     picks, steps = _envelopes(problem)
     room = float(problem.ceilings[0] - weight[picks].sum())
@@ -55,7 +55,7 @@ def relax(problem: Knapsack) -> Relaxation | None:
 
 
 def relax_all(problem: Knapsack, first: Floats) -> Relaxation | None:
-    """By all limits, from the prices of `relax`; None where it is proven that nothing fits."""
+    """Relax all limits, from the prices of `relax`; None where it is proven that nothing fits."""
     limited = np.flatnonzero(np.isfinite(problem.limits))
     weights, limits = problem.weights[limited], problem.limits[limited]
     units = np.maximum(np.abs(limits), np.abs(weights).max(axis=1, initial=1e-300))
@@ -64,51 +64,41 @@ def relax_all(problem: Knapsack, first: Floats) -> Relaxation | None:
         for extreme in (np.minimum, np.maximum)
     )
     scale = (most - least) or abs(most) or 1.0
-    cuts = _Cuts()
+    heights: list[float] = []
+    slopes: list[Floats] = []
     multipliers, bound, prices = first, np.inf, first[limited] * units / scale
     for _ in range(MAX_CUTS):
         tried = np.zeros(len(problem.limits))
         tried[limited] = prices * scale / units
-        found = problem.lagrangian_bound(tried)
-        if found < bound:
-            multipliers, bound = tried, found
+        tried_bound = problem.lagrangian_bound(tried)
+        if tried_bound < bound:
+            multipliers, bound = tried, tried_bound
         if bound < least - CLOSE * abs(least):
             return None
         picks = problem.largest(problem.reduced(tried))
-        room = (limits - weights[:, picks].sum(axis=1)) / units
-        cuts.add(problem.value(picks) / scale, room)
-        prices, low = cuts.lowest()
+        heights.append(problem.value(picks) / scale)
+        slopes.append((limits - weights[:, picks].sum(axis=1)) / units)
+        prices, low = _lowest(np.array(heights), np.array(slopes))
         if bound - low * scale <= CLOSE * abs(bound):
             break
     return Relaxation(_priced(problem, multipliers), bound, multipliers)
 
 
-class _Cuts:
-    """Planes that the bound, a convex function of the prices, does not fall below."""
+def _lowest(heights: Floats, slopes: Floats) -> tuple[Floats, float]:
+    """The prices where the bound could be least as far as is known, and that least. The bound, a
+    convex function of the prices, does not fall below the planes of these heights and slopes."""
+    from scipy.optimize import linprog
 
-    def __init__(self) -> None:
-        self.heights: list[float] = []
-        self.slopes: list[Floats] = []
-
-    def add(self, height: float, slope: Floats) -> None:
-        self.heights.append(height)
-        self.slopes.append(slope)
-
-    def lowest(self) -> tuple[Floats, float]:
-        """The prices where the bound could be least as far as is known, and that least."""
-        from scipy.optimize import linprog
-
-        slopes = np.array(self.slopes)
-        rows, prices = slopes.shape
-        result: Any = linprog(
-            np.append(np.zeros(prices), 1.0),
-            A_ub=np.column_stack([slopes, -np.ones(rows)]),
-            b_ub=-np.array(self.heights),
-            bounds=[(0, DEAREST)] * prices + [(None, None)],
-        )
-        if result.x is None:  # beyond the solver's precision: what is known is good enough
-            return np.zeros(prices), np.inf
-        return np.asarray(result.x[:-1]), float(result.x[-1])
+    rows, prices = slopes.shape
+    result: Any = linprog(
+        np.append(np.zeros(prices), 1.0),
+        A_ub=np.column_stack([slopes, -np.ones(rows)]),
+        b_ub=-heights,
+        bounds=[(0, DEAREST)] * prices + [(None, None)],
+    )
+    if result.x is None:  # beyond the solver's precision: what is known is good enough
+        return np.zeros(prices), np.inf
+    return np.asarray(result.x[:-1]), float(result.x[-1])
 
 
 def _priced(problem: Knapsack, multipliers: Floats) -> Ints:
@@ -139,7 +129,7 @@ def _envelopes(problem: Knapsack) -> tuple[Ints, Ints]:
 
 
 def _envelope(items: list[int], values: list[float], weights: list[float]) -> list[int]:
-    """Of items by rising weight: those on the rising part of the upper concave envelope."""
+    """The items, given by rising weight, on the rising part of the upper concave envelope."""
     hull = items[:1]
     for item in items[1:]:
         if values[item] <= values[hull[-1]]:

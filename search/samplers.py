@@ -2,74 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
 
 if TYPE_CHECKING:
     import optuna
 
-
-def _tpe(seed: int) -> optuna.samplers.BaseSampler:
-    from optuna.samplers import TPESampler
-
+_QUIET = {"warn_independent_sampling": False}
+_SAMPLERS: dict[str, tuple[str, str, dict[str, Any]]] = {
     # Not group=True: with hundreds of conditional parameters it costs seconds a trial.
-    return TPESampler(seed=seed)
-
-
-def _random(seed: int) -> optuna.samplers.BaseSampler:
-    from optuna.samplers import RandomSampler
-
-    return RandomSampler(seed=seed)
-
-
-def _nsgaii(seed: int) -> optuna.samplers.BaseSampler:
-    from optuna.samplers import NSGAIISampler
-
-    return NSGAIISampler(seed=seed)
-
-
-def _nsgaiii(seed: int) -> optuna.samplers.BaseSampler:
-    from optuna.samplers import NSGAIIISampler
-
-    return NSGAIIISampler(seed=seed)
-
-
-def _qmc(seed: int) -> optuna.samplers.BaseSampler:
-    from optuna.samplers import QMCSampler
-
-    return QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False)
-
-
-def _gp(seed: int) -> optuna.samplers.BaseSampler:
-    from optuna.samplers import GPSampler
-
-    return GPSampler(seed=seed, warn_independent_sampling=False)
-
-
-def _cmaes(seed: int) -> optuna.samplers.BaseSampler:
-    from optuna.samplers import CmaEsSampler
-
-    return CmaEsSampler(seed=seed, warn_independent_sampling=False)
-
-
-_SAMPLERS: dict[str, tuple[Callable[[int], optuna.samplers.BaseSampler], str]] = {
-    "tpe": (_tpe, "numpy"),
-    "random": (_random, "numpy"),
-    "nsgaii": (_nsgaii, "numpy"),
-    "nsgaiii": (_nsgaiii, "numpy"),
-    "qmc": (_qmc, "scipy"),
-    "gp": (_gp, "torch"),
-    "cmaes": (_cmaes, "cmaes"),
+    "tpe": ("TPESampler", "numpy", {}),
+    "random": ("RandomSampler", "numpy", {}),
+    "nsgaii": ("NSGAIISampler", "numpy", {}),
+    "nsgaiii": ("NSGAIIISampler", "numpy", {}),
+    "qmc": ("QMCSampler", "scipy", {"scramble": True, **_QUIET}),
+    "gp": ("GPSampler", "torch", _QUIET),
+    "cmaes": ("CmaEsSampler", "cmaes", _QUIET),
 }
-"""Name -> (how to make it from a seed, the package that it needs)."""
+"""Name -> Optuna's class, the package that it needs, and its options."""
 
 
 def sampler_names() -> list[str]:
     """The samplers that this installation can run."""
-    return [name for name, (_, package) in _SAMPLERS.items() if find_spec(package)]
+    return [name for name, (_, package, _) in _SAMPLERS.items() if find_spec(package)]
 
 
 def make_sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
@@ -78,7 +35,10 @@ def make_sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
     if name not in _SAMPLERS:
         known = ", ".join(sampler_names())
         raise UsageError(f"There is no sampler {name!r}: choose one of {known}.")
-    make, package = _SAMPLERS[name]
+    class_name, package, options = _SAMPLERS[name]
     if not find_spec(package):
         raise UsageError(f"The sampler {name!r} needs the package {package!r}: install it.")
-    return make(seed)
+    from optuna import samplers
+
+    sampler: optuna.samplers.BaseSampler = getattr(samplers, class_name)(seed=seed, **options)
+    return sampler

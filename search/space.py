@@ -30,9 +30,6 @@ class Choice:
     error_sq: float = 0.0
     params: int = 0
     measurement_id: str = ""
-    speedup: float = 1.0
-    speedup_low: float = 1.0
-    speedup_high: float = 1.0
     verdict: Verdict | None = None
     reason: str = ""
 
@@ -47,6 +44,14 @@ class LayerChoices:
     choices: tuple[Choice, ...]
     rejected: tuple[Choice, ...] = ()
     reason: str = ""
+
+    def with_savings(self, savings_s: Iterable[float]) -> LayerChoices:
+        """The layer whose choices but the original save that much, in their order; those that
+        save nothing are left out."""
+        original, *others = self.choices
+        pairs = zip(others, savings_s, strict=True)
+        saving = (replace(choice, saving_s=saving_s) for choice, saving_s in pairs if saving_s > 0)
+        return replace(self, choices=(original, *saving))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +109,11 @@ def layer_choices(
     *,
     excluded: bool = False,
     accept: Collection[Verdict] = (Verdict.FASTER,),
-    confidence: float = 0.95,
 ) -> LayerChoices:
     """The choices of one layer out of its spec's rows.
 
     `error_sq` is asked only about candidates with an accepted verdict. `excluded`: the
-    compression mode forbids this layer. `confidence` is that of the rows' intervals.
+    compression mode forbids this layer.
     """
     key = layer.spec.key if layer.spec else ""
     original = Choice(params=layer.spec.params if layer.spec else 0)
@@ -117,7 +121,7 @@ def layer_choices(
     reason = _fixed_reason(layer, bool(rows), excluded)
     if reason:
         return LayerChoices(layer.name, key, (original,), reason=reason)
-    judged = [_judge(row, error_sq, accept, confidence) for row in rows]
+    judged = [_judge(row, error_sq, accept) for row in rows]
     taken = tuple(choice for choice in judged if not choice.reason)
     rejected = tuple(choice for choice in judged if choice.reason)
     return LayerChoices(layer.name, key, (original, *taken), rejected)
@@ -138,9 +142,7 @@ def _fixed_reason(layer: LayerUse, measured: bool, excluded: bool) -> str:
     return "" if measured else "not_measured"
 
 
-def _judge(
-    row: TableRow, error_sq: ErrorOf, accept: Collection[Verdict], confidence: float
-) -> Choice:
+def _judge(row: TableRow, error_sq: ErrorOf, accept: Collection[Verdict]) -> Choice:
     reason, error = "", None
     if row.verdict not in accept:
         reason = row.verdict.lower()
@@ -152,36 +154,35 @@ def _judge(
     return Choice(
         decomposition=row.decomposition,
         saving_s=row.saving_s,
-        saving_se_s=standard_error(row, confidence),
+        saving_se_s=standard_error(row),
         error_sq=float("inf") if error is None else error,
         params=row.params,
         measurement_id=row.measurement_id,
-        speedup=row.speedup,
-        speedup_low=row.speedup_low,
-        speedup_high=row.speedup_high,
         verdict=row.verdict,
         reason=reason,
     )
 
 
-def standard_error(row: TableRow, confidence: float = 0.95) -> float:
-    """Of the saving, as if its interval were a normal one: too wide for few sessions."""
+def standard_error(row: TableRow) -> float:
+    """The saving's, as if its interval were a normal one: too wide for few sessions."""
     width = row.saving_high_s - row.saving_low_s
-    return width / (2 * NormalDist().inv_cdf(0.5 + confidence / 2))
+    return width / (2 * NormalDist().inv_cdf(0.975))
 
 
-def prune(choices: Sequence[Choice], *, by_params: bool = False) -> tuple[Choice, ...]:
+def prune(
+    choices: Sequence[Choice], amounts: Sequence[Callable[[Choice], float]] = ()
+) -> tuple[Choice, ...]:
     """The choices that can be part of an optimum; the first (the original) always stays.
 
-    Dropped is what another choice matches or beats in both saving and error (and, with
-    `by_params`, in parameters): swapping it for that one never makes a plan worse.
+    Dropped is what another choice matches or beats in both saving and error (and in each of
+    `amounts` that are limited): swapping it for that one never makes a plan worse.
     """
     original, *others = choices
     order = sorted(others, key=lambda c: (c.error_sq, -c.saving_s, c.params))
     kept = [original]
-    if by_params:
+    if amounts:
         for choice in order:
-            if not any(_dominates(other, choice) for other in kept):
+            if not any(_dominates(other, choice, amounts) for other in kept):
                 kept.append(choice)
         return tuple(kept)
     best = original.saving_s if original.error_sq <= 0 else float("-inf")
@@ -192,8 +193,9 @@ def prune(choices: Sequence[Choice], *, by_params: bool = False) -> tuple[Choice
     return tuple(kept)
 
 
-def _dominates(a: Choice, b: Choice) -> bool:
-    return a.error_sq <= b.error_sq and a.saving_s >= b.saving_s and a.params <= b.params
+def _dominates(a: Choice, b: Choice, amounts: Sequence[Callable[[Choice], float]]) -> bool:
+    within = a.error_sq <= b.error_sq and a.saving_s >= b.saving_s
+    return within and all(amount(a) <= amount(b) for amount in amounts)
 
 
 def decisions(layers: Sequence[LayerChoices], assignment: Assignment) -> list[Decision]:

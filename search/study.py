@@ -24,7 +24,7 @@ from .space import Assignment, LayerChoices
 if TYPE_CHECKING:
     import optuna
 
-SEED_SHARES = (1.0, 0.9, 0.75, 0.5)
+SEED_SHARES = (0.9, 0.75, 0.5)
 """Shares of the error limit whose exact solutions the study tries first."""
 
 
@@ -44,8 +44,7 @@ class StudyResult:
 
     `value` is what was maximised: `measured`'s, else the summed saving in seconds (or the
     negative squared error, where that is minimised). `gap` is the relative distance of the
-    best assignment's *sums* to the exact solution's, 0 where it is as good; `sampled_value`
-    the best value among the trials that the sampler thought of itself (None: none allowed).
+    best assignment's *sums* to the exact solution's, 0 where it is as good.
     """
 
     best: Assignment
@@ -53,24 +52,18 @@ class StudyResult:
     trials: int
     gap: float
     exact: Assignment
-    sampled_value: float | None
-    sampler: str
-    seed: int
-    study_name: str
 
 
 def run_study(
     layers: Sequence[LayerChoices],
+    limits: exact.SolverLimits,
     *,
-    max_error_sq: float | None,
-    max_params: int | None = None,
-    min_saving_s: float | None = None,
     trials: int = 100,
     sampler: str = "tpe",
     seed: int = 0,
     storage: Path | None = None,
     study_name: str = "rankwise",
-    on_trial: Callable[[TrialEvent], None] | None = None,
+    on_trial: Callable[[TrialEvent], None] = lambda _event: None,
     measured: Callable[[Assignment], float] | None = None,
     first: Sequence[Assignment] = (),
     modes: Mapping[str, Collection[str]] | None = None,
@@ -89,27 +82,27 @@ def run_study(
     alone. The same arguments give the same trials. Raises `GoalNotReached` where the limits
     exclude every plan, `UsageError` for an unknown sampler, `StoreError` for an unusable file.
     """
+    import optuna
+
     if trials < 0:
         raise UsageError(f"The number of trials is {trials}: it has to be zero or more.")
-    limits = exact.SolverLimits(max_error_sq, max_params, min_saving_s)
-    solution = exact.solve_within(layers, limits)
+    solution = exact.solve(layers, limits)
     selected = {mode: set(names) for mode, names in (modes or {}).items()}
     name = f"{study_name}-{_digest(layers, limits, measured is not None, selected)}"
     name += "" if seeded else "-unseeded"
     with quiet_optuna():
         journal = None if storage is None else open_study(storage, name)
         earlier = journal.trials if journal is not None else []
-        study = _memory_study(sampler, _run_seed(seed, len(earlier)), name)
+        sampling = make_sampler(sampler, _run_seed(seed, len(earlier)))
+        study = optuna.create_study(study_name=name, direction="maximize", sampler=sampling)
         run = _Run(layers, limits, study, journal, measured, selected)
         run.replay(earlier)
         left = max(0, trials - len(earlier))
         if left and seeded:
             run.enqueue(first or _seeds(layers, limits, solution))
         for _ in range(left):
-            event = run.step()
-            if on_trial is not None:
-                on_trial(event)
-    return run.result(solution, sampler, seed, name)
+            on_trial(run.step())
+    return run.result(solution)
 
 
 def _digest(
@@ -123,7 +116,10 @@ def _digest(
         [layer.name, [[c.decomposition.to_json(), c.saving_s, c.error_sq] for c in layer.choices]]
         for layer in layers
     ]
-    bounds = [limits.max_error_sq, limits.max_params, limits.min_saving_s]
+    amounts = [ceiling.limit for ceiling in limits.ceilings]
+    # One amount stands by itself, as when parameters were all that could be limited.
+    limited = amounts if len(amounts) > 1 else next(iter(amounts), None)
+    bounds = [limits.max_error_sq, limited, limits.min_saving_s]
     searched = {mode: sorted(names) for mode, names in modes.items()}
     return content_key([space, bounds, measured, *([searched] if searched else [])])[:12]
 
@@ -139,15 +135,14 @@ def _seeds(
     layers: Sequence[LayerChoices], limits: exact.SolverLimits, solution: Assignment
 ) -> list[Assignment]:
     """The exact solution, then those for smaller error limits: allowed, and different."""
-    if limits.minimise_error or limits.max_params is not None or not limits.max_error_sq:
+    if limits.minimise_error or limits.ceilings or not limits.max_error_sq:
         return [solution]
-    found = {solution.key: solution}
-    for share in SEED_SHARES[1:]:
-        other = exact.solve_within(
-            layers, replace(limits, max_error_sq=share * limits.max_error_sq)
-        )
-        found.setdefault(other.key, other)
-    return list(found.values())
+    seeds = {solution.key: solution}
+    for share in SEED_SHARES:
+        smaller = replace(limits, max_error_sq=share * limits.max_error_sq)
+        other = exact.solve(layers, smaller)
+        seeds.setdefault(other.key, other)
+    return list(seeds.values())
 
 
 @dataclass
@@ -161,7 +156,6 @@ class _Run:
     measured: Callable[[Assignment], float] | None
     modes: Mapping[str, Collection[str]] = field(default_factory=dict)
     best: tuple[float, Assignment] | None = None
-    sampled_value: float | None = None
     known: dict[str, float] = field(default_factory=dict)
     failed: str = ""
 
@@ -181,7 +175,7 @@ class _Run:
             self.study.add_trial(trial)
             assignment = self.assignment(FixedTrial(trial.params))
             if trial.values and self.limits.allow(assignment):
-                self.note(assignment, trial.values[0], "seed" in trial.user_attrs)
+                self.note(assignment, trial.values[0])
 
     def enqueue(self, seeds: Sequence[Assignment]) -> None:
         for number, seed in enumerate(seeds):
@@ -201,13 +195,8 @@ class _Run:
 
     def mode_of(self, assignment: Assignment) -> dict[str, str]:
         """The first mode that selects all layers which the assignment changes."""
-        changed = {
-            name
-            for name, choice in zip(assignment.names, assignment.choices, strict=True)
-            if not choice.decomposition.is_original
-        }
-        fitting = [mode for mode, names in self.modes.items() if changed <= set(names)]
-        return {"mode": fitting[0]} if fitting else {}
+        changed = assignment.decisions.keys()
+        return next(({"mode": m} for m, names in self.modes.items() if changed <= set(names)), {})
 
     def step(self) -> TrialEvent:
         """Sample, judge, tell and write down one trial."""
@@ -220,18 +209,18 @@ class _Run:
         value = self.value(assignment) if allowed else self.penalty(violations)
         finished = self.tell(trial, value)
         if allowed and value is not None:
-            self.note(assignment, value, "seed" in trial.user_attrs)
+            self.note(assignment, value)
         best = self.best[0] if self.best else None
         return TrialEvent(finished.number, value, allowed, best)
 
     def penalty(self, violations: Mapping[str, float]) -> float:
-        """Of an assignment that breaks limits: worse the more it does, and worse than nothing,
+        """The value of what breaks limits: worse the more it does, and worse than nothing,
         for samplers that know nothing of constraints (CMA-ES, QMC)."""
         worst = 0.0 if not self.limits.minimise_error else -exact.most_error_sq(self.layers)
         return worst - sum(max(excess, 0.0) for excess in violations.values())
 
     def value(self, assignment: Assignment) -> float | None:
-        """Of an allowed assignment; None where it could not be measured."""
+        """The value of an allowed assignment; None where it could not be measured."""
         if self.measured is None:
             return self.limits.value(assignment)
         if assignment.key in self.known:
@@ -254,22 +243,19 @@ class _Run:
             self.journal.add_trial(finished)
         return finished
 
-    def note(self, assignment: Assignment, value: float, is_seed: bool) -> None:
+    def note(self, assignment: Assignment, value: float) -> None:
         self.known[assignment.key] = value
         if self.best is None or value > self.best[0]:
             self.best = (value, assignment)
-        if not is_seed:
-            before = self.sampled_value
-            self.sampled_value = value if before is None else max(value, before)
 
-    def result(self, solution: Assignment, sampler: str, seed: int, name: str) -> StudyResult:
+    def result(self, solution: Assignment) -> StudyResult:
         from optuna.trial import TrialState
 
         trials = self.study.get_trials(deepcopy=False)
         if self.best is None and self.failed:
             raise MeasurementError(f"No plan could be measured: {self.failed}")
-        value, best = self.best or (self.limits.value(solution), solution)
         top = self.limits.value(solution)
+        value, best = self.best or (top, solution)
         short = max(0.0, top - self.limits.value(best))
         return StudyResult(
             best=best,
@@ -277,16 +263,4 @@ class _Run:
             trials=sum(trial.state != TrialState.WAITING for trial in trials),
             gap=short / abs(top) if short else 0.0,
             exact=solution,
-            sampled_value=self.sampled_value,
-            sampler=sampler,
-            seed=seed,
-            study_name=name,
         )
-
-
-def _memory_study(sampler: str, seed: int, name: str) -> optuna.Study:
-    import optuna
-
-    return optuna.create_study(
-        study_name=name, direction="maximize", sampler=make_sampler(sampler, seed)
-    )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from .. import stats
 from ..errors import UsageError
@@ -83,52 +84,42 @@ class FailedRow:
     measurement_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Device:
-    """A fingerprint's keys: hashing its facts once per device, not once per row."""
-
-    backend: str
-    hardware_key: str
-    software_key: str
-
-    @classmethod
-    def of(cls, fingerprint: DeviceFingerprint) -> _Device:
-        return cls(fingerprint.backend, fingerprint.hardware_key, fingerprint.software_key)
+_COMPARED = (
+    *("latency_s", "original_latency_s", "saving_s", "saving_low_s", "saving_high_s"),
+    *("speedup", "speedup_low", "speedup_high"),
+)
+"""What a row takes from its comparison as it is."""
 
 
 def speedup_table(
-    measurements: Sequence[Measurement],
-    costs: Costs,
-    *,
-    confidence: float = 0.95,
-    margin: float = 0.01,
-    current: Collection[DeviceFingerprint] | None = None,
+    measurements: Sequence[Measurement], costs: Costs, *, margin: float = 0.01
 ) -> list[TableRow]:
     """A row for each measurement that has sessions, in the order given.
 
-    `confidence` is of the intervals, `margin` the relative speed difference that matters.
-    A row is stale where its hardware is among the `current` devices with another software;
-    hardware that is not among them (or all of it, without `current`) is held against the
-    newest software it was measured with.
+    `margin` is the relative speed difference that matters. A row is stale where its hardware was
+    measured with another software since.
     """
-    device_of = cache(_Device.of)
+    shared = _Shared()
     cost_of = cache(costs)
-    key_of = cache(lambda spec: spec.key)
-    fresh = _fresh_software(measurements, current or (), device_of)
+    newest = _newest_software(measurements, shared)
     timed = [measurement for measurement in measurements if measurement.summaries]
-    comparisons = stats.combine_many([m.summaries for m in timed], confidence)
+    comparisons = stats.combine_many([m.summaries for m in timed])
     rows = []
     for measurement, comparison in zip(timed, comparisons, strict=True):
-        device = device_of(measurement.fingerprint)
+        fields, spec = shared.fields(measurement), measurement.spec
+        macs, params = cost_of(spec, measurement.decomposition)
         rows.append(
-            _row(
-                measurement,
-                comparison,
-                device,
-                spec_key=key_of(measurement.spec),
-                costs=cost_of(measurement.spec, measurement.decomposition),
+            TableRow(
+                **fields,
+                **{name: getattr(comparison, name) for name in _COMPARED},
+                op=spec.op,
+                count=len(measurement.layers),
                 verdict=_verdict(measurement, comparison, margin),
-                stale=device.software_key not in fresh[device.hardware_key],
+                macs=macs,
+                original_macs=spec.macs,
+                params=params,
+                measured_at=measurement.measured_at,
+                stale=fields["software_key"] != newest[fields["hardware_key"]],
             )
         )
     return rows
@@ -137,96 +128,59 @@ def speedup_table(
 def _verdict(measurement: Measurement, comparison: Comparison, margin: float) -> Verdict:
     """Between neighbours the ratio is nearer to 1 than the layer's own: faster is faster, but
     nobody knows whether the same is the same."""
-    found = stats.verdict(comparison.speedup_low, comparison.speedup_high, margin)
+    verdict = stats.verdict(comparison.speedup_low, comparison.speedup_high, margin)
     squeezed = between_neighbours(measurement.spec, measurement.policy)
-    return Verdict.UNDECIDED if squeezed and found is Verdict.SAME else found
+    return Verdict.UNDECIDED if squeezed and verdict is Verdict.SAME else verdict
 
 
 def failed_rows(measurements: Iterable[Measurement]) -> list[FailedRow]:
-    """Those measurements that ended in a failure, in the order given."""
-    device_of = cache(_Device.of)
+    """A row for each measurement that ended in a failure, in the order given."""
+    shared = _Shared()
     return [
-        _failed_row(measurement, device_of(measurement.fingerprint))
-        for measurement in measurements
-        if measurement.failure is not None
+        FailedRow(**shared.fields(one), stage=one.failure.stage, reason=one.failure.reason)
+        for one in measurements
+        if one.failure is not None
     ]
 
 
-def _fresh_software(
-    measurements: Iterable[Measurement],
-    current: Collection[DeviceFingerprint],
-    device_of: Callable[[DeviceFingerprint], _Device],
-) -> dict[str, set[str]]:
-    """hardware_key -> the software keys whose rows are not stale."""
+class _Shared:
+    """What rows of both kinds say. Keys are hashed once for each spec and device, not once per
+    row."""
+
+    def __init__(self) -> None:
+        self._spec_key = cache(lambda spec: spec.key)
+        self.device = cache(_device)
+
+    def fields(self, measurement: Measurement) -> dict[str, Any]:
+        return {
+            **self.device(measurement.fingerprint),
+            "layer": measurement.layers[0] if measurement.layers else "",
+            "layers": measurement.layers,
+            "spec": measurement.spec,
+            "spec_key": self._spec_key(measurement.spec),
+            "decomposition": measurement.decomposition,
+            "policy": measurement.policy,
+            "measurement_id": measurement.id,
+        }
+
+
+def _device(fingerprint: DeviceFingerprint) -> dict[str, str]:
+    return {
+        "backend": fingerprint.backend,
+        "hardware_key": fingerprint.hardware_key,
+        "software_key": fingerprint.software_key,
+    }
+
+
+def _newest_software(measurements: Iterable[Measurement], shared: _Shared) -> dict[str, str]:
+    """hardware_key -> the software key of its latest measurement."""
     newest: dict[str, tuple[str, str]] = {}
     for measurement in measurements:
-        device = device_of(measurement.fingerprint)
-        seen = (measurement.measured_at, device.software_key)
-        if measurement.summaries and seen > newest.get(device.hardware_key, ("", "")):
-            newest[device.hardware_key] = seen
-    fresh = {hardware: {software} for hardware, (_, software) in newest.items()}
-    for hardware in {fingerprint.hardware_key for fingerprint in current}:
-        fresh[hardware] = {f.software_key for f in current if f.hardware_key == hardware}
-    return fresh
-
-
-def _row(
-    measurement: Measurement,
-    comparison: Comparison,
-    device: _Device,
-    *,
-    spec_key: str,
-    costs: tuple[int, int],
-    verdict: Verdict,
-    stale: bool,
-) -> TableRow:
-    # One field a line: it is a copy, and the order is the contract's.
-    return TableRow(
-        layer=measurement.layers[0] if measurement.layers else "",
-        layers=measurement.layers,
-        op=measurement.spec.op,
-        spec=measurement.spec,
-        spec_key=spec_key,
-        count=len(measurement.layers),
-        decomposition=measurement.decomposition,
-        backend=device.backend,
-        hardware_key=device.hardware_key,
-        software_key=device.software_key,
-        policy=measurement.policy,
-        latency_s=comparison.latency_s,
-        original_latency_s=comparison.original_latency_s,
-        saving_s=comparison.saving_s,
-        saving_low_s=comparison.saving_low_s,
-        saving_high_s=comparison.saving_high_s,
-        speedup=comparison.speedup,
-        speedup_low=comparison.speedup_low,
-        speedup_high=comparison.speedup_high,
-        verdict=verdict,
-        macs=costs[0],
-        original_macs=measurement.spec.macs,
-        params=costs[1],
-        measured_at=measurement.measured_at,
-        stale=stale,
-        measurement_id=measurement.id,
-    )
-
-
-def _failed_row(measurement: Measurement, device: _Device) -> FailedRow:
-    assert measurement.failure is not None
-    return FailedRow(
-        layer=measurement.layers[0] if measurement.layers else "",
-        layers=measurement.layers,
-        spec=measurement.spec,
-        spec_key=measurement.spec.key,
-        decomposition=measurement.decomposition,
-        backend=device.backend,
-        hardware_key=device.hardware_key,
-        software_key=device.software_key,
-        policy=measurement.policy,
-        stage=measurement.failure.stage,
-        reason=measurement.failure.reason,
-        measurement_id=measurement.id,
-    )
+        device = shared.device(measurement.fingerprint)
+        seen = (measurement.measured_at, device["software_key"])
+        if measurement.summaries and seen > newest.get(device["hardware_key"], ("", "")):
+            newest[device["hardware_key"]] = seen
+    return {hardware: software for hardware, (_, software) in newest.items()}
 
 
 class SpeedupTable(Mapping[tuple[str, Decomposition], TableRow]):

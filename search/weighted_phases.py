@@ -10,7 +10,7 @@ from .. import stats
 from .table import TableRow
 
 JOINED = "+"
-"""Between the measurement ids of a row that was made of two."""
+"""What stands between the measurement ids of a row that was made of two."""
 
 
 def weighed_rows(
@@ -23,19 +23,15 @@ def weighed_rows(
     the two savings are independent, so their half-widths add up in squares.
     """
     other = {(row.spec_key, row.decomposition): row for row in training}
-    pairs = [
-        (row, other[row.spec_key, row.decomposition])
-        for row in inference
-        if (row.spec_key, row.decomposition) in other
-    ]
-    scale = _network_seconds([one for one, _ in pairs]) / max(
-        _network_seconds([two for _, two in pairs]), 1e-30
-    )
+    matched = [(row, other.get((row.spec_key, row.decomposition))) for row in inference]
+    pairs = [(one, two) for one, two in matched if two is not None]
+    training_s = max(_network_seconds([two for _, two in pairs]), 1e-30)
+    scale = _network_seconds([one for one, _ in pairs]) / training_s
     return [_weighed(one, two, 1 - training_weight, training_weight * scale) for one, two in pairs]
 
 
 def _network_seconds(rows: Sequence[TableRow]) -> float:
-    """Of the original network, by its layers alone."""
+    """Seconds that the original network takes, by its layers alone."""
     each = {row.spec_key: row.original_latency_s * max(1, row.count) for row in rows}
     return math.fsum(each.values())
 

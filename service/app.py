@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
-from .. import __version__
 from ..errors import RankwiseError, UsageError
 from ..jobs.artifacts import ArtifactStore
-from ..jobs.requests import DevicesRequest
+from ..jobs.requests import REQUESTS
 from ..report.page import stylesheet
+from ..version import __version__
 from ..workflow.store import open_store
 from . import artifact_routes, job_routes, pictures, results
 from .context import REFUSALS, Context, ContextDep
@@ -38,8 +37,7 @@ session_router = APIRouter(responses=REFUSALS)
 @session_router.get("/session")
 def session(here: ContextDep, request: Request) -> Session:
     """Whether a token is needed, and whether the caller has shown it."""
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    admitted = here.sessions.admitted(headers)
+    admitted = here.sessions.admitted(request.headers)
     return Session(needed=here.sessions.needed, admitted=admitted, version=__version__)
 
 
@@ -115,7 +113,7 @@ def _start(settings: Settings, sessions: Sessions) -> Context:
     scheduler = Scheduler(store, artifacts, db)
     tables = Tables(store, lambda: scheduler.running is not None)
     context = Context(settings, store, artifacts, scheduler, tables, sessions)
-    context.submit("devices", DevicesRequest())
+    context.submit("devices", REQUESTS["devices"]())
     scheduler.start()
     lower_priority()
     return context
@@ -134,22 +132,17 @@ def _add_errors(app: FastAPI) -> None:
     """Every refusal is one sentence."""
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+    async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
-        place = ".".join(map(str, _place(first["loc"])))
+        where, *names = first["loc"]
+        if not names or where not in ("body", "query", "path"):
+            names = [where, *names]
+        place = ".".join(map(str, names))
         return JSONResponse({"detail": f"{place}: {first['msg']}"}, 422)
 
-    @app.exception_handler(UsageError)
-    async def usage(request: Request, error: UsageError) -> JSONResponse:
-        return JSONResponse({"detail": str(error)}, 422)
-
     @app.exception_handler(RankwiseError)
-    async def other(request: Request, error: RankwiseError) -> JSONResponse:
-        return JSONResponse({"detail": str(error)}, 409)
-
-
-def _place(loc: Sequence[Any]) -> Sequence[Any]:
-    return loc[1:] if len(loc) > 1 and loc[0] in ("body", "query", "path") else loc
+    async def refused(_request: Request, error: RankwiseError) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 422 if isinstance(error, UsageError) else 409)
 
 
 def _add_page(app: FastAPI) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path as File
 from typing import Annotated, Any, Literal
@@ -12,10 +11,10 @@ from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from .. import documents
-from ..errors import UsageError
 from ..jobs.artifacts import CalibrationEntry, NetworkEntry
 from ..jobs.uploads import accept_calibration, accept_network, require_room
-from .context import REFUSALS, Context, ContextDep
+from ..options.texts import parse_shape
+from .context import REFUSALS, Context, ContextDep, missing_is_404
 from .models import Calibration, Network, Page
 
 router = APIRouter(responses=REFUSALS)
@@ -24,6 +23,7 @@ Id = Annotated[str, Path(pattern=r"^[0-9A-Za-z_]{1,160}$")]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Offset = Annotated[int, Query(ge=0, le=10_000_000)]
 Name = Annotated[str, Query(max_length=300, description="What the file is called: only shown.")]
+Device = Annotated[str | None, Query(max_length=80, description="A backend, or a hardware key.")]
 Search = Annotated[str | None, Query(max_length=100, description="A part of the name.")]
 
 BINARY: dict[str, Any] = {
@@ -32,19 +32,19 @@ BINARY: dict[str, Any] = {
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
-SHAPE = re.compile(r"[1-9][0-9]{0,5}(,[1-9][0-9]{0,5}){1,5}")
 
 
-def page_of(found: list[Any], limit: int, offset: int, model: Callable[[Any], Any]) -> Page[Any]:
-    part = [model(one) for one in found[offset : offset + limit]]
-    return Page(items=part, total=len(found), limit=limit, offset=offset)
+def page_of(items: list[Any], limit: int, offset: int, model: Callable[[Any], Any]) -> Page[Any]:
+    """The part of the list that was asked for, each thing as the model shows it."""
+    part = [model(one) for one in items[offset : offset + limit]]
+    return Page(items=part, total=len(items), limit=limit, offset=offset)
 
 
 @router.get("/devices")
 def devices(here: ContextDep) -> documents.Devices:
     """Every backend as it was tried last: PASS, or the reason why not. Empty until the first
     `devices` job, which is queued when the service starts, is done."""
-    done, _ = here.store.jobs(kinds=("devices",), states=("done",), limit=1)
+    done, _ = here.store.jobs.page(kinds=("devices",), states=("done",), limit=1)
     if not done:
         return documents.Devices(devices=[])
     return documents.Devices.model_validate(dict(done[0].result))
@@ -59,13 +59,13 @@ def networks(
     offset: Offset = 0,
 ) -> Page[Network]:
     """The zoo's networks and those that were uploaded."""
-    found = [
+    fitting = [
         entry
         for entry in here.artifacts.networks()
         if (format is None or entry.format == format)
         and (name is None or name.lower() in entry.name.lower())
     ]
-    return page_of(found, limit, offset, Network.of)
+    return page_of(fitting, limit, offset, Network.model_validate)
 
 
 @router.post("/networks", status_code=201, openapi_extra=BINARY)
@@ -85,20 +85,12 @@ async def upload_network(
     The body is the file itself. It is checked before it is kept: it must hold its weights, be
     valid, and run once on zeros. The same file again gives the same network.
     """
-    shape = _shape(input_shape)
+    shape = None if input_shape is None else parse_shape(input_shape, "input_shape")
 
     def accept(received: File) -> NetworkEntry:
         return accept_network(here.artifacts, received, name, architecture, shape)
 
-    return Network.of(await _receive(here, request, accept))
-
-
-def _shape(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    if not SHAPE.fullmatch(text):
-        raise HTTPException(422, "input_shape is written like 1,3,224,224")
-    return tuple(map(int, text.split(",")))
+    return Network.model_validate(await _receive(here, request, accept))
 
 
 async def _receive(here: Context, request: Request, accept: Callable[[File], Any]) -> Any:
@@ -126,7 +118,7 @@ async def _receive(here: Context, request: Request, accept: Callable[[File], Any
 @router.get("/networks/{network_id}")
 def network(here: ContextDep, network_id: Id) -> Network:
     """One network."""
-    return Network.of(here.network(network_id))
+    return Network.model_validate(here.network(network_id))
 
 
 @router.get("/networks/{network_id}/layers")
@@ -147,7 +139,7 @@ def delete_network(here: ContextDep, network_id: Id) -> Response:
 
 
 def _require_unused(here: Context, field: str, value: str) -> None:
-    live, _ = here.store.jobs(states=("queued", "running"), limit=1000)
+    live, _ = here.store.jobs.page(states=("queued", "running"), limit=1000)
     if any(value == record.request.get(field) for record in live):
         raise HTTPException(409, "a job that waits or runs needs it: cancel the job first")
 
@@ -160,8 +152,8 @@ def calibrations(
     offset: Offset = 0,
 ) -> Page[Calibration]:
     """Calibration pictures and ready tensors that were uploaded."""
-    found = [e for e in here.artifacts.calibrations() if kind in (None, e.kind)]
-    return page_of(found, limit, offset, Calibration.of)
+    fitting = [e for e in here.artifacts.calibrations() if kind in (None, e.kind)]
+    return page_of(fitting, limit, offset, Calibration.model_validate)
 
 
 @router.post("/calibrations", status_code=201, openapi_extra=BINARY)
@@ -176,13 +168,13 @@ async def upload_calibration(
     def accept(received: File) -> CalibrationEntry:
         return accept_calibration(here.artifacts, received, name, here.settings.limits)
 
-    return Calibration.of(await _receive(here, request, accept))
+    return Calibration.model_validate(await _receive(here, request, accept))
 
 
 @router.get("/calibrations/{calibration_id}")
 def calibration(here: ContextDep, calibration_id: Id) -> Calibration:
     """One of them."""
-    return Calibration.of(_calibration(here, calibration_id))
+    return Calibration.model_validate(_calibration(here, calibration_id))
 
 
 @router.delete("/calibrations/{calibration_id}", status_code=204)
@@ -195,7 +187,5 @@ def delete_calibration(here: ContextDep, calibration_id: Id) -> Response:
 
 
 def _calibration(here: Context, calibration_id: str) -> CalibrationEntry:
-    try:
+    with missing_is_404():
         return here.artifacts.calibration(calibration_id)
-    except UsageError as error:
-        raise HTTPException(404, str(error)) from None

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import time
+import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,19 +23,13 @@ import httpx
 
 from .. import documents
 from ..errors import RankwiseError, UsageError
+from ..files import atomic_write
+from ..jobs.requests import JOB_TYPES, JobKind
 from ..reporter import Reporter, Silent
 from .settings import TOKEN_VARIABLE
 
 Json = dict[str, Any]
 
-PATHS = {
-    "devices": "/devices",
-    "profile": "/profiles",
-    "front": "/fronts",
-    "plan": "/plans",
-    "apply": "/applied",
-    "verify": "/verifications",
-}
 PAGE = 1000
 TIMEOUT_S = 60.0
 ATTEMPTS = 20
@@ -102,29 +99,23 @@ class Client:
 
     # Jobs
 
-    def submit(self, kind: str, **request: Any) -> Json:
+    def submit(self, kind: JobKind, **request: Any) -> Json:
         """Ask for a job. The same request as one that waits or runs gives that job."""
-        asked = {name: value for name, value in request.items() if value is not None}
-        found: Json = self._send("POST", PATHS[kind], json=asked).json()
-        return found
+        return self._json("POST", JOB_TYPES[kind].path, json=_given(request))
 
     def job(self, job_id: str) -> Json:
         return self._get(f"/jobs/{job_id}")
 
     def cancel(self, job_id: str) -> Json:
-        found: Json = self._send("POST", f"/jobs/{job_id}/cancel").json()
-        return found
+        return self._json("POST", f"/jobs/{job_id}/cancel")
 
     def resume(self, job_id: str) -> Json:
-        found: Json = self._send("POST", f"/jobs/{job_id}/resume").json()
-        return found
+        return self._json("POST", f"/jobs/{job_id}/resume")
 
     def events(self, job_id: str) -> Iterator[Json]:
         """The job, now and whenever it changes, until it has ended or the stream breaks."""
         with self._http.stream("GET", f"/jobs/{job_id}/events") as response:
-            if response.is_error:
-                response.read()
-                _raise(response)
+            _require_success(response)
             for line in response.iter_lines():
                 if line.startswith("data: "):
                     yield json.loads(line.removeprefix("data: "))
@@ -164,7 +155,7 @@ class Client:
     def put_plan(self, plan: documents.Plan) -> str:
         """Give the service a plan that it has not made; its key. The network must be there."""
         body = plan.model_dump(mode="json")
-        return str(self._send("POST", "/plans/documents", json=body).json()["key"])
+        return str(self._json("POST", "/plans/documents", json=body)["key"])
 
     def plans(self, network: str | None = None) -> list[Json]:
         return self._all("/plans", {"network": network})
@@ -174,16 +165,22 @@ class Client:
 
     def download_applied(self, applied_id: str, output: str | Path) -> Path:
         """Write a compressed network to a file, whole or not at all."""
-        return self._download(f"/applied/{applied_id}/file", Path(output))
-
-    def download_report(self, plan: str, output: str | Path) -> Path:
-        return self._download(f"/plans/{plan}/report", Path(output))
+        output, path = Path(output), f"/applied/{applied_id}/file"
+        with (
+            self._reached(),
+            atomic_write(output) as temporary,
+            self._http.stream("GET", path) as response,
+            temporary.open("wb") as file,
+        ):
+            _require_success(response)
+            for chunk in response.iter_bytes():
+                file.write(chunk)
+        return output
 
     # HTTP
 
     def _get(self, path: str, query: Mapping[str, str | None] | None = None) -> Json:
-        found: Json = self._send("GET", path, params=_given(query)).json()
-        return found
+        return self._json("GET", path, params=_given(query))
 
     def _all(self, path: str, query: Mapping[str, str | None] | None = None) -> list[Json]:
         items: list[Json] = []
@@ -200,7 +197,7 @@ class Client:
         if not file.is_file():
             raise UsageError(f"there is no file {file}")
         with file.open("rb") as stream:
-            found: Json = self._send(
+            return self._json(
                 "POST",
                 path,
                 params=_given({**query, "name": file.name}),
@@ -209,13 +206,9 @@ class Client:
                     "content-type": "application/octet-stream",
                     "content-length": str(file.stat().st_size),
                 },
-            ).json()
-        return found
+            )
 
     def _upload_folder(self, path: str, folder: Path) -> Json:
-        import tempfile
-        import zipfile
-
         with tempfile.TemporaryDirectory(prefix="rankwise-") as place:
             packed = Path(place) / f"{folder.name or 'pictures'}.zip"
             with zipfile.ZipFile(packed, "w") as archive:
@@ -224,37 +217,29 @@ class Client:
                         archive.write(file, file.relative_to(folder))
             return self._upload(path, packed, {})
 
-    def _download(self, path: str, output: Path) -> Path:
-        temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-        try:
-            with self._http.stream("GET", path) as response, temporary.open("wb") as file:
-                if response.is_error:
-                    response.read()
-                    _raise(response)
-                for chunk in response.iter_bytes():
-                    file.write(chunk)
-            temporary.replace(output)
-        except httpx.HTTPError as error:
-            raise ServiceError(f"{self.url} cannot be reached: {error}") from error
-        finally:
-            temporary.unlink(missing_ok=True)
-        return output
-
-    def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
-        try:
+    def _json(self, method: str, path: str, **more: Any) -> Json:
+        with self._reached():
             response = self._http.request(method, path, **more)
+        _require_success(response)
+        answer: Json = response.json()
+        return answer
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        try:
+            yield
         except httpx.HTTPError as error:
             raise ServiceError(f"{self.url} cannot be reached: {error}") from error
-        if response.is_error:
-            _raise(response)
-        return response
 
 
-def _given(query: Mapping[str, str | None] | None) -> dict[str, str]:
+def _given(query: Mapping[str, Any] | None) -> dict[str, Any]:
     return {name: value for name, value in (query or {}).items() if value is not None}
 
 
-def _raise(response: httpx.Response) -> None:
+def _require_success(response: httpx.Response) -> None:
+    if not response.is_error:
+        return
+    response.read()
     try:
         detail = str(response.json()["detail"])
     except (ValueError, KeyError, TypeError):
@@ -272,6 +257,6 @@ def _tell(reporter: Reporter, job: Json) -> None:
 
 def _result(job: Json) -> Json:
     if job["state"] == "done":
-        found: Json = job["result"]
-        return found
+        result: Json = job["result"]
+        return result
     raise UsageError(f"the {job['kind']} job {job['state']}: {job['error']}")

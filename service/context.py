@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -13,6 +15,7 @@ from ..errors import UsageError
 from ..jobs import queue
 from ..jobs.artifacts import ArtifactStore, NetworkEntry
 from ..jobs.describe_network import describe_apart
+from ..jobs.requests import JobKind
 from ..jobs.requests import Request as Asked
 from .models import Job, Problem
 from .scheduler import Scheduler
@@ -61,11 +64,11 @@ class Context:
     """Uploads are checked one after the other."""
     listeners: int = 0
 
-    def submit(self, kind: str, request: Asked) -> tuple[Job, bool]:
+    def submit(self, kind: JobKind, request: Asked) -> tuple[Job, bool]:
         """Raises what becomes 422 or 429."""
         try:
             record, new = queue.submit(
-                self.store, self.artifacts, kind, request, self.settings.most_waiting
+                self.store, self.artifacts, kind, request, self.settings.max_waiting
             )
         except queue.TooManyJobs as error:
             raise HTTPException(429, str(error)) from None
@@ -74,10 +77,8 @@ class Context:
 
     def network(self, network_id: str) -> NetworkEntry:
         """Raises 404."""
-        try:
+        with missing_is_404():
             return self.artifacts.network(network_id)
-        except UsageError as error:
-            raise HTTPException(404, str(error)) from None
 
     def described(self, network_id: str) -> NetworkEntry:
         """A zoo network is read, once, when it is asked for. Raises 404."""
@@ -89,18 +90,22 @@ class Context:
 
     def plan(self, key: str) -> documents.Plan:
         """The plan with its latest verification. Raises 404."""
-        document = self.store.plan(key)
+        document = self.store.plans.get(key)
         if document is None:
             raise HTTPException(404, "there is no such plan")
         return self.with_verification(key, document)
 
     def with_verification(self, key: str, document: dict[str, Any]) -> documents.Plan:
-        found = self.store.verifications(key)
-        latest = None
-        if found:
-            known = documents.Verification.model_fields
-            latest = {name: value for name, value in found[-1].items() if name in known}
+        latest = next(iter(self.verifications(key)), None)
         return documents.Plan.model_validate({**document, "verified": latest})
+
+    def verifications(self, key: str) -> list[documents.Verification]:
+        """Verifications of a plan, the newest first."""
+        known = documents.Verification.model_fields
+        return [
+            documents.Verification.model_validate({k: v for k, v in one.items() if k in known})
+            for one in reversed(self.store.plans.verifications(key))
+        ]
 
     def table_of(self, sha256: str | None, **wanted: str | None) -> documents.Table:
         """Empty if nothing of that network was measured."""
@@ -109,16 +114,26 @@ class Context:
         return self.tables.document(Query(network=sha256, **wanted))
 
     def measured(self, sha256: str) -> bool:
-        return any(known == sha256 for known, _, _ in self.store.networks())
+        return any(known == sha256 for known, _, _ in self.store.networks.all())
 
     def names(self) -> dict[str, str]:
         """What users call networks, by SHA-256."""
         return {entry.sha256: entry.name for entry in self.artifacts.networks() if entry.sha256}
 
 
+@contextmanager
+def missing_is_404() -> Iterator[None]:
+    """Answer 404 where the artifacts have no such thing."""
+    try:
+        yield
+    except UsageError as error:
+        raise HTTPException(404, str(error)) from None
+
+
 def context_of(request: Request) -> Context:
-    found: Context = request.app.state.context
-    return found
+    """The running service that a request came to."""
+    context: Context = request.app.state.context
+    return context
 
 
 ContextDep = Annotated[Context, Depends(context_of)]

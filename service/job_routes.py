@@ -11,10 +11,10 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
 from ..jobs import queue as work
-from ..jobs import requests as asked
+from ..jobs.requests import JOB_TYPES, REQUESTS, JobKind, Request
 from .artifact_routes import Id, Limit, Offset
 from .context import REFUSALS, Context, ContextDep
-from .models import Job, JobKind, Page, State
+from .models import Job, Page, State
 
 router = APIRouter(responses=REFUSALS)
 
@@ -26,47 +26,22 @@ ACCEPTED: dict[int | str, dict[str, Any]] = {
 }
 
 
-def _submit(here: Context, kind: JobKind, request: asked.Request, response: Response) -> Job:
-    job, new = here.submit(kind, request)
-    response.status_code = 202 if new else 200
-    response.headers["location"] = f"/api/v1/jobs/{job.id}"
-    return job
+def _add_route(kind: JobKind) -> None:
+    """The route that takes requests for jobs of that kind."""
+
+    def submit(here: ContextDep, request: Request, response: Response) -> Job:
+        job, new = here.submit(kind, request)
+        response.status_code = 202 if new else 200
+        response.headers["location"] = f"/api/v1/jobs/{job.id}"
+        return job
+
+    submit.__name__, submit.__doc__ = kind, JOB_TYPES[kind].does
+    submit.__annotations__["request"] = REQUESTS[kind]
+    router.post(JOB_TYPES[kind].path, status_code=202, responses=ACCEPTED)(submit)
 
 
-@router.post("/devices", status_code=202, responses=ACCEPTED)
-def try_devices(here: ContextDep, request: asked.DevicesRequest, response: Response) -> Job:
-    """Try every backend again."""
-    return _submit(here, "devices", request, response)
-
-
-@router.post("/profiles", status_code=202, responses=ACCEPTED)
-def profile(here: ContextDep, request: asked.ProfileRequest, response: Response) -> Job:
-    """Measure what is missing of a network on a device."""
-    return _submit(here, "profile", request, response)
-
-
-@router.post("/fronts", status_code=202, responses=ACCEPTED)
-def front(here: ContextDep, request: asked.FrontRequest, response: Response) -> Job:
-    """Work out the front of speedup against fidelity from what was measured."""
-    return _submit(here, "front", request, response)
-
-
-@router.post("/plans", status_code=202, responses=ACCEPTED)
-def plan(here: ContextDep, request: asked.PlanRequest, response: Response) -> Job:
-    """Search for a plan. One of `max_error` and `target_speedup` is needed."""
-    return _submit(here, "plan", request, response)
-
-
-@router.post("/applied", status_code=202, responses=ACCEPTED)
-def apply(here: ContextDep, request: asked.ApplyRequest, response: Response) -> Job:
-    """Write the compressed network."""
-    return _submit(here, "apply", request, response)
-
-
-@router.post("/verifications", status_code=202, responses=ACCEPTED)
-def verify(here: ContextDep, request: asked.VerifyRequest, response: Response) -> Job:
-    """Time the compressed network against the original, and compare their outputs."""
-    return _submit(here, "verify", request, response)
+for kind in JOB_TYPES:
+    _add_route(kind)
 
 
 @router.get("/jobs")
@@ -78,12 +53,14 @@ def jobs(
     offset: Offset = 0,
 ) -> Page[Job]:
     """Jobs, the newest first."""
-    found, total = here.store.jobs(kinds=kind or (), states=state or (), limit=limit, offset=offset)
-    return Page(items=[Job.of(one) for one in found], total=total, limit=limit, offset=offset)
+    records, total = here.store.jobs.page(
+        kinds=kind or (), states=state or (), limit=limit, offset=offset
+    )
+    return Page(items=[Job.of(one) for one in records], total=total, limit=limit, offset=offset)
 
 
 def _job(here: Context, job_id: str) -> Job:
-    record = here.store.job(job_id)
+    record = here.store.jobs.get(job_id)
     if record is None:
         raise HTTPException(404, "there is no such job")
     return Job.of(record)
@@ -130,7 +107,7 @@ def resume(here: ContextDep, job_id: Id) -> Job:
 async def events(here: ContextDep, job_id: Id) -> StreamingResponse:
     """A job's progress as server-sent events."""
     await run_in_threadpool(_job, here, job_id)
-    if here.listeners >= here.settings.most_listeners:
+    if here.listeners >= here.settings.max_listeners:
         raise HTTPException(429, "too many listen already")
     return StreamingResponse(_stream(here, job_id), media_type="text/event-stream")
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from .. import documents
-from ..jobs.artifacts import AppliedEntry, CalibrationEntry, NetworkEntry
+from ..jobs.requests import JobKind
 
 T = TypeVar("T")
 State = Literal["queued", "running", "done", "failed", "cancelled"]
-JobKind = Literal["devices", "profile", "front", "plan", "apply", "verify"]
 
 
 class Problem(BaseModel):
@@ -30,6 +29,8 @@ class Page(BaseModel, Generic[T]):
 
 
 class Progress(BaseModel):
+    """How far a job is, and its last messages."""
+
     done: float | None = None
     total: float | None = None
     text: str = ""
@@ -52,23 +53,18 @@ class Job(BaseModel):
 
     @classmethod
     def of(cls, record: Any) -> Job:
-        return cls(
-            id=record.uuid,
-            kind=record.kind,
-            state=record.state,
-            request=dict(record.request),
-            progress=Progress.model_validate(dict(record.progress)),
-            result=None if record.result is None else dict(record.result),
-            error=record.error,
-            created_at=record.created_at,
-            started_at=record.started_at,
-            ended_at=record.ended_at,
-        )
+        others = {name: getattr(record, name) for name in cls.model_fields if name != "id"}
+        return cls(id=record.uuid, **others)
+
+
+def _count(layers: Any) -> Any:
+    return len(layers["layers"]) if isinstance(layers, dict) else layers
 
 
 class Network(BaseModel):
-    """A network that can be profiled: one of the zoo, or one that was uploaded."""
+    """A network of the zoo, or one that was uploaded: a `NetworkEntry`."""
 
+    model_config = ConfigDict(from_attributes=True)
     id: str
     name: str
     format: Literal["zoo", "onnx", "safetensors"]
@@ -77,26 +73,15 @@ class Network(BaseModel):
     added_at: str | None
     sha256: str | None
     input_shape: tuple[int, ...] | None
-    layers: int | None = Field(description="How many convolutions and linear layers it has.")
-
-    @classmethod
-    def of(cls, entry: NetworkEntry) -> Network:
-        return cls(
-            id=entry.id,
-            name=entry.name,
-            format=entry.format,
-            architecture=entry.architecture,
-            bytes=entry.bytes,
-            added_at=entry.added_at,
-            sha256=entry.sha256,
-            input_shape=entry.input_shape,
-            layers=None if entry.layers is None else len(entry.layers["layers"]),
-        )
+    layers: Annotated[int | None, BeforeValidator(_count)] = Field(
+        description="How many convolutions and linear layers it has."
+    )
 
 
 class Calibration(BaseModel):
-    """Calibration pictures, or ready tensors."""
+    """Calibration pictures, or ready tensors: a `CalibrationEntry`."""
 
+    model_config = ConfigDict(from_attributes=True)
     id: str
     name: str
     kind: Literal["pictures", "tensors"]
@@ -104,38 +89,17 @@ class Calibration(BaseModel):
     bytes: int
     added_at: str
 
-    @classmethod
-    def of(cls, entry: CalibrationEntry) -> Calibration:
-        return cls(
-            id=entry.id,
-            name=entry.name,
-            kind=entry.kind,
-            count=entry.count,
-            bytes=entry.bytes,
-            added_at=entry.added_at,
-        )
-
 
 class Applied(BaseModel):
-    """A compressed network, ready to be downloaded."""
+    """A compressed network, ready to be downloaded: an `AppliedEntry`."""
 
+    model_config = ConfigDict(from_attributes=True)
     id: str
     plan: str
     format: str
     sha256: str
     bytes: int
     added_at: str
-
-    @classmethod
-    def of(cls, entry: AppliedEntry) -> Applied:
-        return cls(
-            id=entry.id,
-            plan=entry.plan,
-            format=entry.format,
-            sha256=entry.sha256,
-            bytes=entry.bytes,
-            added_at=entry.added_at,
-        )
 
 
 class PlanNote(BaseModel):
@@ -153,14 +117,13 @@ class PlanNote(BaseModel):
 
     @classmethod
     def of(cls, key: str, plan: documents.Plan) -> PlanNote:
-        replaced = sum(layer.decomposition.kind != "original" for layer in plan.layers)
         return cls(
             key=key,
             created_at=plan.created_at,
             network=plan.model.sha256,
             backend=plan.device.backend,
             layers=len(plan.layers),
-            replaced=replaced,
+            replaced=len(plan.decisions),
             objective=plan.objective,
             predicted=plan.predicted,
             verified=plan.verified,
@@ -174,6 +137,8 @@ class PlanVerification(documents.Verification):
 
 
 class Login(BaseModel):
+    """The token that is exchanged for a cookie."""
+
     token: str = Field(max_length=1000)
 
 

@@ -9,15 +9,16 @@ from fastapi.responses import HTMLResponse
 
 from .. import documents
 from ..report.heat_map import groups, heat_map
+from ..report.markup import tag
 from ..report.page import report_page, style_hash, stylesheet
 from ..report.plan_pictures import agreement, front_picture, network_picture
 from ..report.staircase import staircase
-from .artifact_routes import Id
+from ..workflow.report import latest_front
+from .artifact_routes import Device, Id
 from .context import HTML_REFUSALS, Context, ContextDep
 
 router = APIRouter(responses=HTML_REFUSALS, default_response_class=HTMLResponse)
 
-Device = Annotated[str | None, Query(max_length=80, description="A backend, or a hardware key.")]
 NetworkId = Annotated[str, Query(pattern=r"^[0-9A-Za-z_]{1,160}$")]
 
 
@@ -50,11 +51,13 @@ def stairs(
 @router.get("/pictures/front")
 def front(here: ContextDep, job: NetworkId) -> HTMLResponse:
     """The front that a job worked out."""
-    record = here.store.job(job)
+    record = here.store.jobs.get(job)
     if record is None or record.kind != "front" or record.result is None:
         raise HTTPException(404, "there is no such front")
-    found = documents.Front.model_validate(dict(record.result))
-    return HTMLResponse(front_picture(found, choose=True))
+    if not documents.Pareto.describes(record.result):
+        return HTMLResponse(tag("p", "An earlier version worked this out: do it anew."))
+    front = documents.Pareto.model_validate(dict(record.result))
+    return HTMLResponse(front_picture(front, choose=True))
 
 
 @router.get("/pictures/plan")
@@ -66,28 +69,19 @@ def plan(here: ContextDep, key: NetworkId) -> HTMLResponse:
 @router.get("/pictures/agreement")
 def agree(here: ContextDep, key: NetworkId) -> HTMLResponse:
     """The predicted speedup against what was measured."""
-    found = here.plan(key)
-    return HTMLResponse(agreement(found, _verifications(here, key)))
-
-
-def _verifications(here: Context, key: str) -> list[documents.Verification]:
-    known = documents.Verification.model_fields
-    return [
-        documents.Verification.model_validate({k: v for k, v in one.items() if k in known})
-        for one in reversed(here.store.verifications(key))
-    ]
+    return HTMLResponse(agreement(here.plan(key), here.verifications(key)))
 
 
 @router.get("/plans/{key}/report")
 def report(here: ContextDep, key: Id, download: bool = False) -> HTMLResponse:
     """The plan as one HTML file that needs nothing else."""
-    found = here.plan(key)
-    sha256 = found.model.sha256
+    document = here.plan(key)
+    sha256 = document.model.sha256
     text = report_page(
-        found,
-        here.table_of(sha256, device=found.device.hardware_key),
-        _front(here, sha256),
-        _verifications(here, key),
+        document,
+        here.table_of(sha256, device=document.device.hardware_key),
+        latest_front(here.store, sha256),
+        here.verifications(key),
         here.names().get(sha256, ""),
     )
     style = style_hash(stylesheet())
@@ -98,12 +92,3 @@ def report(here: ContextDep, key: Id, download: bool = False) -> HTMLResponse:
     if download:
         headers["content-disposition"] = 'attachment; filename="report.html"'
     return HTMLResponse(text, headers=headers)
-
-
-def _front(here: Context, sha256: str) -> documents.Front | None:
-    """The latest one of that network."""
-    done, _ = here.store.jobs(kinds=("front",), states=("done",), limit=100)
-    for record in done:
-        if record.result and record.result["model"]["sha256"] == sha256:
-            return documents.Front.model_validate(dict(record.result))
-    return None

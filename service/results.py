@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, HTTPException, Query, Response
+from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import FileResponse
 
 from .. import documents
-from ..errors import UsageError
 from ..jobs.queue import check_plan
 from . import tables
-from .artifact_routes import Id, Limit, Offset, page_of
-from .context import REFUSALS, Context, ContextDep
+from .artifact_routes import Device, Id, Limit, Offset, page_of
+from .context import REFUSALS, Context, ContextDep, missing_is_404
 from .models import Applied, Page, PlanNote, PlanVerification
 
 router = APIRouter(responses=REFUSALS)
@@ -35,17 +34,18 @@ def profiles(
 @router.get("/fronts")
 def fronts(
     here: ContextDep, network: Sha = None, limit: Limit = 20, offset: Offset = 0
-) -> Page[documents.Front]:
+) -> Page[documents.Pareto]:
     """Fronts of speedup against fidelity, the newest first."""
-    return _documents(here, "front", documents.Front, network, limit, offset)
+    return _documents(here, "front", documents.Pareto, network, limit, offset)
 
 
 def _documents(
     here: Context, kind: str, model: Any, network: str | None, limit: int, offset: int
 ) -> Page[Any]:
-    done, _ = here.store.jobs(kinds=(kind,), states=("done",), limit=1000)
-    found = [dict(record.result) for record in done if record.result]
-    fitting = [d for d in found if network in (None, d["model"]["sha256"])]
+    done, _ = here.store.jobs.page(kinds=(kind,), states=("done",), limit=1000)
+    results = [dict(record.result) for record in done if record.result]
+    known = [one for one in results if model.describes(one)]
+    fitting = [one for one in known if network in (None, one["model"]["sha256"])]
     return page_of(fitting, limit, offset, model.model_validate)
 
 
@@ -66,9 +66,7 @@ def _documents(
 def table(
     here: ContextDep,
     network: Sha = None,
-    device: Annotated[
-        str | None, Query(max_length=80, description="A backend, or a hardware key.")
-    ] = None,
+    device: Device = None,
     layer: Text = None,
     phase: Literal["inference", "training"] | None = None,
     verdict: Literal["FASTER", "SLOWER", "SAME", "UNDECIDED"] | None = None,
@@ -102,19 +100,19 @@ def plans(
     here: ContextDep, network: Sha = None, limit: Limit = 20, offset: Offset = 0
 ) -> Page[PlanNote]:
     """Plans, the newest first."""
-    found = here.store.plans(network)
+    stored = here.store.plans.all(network)
 
     def note(pair: tuple[str, dict[str, Any]]) -> PlanNote:
         return PlanNote.of(pair[0], here.with_verification(*pair))
 
-    return page_of(found, limit, offset, note)
+    return page_of(stored, limit, offset, note)
 
 
 @router.post("/plans/documents", status_code=201)
 def put_plan(here: ContextDep, plan: documents.Plan) -> PlanNote:
     """Keep a plan that was made elsewhere or edited by hand; its network must be here."""
     check_plan(here.artifacts, plan)
-    key = here.store.put_plan(plan.model_dump(mode="json"))
+    key = here.store.plans.put(plan.model_dump(mode="json"))
     return PlanNote.of(key, plan)
 
 
@@ -137,8 +135,8 @@ def applied(
     offset: Offset = 0,
 ) -> Page[Applied]:
     """Compressed networks, the newest first."""
-    found = [entry for entry in here.artifacts.applied() if plan in (None, entry.plan)]
-    return page_of(found, limit, offset, Applied.of)
+    fitting = [entry for entry in here.artifacts.applied() if plan in (None, entry.plan)]
+    return page_of(fitting, limit, offset, Applied.model_validate)
 
 
 @router.get(
@@ -148,10 +146,8 @@ def applied(
 )
 def applied_file(here: ContextDep, applied_id: Id) -> FileResponse:
     """The compressed network itself."""
-    try:
+    with missing_is_404():
         entry = here.artifacts.applied_one(applied_id)
-    except UsageError as error:
-        raise HTTPException(404, str(error)) from None
     return FileResponse(
         here.artifacts.folder / entry.file,
         media_type="application/octet-stream",
@@ -162,10 +158,8 @@ def applied_file(here: ContextDep, applied_id: Id) -> FileResponse:
 @router.delete("/applied/{applied_id}", status_code=204)
 def delete_applied(here: ContextDep, applied_id: Id) -> Response:
     """Delete a compressed network; its plan can make it again."""
-    try:
+    with missing_is_404():
         here.artifacts.remove(here.artifacts.applied_one(applied_id))
-    except UsageError as error:
-        raise HTTPException(404, str(error)) from None
     return Response(status_code=204)
 
 
@@ -177,9 +171,8 @@ def verifications(
     offset: Offset = 0,
 ) -> Page[PlanVerification]:
     """Verifications of a plan, the newest first."""
-    known = documents.Verification.model_fields
-    found = [
-        {**{name: value for name, value in one.items() if name in known}, "plan": plan}
-        for one in reversed(here.store.verifications(plan))
-    ]
-    return page_of(found, limit, offset, PlanVerification.model_validate)
+
+    def of_plan(one: documents.Verification) -> PlanVerification:
+        return PlanVerification(plan=plan, **one.model_dump())
+
+    return page_of(here.verifications(plan), limit, offset, of_plan)

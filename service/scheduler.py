@@ -63,13 +63,13 @@ class Scheduler(threading.Thread):
 
     def _next(self) -> str | None:
         """The oldest queued job. None while another process's job runs."""
-        running, _ = self.store.jobs(states=("running",), limit=1)
+        running, _ = self.store.jobs.page(states=("running",), limit=1)
         if running:
-            for uuid in self.store.requeue_jobs():
+            for uuid in self.store.jobs.requeue():
                 log.info("job %s was cut off and is queued again", uuid)
-            if self.store.jobs(states=("running",), limit=1)[0]:
+            if self.store.jobs.page(states=("running",), limit=1)[0]:
                 return None
-        queued, _ = self.store.jobs(states=("queued",), limit=1, oldest_first=True)
+        queued, _ = self.store.jobs.page(states=("queued",), limit=1, oldest_first=True)
         return queued[0].uuid if queued else None
 
     def _run_job(self, uuid: str) -> None:
@@ -87,16 +87,18 @@ class Scheduler(threading.Thread):
 
     def _start(self, uuid: str, output: int) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-P", "-m", "rankwise.jobs.job_worker"]
+        environment = {**os.environ, "RANKWISE_DB": self.db}
+        environment.pop("RANKWISE_TOKEN", None)
         return subprocess.Popen(
             [*command, uuid, str(os.getpid())],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env={**_without_secrets(), "RANKWISE_DB": self.db},
+            env=environment,
         )
 
     def _attend(self, process: subprocess.Popen[bytes], uuid: str) -> None:
-        """Until the process ends, by itself or because the job or we are to end."""
+        """Wait until the process ends, by itself or because the job or we are to end."""
         ticks = 0
         while True:
             with suppress(subprocess.TimeoutExpired):
@@ -110,15 +112,15 @@ class Scheduler(threading.Thread):
                 return
 
     def _cancelled(self, uuid: str) -> bool:
-        record = self.store.job(uuid)
+        record = self.store.jobs.get(uuid)
         return record is None or record.state == "cancelled"
 
     def _settle(self, uuid: str, status: int, path: Path) -> None:
         """What becomes of a job whose process ended without saying so."""
         if self._stopping.is_set():
-            self.store.update_job(uuid, states=("running",), state="queued", owner=None)
+            self.store.jobs.update(uuid, states=("running",), state="queued", owner=None)
             return
-        record = self.store.job(uuid)
+        record = self.store.jobs.get(uuid)
         log.info("job %s ends: %s", uuid, record.state if record else "gone")
         if record is None or not record.live:
             return
@@ -126,11 +128,7 @@ class Scheduler(threading.Thread):
         last = tail.splitlines()[-1] if tail else "it said nothing"
         log.error("job %s: its process ended with status %d\n%s", uuid, status, tail)
         error = f"the job's process ended with status {status}: {last[:300]}"
-        self.store.update_job(uuid, state="failed", error=error)
-
-
-def _without_secrets() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name != "RANKWISE_TOKEN"}
+        self.store.jobs.update(uuid, state="failed", error=error)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

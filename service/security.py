@@ -33,7 +33,7 @@ log = logging.getLogger("rankwise.service")
 COOKIE = "rankwise_session"
 SESSION_S = 12 * 3600
 BODY_BYTES = 4 << 20
-"""Of every request but an upload."""
+"""The largest body of a request that is no upload."""
 UPLOADS = ("/api/v1/networks", "/api/v1/calibrations")
 SAFE = ("GET", "HEAD", "OPTIONS")
 
@@ -61,7 +61,7 @@ class Sessions:
         self.needed = bool(token)
 
     def right_token(self, token: str) -> bool:
-        """In constant time: digests are compared, so not even the length tells."""
+        """Whether it is the token, in constant time: not even the length tells."""
         given = hashlib.sha256(token.encode()).digest()
         return hmac.compare_digest(given, self._digest)
 
@@ -78,7 +78,7 @@ class Sessions:
         return hmac.new(self._key, end.encode(), hashlib.sha256).hexdigest()
 
     def admitted(self, headers: Mapping[str, str]) -> bool:
-        """By header or by cookie."""
+        """Whether a header or a cookie shows the token."""
         if not self.needed:
             return True
         scheme, _, token = headers.get("authorization", "").partition(" ")
@@ -208,12 +208,5 @@ def _foreign(headers: Mapping[str, str], host: str) -> bool:
     """Whether a browser says that another site made it send this."""
     if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
         return True
-    origin = headers.get("origin")
-    return origin is not None and urlsplit_netloc(origin) != host
-
-
-def urlsplit_netloc(origin: str) -> str:
-    try:
-        return urlsplit(origin).netloc
-    except ValueError:
-        return ""
+    origin = headers.get("origin")  # SCHEME://HOST:PORT, or `null`
+    return origin is not None and origin.partition("://")[2] != host

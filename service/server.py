@@ -15,7 +15,7 @@ GRACE_S = 3
 
 
 def serve(settings: Settings) -> None:
-    """Until it is interrupted. Raises `UsageError` if the settings are unsafe, or the address
+    """Serve until it is interrupted. Raises `UsageError` if the settings are unsafe, or the address
     cannot be had."""
     app = create_app(settings)
     listener = _bound(settings)

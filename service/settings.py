@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import UsageError
 from ..jobs.queue import MAX_WAITING
 from ..jobs.uploads import UploadLimits
-from ..workflow.store import DEFAULT_DB
+from ..options.shared import DEFAULT_DB
 
 TOKEN_VARIABLE = "RANKWISE_TOKEN"
 SHORTEST_TOKEN = 16
@@ -25,8 +25,8 @@ class Settings:
     port: int = 8765
     token: str = field(default="", repr=False)
     limits: UploadLimits = field(default_factory=UploadLimits)
-    most_waiting: int = MAX_WAITING
-    most_listeners: int = 64
+    max_waiting: int = MAX_WAITING
+    max_listeners: int = 64
 
     def check(self) -> None:
         """Raises `UsageError`."""
@@ -42,6 +42,7 @@ class Settings:
 
 
 def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach that address."""
     if host == "localhost":
         return True
     try:
@@ -52,15 +53,12 @@ def is_loopback(host: str) -> bool:
 
 def absolute_db(db: str) -> str:
     """The same store, named so that it is found from any working directory."""
-    if "://" not in db:
-        return f"sqlite:///{Path(db).expanduser().absolute()}"
-    if db.startswith("sqlite:///"):
-        return f"sqlite:///{Path(db.removeprefix('sqlite:///')).expanduser().absolute()}"
-    return db
+    path = db.removeprefix("sqlite:///")
+    return db if "://" in path else f"sqlite:///{Path(path).expanduser().absolute()}"
 
 
 def read_token(file: Path | None) -> str:
-    """From a file, or from the environment; never from the command line, which others see."""
+    """The token of a file or the environment; the command line is what others see."""
     if file is None:
         return os.environ.get(TOKEN_VARIABLE, "").strip()
     try:

@@ -12,11 +12,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from .. import documents
 from ..workflow.table import stored_table
 
+T = TypeVar("T")
 KEPT = 64
 AGE_S = 5.0
 """While a job runs, a table may be this old."""
@@ -50,31 +51,30 @@ class Tables:
 
     def document(self, query: Query) -> documents.Table:
         """All rows that fit."""
-        found: documents.Table = self.cached(query, lambda: self._make(query))
-        return found
+        return self.cached(query, lambda: self._make(query))
 
-    def cached(self, key: Hashable, make: Callable[[], Any]) -> Any:
+    def cached(self, key: Hashable, make: Callable[[], T]) -> T:
         """What `make` gives, remembered until the store changes."""
         kept = self._kept.get(key)
         if kept is not None and self._fresh(kept):
-            return kept.value
+            return cast("T", kept.value)
         with self._lock:
             kept = self._kept.get(key)
             if kept is not None and self._fresh(kept):
-                return kept.value
-            stamp = self._store.table_stamp()
+                return cast("T", kept.value)
+            stamp = self._store.measurements.stamp()
             if kept is None or kept.stamp != stamp:
                 kept = _Kept(stamp, 0.0, make())
                 self._kept[key] = kept
                 while len(self._kept) > KEPT:
                     self._kept.popitem(last=False)
             kept.made = time.monotonic()
-            return kept.value
+            return cast("T", kept.value)
 
     def _fresh(self, kept: _Kept) -> bool:
         if self._busy() and time.monotonic() - kept.made < AGE_S:
             return True
-        return bool(kept.stamp == self._store.table_stamp())
+        return bool(kept.stamp == self._store.measurements.stamp())
 
     def _make(self, query: Query) -> documents.Table:
         devices = [query.device] if query.device else []
@@ -93,21 +93,19 @@ class Tables:
             )
             return part.model_dump_json().encode(), len(table.rows)
 
-        found: tuple[bytes, int] = self.cached((query, limit, offset), make)
-        return found
+        return self.cached((query, limit, offset), make)
 
     def written(self, query: Query, format: str) -> bytes:
         """All rows as CSV or Parquet."""
-        found: bytes = self.cached((query, format), lambda: _written(self.document(query), format))
-        return found
+        return self.cached((query, format), lambda: _written(self.document(query), format))
 
 
 def _written(table: documents.Table, format: str) -> bytes:
     from ..report.formats import frame
 
-    found = frame(table)
+    rows = frame(table)
     if format == "csv":
-        return str(found.to_csv(index=False)).encode()
+        return str(rows.to_csv(index=False)).encode()
     stream = io.BytesIO()
-    found.to_parquet(stream, index=False)
+    rows.to_parquet(stream, index=False)
     return stream.getvalue()

@@ -21,9 +21,6 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# A package of its own, whose tests run once it is installed: see backends/test_sample_plugin.py.
-collect_ignore = ["sample_backend"]
-
 
 class _TheRootHoldsNoTests:
     """The root's __init__.py makes pytest take the checkout for a package of tests, and import
@@ -102,7 +99,8 @@ def _small_network() -> Any:
     """The module beside this file; it loads torch, so only tests that need it load it."""
     path = Path(__file__).with_name("small_network.py")
     spec = importlib.util.spec_from_file_location("rankwise_small_network", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -104,5 +104,5 @@ def test_bytes_of_a_number() -> None:
     known = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int8": 1, "uint8": 1}
     assert {dtype: element_bytes(dtype) for dtype in known} == known
     for wrong in ("float", "int4", "", "bool"):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match="no type of whole bytes"):
             element_bytes(wrong)

@@ -10,9 +10,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def batch_norms(model: nn.Module) -> list[_BatchNorm]:
-    """Those that keep statistics."""
-    found = [part for part in model.modules() if isinstance(part, _BatchNorm)]
-    return [part for part in found if part.track_running_stats and part.running_mean is not None]
+    """Return the batch normalisations that keep statistics."""
+    norms = [part for part in model.modules() if isinstance(part, _BatchNorm)]
+    return [part for part in norms if part.track_running_stats and part.running_mean is not None]
 
 
 def reestimate(model: nn.Module, batches: Iterable[Tensor]) -> None:

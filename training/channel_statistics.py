@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -20,6 +18,7 @@ from torch import Tensor, nn
 
 from ..models.torch_batches import fitting_batch
 from ..models.torch_layers import Shift
+from .hooks import hooked
 from .pair import Pair, links
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, Shift)
@@ -29,8 +28,8 @@ MAX_SCALE = 2.0
 MAX_EXAMPLES, MIN_EXAMPLES = 128, 16
 """Examples that statistics are estimated from: more say little more, fewer too little."""
 MAX_NUMBERS = 20_000_000
-"""Of the inputs that go through a network at once for its channels' statistics: 80 MB, and some
-twenty times that inside."""
+"""Numbers in the inputs that go through a network at once for its channels' statistics: 80 MB, and
+some twenty times that inside."""
 
 Statistics = tuple[Tensor, Tensor]
 """Standard deviation and mean of every channel."""
@@ -50,7 +49,7 @@ class ChannelStatistics:
         def note(path: str, outputs: Tensor) -> None:
             self._wanted.setdefault(path, statistics(outputs, self._links[path]))
 
-        with torch.no_grad(), _hooked(pair.original, self._links, note):
+        with torch.no_grad(), hooked(pair.original, self._links, note):
             pair.original(inputs)
 
     def match(self) -> None:
@@ -66,27 +65,27 @@ class ChannelStatistics:
             wanted = left.pop(path, None)  # a layer that runs again is corrected by now
             return None if wanted is None else _corrected(self._links[path], outputs, wanted)
 
-        with torch.no_grad(), _hooked(self.pair.student, list(left), correct):
+        with torch.no_grad(), hooked(self.pair.student, list(left), correct):
             self.pair.student(self.inputs)
 
     def match_last_mean(self, batch: int) -> None:
-        """Only shift, and only the last of the layers: the mean of what the network says.
+        """Shift the last of the layers, so that the mean of what the network says is right.
 
         In batches, which is more than twice as fast as all at once: this is done at every look.
         """
         if not self._wanted:
             return
         path, (_, wanted) = list(self._wanted.items())[-1]
-        link, found = self._links[path], dict[int, Tensor]()
+        link, by_start = self._links[path], dict[int, Tensor]()
         with torch.no_grad():
             for start in range(0, len(self.inputs), batch):
 
                 def keep(_path: str, outputs: Tensor, start: int = start) -> None:
-                    found.setdefault(start, outputs.clone())  # what follows may work in place
+                    by_start.setdefault(start, outputs.clone())  # what follows may work in place
 
-                with _hooked(self.pair.student, [path], keep):
+                with hooked(self.pair.student, [path], keep):
                     self.pair.student(self.inputs[start : start + batch])
-            _, mean = statistics(torch.cat(list(found.values())), link)
+            _, mean = statistics(torch.cat(list(by_start.values())), link)
             link.bias.add_(wanted - mean)
 
 
@@ -106,13 +105,13 @@ def layers_of(pair: Pair) -> list[str]:
     """Paths of the layers that can be corrected, in the original and in the student alike."""
     named = pair.student.named_parameters(remove_duplicate=False)
     uses = Counter(id(parameter) for _, parameter in named)
-    found = []
+    paths = []
     for path, layer in pair.original.named_modules():
         if isinstance(layer, LAYERS):
             link = last_link(pair.student.get_submodule(path))
             if link.bias is not None and all(uses[id(one)] == 1 for one in link.parameters()):
-                found.append(path)
-    return found
+                paths.append(path)
+    return paths
 
 
 def last_link(layer: nn.Module) -> Any:
@@ -121,6 +120,7 @@ def last_link(layer: nn.Module) -> Any:
 
 
 def statistics(outputs: Tensor, link: nn.Module) -> Statistics:
+    """Return the standard deviation and the mean of every channel of a link's outputs."""
     axis = channel_axis(outputs, link)
     others = [one for one in range(outputs.dim()) if one != axis]
     deviation, mean = torch.std_mean(outputs, dim=others, correction=0)
@@ -146,20 +146,3 @@ def _corrected(link: Any, outputs: Tensor, wanted: Statistics) -> Tensor:
     shape = [1] * outputs.dim()
     shape[channel_axis(outputs, link)] = -1
     return outputs * scale.reshape(shape) + shift.reshape(shape)
-
-
-@contextmanager
-def _hooked(
-    module: nn.Module, paths: Iterable[str], told: Callable[[str, Tensor], Tensor | None]
-) -> Iterator[None]:
-    """What layers at the paths answer is told, and replaced by what comes back."""
-
-    def hook(path: str) -> Callable[[nn.Module, Any, Tensor], Tensor | None]:
-        return lambda _module, _inputs, outputs: told(path, outputs)
-
-    handles = [module.get_submodule(path).register_forward_hook(hook(path)) for path in paths]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()

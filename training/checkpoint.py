@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -20,8 +21,6 @@ HEADER = "rankwise"
 
 def write(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]) -> None:
     """Whole or not at all. `notes` is anything that JSON can hold."""
-    from safetensors.torch import save_file
-
     copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     header = {HEADER: json.dumps({"version": VERSION, **notes})}
     write_whole(path, lambda target: save_file(copies, target, metadata=header))
@@ -29,8 +28,6 @@ def write(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]) -
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Raises `UsageError` with one sentence if there is no such checkpoint, or it is damaged."""
-    from safetensors import SafetensorError, safe_open
-
     if not path.is_file():
         raise UsageError(f"there is no checkpoint {path} to resume from: leave --resume out")
     try:
@@ -45,10 +42,12 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def pack(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Put the tensors under a prefix, so that several parts fit into one file."""
     return {f"{prefix}/{name}": tensor for name, tensor in tensors.items()}
 
 
 def unpack(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors under a prefix, by the names that they had."""
     start = f"{prefix}/"
     return {n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}
 
@@ -60,17 +59,10 @@ def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Give the optimiser what `optimizer_tensors` took from one."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         place, _, key = name.partition("/")
         state.setdefault(int(place), {})[key] = tensor
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
-
-
-def random_state() -> Tensor:
-    return torch.get_rng_state()
-
-
-def restore_random_state(state: Tensor) -> None:
-    torch.set_rng_state(state)

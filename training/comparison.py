@@ -33,7 +33,8 @@ def error_ratio(
     pictures: int,
     confidence: float = 0.95,
 ) -> ErrorRatio:
-    """All arrays are (examples, ...), the examples of one picture together, equally many each.
+    """Return the errors and their ratio; all arrays are (examples, ...), the examples of one
+    picture together, equally many each.
 
     Whole pictures are drawn, both errors from the same ones (cluster bootstrap), and the
     percentiles are expanded for few pictures (Hesterberg 2015, section 5.3). The interval of a
@@ -47,9 +48,9 @@ def error_ratio(
     return ErrorRatio(of_before, of_after, ratio, low, high)
 
 
-def lost_by_picture(reference: FloatArray, found: FloatArray, pictures: int) -> FloatArray64:
-    """Sum of squared differences, (pictures,)."""
-    difference = np.asarray(found, np.float64) - reference
+def lost_by_picture(reference: FloatArray, outputs: FloatArray, pictures: int) -> FloatArray64:
+    """Return the sum of squared differences of each picture, (pictures,)."""
+    difference = np.asarray(outputs, np.float64) - reference
     squares: FloatArray64 = np.square(difference).reshape(pictures, -1).sum(axis=1)
     return squares
 
@@ -57,7 +58,7 @@ def lost_by_picture(reference: FloatArray, found: FloatArray, pictures: int) -> 
 def ratio_of(
     before: FloatArray64, after: FloatArray64, confidence: float = 0.95
 ) -> tuple[float, float, float]:
-    """Of the errors, and its interval (low, high), from what `lost_by_picture` tells."""
+    """Return the ratio of the errors and its interval (low, high), from `lost_by_picture`."""
     ratio = math.sqrt(float(after.sum() / max(before.sum(), TINY)))
     count = len(before)
     drawn = np.random.default_rng(0).integers(count, size=(DRAWS, count))

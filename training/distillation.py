@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from types import TracebackType
-from typing import Any, Self
+from contextlib import ExitStack
+from typing import Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..models.torch_layers import first_tensor
+from .hooks import hooked
 from .pair import Pair
 
 TINY = 1e-12
 
 
-def relative_square(found: Tensor, wanted: Tensor) -> Tensor:
-    """||found - wanted||^2 / ||wanted||^2 over the whole batch: the square of what
+def relative_square(outputs: Tensor, wanted: Tensor) -> Tensor:
+    """||outputs - wanted||^2 / ||wanted||^2 over the whole batch: the square of what
     `fidelity.relative_error` tells."""
-    return (found - wanted).square().sum() / wanted.square().sum().clamp_min(TINY)
+    return (outputs - wanted).square().sum() / wanted.square().sum().clamp_min(TINY)
 
 
 class Distillation:
@@ -32,30 +32,17 @@ class Distillation:
     def __init__(self, pair: Pair, features: float) -> None:
         self.pair, self.features = pair, features
         self._seen: tuple[dict[str, Tensor], dict[str, Tensor]] = ({}, {})
-        self._hooks: list[Any] = []
+        self._hooks = ExitStack()
 
     def __enter__(self) -> Self:
         if self.features > 0:
-            for module, seen in zip(
-                (self.pair.original, self.pair.student), self._seen, strict=True
-            ):
-                self._watch(module, self.pair.chains, seen)
+            modules = (self.pair.original, self.pair.student)
+            for module, seen in zip(modules, self._seen, strict=True):
+                self._hooks.enter_context(hooked(module, self.pair.chains, seen.__setitem__))
         return self
 
-    def _watch(self, module: nn.Module, paths: Sequence[str], seen: dict[str, Tensor]) -> None:
-        for path in paths:
-            part = module.get_submodule(path)
-            self._hooks.append(part.register_forward_hook(_keeper(seen, path)))
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks.clear()
+    def __exit__(self, *_error: object) -> None:
+        self._hooks.close()
 
     def loss(self, inputs: Tensor) -> Tensor:
         with torch.no_grad():
@@ -68,10 +55,3 @@ class Distillation:
         for seen in self._seen:
             seen.clear()
         return loss + self.features * torch.stack(errors).mean()
-
-
-def _keeper(seen: dict[str, Tensor], path: str) -> Any:
-    def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-        seen[path] = output
-
-    return keep

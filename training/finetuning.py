@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from torch import Tensor
 
+from ..errors import GoalNotReached, RankwiseError, UsageError, first_line
+from ..models.callables import find_callable
+from ..reporter import Reporter
+from . import checkpoint
 from .freezing import Freezing
 from .pair import Pair, parameter_groups
 from .schedule import Budget
@@ -27,8 +33,8 @@ class TrainingFunction(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
-    """`loss`: what the function said its validation loss was; lower is better."""
+class Validation:
+    """What the function said of its validation set at a step; a lower `loss` is better."""
 
     step: int
     elapsed_s: float
@@ -42,8 +48,8 @@ class Callbacks:
     pair: Pair
     freezing: Freezing
     budget: Budget
-    tell: Callable[[float, str], None] = lambda _share, _text: None
-    history: list[Score] = field(default_factory=list)
+    on_progress: Callable[[float, str], None] = lambda _share, _text: None
+    history: list[Validation] = field(default_factory=list)
     steps: int = 0
     stopped: str = "function"
     _started: float = field(default_factory=time.monotonic)
@@ -71,7 +77,7 @@ class Callbacks:
                 if not parameter.requires_grad:
                     parameter.grad = None
         share = self._share()
-        self.tell(share, f"step {self.steps}")
+        self.on_progress(share, f"step {self.steps}")
         if share >= 1:
             self.stopped = "budget"
         return share < 1 and self.stopped != "not_finite"
@@ -88,7 +94,7 @@ class Callbacks:
         if not math.isfinite(value):
             self.stopped = "not_finite"
             return False
-        self.history.append(Score(self.steps, self.elapsed_s, value))
+        self.history.append(Validation(self.steps, self.elapsed_s, value))
         if value < self._best_loss:
             state = self.pair.student.state_dict()
             self._best_loss = value
@@ -111,7 +117,7 @@ class Callbacks:
             self.pair.student.load_state_dict(self._best)
 
 
-def finetune(pair: Pair, function: TrainingFunction, callbacks: Callbacks) -> None:
+def train_student(pair: Pair, function: TrainingFunction, callbacks: Callbacks) -> None:
     """Let `function` train the pair's student, in train mode; the best state is in it then.
 
     Whatever the function raises goes through; the student is in eval mode in any case.
@@ -125,3 +131,48 @@ def finetune(pair: Pair, function: TrainingFunction, callbacks: Callbacks) -> No
     finally:
         callbacks.keep_best()
         pair.student.eval().requires_grad_(False)
+
+
+def named_function(function: str | TrainingFunction) -> tuple[str, TrainingFunction]:
+    """Return a function's name and itself, looked up where it is `package.module:callable`."""
+    if isinstance(function, str):
+        return function, find_callable(function)[0]
+    kind = getattr(function, "__qualname__", type(function).__qualname__)
+    return f"{getattr(function, '__module__', '')}:{kind}", function
+
+
+@contextmanager
+def rescued(callbacks: Callbacks, output: Path, reporter: Reporter) -> Iterator[None]:
+    """Write what was trained by then beside `output` if the block raises, and say so."""
+    try:
+        yield
+    except BaseException:
+        if callbacks.steps and (callbacks.has_best or callbacks.is_finite()):
+            path = output.with_name(f"{output.name}.unsaved.safetensors")
+            checkpoint.write(path, callbacks.pair.student.state_dict(), {"steps": callbacks.steps})
+            what = "the best state" if callbacks.has_best else "the last state"
+            reporter.message(f"{what} that was trained is in {path}")
+        raise
+
+
+@contextmanager
+def users_errors(name: str, output: Path) -> Iterator[None]:
+    """Turn whatever the user's function raises into one sentence with its name."""
+    try:
+        yield
+    except RankwiseError:
+        raise
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted in {name}; {output} was not written") from None
+    except SystemExit:
+        raise UsageError(f"{name} ended the program, and training with it") from None
+    except Exception as error:
+        raise UsageError(f"{name} failed: {first_line(error)}") from error
+
+
+def check_trained(callbacks: Callbacks, name: str, output: Path) -> None:
+    """Raises `GoalNotReached` where the function left nothing that is worth writing."""
+    if not callbacks.has_best and not callbacks.is_finite():
+        raise GoalNotReached(
+            f"{name} left weights or a first loss that are not finite: {output} was not written"
+        )

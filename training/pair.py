@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..errors import ModelError
-from ..models.network import Network, Replacements, first_line
+from ..errors import ModelError, first_line
+from ..models.network import Network, Replacements
+from ..models.onnx_to_torch.conversion import Converted
 from ..models.torch_network import TorchNetwork
 from ..ops.chain import LinkWeights
 
-if TYPE_CHECKING:
-    from ..models.onnx_to_torch import Converted
-
 MIN_SIZE = 1e-3
-"""Of a weight that is nearly zero, such as a bias: it has to be able to move, too."""
-
-
-class Home(Protocol):
-    """Where a student's weights go back to."""
-
-    def __call__(self, student: nn.Module) -> Network: ...
+"""Smallest size of a weight: one that is nearly zero, such as a bias, has to move, too."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +32,7 @@ class Pair:
     original: nn.Module
     student: nn.Module
     chains: tuple[str, ...]
-    home: Home
+    home: Callable[[nn.Module], Network]
 
     def network(self) -> Network:
         return self.home(self.student)
@@ -74,10 +66,21 @@ def _onnx_pair(network: Any, replacements: Replacements) -> Pair:
     converted = network.to_torch(compared=True)
     _refuse_double_use(converted)
     as_torch = TorchNetwork(converted.module, network.source, network.input_shape)
-    by_path = {converted.names[name]: value for name, value in replacements.items()}
-    student = as_torch.replaced(by_path).module
-    home = _OnnxHome(network, converted, replacements)
-    return Pair(converted.module, student, tuple(by_path), home)
+    paths = {name: converted.names[name] for name in replacements}
+
+    def home(student: nn.Module) -> Network:
+        """Weights go back into the file's own graph; nothing is exported through torch."""
+        trained = {
+            name: (chain, link_weights(student.get_submodule(paths[name])))
+            for name, (chain, _) in replacements.items()
+        }
+        chains = tuple(f"{path}." for path in paths.values())
+        state = {n: one for n, one in student.state_dict().items() if not n.startswith(chains)}
+        changed: Network = network.with_state(converted, state).replaced(trained)
+        return changed
+
+    student = as_torch.replaced({paths[name]: one for name, one in replacements.items()}).module
+    return Pair(converted.module, student, tuple(paths.values()), home)
 
 
 def _refuse_double_use(converted: Converted) -> None:
@@ -94,35 +97,13 @@ def _refuse_double_use(converted: Converted) -> None:
             )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _OnnxHome:
-    """Weights go back into the file's own graph; nothing is exported through torch."""
-
-    network: Any
-    converted: Converted
-    replacements: Replacements
-
-    def __call__(self, student: nn.Module) -> Network:
-        paths = {self.converted.names[name]: name for name in self.replacements}
-        replacements = {
-            name: (self.replacements[name][0], link_weights(student.get_submodule(path)))
-            for path, name in paths.items()
-        }
-        state = {
-            name: tensor
-            for name, tensor in student.state_dict().items()
-            if not any(name.startswith(f"{path}.") for path in paths)
-        }
-        changed: Network = self.network.with_state(self.converted, state).replaced(replacements)
-        return changed
-
-
 def links(chain: nn.Module) -> list[nn.Module]:
     """The chain's convolutions or linear layers, without what only pads."""
     return [part for part in chain.children() if isinstance(getattr(part, "weight", None), Tensor)]
 
 
 def link_weights(chain: nn.Module) -> tuple[LinkWeights, ...]:
+    """Return the weights and biases of a chain's links, as arrays."""
     return tuple(LinkWeights(_array(part.weight), _bias(part)) for part in links(chain))
 
 

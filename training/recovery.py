@@ -4,10 +4,6 @@ Each step draws examples of the fit split by (seed, step) alone, and everything 
 depends on is in the checkpoint, so that a run with a step budget that was interrupted ends, on
 the CPU, with the same weights as one that was not. The select split decides which state is kept
 and when to stop; the report split is not seen here.
-
-Of the states that are looked at the last one is kept that is within one standard error of the best
-(Breiman et al. 1984, for the size of trees), and better than the start: the best of twenty looks
-at a few pictures is the luckiest, too.
 """
 
 from __future__ import annotations
@@ -26,18 +22,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import UsageError
-from ..models.fidelity import relative_error
 from ..models.torch_batches import outputs
 from ..models.training_pictures import TrainingExamples
 from . import checkpoint
 from .batch_norm import batch_norms, reestimate
 from .channel_statistics import ChannelStatistics, examples_at_once
-from .comparison import lost_by_picture, ratio_of
 from .distillation import Distillation
 from .freezing import Freezing
 from .interruption import after_the_step
 from .pair import Pair, relative_groups
 from .schedule import Budget, cosine
+from .selection import Selection
 
 FloatArray = NDArray[np.float32]
 
@@ -49,8 +44,6 @@ is gained is gained while it falls."""
 CHECKPOINT_S = 30.0
 STATISTICS = 128
 """Examples that batch normalisation's statistics are estimated from."""
-ONE_STANDARD_ERROR = 0.683
-"""As the confidence of an interval."""
 AVERAGING = 0.97
 """Weights are judged, and kept, as their running average over about 30 steps: single steps of
 small batches shake a network's few outputs more than they improve them (Polyak and Juditsky
@@ -102,8 +95,8 @@ class Result:
     history: tuple[Evaluation, ...]
 
 
-Tell = Callable[[float, str], None]
-"""Told of progress: the share of the budget that is used up, and what is going on."""
+OnProgress = Callable[[float, str], None]
+"""Called with the share of the budget that is used up, and what is going on."""
 
 
 class RecoveryRun:
@@ -119,25 +112,24 @@ class RecoveryRun:
         place: Path | None = None,
         key: str = "",
         pictures: int | None = None,
-        tell: Tell = lambda _share, _text: None,
+        on_progress: OnProgress = lambda _share, _text: None,
     ) -> None:
         """`place`: the checkpoint's file. `key` says what is trained on what: a checkpoint with
         another one is refused. `pictures`: how many the select split's examples are of, those
         of one picture together and equally many of each; by default every example is its own."""
         self.pair, self.examples, self.options = pair, examples, options
-        self._select, self._place, self._key, self._tell = select, place, key, tell
-        self._wanted = outputs(pair.original, select, options.batch)
+        self._select, self._place, self._key, self._on_progress = select, place, key, on_progress
+        self._selection = Selection(
+            outputs(pair.original, select, options.batch), pictures or len(select)
+        )
         pair.original.requires_grad_(False)
         pair.student.requires_grad_(True)
         self._optimizer = torch.optim.Adam(relative_groups(pair.student, pair.chains))
-        self._step, self._elapsed_s, self._stale = 0, 0.0, 0
+        self._step, self._elapsed_s = 0, 0.0
         self._losses: list[float] = []
         self._history: list[Evaluation] = []
         self._best: dict[str, Tensor] = {}
         self._mean: dict[str, Tensor] = {}
-        self._pictures = pictures or len(select)
-        self._error_before = self._best_error = math.inf
-        self._least_lost: NDArray[np.float64] | None = None
 
     def run(self, resume: bool = False) -> Result:
         """Raises `UsageError` if there is nothing to resume from, or it is another run's.
@@ -154,14 +146,14 @@ class RecoveryRun:
             self._step,
             self._elapsed_s,
             stopped,
-            self._error_before,
-            self._best_error,
+            self._selection.error_before,
+            self._selection.best_error,
             tuple(self._history),
         )
 
     def _begin(self) -> None:
         """What the plan made, or what statistics alone make of it, whichever is better."""
-        self._error_before = self._evaluate()
+        self._evaluate()
         for fit in (self._fit_batch_norms, self._match_channels):
             if fit():
                 self._evaluate(trained=False)
@@ -210,7 +202,7 @@ class RecoveryRun:
                 if interrupted():
                     self.save()
                     raise KeyboardInterrupt
-                if share >= EARLY_FROM and self._stale >= self.options.patience:
+                if share >= EARLY_FROM and self._selection.stale >= self.options.patience:
                     return "early"
                 loss = self._train_step(distillation, share)
                 if not math.isfinite(loss):
@@ -254,7 +246,7 @@ class RecoveryRun:
             yield torch.from_numpy(self.examples.batch(size or self.options.batch, rng))
 
     def _look(self) -> None:
-        """OutputError the average, and go on from where the weights are.
+        """Evaluate the average, and go on from where the weights are.
 
         The mean of the outputs strays while features are learnt, and all pictures' errors with it.
         """
@@ -264,34 +256,18 @@ class RecoveryRun:
             self._channels.match_last_mean(self.options.batch)
         self._evaluate()
         self.pair.student.load_state_dict(here)
-        before = self._error_before
-        self._tell(self._share(), f"network error {before:.4f} -> {self._best_error:.4f}")
+        before, best = self._selection.error_before, self._selection.best_error
+        self._on_progress(self._share(), f"network error {before:.4f} -> {best:.4f}")
         self._losses.clear()
 
-    def _evaluate(self, trained: bool = True) -> float:
-        """Look at the select split; keep the student's state if it is the one to keep by now.
-
-        Where no step was `trained` since the state that is kept, only a lower error is a reason to.
-        """
-        found = outputs(self.pair.student, self._select, self.options.batch)
-        error = relative_error(self._wanted, found)
+    def _evaluate(self, trained: bool = True) -> None:
+        """Look at the select split; keep the student's state if it is the one to keep by now."""
+        answers = outputs(self.pair.student, self._select, self.options.batch)
+        error, keep = self._selection.look(answers, trained)
         loss = float(np.mean(self._losses)) if self._losses else None
         self._history.append(Evaluation(self._step, self._elapsed_s, loss, error))
-        as_good = self._is_as_good(lost_by_picture(self._wanted, found, self._pictures))
-        limit = self._error_before if trained else self._best_error
-        if not self._best or (as_good and error < limit):
-            self._best_error, self._stale = error, 0
+        if keep:
             self._best = self._state()
-        else:
-            self._stale += 1
-        return error
-
-    def _is_as_good(self, lost: NDArray[np.float64]) -> bool:
-        """As the best look so far, within a standard error over pictures."""
-        if self._least_lost is None or lost.sum() < self._least_lost.sum():
-            self._least_lost = lost
-        _, low, _ = ratio_of(self._least_lost, lost, ONE_STANDARD_ERROR)
-        return low <= 1
 
     def _finish(self) -> None:
         """The best state, with statistics estimated anew if that is better still."""
@@ -311,17 +287,14 @@ class RecoveryRun:
             **checkpoint.pack("best", self._best),
             **checkpoint.pack("mean", self._mean),
             **checkpoint.pack("optimizer", checkpoint.optimizer_tensors(self._optimizer)),
-            "random": checkpoint.random_state(),
+            "random": torch.get_rng_state(),
         }
         notes: dict[str, Any] = {
             "key": self._key,
             "step": self._step,
             "elapsed_s": self._elapsed_s,
-            "stale": self._stale,
             "losses": self._losses,
-            "error_before": self._error_before,
-            "best_error": self._best_error,
-            "least_lost": [] if self._least_lost is None else self._least_lost.tolist(),
+            **self._selection.notes(),
             "history": [asdict(one) for one in self._history],
         }
         checkpoint.write(self._place, tensors, notes)
@@ -339,9 +312,8 @@ class RecoveryRun:
         self._best = checkpoint.unpack("best", tensors)
         self._mean = checkpoint.unpack("mean", tensors)
         checkpoint.restore_optimizer(self._optimizer, checkpoint.unpack("optimizer", tensors))
-        checkpoint.restore_random_state(tensors["random"])
+        torch.set_rng_state(tensors["random"])
         self._step, self._elapsed_s = notes["step"], notes["elapsed_s"]
-        self._stale, self._losses = notes["stale"], notes["losses"]
-        self._error_before, self._best_error = notes["error_before"], notes["best_error"]
-        self._least_lost = np.array(notes["least_lost"])
+        self._losses = notes["losses"]
+        self._selection.restore(notes)
         self._history = [Evaluation(**one) for one in notes["history"]]

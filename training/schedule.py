@@ -9,7 +9,7 @@ from ..errors import UsageError
 
 WARM_UP = 0.08
 """Share of the budget over which the rate rises."""
-LEAST = 0.01
+MIN_RATE = 0.01
 """Share of the rate that is left in the end."""
 
 
@@ -39,4 +39,4 @@ def cosine(progress: float) -> float:
     """The rate as a share of the highest: a short rise, then half a cosine (Loshchilov and
     Hutter 2017)."""
     rise = min(1.0, (progress + WARM_UP / 10) / WARM_UP)
-    return rise * (LEAST + (1 - LEAST) * (1 + math.cos(math.pi * progress)) / 2)
+    return rise * (MIN_RATE + (1 - MIN_RATE) * (1 + math.cos(math.pi * progress)) / 2)

@@ -10,20 +10,26 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import MeasurementError
-from ..models.network import first_line
+from ..errors import MeasurementError, first_line
 from ..models.torch_layers import first_tensor
 from .freezing import freeze
 
 
-class _Timed:
-    """`dtype` bfloat16 computes under autocast; float32 as torch does by itself."""
+class ForwardPass:
+    """Inference, in eval mode. `dtype` bfloat16 computes under autocast; float32 as torch does by
+    itself."""
+
+    train_mode = False
 
     def __init__(
-        self, module: nn.Module, input_shape: Sequence[int], device: str, dtype: str
+        self,
+        module: nn.Module,
+        input_shape: Sequence[int],
+        device: str = "cpu",
+        dtype: str = "float32",
     ) -> None:
         self.device, self.dtype = torch.device(device), getattr(torch, dtype)
-        self.module = module.to(self.device)
+        self.module = module.train(self.train_mode).to(self.device)
         generator = torch.Generator().manual_seed(0)
         self.inputs = torch.randn(tuple(input_shape), generator=generator).to(self.device)
 
@@ -40,7 +46,8 @@ class _Timed:
         return (time.perf_counter_ns() - start) * 1e-9 / loops
 
     def _once(self) -> None:
-        raise NotImplementedError
+        with torch.inference_mode(), self._precision():
+            self.module(self.inputs)
 
     def _precision(self) -> AbstractContextManager[Any]:
         if self.dtype == torch.float32:
@@ -48,17 +55,19 @@ class _Timed:
         return torch.autocast(self.device.type, self.dtype)
 
     def _synchronise(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+        if self.device.type != "cpu":
+            torch.accelerator.synchronize(self.device)
 
 
-class TrainingStep(_Timed):
+class TrainingPass(ForwardPass):
     """Forward, loss, backward and update, in train mode, by SGD with momentum 0.9.
 
     The rate is 0, so that however many steps are timed the weights stay as they are (denormals
     and overflows would be timed, too); the work of an update is the same. `frozen` is the parity
     of factors that is frozen (see `freezing`), None for none.
     """
+
+    train_mode = True
 
     def __init__(
         self,
@@ -69,7 +78,7 @@ class TrainingStep(_Timed):
         device: str = "cpu",
         dtype: str = "float32",
     ) -> None:
-        super().__init__(module.train().requires_grad_(True), input_shape, device, dtype)
+        super().__init__(module.requires_grad_(True), input_shape, device, dtype)
         freeze(self.module, chains, frozen)
         trained = [p for p in self.module.parameters() if p.requires_grad]
         self.optimizer = torch.optim.SGD(trained, lr=0.0, momentum=0.9)
@@ -80,20 +89,3 @@ class TrainingStep(_Timed):
             loss = first_tensor(self.module(self.inputs)).float().square().mean()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-
-
-class ForwardPass(_Timed):
-    """Inference, in eval mode."""
-
-    def __init__(
-        self,
-        module: nn.Module,
-        input_shape: Sequence[int],
-        device: str = "cpu",
-        dtype: str = "float32",
-    ) -> None:
-        super().__init__(module.eval(), input_shape, device, dtype)
-
-    def _once(self) -> None:
-        with torch.inference_mode(), self._precision():
-            self.module(self.inputs)

@@ -1,1 +1,17 @@
-"""The verbs, one a module: the only place that joins the packages."""
+"""The verbs, one a file; the only place that joins the packages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+ELSEWHERE = {"devices": "inspect", "layers": "inspect", "table_document": "table"}
+"""Verbs whose file is not called as they are."""
+
+
+def verb(name: str) -> Callable[..., Any]:
+    """The verb of that name, loaded now: most bring heavy libraries."""
+    module = import_module(f".{ELSEWHERE.get(name, name)}", __name__)
+    function: Callable[..., Any] = getattr(module, name)
+    return function

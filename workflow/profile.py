@@ -4,50 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from .. import documents
-from ..campaign.campaign import Campaign
+from ..campaign.campaign import Campaign, Wanted
+from ..campaign.exploration import explore
 from ..campaign.setup import Setup, distinct_specs, make_setup
+from ..db.store import Store
 from ..errors import UsageError
-from ..records import (
-    Candidate,
-    Effort,
-    LayerSpec,
-)
-from ..reporter import Reporter, Silent
-from .store import DEFAULT_DB
-
-if TYPE_CHECKING:
-    pass
+from ..lowrank import find_kind
+from ..options.keywords import arguments_for, takes
+from ..options.measuring import ProfileOptions
+from ..profiler.candidates import default_candidates
+from ..records import Candidate, Effort
+from ..reporter import Silent
 
 AUTO = "auto"
 """The rank quantum that is searched for."""
 
 
-def profile(
-    model: Any,
-    example_input: Any = None,
-    *,
-    backend: str,
-    db: str = DEFAULT_DB,
-    weights: Path | None = None,
-    input_shape: Sequence[int] | None = None,
-    batch: int | None = None,
-    threads: int = 1,
-    kinds: Sequence[str] | None = None,
-    rank_quantum: int | str | None = None,
-    interval: float | None = None,
-    max_time_s: float | None = None,
-    refresh: bool = False,
-    retry_failed: bool = False,
-    phase: str = "inference",
-    dtype: str = "float32",
-    context: str = "isolated",
-    seed: int = 0,
-    reporter: Reporter | None = None,
-) -> documents.Profile:
+@takes(ProfileOptions)
+def profile(options: ProfileOptions) -> documents.Profile:
     """Measure every distinct layer of a network, original against decomposed.
 
     Only what the store does not have yet is measured; each round is committed as it comes, so
@@ -58,31 +34,16 @@ def profile(
     "marginal" times layers among others (see `profiler.marginal`). Raises `UsageError` and its
     children before anything is measured.
     """
-    from ..db.store import Store
-
-    setup = make_setup(
-        model,
-        backend=backend,
-        example_input=example_input,
-        weights=weights,
-        input_shape=input_shape,
-        batch=batch,
-        threads=threads,
-        phase=phase,
-        dtype=dtype,
-        context=context,
-    )
-    effort = _effort(interval, max_time_s)
-    quantum = _quantum(setup, rank_quantum)
-    wanted = _candidates(setup, kinds, quantum)
-    with Store.open(db) as store:
-        work = Campaign(setup, store, effort, reporter or Silent(), seed)
+    setup = make_setup(**arguments_for(make_setup, options))
+    effort = _effort(options.interval, options.max_time_s)
+    quantum = _quantum(setup, options.rank_quantum)
+    wanted = _candidates(setup, options.kinds, quantum)
+    with Store.open(options.db) as store:
+        work = Campaign(setup, store, effort, options.reporter or Silent(), options.seed)
         work.begin()
-        if rank_quantum == AUTO:
-            from ..campaign.exploration import explore
-
-            wanted = explore(work, kinds, quantum, retry_failed=retry_failed)
-        return work.run(wanted, refresh=refresh, retry_failed=retry_failed)
+        if options.rank_quantum == AUTO:
+            wanted = explore(work, options.kinds, quantum, retry_failed=options.retry_failed)
+        return work.run(wanted, refresh=options.refresh, retry_failed=options.retry_failed)
 
 
 def _effort(interval: float | None, max_time_s: float | None) -> Effort:
@@ -105,12 +66,7 @@ def _quantum(setup: Setup, asked: int | str | None) -> int:
     return asked
 
 
-def _candidates(
-    setup: Setup, kinds: Sequence[str] | None, quantum: int
-) -> dict[LayerSpec, tuple[Candidate, ...]]:
-    from ..lowrank import find_kind
-    from ..profiler.candidates import default_candidates
-
+def _candidates(setup: Setup, kinds: Sequence[str] | None, quantum: int) -> Wanted:
     for kind in kinds or ():
         find_kind(kind)
     return {

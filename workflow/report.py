@@ -4,30 +4,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .. import documents
 from ..campaign.rows import document_of
+from ..db.measurement_values import MeasurementFilter
+from ..db.plans import plan_key
+from ..db.store import Store
 from ..documents.plan_files import read_plan
 from ..errors import StoreError
 from ..models.output_files import check_output
-from .store import DEFAULT_DB
+from ..options.keywords import takes
+from ..options.networks import ReportOptions
+from ..options.shared import DEFAULT_DB
+from ..report.page import report_page
 
-if TYPE_CHECKING:
-    from ..db.store import Store
 
-
-def report(plan: Path, output: Path, db: str = DEFAULT_DB) -> str:
+@takes(ReportOptions)
+def report(options: ReportOptions) -> str:
     """Write a plan as one HTML file with pictures, which opens without a network.
 
     Returns why the store could not be looked into, if so: the page then shows the plan alone.
     """
-    from ..report.page import report_page
-
-    check_output(output, plan)
-    parts = report_parts(plan, db)
+    check_output(options.output, options.plan)
+    parts = report_parts(options.plan, options.db)
     page = report_page(parts.plan, parts.table, parts.front, parts.verifications)
-    output.write_text(page, encoding="utf-8")
+    options.output.write_text(page, encoding="utf-8")
     return parts.missing
 
 
@@ -37,47 +38,50 @@ class ReportParts:
 
     plan: documents.Plan
     table: documents.Table | None
-    front: documents.Front | None
+    front: documents.Pareto | None
     verifications: list[documents.Verification]
     missing: str = ""
     """Why there was no store to look into."""
 
 
 def report_parts(plan: documents.Plan | Path | str, db: str = DEFAULT_DB) -> ReportParts:
-    """What a report shows. The plan alone is enough; the rest comes from the store."""
-    from ..db.store import Store
-
+    """Return what a report shows: the plan alone is enough, the rest comes from the store."""
     document = read_plan(plan)
     try:
         with Store.open(db, create=False, readonly=True) as store:
             return ReportParts(
-                document, _table(store, document), _front(store, document), _checks(store, document)
+                document,
+                _table(store, document),
+                latest_front(store, document.model.sha256),
+                _checks(store, document),
             )
     except StoreError as error:
         return ReportParts(document, None, None, [], str(error))
 
 
 def _table(store: Store, plan: documents.Plan) -> documents.Table:
-    """Of the plan's network on the plan's hardware."""
-    found = store.measurements(network_sha=plan.model.sha256, hardware_key=plan.device.hardware_key)
-    return document_of(found)
+    """Return the rows of the plan's network on the plan's hardware."""
+    wanted = MeasurementFilter(network_sha=plan.model.sha256, hardware_key=plan.device.hardware_key)
+    return document_of(store.measurements.find(wanted))
 
 
-def _front(store: Store, plan: documents.Plan) -> documents.Front | None:
-    """The one that a service has worked out last for this network."""
-    done, _ = store.jobs(kinds=("front",), states=("done",), limit=100)
+def latest_front(store: Store, network_sha256: str) -> documents.Pareto | None:
+    """Return the front that a service has worked out last for a network. Fronts of earlier versions
+    were documents of another kind, and are left out."""
+    done, _ = store.jobs.page(kinds=("front",), states=("done",), limit=100)
     for record in done:
-        if record.result and record.result["model"]["sha256"] == plan.model.sha256:
-            return documents.Front.model_validate(dict(record.result))
+        result = record.result
+        if not result or not documents.Pareto.describes(result):
+            continue
+        if result["model"]["sha256"] == network_sha256:
+            return documents.Pareto.model_validate(dict(result))
     return None
 
 
 def _checks(store: Store, plan: documents.Plan) -> list[documents.Verification]:
-    """All verifications of the plan, the newest first."""
-    from ..db.documents import plan_key
-
+    """Return all verifications of the plan, the newest first."""
     known = documents.Verification.model_fields
     return [
         documents.Verification.model_validate({k: v for k, v in one.items() if k in known})
-        for one in reversed(store.verifications(plan_key(plan.model_dump(mode="json"))))
+        for one in reversed(store.plans.verifications(plan_key(plan.model_dump(mode="json"))))
     ]

@@ -2,42 +2,35 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ..clock import now
+from ..db import schema
+from ..db.importing import Merged
+from ..db.store import Store
+from ..db.url import companion, locate
 from ..errors import UsageError
-
-if TYPE_CHECKING:
-    from ..db.importing import Merged
-    from ..db.store import Store
-
-DEFAULT_DB = "sqlite:///rankwise.db"
+from ..factors.array_cache import ArrayCache
+from ..options.shared import DEFAULT_DB
 
 
 def check(db: str = DEFAULT_DB) -> list[str]:
     """What is wrong with the store, a sentence each; empty if nothing is."""
-    from ..db.store import Store
-
     with Store.open(db, create=False, readonly=True) as store:
         return store.check()
 
 
 def upgrade(db: str = DEFAULT_DB) -> str:
     """Bring the store to this version's schema. Returns what was done, in one sentence."""
-    from ..db import store
-
-    return store.upgrade(db)
+    return schema.upgrade(db)
 
 
 def export_store(target: Path, db: str = DEFAULT_DB) -> str:
     """Write the store's content into one portable file. Returns what was written."""
-    from ..db.store import Store
-    from ..db.url import locate
-
     with Store.open(db, create=False, readonly=not locate(db).writable) as store:
         if locate(db).writable:
-            store.recover_sessions()  # what was cut off comes along
+            store.sessions.recover()  # what was cut off comes along
         counts = store.export_archive(target)
     written = f"{target}: {counts['sessions']} sessions on {counts['devices']} devices"
     left = counts["open_sessions"]
@@ -46,8 +39,6 @@ def export_store(target: Path, db: str = DEFAULT_DB) -> str:
 
 def import_store(source: Path, db: str = DEFAULT_DB) -> str:
     """Merge a file that `export_store` wrote. Returns what was new; again, nothing is."""
-    from ..db.store import Store
-
     with Store.open(db) as store:
         return f"{source}: {_described(store.import_archive(source))}"
 
@@ -73,29 +64,22 @@ def prune(
 
     Returns what was dropped. Raises `UsageError` for an age that is not positive.
     """
-    from ..db.store import Store
-    from ..db.url import companion
-    from ..factors.array_cache import ArrayCache
-
     if older_than <= timedelta(0):
         raise UsageError("--older-than must be more than nothing")
-    before = (datetime.now(UTC) - older_than).isoformat(timespec="milliseconds")
     with Store.open(db, create=False, readonly=dry_run) as store:
         if not dry_run:
-            store.resummarize()  # the last time that it can be done for these
-        found = store.prune(before.replace("+00:00", "Z"), dry_run=dry_run, compact=compact)
+            store.sessions.resummarize()  # the last time that it can be done for these
+        pruned = store.prune(now(ago=older_than), dry_run=dry_run, compact=compact)
     unused = ArrayCache(companion(db, ".cache")).unused(older_than.total_seconds())
     for path in [] if dry_run else unused:
         path.unlink(missing_ok=True)
     verb = "would be dropped" if dry_run else "dropped"
     return (
-        f"{found.samples} samples of {found.sessions} sessions and "
-        f"{found.cache_files + len(unused)} files of the cache {verb}; all summaries are kept"
+        f"{pruned.samples} samples of {pruned.sessions} sessions and {len(unused)} files of the "
+        f"cache {verb}; all summaries are kept"
     )
 
 
 def open_store(db: str, *, create: bool = True) -> Store:
     """The store itself, for a program that keeps it open: a service."""
-    from ..db.store import Store
-
     return Store.open(db, create=create)

@@ -3,42 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .. import documents
 from ..campaign.setup import Setup, make_setup
+from ..clock import now_to_the_second
+from ..db.store import Store
+from ..db.url import companion
 from ..documents.plan_files import read_plan, write_plan
 from ..errors import BackendError, GoalNotReached
-from ..factors.planned_network import check_network
+from ..factors.array_cache import ArrayCache
+from ..factors.planned_network import PlannedNetwork
+from ..models.fidelity import fidelity
+from ..models.network import Network
+from ..models.pictures import Calibration
 from ..network_timing.inference_runs import can_time, compare_networks
 from ..network_timing.training_runs import Variant, can_train, compare_training
-from ..planner.quality import find_score
+from ..options.keywords import takes
+from ..options.networks import VerifyOptions
+from ..planner.score import find_score
 from ..records import Comparison, content_key
-from ..reporter import Reporter, Silent
-from .apply import assembly_for, plan_pictures
-from .store import DEFAULT_DB
-
-if TYPE_CHECKING:
-    from ..models.network import Network
-    from ..models.pictures import Calibration
+from ..reporter import Silent
 
 
-def verify(
-    plan: documents.Plan | Path | str,
-    model: Any,
-    example_input: Any = None,
-    *,
-    backend: str | None = None,
-    threads: int | None = None,
-    phase: str | None = None,
-    data: Path | None = None,
-    preprocess: str | None = None,
-    db: str = DEFAULT_DB,
-    weights: Path | None = None,
-    reporter: Reporter | None = None,
-) -> documents.VerificationDocument:
+@takes(VerifyOptions)
+def verify(options: VerifyOptions) -> documents.VerificationDocument:
     """Time original and compressed network, interleaved; compare outputs on the report split.
 
     Backend (with its options), threads and phase are the plan's (its first) unless told
@@ -47,51 +37,50 @@ def verify(
     into the plan's file. Raises `GoalNotReached` (after writing) if the measurement contradicts
     the plan: slower than the original, or an error above the plan's limit.
     """
-    from ..db.store import Store
-
-    document = read_plan(plan)
+    document = read_plan(options.plan)
+    policy = document.policies[0]
     setup = make_setup(
-        model,
-        backend=backend or document.backend or document.device.backend,
-        example_input=example_input,
-        weights=weights,
+        options.model,
+        backend=options.backend or document.backend or document.device.backend,
+        example_input=options.example_input,
+        weights=options.weights,
         input_shape=document.model.input_shape,
-        threads=threads if threads is not None else max(document.policies[0]["threads"], 1),
-        phase=phase or document.policies[0].get("phase", "inference"),
-        **_numerics(document, backend),
+        threads=options.threads if options.threads is not None else max(policy["threads"], 1),
+        phase=options.phase or policy.get("phase", "inference"),
+        **_numerics(document, options.backend),
     )
-    training = setup.policy.phase == "training"
-    reason = can_train(setup) if training else can_time(setup)
+    reason = can_train(setup) if setup.policy.phase == "training" else can_time(setup)
     if reason:
         raise BackendError(f"{reason}; verify with a backend that can, such as onnxruntime-cpu")
-    check_network(document, setup.network)
-    pictures = plan_pictures(document, data, preprocess)
-    with Store.open(db) as store:
-        compressed = assembly_for(document, setup.network, pictures, db).network_with(
-            document.decisions
-        )
-        key = content_key([document.model.sha256, _decisions_json(document)])
-        (reporter or Silent()).message("timing the whole network against the original")
-        description: dict[str, object] = {
-            "plan": document.created_at,
-            "source": document.model.source,
-        }
-        if training:
-            variants = {key: Variant(document.decisions)}
-            found = compare_training(setup, store, variants, {key: description})
-        else:
-            found = compare_networks(setup, store, {key: compressed}, {key: description})
-        comparison = found[key]
-        fidelity = {
+    planned = PlannedNetwork(document, setup.network, ArrayCache(companion(options.db, ".cache")))
+    pictures = planned.pictures(options.data, options.preprocess)
+    with Store.open(options.db) as store:
+        compressed = planned.compressed(pictures)
+        (options.reporter or Silent()).message("timing the whole network against the original")
+        comparison = _timed(document, setup, store, compressed)
+        compared = {
             **_fidelity(setup.network, compressed, pictures),
             **_scores(document, setup.network, compressed),
         }
-        result = _document(document, setup, comparison, fidelity)
-        plan_key = store.put_plan(document.model_dump(mode="json"))
-        store.put_verification(plan_key, result.model_dump(mode="json"))
-    _note(document, plan, result)
-    _require_agreement(document, result)
+        result = _document(document, setup, comparison, compared)
+        plan_key = store.plans.put(document.model_dump(mode="json"))
+        store.plans.add_verification(plan_key, result.model_dump(mode="json"))
+    _note(document, options.plan, result)
+    if contradiction := _contradiction(document, result):
+        raise GoalNotReached(f"verified, but {contradiction}", result)
     return result
+
+
+def _timed(document: documents.Plan, setup: Setup, store: Store, compressed: Network) -> Comparison:
+    """Compare whole networks, or their training steps, in the phase of the setup."""
+    decisions = document.decisions
+    key = content_key([document.model.sha256, {n: d.to_json() for n, d in decisions.items()}])
+    descriptions: dict[str, dict[str, object]] = {
+        key: {"plan": document.created_at, "source": document.model.source}
+    }
+    if setup.policy.phase == "training":
+        return compare_training(setup, store, {key: Variant(decisions)}, descriptions)[key]
+    return compare_networks(setup, store, {key: compressed}, descriptions)[key]
 
 
 def _numerics(plan: documents.Plan, backend: str | None) -> dict[str, Any]:
@@ -101,21 +90,15 @@ def _numerics(plan: documents.Plan, backend: str | None) -> dict[str, Any]:
     return {name: plan.policies[0][name] for name in names if name in plan.policies[0]}
 
 
-def _decisions_json(document: documents.Plan) -> dict[str, Any]:
-    return {name: d.to_json() for name, d in document.decisions.items()}
-
-
 def _fidelity(
     original: Network, compressed: Network, pictures: Calibration | None
 ) -> dict[str, Any]:
     """How close the outputs are on the report split, which nothing else has read."""
-    from ..models.fidelity import fidelity
-
     if pictures is None:
         return {}
     inputs = pictures.report
-    found = fidelity(original.outputs(inputs), compressed.outputs(inputs))
-    return {"split": "report", "examples": len(inputs), **found}
+    compared = fidelity(original.outputs(inputs), compressed.outputs(inputs))
+    return {"split": "report", "examples": len(inputs), **compared}
 
 
 def _scores(document: documents.Plan, original: Network, compressed: Network) -> dict[str, float]:
@@ -128,7 +111,7 @@ def _scores(document: documents.Plan, original: Network, compressed: Network) ->
 
 
 def _document(
-    plan: documents.Plan, setup: Setup, comparison: Comparison, fidelity: Mapping[str, Any]
+    plan: documents.Plan, setup: Setup, comparison: Comparison, compared: Mapping[str, Any]
 ) -> documents.VerificationDocument:
     return documents.VerificationDocument(
         latency_s=comparison.latency_s,
@@ -137,9 +120,9 @@ def _document(
         speedup_low=comparison.speedup_low,
         speedup_high=comparison.speedup_high,
         predicted_speedup=plan.predicted.speedup,
-        fidelity=dict(fidelity),
+        fidelity=dict(compared),
         device=documents.Fingerprint.of(setup.fingerprint),
-        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        at=now_to_the_second(),
     )
 
 
@@ -156,25 +139,22 @@ def _note(
         write_plan(document, Path(plan))
 
 
-def _require_agreement(document: documents.Plan, result: documents.VerificationDocument) -> None:
+def _contradiction(document: documents.Plan, result: documents.VerificationDocument) -> str:
+    """Return what the plan promised and the measurement denies; empty where they agree."""
     limit = document.objective.get("max_error")
     error = result.fidelity.get("relative_error")
     if limit is not None and error is not None and error > limit:
-        raise GoalNotReached(
-            f"verified, but the network error on the report split is {error:.4f}, above the "
-            f"plan's limit {limit}: plan again with a lower --max-error",
-            result,
+        return (
+            f"the network error on the report split is {error:.4f}, above the plan's limit "
+            f"{limit}: plan again with a lower --max-error"
         )
     floor, score = document.objective.get("floor"), result.fidelity.get("score")
     if floor is not None and score is not None and score < floor:
-        raise GoalNotReached(
-            f"verified, but {document.objective['evaluate']} gives {score:g}, below the plan's "
-            f"floor {floor:g}: plan again with a higher --floor",
-            result,
+        return (
+            f"{document.objective['evaluate']} gives {score:g}, below the plan's floor {floor:g}: "
+            "plan again with a higher --floor"
         )
     if document.decisions and result.speedup_high < 1:
-        raise GoalNotReached(
-            f"verified, but the compressed network is slower: {result.speedup:.3f} "
-            f"[{result.speedup_low:.3f}, {result.speedup_high:.3f}]",
-            result,
-        )
+        interval = f"[{result.speedup_low:.3f}, {result.speedup_high:.3f}]"
+        return f"the compressed network is slower: {result.speedup:.3f} {interval}"
+    return ""

@@ -7,31 +7,32 @@ process and with every version of torch. They are good for timing, not for accur
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
 from torch import nn
 
-from .mobilenet import mobilenet_v2
-from .resnet import resnet18, resnet34, resnet50, resnet101, resnet152
-from .vgg import vgg16, vgg16_bn
+from .mobilenet import MobileNetV2
+from .resnet import BasicBlock, Bottleneck, ResNet
+from .vgg import VGG
 
 ZOO: dict[str, Callable[[], nn.Module]] = {
-    "mobilenet_v2": mobilenet_v2,
-    "resnet18": resnet18,
-    "resnet34": resnet34,
-    "resnet50": resnet50,
-    "resnet101": resnet101,
-    "resnet152": resnet152,
-    "vgg16": vgg16,
-    "vgg16_bn": vgg16_bn,
+    "mobilenet_v2": MobileNetV2,
+    "resnet18": partial(ResNet, BasicBlock, (2, 2, 2, 2)),
+    "resnet34": partial(ResNet, BasicBlock, (3, 4, 6, 3)),
+    "resnet50": partial(ResNet, Bottleneck, (3, 4, 6, 3)),
+    "resnet101": partial(ResNet, Bottleneck, (3, 4, 23, 3)),
+    "resnet152": partial(ResNet, Bottleneck, (3, 8, 36, 3)),
+    "vgg16": partial(VGG, norm=False),
+    "vgg16_bn": partial(VGG, norm=True),
 }
 INPUT_SHAPE = (1, 3, 224, 224)
 SEED = 0
 
 
 def build(name: str) -> nn.Module:
-    """The named network in eval mode with deterministic random weights."""
+    """Return the named network in eval mode with deterministic random weights."""
     with torch.device("meta"):
         module = ZOO[name]()
     module.to_empty(device="cpu")

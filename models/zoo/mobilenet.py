@@ -17,6 +17,8 @@ STAGES = (
 
 
 class InvertedResidual(nn.Module):
+    """A depthwise convolution between an expanding and a narrowing 1x1 one."""
+
     def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
         super().__init__()
         hidden = inputs * expansion
@@ -35,6 +37,8 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2(nn.Module):
+    """The whole network."""
+
     def __init__(self, classes: int = 1000) -> None:
         super().__init__()
         features: list[nn.Module] = [_conv_bn_relu(3, 32, 3, 2)]
@@ -60,7 +64,3 @@ def _conv_bn_relu(
         nn.BatchNorm2d(outputs),
         nn.ReLU6(inplace=True),
     )
-
-
-def mobilenet_v2() -> MobileNetV2:
-    return MobileNetV2()

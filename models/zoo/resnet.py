@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 
 class BasicBlock(nn.Module):
+    """A residual block of two 3x3 convolutions."""
+
     expansion = 1
 
     def __init__(self, inputs: int, width: int, stride: int, downsample: nn.Module | None) -> None:
@@ -31,6 +33,8 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
+    """A residual block of a 3x3 convolution between two 1x1 ones."""
+
     expansion = 4
 
     def __init__(self, inputs: int, width: int, stride: int, downsample: nn.Module | None) -> None:
@@ -57,10 +61,7 @@ class ResNet(nn.Module):
     """`depths`: blocks in each of the four stages."""
 
     def __init__(
-        self,
-        block: type[BasicBlock] | type[Bottleneck],
-        depths: Sequence[int],
-        classes: int = 1000,
+        self, block: type[BasicBlock] | type[Bottleneck], depths: Sequence[int], classes: int = 1000
     ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
@@ -91,23 +92,3 @@ def _stage(
         )
     rest = (block(outputs, width, 1, None) for _ in range(1, depth))
     return nn.Sequential(block(inputs, width, stride, shortcut), *rest)
-
-
-def resnet18() -> ResNet:
-    return ResNet(BasicBlock, (2, 2, 2, 2))
-
-
-def resnet34() -> ResNet:
-    return ResNet(BasicBlock, (3, 4, 6, 3))
-
-
-def resnet50() -> ResNet:
-    return ResNet(Bottleneck, (3, 4, 6, 3))
-
-
-def resnet101() -> ResNet:
-    return ResNet(Bottleneck, (3, 4, 23, 3))
-
-
-def resnet152() -> ResNet:
-    return ResNet(Bottleneck, (3, 8, 36, 3))

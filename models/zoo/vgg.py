@@ -9,6 +9,8 @@ STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 
 
 class VGG(nn.Module):
+    """VGG-16, with batch normalisation if `norm`."""
+
     def __init__(self, norm: bool, classes: int = 1000) -> None:
         super().__init__()
         self.features = nn.Sequential(*_features(norm))
@@ -39,11 +41,3 @@ def _features(norm: bool) -> list[nn.Module]:
             inputs = channels
         parts.append(nn.MaxPool2d(2))
     return parts
-
-
-def vgg16() -> VGG:
-    return VGG(norm=False)
-
-
-def vgg16_bn() -> VGG:
-    return VGG(norm=True)

@@ -4,7 +4,7 @@ import { get, live, post, remove } from "./api.js";
 import { $, attempt, values } from "./dom.js";
 import * as jobs from "./jobs.js";
 import * as results from "./results.js";
-import * as things from "./things.js";
+import * as artifacts from "./artifacts.js";
 import { network, state } from "./state.js";
 
 const TABLE_EVERY_MS = 10000;
@@ -18,11 +18,11 @@ async function start() {
     return;
   }
   $("main").hidden = false;
-  things.listen();
+  artifacts.listen();
   results.listen();
   jobs.whenEnded((job) => attempt(() => ended(job)));
-  await things.loadNetworks();
-  await Promise.all([things.loadDevices(), things.loadCalibrations(), jobs.loadJobs()]);
+  await artifacts.loadNetworks();
+  await Promise.all([artifacts.loadDevices(), artifacts.loadCalibrations(), jobs.loadJobs()]);
   await redraw();
   state.listen((name) => { if (["network", "backend"].includes(name)) attempt(redraw); });
   setInterval(() => attempt(growTable), TABLE_EVERY_MS);
@@ -35,8 +35,8 @@ async function redraw() {
 }
 
 async function ended(job) {
-  if (job.kind === "devices") await things.loadDevices();
-  if (job.kind === "profile") await things.loadNetworks();
+  if (job.kind === "devices") await artifacts.loadDevices();
+  if (job.kind === "profile") await artifacts.loadNetworks();
   await results.refresh(job);
 }
 
@@ -45,7 +45,7 @@ async function growTable() {
   if (document.hidden || $("staircase").contains(document.activeElement)) return;
   const running = (await get("/jobs?kind=profile&state=running&limit=1")).items;
   if (!running.some(live)) return;
-  if (!network()?.sha256) await things.loadNetworks();
+  if (!network()?.sha256) await artifacts.loadNetworks();
   await results.loadTable();
 }
 

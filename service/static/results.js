@@ -3,7 +3,7 @@
 import { get, text } from "./api.js";
 import { $, attempt, make, options, show, values } from "./dom.js";
 import { submit } from "./jobs.js";
-import { searching } from "./things.js";
+import { searching } from "./artifacts.js";
 import { known, network, state } from "./state.js";
 
 const setting = () => ({ network: state.get("network"), backend: state.get("backend") });
@@ -16,17 +16,32 @@ function policy() {
 
 const query = (more = {}) => new URLSearchParams({ network: state.get("network"), ...more });
 
+const asked = new Map(); // by element, the picture that was asked for last
+
+/** Draw a picture, unless another one was asked for meanwhile: answers may overtake each other. */
+async function draw(element, path) {
+  asked.set(element, path);
+  const markup = await text(path);
+  if (asked.get(element) === path) show(element, markup);
+}
+
+/** Show that there is no picture, whatever was asked for before. */
+function drawNothing(element, ...said) {
+  asked.delete(element);
+  element.replaceChildren(...said);
+}
+
 let chosen = ""; // the layer whose latency over rank the user asked for
 
 export async function loadTable() {
   const device = state.get("backend");
-  show($("heat-map"), await text(`/pictures/heat-map?${query(device ? { device } : {})}`));
+  await draw($("heat-map"), `/pictures/heat-map?${query(device ? { device } : {})}`);
   const lines = [...$("heat-map").querySelectorAll("tbody tr")];
   const cells = (line) => line.querySelectorAll(".cell").length;
   const first = lines.reduce((a, b) => (a && cells(a) >= cells(b) ? a : b), null)?.querySelector("button.layer");
-  const asked = lines.some((line) => line.querySelector("button.layer")?.dataset.spec === chosen);
-  if (first) await stairs(asked ? chosen : first.dataset.spec);
-  else $("staircase").replaceChildren();
+  const there = lines.some((line) => line.querySelector("button.layer")?.dataset.spec === chosen);
+  if (first) await stairs(there ? chosen : first.dataset.spec);
+  else drawNothing($("staircase"));
   if (!network()?.sha256) return;
   const link = (format) => make("a", { class: "button quiet", download: `table.${format}`,
     href: `/api/v1/tables?network=${network().sha256}&format=${format}&limit=10000` }, format.toUpperCase());
@@ -35,15 +50,15 @@ export async function loadTable() {
 
 async function stairs(spec) {
   const device = state.get("backend");
-  show($("staircase"), await text(`/pictures/staircase?${query({ spec, ...(device ? { device } : {}) })}`));
+  await draw($("staircase"), `/pictures/staircase?${query({ spec, ...(device ? { device } : {}) })}`);
 }
 
 export async function loadFront() {
   const place = $("front-picture");
   const done = (await get("/jobs?kind=front&state=done&limit=100")).items;
   const job = done.find((one) => one.request.network === state.get("network") && one.request.backend === state.get("backend"));
-  if (job) show(place, await text(`/pictures/front?job=${job.id}`));
-  else place.replaceChildren(make("p", { class: "empty" }, "Not worked out yet for this network and device."));
+  if (job) await draw(place, `/pictures/front?job=${job.id}`);
+  else drawNothing(place, make("p", { class: "empty" }, "Not worked out yet for this network and device."));
 }
 
 function planAt(limits) {
@@ -73,8 +88,8 @@ async function loadPlan() {
     $("plan-picture").replaceChildren(make("p", { class: "empty" }, "No plan for this network yet."));
     return;
   }
-  show($("agreement"), await text(`/pictures/agreement?key=${key}`));
-  show($("plan-picture"), await text(`/pictures/plan?key=${key}`));
+  await draw($("agreement"), `/pictures/agreement?key=${key}`);
+  await draw($("plan-picture"), `/pictures/plan?key=${key}`);
   await drawActions(key);
 }
 

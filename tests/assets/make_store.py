@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from rankwise.db import NetworkRun, Store
+from rankwise.db.jobs import JobRecord
 from rankwise.records import (
     ORIGINAL,
     Candidate,
@@ -53,42 +54,48 @@ ROUNDS = 6
 
 
 def fill(store: Store) -> None:
-    store.put_network(NETWORK, "net.onnx", (1, 3, 14, 14), USES)
+    store.networks.put(NETWORK, "net.onnx", (1, 3, 14, 14), USES)
     for number, device in enumerate(DEVICES):
         measure(store, device, (ONE, TWO), number)
         measure(store, device, (THREE,), number)
-    store.add_failure(DEVICES[0], POLICY, TWO, Failure(TWO.key, "crash", "signal 11"))
+    store.failures.add(DEVICES[0], POLICY, TWO, Failure(TWO.key, "crash", "signal 11"))
     before, after = NetworkRun("0" * 32, {"sha256": "x"}), NetworkRun("1" * 32, {"plan": "y"})
-    session = store.begin_session(DEVICES[0], POLICY, before, [after], {})
+    session = store.sessions.begin(DEVICES[0], POLICY, before, [after], {})
     pair = np.arange(1.0, 5.0)
-    store.end_session(session, {after.key: summarize_pairs(pair, pair / 2)})
-    store.add_round(session, [Sample(0, after.key, "host", 0.5)])
+    store.sessions.end(session, {after.key: summarize_pairs(pair, pair / 2)})
+    store.sessions.add_round(session, [Sample(0, after.key, "host", 0.5)])
     plan = {"created_at": "2026-01-01T00:00:00Z", "model": {"sha256": NETWORK}, "verified": None}
-    key = store.put_plan(plan)
-    store.put_verification(key, {"speedup": 1.5})
-    store.put_calibration(NETWORK, {"images": 4})
+    key = store.plans.put(plan)
+    store.plans.add_verification(key, {"speedup": 1.5})
+    errors = {("fc", THREE.decomposition): (0.25, 0.5)}
+    store.sensitivities.put(NETWORK, "cd" * 32, errors)
+    asked = ("ef" * 16, "plan", {"network": "net"}, "k")
+    times = ("2026-01-01T00:00:00.000Z", None, None)
+    store.jobs.put(JobRecord(*asked, "queued", {}, None, "", *times, None))
 
 
-def measure(store: Store, device: DeviceFingerprint, found: tuple[Candidate, ...], n: int) -> None:
+def measure(
+    store: Store, device: DeviceFingerprint, candidates: tuple[Candidate, ...], n: int
+) -> None:
     rng = np.random.default_rng(n)
-    original = Candidate(found[0].spec, ORIGINAL)
-    session = store.begin_session(device, POLICY, original, found, {"load": "0.5"})
-    seconds = rng.lognormal(-7.0, 0.01, (len(found) + 1, ROUNDS))
-    workloads = [original, *found]
+    original = Candidate(candidates[0].spec, ORIGINAL)
+    session = store.sessions.begin(device, POLICY, original, candidates, {"load": "0.5"})
+    seconds = rng.lognormal(-7.0, 0.01, (len(candidates) + 1, ROUNDS))
+    workloads = [original, *candidates]
     for r in range(ROUNDS):
         timed = zip(workloads, seconds[:, r], strict=True)
-        store.add_round(session, [Sample(r, w.key, "host", float(s), 3) for w, s in timed])
-    pairs = zip(found, seconds[1:], strict=True)
-    store.end_session(session, {c.key: summarize_pairs(seconds[0], row) for c, row in pairs})
+        store.sessions.add_round(session, [Sample(r, w.key, "host", float(s), 3) for w, s in timed])
+    pairs = zip(candidates, seconds[1:], strict=True)
+    store.sessions.end(session, {c.key: summarize_pairs(seconds[0], row) for c, row in pairs})
 
 
 def cut_off(store: Store) -> None:
     """A session that its process, gone since, never ended."""
-    session = store.begin_session(DEVICES[1], POLICY, Candidate(CONV, ORIGINAL), [ONE], {})
+    session = store.sessions.begin(DEVICES[1], POLICY, Candidate(CONV, ORIGINAL), [ONE], {})
     for r in range(ROUNDS):
         timed = ((Candidate(CONV, ORIGINAL), 2.0), (ONE, 1.0))
-        store.add_round(session, [Sample(r, w.key, "host", s) for w, s in timed])
-    store._own_sessions.clear()
+        store.sessions.add_round(session, [Sample(r, w.key, "host", s) for w, s in timed])
+    store.database.dispose()  # as if the process had died
 
 
 def main(target: Path) -> None:
@@ -96,7 +103,7 @@ def main(target: Path) -> None:
         path = Path(folder) / "store.db"
         with Store.open(str(path)) as store:
             fill(store)
-            cut_off(store)
+        cut_off(Store.open(str(path)))
         with closing(sqlite3.connect(path)) as connection, connection:
             # whatever machine made this file, the tests' own did not
             connection.execute("UPDATE sessions SET host = 'elsewhere', boot = '', pid = 1")

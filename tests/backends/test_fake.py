@@ -12,26 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankwise.backends.base import ChainWorkload, FileWorkload, ModuleWorkload
-from rankwise.backends.contract import CHAINS, BackendContract
 from rankwise.backends.fake import FakeBackend
 from rankwise.ops.chain import Chain, random_weights
 from rankwise.ops.onnx_writer import chain_model
 from rankwise.ops.torch_writer import to_torch
 from rankwise.records import LayerSpec, MeasurementPolicy
+from rankwise.testing import BackendContract
+from rankwise.testing.backend_cases import CHAINS
 
 POLICY = MeasurementPolicy()
 
 
+@pytest.mark.parametrize("opened", ["fake", "fake:step=8,jitter=0.1,seed=3"])
 class TestContract(BackendContract):
-    @pytest.fixture
-    def backend(self) -> FakeBackend:
-        return FakeBackend()
-
-
-class TestContractWithJitter(BackendContract):
-    @pytest.fixture
-    def backend(self) -> FakeBackend:
-        return FakeBackend(step="8", jitter="0.1", seed="3")
+    """With and without jitter."""
 
 
 def pointwise(rank: int, channels: int = 64) -> Chain:
@@ -54,7 +48,7 @@ def test_time_by_hand() -> None:
 
 
 @given(st.integers(1, 64), st.sampled_from([1, 4, 16, 24]))
-def test_staircase_has_treads_of_step(rank: int, step: int) -> None:
+def test_staircase_has_steps_of_that_width(rank: int, step: int) -> None:
     backend = FakeBackend(step=str(step))
     here, end = (seconds(backend, pointwise(r)) for r in (rank, -(-rank // step) * step))
     assert here == pytest.approx(end, rel=1e-12)
@@ -95,7 +89,8 @@ def test_a_module_keeps_its_mode_and_gets_no_hooks() -> None:
     module = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Dropout()).train()
     runner = FakeBackend().prepare(ModuleWorkload("m", module, (2, 4)), POLICY)
     runner.compute([np.ones((2, 4), np.float32)])
-    assert module.training and module[1].training
+    assert module.training
+    assert module[1].training
     assert not any(part._forward_hooks for part in module.modules())
 
 
@@ -110,7 +105,8 @@ def test_jitter_is_seeded_and_log_normal() -> None:
     logs = np.log(np.array(draws("1")) / exact)
     assert draws("1") == draws("1") != draws("2")
     # Six standard errors of each, and the seed is fixed: this holds on every machine.
-    assert abs(logs.mean()) < 6 * 0.05 / 20 and abs(logs.std() / 0.05 - 1) < 6 / 28
+    assert abs(logs.mean()) < 6 * 0.05 / 20
+    assert abs(logs.std() / 0.05 - 1) < 6 / 28
 
 
 def test_options_that_change_time_make_another_device() -> None:
@@ -143,6 +139,8 @@ from rankwise.backends.base import ChainWorkload
 from rankwise.backends.registry import open_backend
 from rankwise.ops.chain import Chain
 from rankwise.records import LayerSpec, MeasurementPolicy
+from rankwise.testing import BackendContract
+from rankwise.testing.backend_cases import CHAINS
 chain = Chain((LayerSpec("linear", 4, 4, (4,)),))
 runner = open_backend(sys.argv[1]).prepare(ChainWorkload("c", chain), MeasurementPolicy())
 for number in range(1, 4):
@@ -158,12 +156,14 @@ def program(option: str) -> subprocess.CompletedProcess[str]:
 
 def test_crashes_when_told_to() -> None:
     done = program("crash_at=2")
-    assert done.returncode < 0 and done.stdout.split() == ["run", "1"]
+    assert done.returncode < 0
+    assert done.stdout.split() == ["run", "1"]
 
 
 def test_prints_rubbish_when_told_to() -> None:
     done = program("garbage=1")
-    assert done.returncode == 0 and done.stdout.count("rubbish") == 3
+    assert done.returncode == 0
+    assert done.stdout.count("rubbish") == 3
 
 
 class Slept(Exception):

@@ -69,7 +69,8 @@ def test_a_name_and_flags() -> None:
 @pytest.mark.usefixtures("cpuinfo")
 def test_without_cpuinfo() -> None:
     found = host.cpu_hardware()
-    assert found["chip"] == "machine" and found["isa"] == "machine"
+    assert found["chip"] == "machine"
+    assert found["isa"] == "machine"
 
 
 def test_two_threads_of_a_core_are_one_core(
@@ -88,7 +89,7 @@ def test_two_threads_of_a_core_are_one_core(
 
 def test_without_topology(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "CPUS", tmp_path)
-    monkeypatch.setattr(psutil, "cpu_count", lambda logical: None)
+    monkeypatch.setattr(psutil, "cpu_count", lambda **_: None)
     found = host.cpu_hardware()
     assert found["physical_cores"] == found["cores"]
 
@@ -103,5 +104,7 @@ def test_run_metadata_where_the_clock_is_hidden(
 
     monkeypatch.setattr(psutil, "cpu_freq", cpu_freq)
     found = host.host_run_metadata()
-    assert found["cpu_mhz"] == "unknown" and found["pid"] == str(os.getpid())
-    assert float(found["load_1m"]) >= 0 and float(found["available_gib"]) > 0
+    assert found["cpu_mhz"] == "unknown"
+    assert found["pid"] == str(os.getpid())
+    assert float(found["load_1m"]) >= 0
+    assert float(found["available_gib"]) > 0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from types import SimpleNamespace
+from importlib.machinery import ModuleSpec
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,21 +13,25 @@ from rankwise.backends import nvidia
 from rankwise.backends.onnxruntime_providers import PROVIDERS, OnnxRuntimeBackend
 
 
-class Nvml:
+class Nvml(ModuleType):
     """As much of `pynvml` as is used; counts how often it is opened and closed."""
 
     NVML_CLOCK_SM = NVML_TEMPERATURE_GPU = 0
 
     def __init__(self) -> None:
+        super().__init__("pynvml")
+        self.__spec__ = ModuleSpec("pynvml", loader=None)  # an import and `find_spec` look at it
         self.open = 0
 
-    def nvmlInit(self) -> None:
-        self.open += 1
-
-    def nvmlShutdown(self) -> None:
-        self.open -= 1
+    def _count(self, change: int) -> None:
+        self.open += change
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # asked by the import system
+            raise AttributeError(name)
+        changes = {"nvmlInit": 1, "nvmlShutdown": -1}
+        if name in changes:
+            return lambda: self._count(changes[name])
         assert self.open == 1, f"{name} before nvmlInit"
         answers: dict[str, Any] = {
             "nvmlDeviceGetCount": 2,
@@ -41,14 +46,14 @@ class Nvml:
         }
         if name not in answers:
             raise RuntimeError("Not Supported")
-        return lambda *arguments: answers[name]
+        return lambda *_arguments: answers[name]
 
 
 @pytest.fixture
 def nvml(monkeypatch: pytest.MonkeyPatch) -> Nvml:
-    found = Nvml()
-    monkeypatch.setitem(sys.modules, "pynvml", found)  # type: ignore[arg-type]
-    return found
+    stand_in = Nvml()
+    monkeypatch.setitem(sys.modules, "pynvml", stand_in)
+    return stand_in
 
 
 def test_facts(nvml: Nvml) -> None:
@@ -61,7 +66,8 @@ def test_facts(nvml: Nvml) -> None:
     assert nvml.open == 0
 
 
-def test_run_metadata_are_those_that_it_tells(nvml: Nvml) -> None:
+@pytest.mark.usefixtures("nvml")
+def test_run_metadata_are_those_that_it_tells() -> None:
     """This one does not tell its power."""
     assert nvidia.gpu_run_metadata(0) == {
         "gpu_mhz": "1980",
@@ -70,7 +76,8 @@ def test_run_metadata_are_those_that_it_tells(nvml: Nvml) -> None:
     }
 
 
-def test_which_gpus_there_are(nvml: Nvml) -> None:
+@pytest.mark.usefixtures("nvml")
+def test_which_gpus_there_are() -> None:
     assert nvidia.absent(1) == ""
     assert nvidia.absent(2) == "there is no GPU 2, only 2"
 
@@ -78,18 +85,22 @@ def test_which_gpus_there_are(nvml: Nvml) -> None:
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert "pip install 'rankwise[cuda]'" in nvidia.absent(0)
-    assert nvidia.driver_version() == "unknown" and nvidia.gpu_run_metadata(0) == {}
+    assert nvidia.driver_version() == "unknown"
+    assert nvidia.gpu_run_metadata(0) == {}
 
 
 def test_without_a_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_driver() -> None:
         raise OSError("NVML Shared Library Not Found")
 
-    monkeypatch.setitem(sys.modules, "pynvml", SimpleNamespace(nvmlInit=no_driver))  # type: ignore[arg-type]
+    stand_in = Nvml()
+    monkeypatch.setattr(stand_in, "nvmlInit", no_driver)
+    monkeypatch.setitem(sys.modules, "pynvml", stand_in)
     assert nvidia.absent(0) == "no NVIDIA driver answers: NVML Shared Library Not Found"
 
 
-def test_a_gpu_behind_onnx_runtime_is_told_apart(nvml: Nvml) -> None:
+@pytest.mark.usefixtures("nvml")
+def test_a_gpu_behind_onnx_runtime_is_told_apart() -> None:
     found = OnnxRuntimeBackend(PROVIDERS["cuda"]).fingerprint()
     assert dict(found.hardware)["chip"] == "NVIDIA H100 80GB HBM3"
     assert dict(found.software)["driver"] == "580.95.05"

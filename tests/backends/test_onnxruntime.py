@@ -11,7 +11,6 @@ from onnx import TensorProto, helper
 
 from rankwise.backends import onnxruntime_providers
 from rankwise.backends.base import ChainWorkload, FileWorkload
-from rankwise.backends.contract import CHAINS, BackendContract
 from rankwise.backends.onnx_dtypes import chain_in, network_in
 from rankwise.backends.onnxruntime_providers import PROVIDERS, OnnxRuntimeBackend, Provider
 from rankwise.backends.onnxruntime_session import (
@@ -22,6 +21,8 @@ from rankwise.backends.onnxruntime_session import (
 )
 from rankwise.errors import BackendError, MeasurementError
 from rankwise.records import MeasurementPolicy
+from rankwise.testing import BackendContract
+from rankwise.testing.backend_cases import CHAINS
 
 
 def cpu() -> OnnxRuntimeBackend:
@@ -31,21 +32,14 @@ def cpu() -> OnnxRuntimeBackend:
 POLICY = cpu().resolve_policy(MeasurementPolicy())
 
 
+@pytest.mark.parametrize("opened", ["onnxruntime-cpu"])
 class TestContract(BackendContract):
-    @pytest.fixture
-    def backend(self) -> OnnxRuntimeBackend:
-        return cpu()
+    """On the processor."""
 
 
-@pytest.mark.parametrize(
-    "slug", ["cuda", "tensorrt", "cann", "openvino", "directml", "coreml", "xnnpack"]
-)
+@pytest.mark.parametrize("opened", [f"onnxruntime-{slug}" for slug in PROVIDERS if slug != "cpu"])
 class TestOtherProviders(BackendContract):
     tolerance = 1e-2  # some multiply float32 with fewer bits
-
-    @pytest.fixture
-    def backend(self, slug: str) -> OnnxRuntimeBackend:
-        return OnnxRuntimeBackend(PROVIDERS[slug])
 
 
 def test_execution_is_the_graph() -> None:
@@ -191,7 +185,9 @@ def test_a_session_does_not_fall_back_by_itself() -> None:
 def test_options_of_a_provider(slug: str, dtype: str, wanted: dict[str, str]) -> None:
     backend = OnnxRuntimeBackend(PROVIDERS[slug], device="3")
     place = backend._place(MeasurementPolicy(dtype=dtype, threads=2))
-    assert place.options == wanted and place.device_id == 3 and place.strict
+    assert place.options == wanted
+    assert place.device_id == 3
+    assert place.strict
 
 
 def test_threads_belong_to_providers_that_have_them() -> None:

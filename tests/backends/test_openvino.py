@@ -9,19 +9,18 @@ from onnx import TensorProto, helper
 
 from rankwise.backends import openvino_devices
 from rankwise.backends.base import ChainWorkload, FileWorkload
-from rankwise.backends.contract import CHAINS, BackendContract
 from rankwise.backends.onnx_dtypes import chain_in
 from rankwise.backends.openvino_devices import OpenVinoBackend, found_names
 from rankwise.backends.registry import open_backend
 from rankwise.errors import BackendError, MeasurementError
 from rankwise.records import MeasurementPolicy
+from rankwise.testing import BackendContract
+from rankwise.testing.backend_cases import CHAINS
 
 
-@pytest.mark.parametrize("device", ["CPU", "GPU", "NPU"])
+@pytest.mark.parametrize("opened", ["openvino-cpu", "openvino-gpu", "openvino-npu"])
 class TestContract(BackendContract):
-    @pytest.fixture
-    def backend(self, device: str) -> OpenVinoBackend:
-        return OpenVinoBackend(device)
+    """On each type of device."""
 
 
 def test_lists_what_the_runtime_lists() -> None:
@@ -32,7 +31,7 @@ def test_lists_what_the_runtime_lists() -> None:
 
 
 def test_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openvino_devices, "find_spec", lambda name: None)
+    monkeypatch.setattr(openvino_devices, "find_spec", lambda _name: None)
     assert "pip install 'rankwise[openvino]'" in OpenVinoBackend("CPU").probe()
     assert found_names() == []
     assert OpenVinoBackend("CPU").resolve_policy(MeasurementPolicy()).execution == "graph"
@@ -92,4 +91,5 @@ def test_a_broken_file_is_refused_in_one_sentence(tmp_path: Path) -> None:
     backend = OpenVinoBackend("CPU")
     with pytest.raises(MeasurementError) as caught:
         backend.prepare(FileWorkload("n", path, (1, 9)), MeasurementPolicy())
-    assert "\n" not in str(caught.value) and caught.value.stage == "prepare"
+    assert "\n" not in str(caught.value)
+    assert caught.value.stage == "prepare"

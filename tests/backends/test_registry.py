@@ -74,7 +74,8 @@ def test_one_sentence_for_what_cannot_be_opened(text: str, words: list[str]) -> 
     with pytest.raises(BackendError) as caught:
         open_backend(text)
     message = str(caught.value)
-    assert "\n" not in message and all(word in message for word in words)
+    assert "\n" not in message
+    assert all(word in message for word in words)
 
 
 def test_backends_of_other_packages(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +83,8 @@ def test_backends_of_other_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, __name__, sys.modules[Foreign.__module__])
     assert backend_names() == sorted([*registry.BUILT_IN, *registry.OF_FAMILIES, "foreign"])
     backend = open_backend("foreign:anything=1")
-    assert isinstance(backend, Foreign) and backend.options == {"anything": "1"}
+    assert isinstance(backend, Foreign)
+    assert backend.options == {"anything": "1"}
 
 
 @pytest.mark.parametrize("value", ["no_such_module_anywhere:X", "json:NoSuchClass"])
@@ -115,7 +117,8 @@ def test_a_provider_without_a_line_in_the_table(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: found)
     assert found_in_family("onnxruntime") == ["onnxruntime-abacus", "onnxruntime-cpu"]
     backend = open_backend("onnxruntime-abacus")
-    assert backend.name == "onnxruntime-abacus" and backend.probe() == ""
+    assert backend.name == "onnxruntime-abacus"
+    assert backend.probe() == ""
 
 
 def test_only_the_chosen_backend_is_imported() -> None:

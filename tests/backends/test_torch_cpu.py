@@ -9,18 +9,18 @@ import torch
 from torch import nn
 
 from rankwise.backends.base import ChainWorkload, ModuleWorkload
-from rankwise.backends.contract import CHAINS, BackendContract
 from rankwise.backends.torch_cpu import TorchCpuBackend
 from rankwise.errors import BackendError, MeasurementError
 from rankwise.records import MeasurementPolicy
+from rankwise.testing import BackendContract
+from rankwise.testing.backend_cases import CHAINS
 
 POLICY = TorchCpuBackend().resolve_policy(MeasurementPolicy())
 
 
+@pytest.mark.parametrize("opened", ["torch-cpu"])
 class TestContract(BackendContract):
-    @pytest.fixture
-    def backend(self) -> TorchCpuBackend:
-        return TorchCpuBackend()
+    """Eager; `compiled` is tried in test_torch_training.py."""
 
 
 class Telltale(nn.Module):
@@ -94,7 +94,8 @@ def test_a_module_keeps_its_dtype_and_layout() -> None:
         TorchCpuBackend().prepare(workload, MeasurementPolicy()).run(1)
     half = MeasurementPolicy(execution="eager+channels_last")
     assert TorchCpuBackend().prepare(workload, half).run(1)["host"] > 0
-    assert module.weight.dtype == torch.float64 and module.weight.stride() == layout
+    assert module.weight.dtype == torch.float64
+    assert module.weight.stride() == layout
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -108,7 +109,8 @@ def test_whatever_a_module_raises_is_a_failure_with_a_reason(error: Exception) -
         with pytest.raises(MeasurementError, match=r"^torch failed: \w[^\n]*$") as caught:
             failing()
         assert caught.value.stage == "run"
-    assert module.training and torch.get_num_threads() == 1
+    assert module.training
+    assert torch.get_num_threads() == 1
 
 
 def test_outputs_are_arrays_in_order() -> None:
@@ -117,12 +119,13 @@ def test_outputs_are_arrays_in_order() -> None:
             return x + 1, x * 2
 
     first, second = prepared(Two()).compute([np.full((2, 3), 3.0)])
-    assert (first == 4).all() and (second == 6).all()
+    assert (first == 4).all()
+    assert (second == 6).all()
 
 
 def test_other_outputs_than_tensors_are_refused() -> None:
     class Text(nn.Module):
-        def forward(self, x: torch.Tensor) -> str:
+        def forward(self, _x: torch.Tensor) -> str:
             return "text"
 
     with pytest.raises(MeasurementError, match="tensors"):

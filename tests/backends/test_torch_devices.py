@@ -13,46 +13,29 @@ import torch
 
 from rankwise.backends.base import ChainWorkload
 from rankwise.backends.clocks import Clock, EventClock, Step
-from rankwise.backends.contract import CHAINS, BackendContract, require_timings
 from rankwise.backends.torch_common import TorchBackend
 from rankwise.backends.torch_cpu import Processor
 from rankwise.backends.torch_cuda import CudaDevice, TorchCudaBackend, numeric_switches
 from rankwise.backends.torch_execution import Execution
-from rankwise.backends.torch_mps import TorchMpsBackend
-from rankwise.backends.torch_npu import TorchNpuBackend
 from rankwise.errors import BackendError
 from rankwise.records import MeasurementPolicy
+from rankwise.testing import BackendContract
+from rankwise.testing.backend_cases import CHAINS, require_timings
 
 
-@pytest.mark.parametrize("execution", ["eager", "graph+channels_last"])
+@pytest.mark.parametrize("opened", ["torch-cuda", "torch-cuda:execution=graph+channels_last"])
 class TestCudaContract(BackendContract):
-    @pytest.fixture
-    def backend(self, execution: str) -> TorchBackend:
-        return TorchCudaBackend(execution=execution)
+    """Eager, and as a graph that is replayed."""
 
 
-class TestCudaContractInTf32(BackendContract):
+@pytest.mark.parametrize("opened", ["torch-cuda:numeric=tf32", "torch-npu"])
+class TestContractWithFewerBits(BackendContract):
     tolerance = 5e-3
 
-    @pytest.fixture
-    def backend(self) -> TorchBackend:
-        return TorchCudaBackend(numeric="tf32")
 
-
-class TestNpuContract(BackendContract):
-    tolerance = 5e-3
-
-    @pytest.fixture
-    def backend(self) -> TorchBackend:
-        return TorchNpuBackend()
-
-
+@pytest.mark.parametrize("opened", ["torch-mps"])
 class TestMpsContract(BackendContract):
     tolerance = 1e-3
-
-    @pytest.fixture
-    def backend(self) -> TorchBackend:
-        return TorchMpsBackend()
 
 
 # Policies
@@ -95,11 +78,11 @@ def test_cuda_refuses(change: dict[str, Any], words: str) -> None:
 
 def test_old_gpus_have_no_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = MeasurementPolicy(dtype="bfloat16")
-    monkeypatch.setattr(CudaDevice, "absent", lambda self: "")
-    monkeypatch.setattr(CudaDevice, "_capability", lambda self: (7, 5))
+    monkeypatch.setattr(CudaDevice, "absent", lambda _self: "")
+    monkeypatch.setattr(CudaDevice, "_capability", lambda _self: (7, 5))
     with pytest.raises(BackendError, match="no bfloat16 tensor cores"):
         TorchCudaBackend().resolve_policy(asked)
-    monkeypatch.setattr(CudaDevice, "_capability", lambda self: (8, 0))
+    monkeypatch.setattr(CudaDevice, "_capability", lambda _self: (8, 0))
     assert TorchCudaBackend().resolve_policy(asked).dtype == "bfloat16"
 
 
@@ -121,9 +104,14 @@ def switches() -> tuple[str, str, bool]:
 @pytest.mark.parametrize(("mode", "wanted"), [("ieee", "ieee"), ("tf32", "tf32")])
 def test_numeric_switches_are_put_back(mode: str, wanted: str) -> None:
     before = switches()
-    with pytest.raises(RuntimeError, match="stop"), numeric_switches(mode, benchmark=True):
-        assert switches() == (wanted, wanted, True)
-        raise RuntimeError("stop")
+
+    def fail_inside() -> None:
+        with numeric_switches(mode, benchmark=True):
+            assert switches() == (wanted, wanted, True)
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fail_inside()
     assert switches() == before
 
 
@@ -151,7 +139,7 @@ class Pretended(Processor):
         self.log.append(what)
 
     @contextmanager
-    def environment(self, policy: MeasurementPolicy) -> Iterator[None]:
+    def environment(self, _policy: MeasurementPolicy) -> Iterator[None]:
         self.inside += 1
         try:
             yield
@@ -161,7 +149,7 @@ class Pretended(Processor):
     def clear_cache(self) -> Step:
         return lambda: self.note("clear")
 
-    def captured(self, step: Step, between: Step | None) -> Step:
+    def captured(self, step: Step, _between: Step | None) -> Step:
         self.note("capture")
 
         self.captured_step = weakref.ref(step)  # CUDA's graph keeps no tensor alive, either
@@ -180,7 +168,7 @@ class PretendedEvent:
     def record(self) -> None:
         self.device.note("record")
 
-    def elapsed_time(self, end_event: object) -> float:
+    def elapsed_time(self, _end_event: object) -> float:
         return 1.0
 
 
@@ -220,7 +208,8 @@ def test_a_graph_keeps_the_tensors_that_it_replays_on() -> None:
     _, runner = pretended(execution="graph", phase="training")
     step = weakref.ref(runner._captured_from)
     gc.collect()
-    assert step() is not None and step()._image is not None
+    assert step() is not None
+    assert step()._image is not None
     runner.close()
     gc.collect()
     assert step() is None
@@ -241,7 +230,7 @@ class Recorder:
             "current_stream": lambda: Stream(self, "current"),
             "CUDAGraph": lambda: Graph(self),
             "stream": lambda stream: self.inside(f"on {stream.name}"),
-            "graph": lambda graph: self.inside("capturing"),
+            "graph": lambda _graph: self.inside("capturing"),
         }
         for name, value in names.items():
             monkeypatch.setattr(torch.cuda, name, value)

@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from rankwise.backends.base import ChainWorkload, ModuleWorkload
-from rankwise.backends.contract import CHAINS, require_timings
 from rankwise.backends.torch_common import TorchRunner
 from rankwise.backends.torch_cpu import TorchCpuBackend
 from rankwise.errors import BackendError, MeasurementError
 from rankwise.records import MeasurementPolicy
+from rankwise.testing.backend_cases import CHAINS, require_timings
 
 
 def trained(
@@ -102,7 +102,8 @@ def test_training_works_on_a_copy() -> None:
     before = {name: value.clone() for name, value in net.state_dict().items()}
     runner = train_network(net)
     require_timings(runner)
-    assert runner._open().training and not net.training
+    assert runner._open().training
+    assert not net.training
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
     assert all(parameter.grad is None for parameter in net.parameters())
 
@@ -180,6 +181,6 @@ def test_compiled_for_real(phase: str) -> None:
 
 
 def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda _name: None)
     assert "C++ compiler" in TorchCpuBackend(execution="compiled").probe()
     assert TorchCpuBackend().probe() == ""

@@ -1,4 +1,4 @@
-"""`profile --rank-quantum auto` on the fake backend, whose treads are planted."""
+"""`profile --rank-quantum auto` on the fake backend, whose steps are planted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typer.testing import Result
 
 from rankwise import documents
-from rankwise.campaign.tally import Tally
+from rankwise.campaign.sweep_progress import SweepProgress
 from rankwise.profiler.staircase import MAX_RANKS
 
 Command = Callable[..., Result]
@@ -22,7 +22,7 @@ def profiled(rankwise: Command, *words: object, status: int = 0) -> documents.Pr
     return documents.Profile.model_validate_json(result.stdout)
 
 
-def test_treads_are_found_measured_and_not_measured_again(
+def test_steps_are_found_measured_and_not_measured_again(
     rankwise: Command, network_file: Path
 ) -> None:
     words = [network_file, "--backend", "fake:step=16,jitter=0.005"]
@@ -44,7 +44,8 @@ def test_treads_are_found_measured_and_not_measured_again(
 
     drawn = rankwise("table", "--draw")
     assert drawn.exit_code == 0
-    assert "channel_svd" in drawn.stdout and "original" in drawn.stdout
+    assert "channel_svd" in drawn.stdout
+    assert "original" in drawn.stdout
 
 
 def test_an_interrupted_search_goes_on(rankwise: Command, network_file: Path) -> None:
@@ -65,13 +66,13 @@ def test_nonsense_is_refused(rankwise: Command, network_file: Path) -> None:
         assert "--rank-quantum" in result.output
 
 
-def test_a_tally_says_what_is_left() -> None:
+def test_progress_says_what_is_left() -> None:
     times = iter([0.0, 10.0])
-    tally = Tally(lambda: next(times))
-    tally.plan(3)
-    assert tally.progress()[:2] == (0, 3)
-    tally.ended({}, {})
-    done, total, text = tally.progress()
+    progress = SweepProgress(lambda: next(times))
+    progress.plan(3)
+    assert progress.line()[:2] == (0, 3)
+    progress.ended({}, {})
+    done, total, text = progress.line()
     assert (done, total) == (1, 3)
     assert "20 s left" in text
 

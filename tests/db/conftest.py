@@ -19,6 +19,8 @@ from sqlalchemy import NullPool, create_engine, text
 from rankwise.db import Store
 from rankwise.db.url import locate
 
+from .archives import HERE, fill
+
 Need = Callable[[str, str], NoReturn]
 START_S = 60.0
 
@@ -127,7 +129,7 @@ def execute(url: str) -> Callable[..., list[tuple[Any, ...]]]:
     """Run SQL in the store's database, past the store."""
 
     def run(sql: str, **values: object) -> list[tuple[Any, ...]]:
-        engine = create_engine(locate(url).url)
+        engine = create_engine(locate(url).engine_url)
         try:
             with engine.begin() as connection:
                 result = connection.execute(text(sql), values)
@@ -136,3 +138,16 @@ def execute(url: str) -> Callable[..., list[tuple[Any, ...]]]:
             engine.dispose()
 
     return run
+
+
+@pytest.fixture
+def full(new_url: Callable[[], str]) -> Iterator[Store]:
+    with Store.open(new_url()) as store:
+        fill(store, HERE)
+        yield store
+
+
+@pytest.fixture
+def exported(full: Store, tmp_path: Path) -> Path:
+    full.export_archive(tmp_path / "lab.zip")
+    return tmp_path / "lab.zip"

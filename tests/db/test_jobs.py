@@ -19,11 +19,11 @@ def record(uuid: str, key: str = "k", **more: object) -> JobRecord:
 
 
 def test_the_same_request_is_the_same_job_while_it_lives(store: Store) -> None:
-    assert store.put_job(record("a")).uuid == "a"
-    assert store.put_job(record("b")).uuid == "a"
-    assert store.update_job("a", state="done", result={"x": 1})
-    assert store.put_job(record("b")).uuid == "b"
-    first = store.job("a")
+    assert store.jobs.put(record("a")).uuid == "a"
+    assert store.jobs.put(record("b")).uuid == "a"
+    assert store.jobs.update("a", state="done", result={"x": 1})
+    assert store.jobs.put(record("b")).uuid == "b"
+    first = store.jobs.get("a")
     assert first is not None
     assert (first.state, first.result, first.live) == ("done", {"x": 1}, False)
     assert first.ended_at is not None
@@ -31,74 +31,74 @@ def test_the_same_request_is_the_same_job_while_it_lives(store: Store) -> None:
 
 def test_many_ask_at_once_and_one_job_comes_of_it(store: Store) -> None:
     with ThreadPoolExecutor(8) as pool:
-        found = {job.uuid for job in pool.map(store.put_job, map(record, "abcdefgh"))}
+        found = {job.uuid for job in pool.map(store.jobs.put, map(record, "abcdefgh"))}
     assert len(found) == 1
-    assert store.jobs()[1] == 1
+    assert store.jobs.page()[1] == 1
 
 
 def test_a_job_has_one_owner(store: Store) -> None:
-    store.put_job(record("a"))
+    store.jobs.put(record("a"))
     with ThreadPoolExecutor(8) as pool:
-        claimed = [job for job in pool.map(store.claim_job, ["a"] * 8) if job]
+        claimed = [job for job in pool.map(store.jobs.claim, ["a"] * 8) if job]
     assert [job.state for job in claimed] == ["running"]
     assert claimed[0].owner
-    assert store.claim_job() is None
+    assert store.jobs.claim() is None
 
 
 def test_the_oldest_is_claimed_first(store: Store) -> None:
     for uuid in "abc":
-        store.put_job(record(uuid, key=uuid))
-    assert [job.uuid for job in iter(store.claim_job, None)] == ["a", "b", "c"]
+        store.jobs.put(record(uuid, key=uuid))
+    assert [job.uuid for job in iter(store.jobs.claim, None)] == ["a", "b", "c"]
 
 
 def test_what_has_ended_is_not_changed(store: Store) -> None:
-    store.put_job(record("a"))
-    store.update_job("a", state="cancelled")
-    assert not store.update_job("a", state="done")
-    assert not store.update_job("a", states=("running",), progress={"done": 1})
-    job = store.job("a")
+    store.jobs.put(record("a"))
+    store.jobs.update("a", state="cancelled")
+    assert not store.jobs.update("a", state="done")
+    assert not store.jobs.update("a", states=("running",), progress={"done": 1})
+    job = store.jobs.get("a")
     assert job is not None
     assert job.state == "cancelled"
 
 
 def test_jobs_of_a_process_that_is_gone_are_queued_again(store: Store, url: str) -> None:
-    store.put_job(record("a"))
-    store.put_job(record("b", key="b"))
+    store.jobs.put(record("a"))
+    store.jobs.put(record("b", key="b"))
     code = (
         "import sys; from rankwise.db import Store\n"
-        "with Store.open(sys.argv[1]) as store: store.claim_job('a')"
+        "with Store.open(sys.argv[1]) as store: store.jobs.claim('a')"
     )
     subprocess.run([sys.executable, "-P", "-c", code, url], check=True)
-    store.claim_job("b")
-    assert store.requeue_jobs() == ["a"], "b's owner, this process, is there"
-    assert [job.uuid for job in store.jobs(states=("queued",))[0]] == ["a"]
-    assert store.requeue_jobs() == []
+    store.jobs.claim("b")
+    assert store.jobs.requeue() == ["a"], "b's owner, this process, is there"
+    assert [job.uuid for job in store.jobs.page(states=("queued",))[0]] == ["a"]
+    assert store.jobs.requeue() == []
 
 
 def test_pages_and_filters(store: Store) -> None:
     for number in range(5):
-        store.put_job(record(str(number), key=str(number)))
-    store.update_job("1", state="failed")
-    page, total = store.jobs(limit=2, offset=1)
+        store.jobs.put(record(str(number), key=str(number)))
+    store.jobs.update("1", state="failed")
+    page, total = store.jobs.page(limit=2, offset=1)
     assert ([job.uuid for job in page], total) == (["3", "2"], 5)
-    failed, total = store.jobs(states=("failed",), kinds=("plan",))
+    failed, total = store.jobs.page(states=("failed",), kinds=("plan",))
     assert ([job.uuid for job in failed], total) == (["1"], 1)
-    assert store.jobs(kinds=("profile",)) == ([], 0)
+    assert store.jobs.page(kinds=("profile",)) == ([], 0)
 
 
 def test_old_ended_jobs_are_forgotten(store: Store) -> None:
     for number in range(6):
-        store.put_job(record(str(number), key=str(number)))
+        store.jobs.put(record(str(number), key=str(number)))
         if number:
-            store.update_job(str(number), state="done")
-    assert store.prune_jobs(2) == 3
-    assert [job.uuid for job in store.jobs()[0]] == ["5", "4", "0"]
+            store.jobs.update(str(number), state="done")
+    assert store.jobs.prune(2) == 3
+    assert [job.uuid for job in store.jobs.page()[0]] == ["5", "4", "0"]
 
 
 def test_the_stamp_changes_with_what_a_table_shows(store: Store) -> None:
-    before = store.table_stamp()
-    assert store.table_stamp() == before
-    store.put_job(record("a"))
-    assert store.table_stamp() == before
-    store.put_network("a" * 64, "net", (1, 4), ())
-    assert store.table_stamp() != before
+    before = store.measurements.stamp()
+    assert store.measurements.stamp() == before
+    store.jobs.put(record("a"))
+    assert store.measurements.stamp() == before
+    store.networks.put("a" * 64, "net", (1, 4), ())
+    assert store.measurements.stamp() != before

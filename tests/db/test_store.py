@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rankwise.db import NetworkRun, Store
+from rankwise.db import MeasurementFilter, NetworkRun, Store
 from rankwise.errors import StoreError
 from rankwise.records import (
     ORIGINAL,
@@ -60,53 +60,55 @@ def measure(
     seed: int = 0,
 ) -> dict[str, PairSummary]:
     original = original_of(candidates[0])
-    session = store.begin_session(device, policy, original, candidates, {"load": "0.5"})
+    session = store.sessions.begin(device, policy, original, candidates, {"load": "0.5"})
     keys = [original.key, *(c.key for c in candidates)]
-    store.add_round(session, [Sample(0, key, "host", 0.25, 3) for key in keys])
+    store.sessions.add_round(session, [Sample(0, key, "host", 0.25, 3) for key in keys])
     found = {c.key: summary(seed + i) for i, c in enumerate(candidates)}
-    store.end_session(session, found)
+    store.sessions.end(session, found)
     return found
 
 
 def test_an_inventory_comes_back(store: Store) -> None:
-    store.put_network(NETWORK, "net.onnx", (1, 3, 8, 8), USES)
-    assert store.layer_uses(NETWORK) == USES
-    assert store.networks() == [(NETWORK, "net.onnx", (1, 3, 8, 8))]
+    store.networks.put(NETWORK, "net.onnx", (1, 3, 8, 8), USES)
+    assert store.networks.layers(NETWORK) == USES
+    assert store.networks.all() == [(NETWORK, "net.onnx", (1, 3, 8, 8))]
 
 
 def test_putting_a_network_again_replaces_it(store: Store) -> None:
-    store.put_network(NETWORK, "net.onnx", (1, 3, 8, 8), USES)
-    store.put_network(NETWORK, "moved.onnx", (2, 3, 8, 8), USES[:1])
-    assert store.layer_uses(NETWORK) == USES[:1]
-    assert store.networks() == [(NETWORK, "moved.onnx", (2, 3, 8, 8))]
+    store.networks.put(NETWORK, "net.onnx", (1, 3, 8, 8), USES)
+    store.networks.put(NETWORK, "moved.onnx", (2, 3, 8, 8), USES[:1])
+    assert store.networks.layers(NETWORK) == USES[:1]
+    assert store.networks.all() == [(NETWORK, "moved.onnx", (2, 3, 8, 8))]
 
 
 def test_networks_are_found_by_source_or_hash(store: Store) -> None:
     other = "ac" * 32
-    store.put_network(NETWORK, "net", (1, 3, 8, 8), USES)
-    store.put_network(other, "net", (1, 3, 8, 8), USES)
-    assert store.find_network("net") == other  # the one put last
-    assert store.find_network(NETWORK[:6].upper()) == NETWORK
-    assert store.find_network(NETWORK[:5]) is None  # too short to mean a hash
-    assert store.find_network("nothing") is None
+    store.networks.put(NETWORK, "net", (1, 3, 8, 8), USES)
+    store.networks.put(other, "net", (1, 3, 8, 8), USES)
+    assert store.networks.find("net") == other  # the one put last
+    assert store.networks.find(NETWORK[:6].upper()) == NETWORK
+    assert store.networks.find(NETWORK[:5]) is None  # too short to mean a hash
+    assert store.networks.find("nothing") is None
 
 
 def test_an_ambiguous_prefix_is_refused(store: Store) -> None:
-    store.put_network("a" * 64, "one", (1,), USES)
-    store.put_network("a" * 63 + "b", "two", (1,), USES)
+    store.networks.put("a" * 64, "one", (1,), USES)
+    store.networks.put("a" * 63 + "b", "two", (1,), USES)
     with pytest.raises(StoreError, match="2 networks"):
-        store.find_network("a" * 10)
+        store.networks.find("a" * 10)
 
 
 def test_an_unknown_network_has_no_layers(store: Store) -> None:
     with pytest.raises(StoreError, match="profile it first"):
-        store.layer_uses(NETWORK)
+        store.networks.layers(NETWORK)
 
 
 def test_a_measurement_holds_all_sessions_of_a_candidate(store: Store) -> None:
-    store.put_network(NETWORK, "net", (1, 3, 8, 8), USES)
+    store.networks.put(NETWORK, "net", (1, 3, 8, 8), USES)
     first, second = measure(store, ONE, TWO), measure(store, ONE, seed=7)
-    by_key = {m.decomposition: m for m in store.measurements(network_sha=NETWORK)}
+    by_key = {
+        m.decomposition: m for m in store.measurements.find(MeasurementFilter(network_sha=NETWORK))
+    }
     assert by_key.keys() == {ONE.decomposition, TWO.decomposition}
     one = by_key[ONE.decomposition]
     assert one.summaries == (first[ONE.key], second[ONE.key])
@@ -136,21 +138,21 @@ def test_a_measurement_holds_all_sessions_of_a_candidate(store: Store) -> None:
     ],
 )
 def test_filters(store: Store, wanted: dict[str, object], count: int) -> None:
-    store.put_network(NETWORK, "net", (1, 3, 8, 8), USES)
+    store.networks.put(NETWORK, "net", (1, 3, 8, 8), USES)
     measure(store, ONE)
     measure(store, ONE, device=OTHER)
     measure(store, ONE, policy=TRAINING)
     measure(store, Candidate(WIDE, Decomposition("svd", (8,))))
-    assert len(store.measurements(**wanted)) == count  # type: ignore[arg-type]
+    assert len(store.measurements.find(MeasurementFilter(**wanted))) == count  # type: ignore[arg-type]
 
 
 def test_layers_are_those_of_the_network_asked_for(store: Store) -> None:
     other = "cd" * 32
-    store.put_network(NETWORK, "net", (1, 3, 8, 8), USES)
-    store.put_network(other, "other", (1, 3, 8, 8), [LayerUse("stem", "conv2d", SPEC)])
+    store.networks.put(NETWORK, "net", (1, 3, 8, 8), USES)
+    store.networks.put(other, "other", (1, 3, 8, 8), [LayerUse("stem", "conv2d", SPEC)])
     measure(store, ONE)
-    assert store.measurements(network_sha=other)[0].layers == ("stem",)
-    assert store.measurements()[0].layers == ("conv1", "conv2", "stem")
+    assert store.measurements.find(MeasurementFilter(network_sha=other))[0].layers == ("stem",)
+    assert store.measurements.find()[0].layers == ("conv1", "conv2", "stem")
 
 
 def test_ids_depend_on_content_only(new_url: Callable[[], str]) -> None:
@@ -158,7 +160,7 @@ def test_ids_depend_on_content_only(new_url: Callable[[], str]) -> None:
     for candidates in ((ONE, TWO), (TWO, ONE)):
         with Store.open(new_url()) as store:
             measure(store, *candidates)
-            found.append({m.decomposition: m.id for m in store.measurements()})
+            found.append({m.decomposition: m.id for m in store.measurements.find()})
     assert found[0] == found[1]
     assert len(set(found[0].values())) == 2
 
@@ -166,118 +168,116 @@ def test_ids_depend_on_content_only(new_url: Callable[[], str]) -> None:
 def test_an_id_leads_to_raw_samples(store: Store) -> None:
     measure(store, ONE, TWO)
     measure(store, ONE, device=OTHER)
-    wanted = next(m.id for m in store.measurements(backend="fake", spec_keys=[SPEC.key]))
-    [(uuid, samples)] = store.samples(wanted)
+    wanted = next(
+        m.id
+        for m in store.measurements.find(MeasurementFilter(backend="fake", spec_keys=[SPEC.key]))
+    )
+    [(uuid, samples)] = store.measurements.samples(wanted)
     assert len(uuid) == 32
     assert len(samples) == 2
     assert samples[0].seconds == 0.25
     assert original_of(ONE).key in {s.workload_key for s in samples}
-    assert store.samples("0" * 16) == []
+    assert store.measurements.samples("0" * 16) == []
 
 
 def test_sessions_done_counts_by_device_and_policy(store: Store) -> None:
     measure(store, ONE, TWO)
     measure(store, ONE)
     keys = [ONE.key, TWO.key, original_of(ONE).key]
-    assert store.sessions_done(DEVICE, POLICY, keys) == {ONE.key: 2, TWO.key: 1}
-    assert store.sessions_done(OTHER, POLICY, keys) == {}
-    assert store.sessions_done(DEVICE, TRAINING, keys) == {}
+    assert store.measurements.session_counts(DEVICE, POLICY, keys) == {ONE.key: 2, TWO.key: 1}
+    assert store.measurements.session_counts(OTHER, POLICY, keys) == {}
+    assert store.measurements.session_counts(DEVICE, TRAINING, keys) == {}
 
 
 def test_many_keys_are_asked_in_pieces(store: Store) -> None:
     measure(store, ONE)
     keys = [f"{i:032x}" for i in range(5000)] + [ONE.key]
-    assert store.sessions_done(DEVICE, POLICY, keys) == {ONE.key: 1}
-    assert store.failed(DEVICE, POLICY, keys) == {}
-    assert store.clear_failures(DEVICE, POLICY, keys) == 0
+    assert store.measurements.session_counts(DEVICE, POLICY, keys) == {ONE.key: 1}
+    assert store.failures.latest(DEVICE, POLICY, keys) == {}
+    assert store.failures.clear(DEVICE, POLICY, keys) == 0
 
 
 def test_a_failure_is_a_record_until_it_is_cleared(store: Store) -> None:
     measure(store, ONE)
-    store.add_failure(DEVICE, POLICY, ONE, Failure(ONE.key, "timeout", "slow"))
-    store.add_failure(DEVICE, POLICY, ONE, Failure(ONE.key, "crash", "signal 11"))
-    assert store.failed(DEVICE, POLICY, [ONE.key, TWO.key]) == {
+    store.failures.add(DEVICE, POLICY, ONE, Failure(ONE.key, "timeout", "slow"))
+    store.failures.add(DEVICE, POLICY, ONE, Failure(ONE.key, "crash", "signal 11"))
+    assert store.failures.latest(DEVICE, POLICY, [ONE.key, TWO.key]) == {
         ONE.key: Failure(ONE.key, "crash", "signal 11")
     }
-    assert store.failed(OTHER, POLICY, [ONE.key]) == {}
-    [found] = store.measurements()
+    assert store.failures.latest(OTHER, POLICY, [ONE.key]) == {}
+    [found] = store.measurements.find()
     assert (found.failure, found.summaries) == (Failure(ONE.key, "crash", "signal 11"), ())
 
-    assert store.clear_failures(OTHER, POLICY, [ONE.key]) == 0
-    assert store.clear_failures(DEVICE, POLICY, [ONE.key]) == 2
-    assert store.failed(DEVICE, POLICY, [ONE.key]) == {}
-    [found] = store.measurements()
+    assert store.failures.clear(OTHER, POLICY, [ONE.key]) == 0
+    assert store.failures.clear(DEVICE, POLICY, [ONE.key]) == 2
+    assert store.failures.latest(DEVICE, POLICY, [ONE.key]) == {}
+    [found] = store.measurements.find()
     assert found.failure is None
     assert len(found.summaries) == 1
 
 
 def test_a_workload_that_never_ran_is_a_measurement_too(store: Store) -> None:
-    store.add_failure(DEVICE, POLICY, ONE, Failure(ONE.key, "prepare", "no kernel"))
-    [found] = store.measurements()
+    store.failures.add(DEVICE, POLICY, ONE, Failure(ONE.key, "prepare", "no kernel"))
+    [found] = store.measurements.find()
     assert found.failure == Failure(ONE.key, "prepare", "no kernel")
-    assert store.samples(found.id) == []
+    assert store.measurements.samples(found.id) == []
 
 
 def test_whole_network_runs(store: Store) -> None:
     before, after = NetworkRun("0" * 32, {"sha256": "x"}), NetworkRun("1" * 32, {"plan": "y"})
-    session = store.begin_session(DEVICE, POLICY, before, [after], {})
-    store.end_session(session, {after.key: summary()})
-    assert store.run_summaries(DEVICE, POLICY, [after.key]) == {after.key: (summary(),)}
-    assert store.run_summaries(OTHER, POLICY, [after.key]) == {}
-    assert store.measurements() == []  # they have no layer
+    session = store.sessions.begin(DEVICE, POLICY, before, [after], {})
+    store.sessions.end(session, {after.key: summary()})
+    assert store.measurements.summaries(DEVICE, POLICY, [after.key]) == {after.key: (summary(),)}
+    assert store.measurements.summaries(OTHER, POLICY, [after.key]) == {}
+    assert store.measurements.find() == []  # they have no layer
 
 
 def test_the_same_sample_twice_is_refused(store: Store) -> None:
-    session = store.begin_session(DEVICE, POLICY, original_of(ONE), [ONE], {})
+    session = store.sessions.begin(DEVICE, POLICY, original_of(ONE), [ONE], {})
     twice = [Sample(0, ONE.key, "host", 1.0)]
-    store.add_round(session, twice)
+    store.sessions.add_round(session, twice)
     with pytest.raises(StoreError):
-        store.add_round(session, [Sample(1, ONE.key, "host", 1.0), *twice])
-    store.end_session(session, {ONE.key: summary()})
-    [(_, samples)] = store.samples(store.measurements()[0].id)
+        store.sessions.add_round(session, [Sample(1, ONE.key, "host", 1.0), *twice])
+    store.sessions.end(session, {ONE.key: summary()})
+    [(_, samples)] = store.measurements.samples(store.measurements.find()[0].id)
     assert samples == tuple(twice)  # the refused round left nothing behind
 
 
 def test_samples_of_a_stranger_are_refused(store: Store) -> None:
-    session = store.begin_session(DEVICE, POLICY, original_of(ONE), [ONE], {})
+    session = store.sessions.begin(DEVICE, POLICY, original_of(ONE), [ONE], {})
     with pytest.raises(StoreError, match="belongs to no session"):
-        store.add_round(session, [Sample(0, "f" * 32, "host", 1.0)])
+        store.sessions.add_round(session, [Sample(0, "f" * 32, "host", 1.0)])
 
 
 def test_documents(store: Store) -> None:
     plan = {"created_at": "2026-01-01T00:00:00Z", "model": {"sha256": NETWORK}, "verified": None}
-    key = store.put_plan(plan)
-    assert store.put_plan({**plan, "verified": {"speedup": 1.5}}) == key
-    found = store.plan(key)
+    key = store.plans.put(plan)
+    assert store.plans.put({**plan, "verified": {"speedup": 1.5}}) == key
+    found = store.plans.get(key)
     assert found is not None
     assert found["verified"] == {"speedup": 1.5}
-    assert store.plan("0" * 32) is None
+    assert store.plans.get("0" * 32) is None
 
     for speedup in (1.5, 1.6):
-        store.put_verification(key, {"speedup": speedup})
-    assert store.verifications(key) == [{"speedup": 1.5}, {"speedup": 1.6}]
-
-    for images in (3, 4):
-        store.put_calibration(NETWORK, {"images": images})
-    assert store.calibration(NETWORK) == {"images": 4}
-    assert store.calibration("0" * 64) is None
+        store.plans.add_verification(key, {"speedup": speedup})
+    assert store.plans.verifications(key) == [{"speedup": 1.5}, {"speedup": 1.6}]
 
 
 def test_a_store_in_memory() -> None:
     with Store.open(":memory:") as store:
         measure(store, ONE)
-        assert len(store.measurements()) == 1
+        assert len(store.measurements.find()) == 1
 
 
 def test_a_healthy_store_has_nothing_to_say(store: Store) -> None:
-    store.put_network(NETWORK, "net", (1, 3, 8, 8), USES)
+    store.networks.put(NETWORK, "net", (1, 3, 8, 8), USES)
     measure(store, ONE)
     assert store.check() == []
 
 
 def test_check_names_sessions_without_samples(store: Store) -> None:
-    session = store.begin_session(DEVICE, POLICY, original_of(ONE), [ONE], {})
-    store.end_session(session, {ONE.key: summary()})
+    session = store.sessions.begin(DEVICE, POLICY, original_of(ONE), [ONE], {})
+    store.sessions.end(session, {ONE.key: summary()})
     assert store.check() == ["1 sessions hold no samples and no failure"]
 
 
@@ -303,23 +303,23 @@ def test_everything_put_comes_back(
     original = original_of(ONE)
     with Store.open(new_url()) as store:
         for device, policy, pairs in plans:
-            session = store.begin_session(device, policy, original, [ONE], {})
+            session = store.sessions.begin(device, policy, original, [ONE], {})
             samples = []
             for number, pair in enumerate(pairs):
                 keys = (original.key, ONE.key)
                 timed = [Sample(number, k, "host", s, 2) for k, s in zip(keys, pair, strict=True)]
-                store.add_round(session, timed)
+                store.sessions.add_round(session, timed)
                 samples += timed
             before, after = np.array(pairs).T
             found = summarize_pairs(before, after)
             assert math.isfinite(found.log_ratio)
-            store.end_session(session, {ONE.key: found})
+            store.sessions.end(session, {ONE.key: found})
             expected.setdefault((device.key, policy.key), []).append((samples, found))
 
-        measured = {(m.fingerprint.key, m.policy.key): m for m in store.measurements()}
+        measured = {(m.fingerprint.key, m.policy.key): m for m in store.measurements.find()}
         assert measured.keys() == expected.keys()
         for where, sessions in expected.items():
             assert measured[where].summaries == tuple(found for _, found in sessions)
-            raw = [set(samples) for _, samples in store.samples(measured[where].id)]
+            raw = [set(samples) for _, samples in store.measurements.samples(measured[where].id)]
             assert raw == [set(samples) for samples, _ in sessions]
         assert store.check() == []

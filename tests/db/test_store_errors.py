@@ -25,7 +25,7 @@ def made(tmp_path: Path) -> Path:
     folder.mkdir()
     path = folder / "rankwise.db"
     with Store.open(str(path)) as store:
-        store.put_network(NETWORK, "net", (1, 4), USES)
+        store.networks.put(NETWORK, "net", (1, 4), USES)
     return path
 
 
@@ -141,15 +141,15 @@ def test_what_cannot_be_written_can_be_read(where: str, request: pytest.FixtureR
     path = request.getfixturevalue(where)
     before = path.read_bytes()
     with Store.open(str(path), readonly=True) as store:
-        assert store.layer_uses(NETWORK) == USES
-        assert "is read-only" in complaint(lambda: store.put_network(NETWORK, "x", (1,), USES))
+        assert store.networks.layers(NETWORK) == USES
+        assert "is read-only" in complaint(lambda: store.networks.put(NETWORK, "x", (1,), USES))
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
 def test_a_store_opened_for_reading_does_not_write(made: Path) -> None:
     with Store.open(str(made), readonly=True) as store:
-        text = complaint(lambda: store.put_network(NETWORK, "x", (1,), USES))
+        text = complaint(lambda: store.networks.put(NETWORK, "x", (1,), USES))
     assert "opened for reading only" in text
 
 
@@ -159,24 +159,22 @@ def test_a_locked_database(made: Path) -> None:
         Store.open(str(made), busy_timeout_s=0.05) as store,
     ):
         other.execute("BEGIN IMMEDIATE")
-        text = complaint(lambda: store.put_network(NETWORK, "moved", (1, 4), USES))
+        text = complaint(lambda: store.networks.put(NETWORK, "moved", (1, 4), USES))
         assert "is locked by another program" in text
-        assert store.networks()[0][1] == "net"  # readers do not wait
+        assert store.networks.all()[0][1] == "net"  # readers do not wait
         other.execute("ROLLBACK")
-        store.put_network(NETWORK, "moved", (1, 4), USES)
-        assert store.networks()[0][1] == "moved"
+        store.networks.put(NETWORK, "moved", (1, 4), USES)
+        assert store.networks.all()[0][1] == "moved"
 
 
 def test_a_full_disk(made: Path) -> None:
     many = [LayerUse(f"{n}" * 100, "conv2d", None, "no") for n in range(2000)]
     with Store.open(str(made)) as store:
-        with (
-            store._database.engine.connect() as connection
-        ):  # the pool hands the same one out again
+        with store.database.engine.connect() as connection:  # the pool hands the same one out again
             connection.exec_driver_sql("PRAGMA max_page_count=40")
-        text = complaint(lambda: store.put_network(NETWORK, "big", (1, 4), many))
+        text = complaint(lambda: store.networks.put(NETWORK, "big", (1, 4), many))
         assert "is full" in text
-        assert store.layer_uses(NETWORK) == USES
+        assert store.networks.layers(NETWORK) == USES
         assert store.check() == []
 
 

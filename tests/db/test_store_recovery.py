@@ -47,10 +47,9 @@ def cut_off(store: Store, execute: Execute) -> CutOff:
     """Makes a session whose process is gone: (round, clock, seconds) by workload key."""
 
     def make(rounds: dict[str, list[tuple[int, str, float]]]) -> None:
-        session = store.begin_session(DEVICE, POLICY, ORIGIN, [ONE, TWO], {})
+        session = store.sessions.begin(DEVICE, POLICY, ORIGIN, [ONE, TWO], {})
         for key, timed in rounds.items():
-            store.add_round(session, [Sample(r, key, clock, s) for r, clock, s in timed])
-        store._own_sessions.clear()
+            store.sessions.add_round(session, [Sample(r, key, clock, s) for r, clock, s in timed])
         execute("UPDATE sessions SET process_started = -1 WHERE id = :id", id=session)
 
     return make
@@ -69,76 +68,76 @@ def test_a_cut_off_session_is_summarised_from_paired_rounds(store: Store, cut_of
         },
     )
     assert store.check() == ["1 sessions were cut off; the next `rankwise profile` ends them"]
-    assert store.recover_sessions() == 1
-    [found] = store.measurements()
+    assert store.sessions.recover() == 1
+    [found] = store.measurements.find()
     pairs = np.array([1.0, 1.1, 1.2]), np.array([0.5, 0.6, 0.7])
     assert found.summaries == (stats.summarize_pairs(*pairs),)
-    assert store.sessions_done(DEVICE, POLICY, [ONE.key, TWO.key]) == {ONE.key: 1}
-    assert store.recover_sessions() == 0
+    assert store.measurements.session_counts(DEVICE, POLICY, [ONE.key, TWO.key]) == {ONE.key: 1}
+    assert store.sessions.recover() == 0
     assert store.check() == []
 
 
 def test_the_device_clock_counts_where_there_is_one(store: Store, cut_off: CutOff) -> None:
     both = [(r, clock, s) for r in range(3) for clock, s in (("device", 2.0), ("host", 9.0))]
     cut_off({ORIGIN.key: both, ONE.key: [(r, c, s / 2) for r, c, s in both]})
-    store.recover_sessions()
-    [found] = store.measurements()
+    store.sessions.recover()
+    [found] = store.measurements.find()
     assert (found.summaries[0].original_s, found.summaries[0].candidate_s) == (2.0, 1.0)
 
 
 def test_an_empty_session_is_removed(store: Store, cut_off: CutOff, execute: Execute) -> None:
     cut_off({})
-    assert store.recover_sessions() == 1
+    assert store.sessions.recover() == 1
     assert execute("SELECT count(*) FROM sessions") == [(0,)]
 
 
 def test_a_session_with_a_failure_is_kept(store: Store, execute: Execute) -> None:
-    session = store.begin_session(DEVICE, POLICY, ORIGIN, [ONE], {})
-    store.add_failure(DEVICE, POLICY, ONE, Failure(ONE.key, "crash", "gone"), session)
+    session = store.sessions.begin(DEVICE, POLICY, ORIGIN, [ONE], {})
+    store.failures.add(DEVICE, POLICY, ONE, Failure(ONE.key, "crash", "gone"), session)
     store.close()  # ends what it began
     assert execute("SELECT count(ended_at) FROM sessions") == [(1,)]
 
 
 def test_a_running_session_is_left_alone(store: Store, url: str) -> None:
-    session = store.begin_session(DEVICE, POLICY, ORIGIN, [ONE], {})
+    session = store.sessions.begin(DEVICE, POLICY, ORIGIN, [ONE], {})
     with Store.open(url) as other:
-        assert other.recover_sessions() == 0
-    store.add_round(session, [Sample(0, ONE.key, "host", 1.0)])
+        assert other.sessions.recover() == 0
+    store.sessions.add_round(session, [Sample(0, ONE.key, "host", 1.0)])
 
 
 def test_closing_ends_what_was_begun(store: Store, url: str) -> None:
     with Store.open(url) as other:
-        session = other.begin_session(DEVICE, POLICY, ORIGIN, [ONE], {})
+        session = other.sessions.begin(DEVICE, POLICY, ORIGIN, [ONE], {})
         for number in range(3):
             pair = [Sample(number, c.key, "host", 1.0 + number) for c in (ORIGIN, ONE)]
-            other.add_round(session, pair)
-    assert store.sessions_done(DEVICE, POLICY, [ONE.key]) == {ONE.key: 1}
+            other.sessions.add_round(session, pair)
+    assert store.measurements.session_counts(DEVICE, POLICY, [ONE.key]) == {ONE.key: 1}
 
 
 def test_ending_a_recovered_session_replaces_its_summaries(store: Store, execute: Execute) -> None:
-    session = store.begin_session(DEVICE, POLICY, ORIGIN, [ONE], {})
+    session = store.sessions.begin(DEVICE, POLICY, ORIGIN, [ONE], {})
     execute("UPDATE sessions SET process_started = -1")
     for number in range(3):
         pair = [Sample(number, c.key, "host", 1.0 + number) for c in (ORIGIN, ONE)]
-        store.add_round(session, pair)
-    store.recover_sessions()
+        store.sessions.add_round(session, pair)
+    store.sessions.recover()
     better = stats.summarize_pairs(np.array([1.0, 2, 3, 4]), np.array([1.0, 2, 3, 3]))
-    store.end_session(session, {ONE.key: better})
-    assert store.measurements()[0].summaries == (better,)
+    store.sessions.end(session, {ONE.key: better})
+    assert store.measurements.find()[0].summaries == (better,)
 
 
 def test_another_estimator_summarises_anew(
     store: Store, cut_off: CutOff, execute: Execute, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cut_off({ORIGIN.key: host(1, 2, 3), ONE.key: host(1, 1, 1)})
-    store.recover_sessions()
+    store.sessions.recover()
     execute("UPDATE summaries SET log_ratio = 99")
-    assert store.resummarize() == 0
+    assert store.sessions.resummarize() == 0
     monkeypatch.setattr(stats, "ESTIMATOR_VERSION", stats.ESTIMATOR_VERSION + 1)
     assert store.check() == ["1 sessions were summarised by another estimator"]
-    assert store.resummarize() == 1
-    assert store.measurements()[0].summaries[0].log_ratio != 99
-    assert store.resummarize() == 0
+    assert store.sessions.resummarize() == 1
+    assert store.measurements.find()[0].summaries[0].log_ratio != 99
+    assert store.sessions.resummarize() == 0
 
 
 def test_who_is_gone() -> None:
@@ -161,14 +160,15 @@ WRITER = """
 import itertools
 from test_data import *
 with Store.open(sys.argv[1]) as store:
-    store.recover_sessions()
+    store.sessions.recover()
     for number in itertools.count():
-        session = store.begin_session(DEVICE, POLICY, ORIGIN, [ONE], {})
+        session = store.sessions.begin(DEVICE, POLICY, ORIGIN, [ONE], {})
         for r in range(6):
-            store.add_round(session, [Sample(r, c.key, "host", 1.0 + r) for c in (ORIGIN, ONE)])
+            timed = [Sample(r, c.key, "host", 1.0 + r) for c in (ORIGIN, ONE)]
+            store.sessions.add_round(session, timed)
             print(session, r, flush=True)
         pair = np.arange(1.0, 7.0)
-        store.end_session(session, {ONE.key: stats.summarize_pairs(pair, pair)})
+        store.sessions.end(session, {ONE.key: stats.summarize_pairs(pair, pair)})
 """
 KILLS = 8
 
@@ -188,7 +188,7 @@ def test_nothing_acknowledged_is_lost_when_killed(
     for _ in range(KILLS):
         acknowledged |= killed_after([str(script), url], rng.uniform(0.0, 0.2))
         with Store.open(url) as store:
-            store.recover_sessions()
+            store.sessions.recover()
             assert store.check() == []
     assert len(acknowledged) > 2 * KILLS
 
@@ -198,7 +198,7 @@ def test_nothing_acknowledged_is_lost_when_killed(
     [(rows,)] = execute("SELECT count(*) FROM samples")
     assert rows == 2 * len(stored)  # whole rounds only
     with Store.open(url) as store:
-        done = store.sessions_done(DEVICE, POLICY, [ONE.key])[ONE.key]
+        done = store.measurements.session_counts(DEVICE, POLICY, [ONE.key])[ONE.key]
     rounds: dict[object, int] = defaultdict(int)
     for session, _ in stored:
         rounds[session] += 1
@@ -224,12 +224,12 @@ def test_opening_again_leaves_the_locks_of_the_first(tmp_path: Path) -> None:
     path = tmp_path / "rankwise.db"
     code = (
         "import sys; from rankwise.db import Store\n"
-        "with Store.open(sys.argv[1]) as store: store.put_network('b' * 64, 'b', (1,), ())"
+        "with Store.open(sys.argv[1]) as store: store.networks.put('b' * 64, 'b', (1,), ())"
     )
     with Store.open(str(path)) as first:
-        first.put_network("a" * 64, "a", (1,), ())
+        first.networks.put("a" * 64, "a", (1,), ())
         with Store.open(str(path), readonly=True) as second:
-            assert len(second.networks()) == 1
+            assert len(second.networks.all()) == 1
         subprocess.run([sys.executable, "-P", "-c", code, path], check=True)
         assert path.with_name("rankwise.db-wal").exists()
-        assert len(first.networks()) == 2
+        assert len(first.networks.all()) == 2

@@ -14,7 +14,7 @@ import pytest
 
 from rankwise.db import Store, schema
 from rankwise.db.database import Database
-from rankwise.db.store import upgrade
+from rankwise.db.schema import upgrade
 from rankwise.db.url import locate
 from rankwise.errors import StoreError
 from rankwise.records import LayerSpec, LayerUse
@@ -67,7 +67,7 @@ def test_opening_needs_no_alembic(tmp_path: Path) -> None:
     assert run.stdout.strip() == "[]"
 
 
-def test_a_new_database_uses_wal(tmp_path: Path) -> None:
+def test_a_new_database_uses_wal() -> None:
     Store.open("rankwise.db").close()
     with closing(sqlite3.connect("rankwise.db")) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -84,14 +84,14 @@ def test_many_may_create_it_at_once(tmp_path: Path) -> None:
 
 def test_a_plain_path_and_a_url_are_the_same(tmp_path: Path) -> None:
     with Store.open("odd name #1?.db") as store:
-        store.put_network("a" * 64, "net", (1, 4), USES)
+        store.networks.put("a" * 64, "net", (1, 4), USES)
     assert (tmp_path / "odd name #1?.db").exists()
     with Store.open(str(tmp_path / "odd name #1?.db"), create=False) as store:
-        assert store.layer_uses("a" * 64) == USES
+        assert store.networks.layers("a" * 64) == USES
     with Store.open("sqlite:///plain.db") as store:
-        store.put_network("a" * 64, "net", (1, 4), USES)
+        store.networks.put("a" * 64, "net", (1, 4), USES)
     with Store.open("plain.db", create=False, readonly=True) as store:
-        assert store.layer_uses("a" * 64) == USES
+        assert store.networks.layers("a" * 64) == USES
 
 
 def test_an_upgrade_of_what_is_up_to_date(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def upgrade():
 def future(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A store of today's schema, seen by a rankwise that has one more migration."""
     with Store.open("rankwise.db") as store:
-        store.put_network("a" * 64, "net", (1, 4), USES)
+        store.networks.put("a" * 64, "net", (1, 4), USES)
     migrations = tmp_path / "migrations"
     shutil.copytree(schema.MIGRATIONS, migrations)
     monkeypatch.setattr(schema, "MIGRATIONS", migrations)
@@ -132,12 +132,14 @@ def write_next(migrations: Path, then: str) -> None:
     (migrations / "versions" / "r9001_note.py").write_text(text)
 
 
-def test_an_older_schema_is_named(future: Path) -> None:
+@pytest.mark.usefixtures("future")
+def test_an_older_schema_is_named() -> None:
     with pytest.raises(StoreError, match=r"older rankwise .* run `rankwise db upgrade`"):
         Store.open("rankwise.db")
 
 
-def test_an_upgrade_keeps_a_backup(future: Path) -> None:
+@pytest.mark.usefixtures("future")
+def test_an_upgrade_keeps_a_backup() -> None:
     old = schema.REVISIONS[-2]
     before = statements(Path("rankwise.db"))
     said = upgrade("rankwise.db")
@@ -147,10 +149,11 @@ def test_an_upgrade_keeps_a_backup(future: Path) -> None:
     assert statements(backup) == before
     assert "note" in " ".join(statements(Path("rankwise.db")))
     with Store.open("rankwise.db") as store:
-        assert store.layer_uses("a" * 64) == USES
+        assert store.networks.layers("a" * 64) == USES
 
 
-def test_a_second_backup_does_not_overwrite_the_first(future: Path) -> None:
+@pytest.mark.usefixtures("future")
+def test_a_second_backup_does_not_overwrite_the_first() -> None:
     first = Path(f"rankwise.db.backup-{schema.REVISIONS[-2]}")
     first.write_text("precious")
     upgrade("rankwise.db")
@@ -166,7 +169,8 @@ def test_a_failed_upgrade_changes_nothing(future: Path) -> None:
     assert statements(Path("rankwise.db")) == before
 
 
-def test_what_is_newer_or_not_ours_is_not_upgraded(future: Path) -> None:
+@pytest.mark.usefixtures("future")
+def test_what_is_newer_or_not_ours_is_not_upgraded() -> None:
     with closing(sqlite3.connect("rankwise.db")) as connection, connection:
         connection.execute("UPDATE rankwise_version SET version_num = '9999'")
     with pytest.raises(StoreError, match="newer rankwise"):

@@ -42,30 +42,30 @@ ORIGIN = Candidate(SPEC, ORIGINAL)
 @pytest.fixture
 def filled(store: Store) -> Store:
     uses = (LayerUse("conv1", "conv2d", SPEC), LayerUse("pool", "maxpool", None, "not one"))
-    store.put_network("a" * 64, "net.onnx", (1, 8, 14, 14), uses)
+    store.networks.put("a" * 64, "net.onnx", (1, 8, 14, 14), uses)
     for number in range(4):
         device = DEVICES[number % 2]
-        session = store.begin_session(device, POLICY, ORIGIN, [ONE, TWO], {})
+        session = store.sessions.begin(device, POLICY, ORIGIN, [ONE, TWO], {})
         seconds = np.random.default_rng(number).lognormal(-7, 0.3, (3, 5))
         for r, row in enumerate(seconds.T.tolist()):
             timed = zip((ORIGIN, ONE, TWO), row, strict=True)
-            store.add_round(session, [Sample(r, w.key, "host", s, 2) for w, s in timed])
+            store.sessions.add_round(session, [Sample(r, w.key, "host", s, 2) for w, s in timed])
         summaries = {
             w.key: summarize_pairs(seconds[0], seconds[i]) for i, w in ((1, ONE), (2, TWO))
         }
-        store.end_session(session, summaries)
-    store.add_failure(DEVICES[0], POLICY, TWO, Failure(TWO.key, "crash", "gone"))
+        store.sessions.end(session, summaries)
+    store.failures.add(DEVICES[0], POLICY, TWO, Failure(TWO.key, "crash", "gone"))
     before, after = NetworkRun("0" * 32, {}), NetworkRun("1" * 32, {})
-    store.begin_session(DEVICES[0], POLICY, before, [after], {})
+    store.sessions.begin(DEVICES[0], POLICY, before, [after], {})
     return store
 
 
 @pytest.fixture
-def query(filled: Store, url: str) -> Any:
+def query(url: str) -> Any:
     """SQL to a pandas frame, the way people would."""
 
     def run(sql: str) -> pd.DataFrame:
-        engine = create_engine(locate(url).url)
+        engine = create_engine(locate(url).engine_url)
         with engine.connect() as connection:
             frame = pd.read_sql(sql, connection)
         engine.dispose()
@@ -78,7 +78,7 @@ def test_speedups(filled: Store, query: Callable[[str], pd.DataFrame]) -> None:
     rows = {
         (row.hardware_key, row.kind): row for row in query("SELECT * FROM v_speedups").itertuples()
     }
-    known = [m for m in filled.measurements() if not m.failure]
+    known = [m for m in filled.measurements.find() if not m.failure]
     assert len(rows) == len(known) == 3  # what failed is not offered
     for found in known:
         row = rows[found.fingerprint.hardware_key, found.decomposition.kind]
@@ -97,6 +97,7 @@ def test_speedups(filled: Store, query: Callable[[str], pd.DataFrame]) -> None:
         )
 
 
+@pytest.mark.usefixtures("filled")
 def test_speedups_of_a_networks_layers(query: Callable[[str], pd.DataFrame]) -> None:
     frame = query(
         "SELECT l.layer, s.speedup FROM v_layers l JOIN v_speedups s ON s.spec_key = l.spec_key "
@@ -106,6 +107,7 @@ def test_speedups_of_a_networks_layers(query: Callable[[str], pd.DataFrame]) -> 
     assert len(frame) == 3
 
 
+@pytest.mark.usefixtures("filled")
 def test_samples_layers_failures_sessions(query: Callable[[str], pd.DataFrame]) -> None:
     samples = query("SELECT * FROM v_samples WHERE kind = 'tucker2'")
     assert len(samples) == 20
@@ -122,6 +124,7 @@ def test_samples_layers_failures_sessions(query: Callable[[str], pd.DataFrame]) 
     assert len(query("SELECT * FROM v_devices")) == 2
 
 
+@pytest.mark.usefixtures("filled")
 def test_the_pages_example_runs(query: Callable[[str], pd.DataFrame]) -> None:
     [example] = re.findall(r"```sql\n(.*?);\n```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert "'resnet50'" in example
@@ -129,9 +132,10 @@ def test_the_pages_example_runs(query: Callable[[str], pd.DataFrame]) -> None:
     assert len(query(sql)) == 3
 
 
-def test_the_page_names_every_view_and_column(filled: Store, url: str) -> None:
+@pytest.mark.usefixtures("filled")
+def test_the_page_names_every_view_and_column(url: str) -> None:
     page = PAGE.read_text(encoding="utf-8")
-    engine = create_engine(locate(url).url)
+    engine = create_engine(locate(url).engine_url)
     inspector = inspect(engine)
     assert set(inspector.get_view_names()) == VIEWS.keys()
     for view in VIEWS:

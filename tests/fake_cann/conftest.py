@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -163,8 +163,8 @@ def ok(pair: tuple[Any, int]) -> Any:
 
 
 @pytest.fixture
-def rig(device: Any, om: Path) -> Iterator[Rig]:
-    yield Rig(device, om)
+def rig(device: Any, om: Path) -> Rig:
+    return Rig(device, om)
 
 
 @pytest.fixture

@@ -34,14 +34,17 @@ def conversion(network: Path, prefix: str = "out", **flags: str) -> list[str]:
 def test_behaviour_38_success(fake_cann: Any, onnx_file: Path, tmp_path: Path) -> None:
     done = run(*conversion(onnx_file))
     lines = done.stdout.splitlines()
-    assert done.returncode == 0 and done.stderr == ""
+    assert done.returncode == 0
+    assert done.stderr == ""
     assert lines[0].startswith("ATC start working now")
     assert lines[-1] == "ATC run success, welcome to the next use."
     assert (tmp_path / "out.om").is_file()
     assert list((tmp_path / "kernel_meta").glob("*.o")), "compiling litters the working directory"
     (told,) = fake_cann.atc_runs()
-    assert told["argv"] == conversion(onnx_file) and told["cwd"] == str(tmp_path)
-    assert told["om"] == "out.om" and told["returncode"] == 0
+    assert told["argv"] == conversion(onnx_file)
+    assert told["cwd"] == str(tmp_path)
+    assert told["om"] == "out.om"
+    assert told["returncode"] == 0
 
 
 def test_behaviour_38_the_other_name(fake_cann: Any, onnx_file: Path, tmp_path: Path) -> None:
@@ -60,11 +63,13 @@ def test_behaviour_38_the_other_name(fake_cann: Any, onnx_file: Path, tmp_path: 
         ({"input_shape": "z:1,3,12,12"}, "E10011"),
     ],
 )
+@pytest.mark.usefixtures("fake_cann")
 def test_behaviour_38_errors_are_on_standard_output(
-    fake_cann: Any, onnx_file: Path, tmp_path: Path, flags: dict[str, str], code: str
+    onnx_file: Path, tmp_path: Path, flags: dict[str, str], code: str
 ) -> None:
     done = run(*conversion(onnx_file, **flags))
-    assert done.returncode == 255 and done.stderr == ""
+    assert done.returncode == 255
+    assert done.stderr == ""
     start, failed, error = done.stdout.splitlines()[:3]
     assert start.startswith("ATC start working now")
     assert failed.startswith("ATC run failed, Please check the detail log")
@@ -115,12 +120,14 @@ def test_every_choice_of_a_flag_is_taken(onnx_file: Path) -> None:
             assert parse(conversion(onnx_file, **{name: value})).get(name) == value
 
 
-def test_help(fake_cann: Any) -> None:
+@pytest.mark.usefixtures("fake_cann")
+def test_help() -> None:
     assert run("--help").returncode == 0
 
 
 @pytest.mark.parametrize("opset", [11, 18, 10, 19])
-def test_opsets(onnx_file: Path, compile_om: Any, tmp_path: Path, opset: int) -> None:
+@pytest.mark.usefixtures("onnx_file")
+def test_opsets(compile_om: Any, tmp_path: Path, opset: int) -> None:
     model = save_network(tmp_path / "x.onnx", opset=opset)
     if opset in (11, 18):
         assert compile_om(f"opset{opset}", model=model).is_file()
@@ -136,7 +143,8 @@ def test_dynamic_inputs_need_their_shape(compile_om: Any, tmp_path: Path) -> Non
     with pytest.raises(AtcError, match="the model's"):
         compile_om("no", model=model, input_shape="x:4,3,13,12")
     om = Om.from_bytes(compile_om("four", model=model, input_shape="x:4,3,12,12").read_bytes())
-    assert om.inputs[0].dims == (4, 3, 12, 12) and om.outputs[0].dims == (4, 8, 10, 10)
+    assert om.inputs[0].dims == (4, 3, 12, 12)
+    assert om.outputs[0].dims == (4, 8, 10, 10)
     assert om.macs == 4 * 100 * 8 * 27
 
 
@@ -147,7 +155,8 @@ def test_no_onnx(compile_om: Any, tmp_path: Path) -> None:
     assert caught.value.code == "E11001"
 
 
-def test_types_of_inputs_and_outputs(onnx_file: Path, compile_om: Any) -> None:
+@pytest.mark.usefixtures("onnx_file")
+def test_types_of_inputs_and_outputs(compile_om: Any) -> None:
     plain = Om.from_bytes(compile_om("plain").read_bytes())
     half = compile_om("half", input_fp16_nodes="x", output_type="FP16")
     om = Om.from_bytes(half.read_bytes())
@@ -156,7 +165,8 @@ def test_types_of_inputs_and_outputs(onnx_file: Path, compile_om: Any) -> None:
     assert om.device_s < plain.device_s, "no Cast at the edges"
 
 
-def test_the_compilers_cache(fake_cann: Any, onnx_file: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("fake_cann")
+def test_the_compilers_cache(onnx_file: Path, tmp_path: Path) -> None:
     flags = conversion(onnx_file, op_compiler_cache_mode="enable")
     assert run(*flags, env={**os.environ, "HOME": str(tmp_path / "home")}).returncode == 0
     assert (tmp_path / "home" / "atc_data" / "kernel_cache").is_dir()
@@ -165,18 +175,22 @@ def test_the_compilers_cache(fake_cann: Any, onnx_file: Path, tmp_path: Path) ->
     assert (tmp_path / "cache" / "kernel_cache").is_dir()
 
 
-def test_showing_a_model(fake_cann: Any, om: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("fake_cann")
+def test_showing_a_model(om: Path, tmp_path: Path) -> None:
     shown = run("--mode=6", f"--om={om}")
-    assert shown.returncode == 0 and SOC in shown.stdout
+    assert shown.returncode == 0
+    assert SOC in shown.stdout
     assert run("--mode=1", f"--om={om}", "--json=x.json").returncode == 0
     assert SOC in (tmp_path / "x.json").read_text()
     assert "E13026" in run("--mode=6", "--om=none.om").stdout
 
 
-def test_without_its_environment(fake_cann: Any, onnx_file: Path) -> None:
+@pytest.mark.usefixtures("fake_cann")
+def test_without_its_environment(onnx_file: Path) -> None:
     stripped = {k: v for k, v in os.environ.items() if k != "ASCEND_OPP_PATH"}
     done = run(*conversion(onnx_file), env=stripped)
-    assert done.returncode == 255 and "set_env.sh" in done.stdout
+    assert done.returncode == 255
+    assert "set_env.sh" in done.stdout
     done = run(*conversion(onnx_file), env={**os.environ, "TE_PARALLEL_COMPILER": "64"})
     assert "TE_PARALLEL_COMPILER" in done.stdout
 
@@ -192,11 +206,13 @@ def test_planned_faults(
     assert fake_cann.faults_fired() == [("atc", 2, fault)]
     made = tmp_path / "second.om"
     if fault == "E40001":
-        assert done.returncode == 255 and "E40001" in done.stdout
+        assert done.returncode == 255
+        assert "E40001" in done.stdout
     elif fault == "crash":
         assert done.returncode in (-signal.SIGSEGV, 128 + signal.SIGSEGV)
     else:
-        assert done.returncode == 0 and "success" in done.stdout
+        assert done.returncode == 0
+        assert "success" in done.stdout
     assert made.exists() == (fault == "truncated_om")
     if made.exists():
         assert device.mdl.load_from_file(str(made)) == (0, 145006)
@@ -248,7 +264,8 @@ def test_two_in_one_folder(fake_cann: Any, onnx_file: Path, tmp_path: Path) -> N
     done = run(*conversion(onnx_file, "other"))
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    assert done.returncode == 255 and "in use by another" in done.stdout
+    assert done.returncode == 255
+    assert "in use by another" in done.stdout
     assert run(*conversion(onnx_file, "other")).returncode == 0
 
 

@@ -73,7 +73,8 @@ def test_behaviour_02_no_constants_at_all(acl: Any) -> None:
             assert callable(value) or type(value).__name__ == "module", name
 
 
-def test_behaviour_02_sub_modules_are_attributes_only(acl: Any) -> None:
+@pytest.mark.usefixtures("acl")
+def test_behaviour_02_sub_modules_are_attributes_only() -> None:
     with pytest.raises(ModuleNotFoundError, match="not a package"):
         importlib.import_module("acl.rt")
 
@@ -109,7 +110,9 @@ def test_the_last_error_is_text_and_no_tuple(device: Any) -> None:
     assert device.get_recent_err_msg() is None
     device.rt.free(0)
     message = device.get_recent_err_msg()
-    assert isinstance(message, str) and "acl.rt.free" in message and "100000" in message
+    assert isinstance(message, str)
+    assert "acl.rt.free" in message
+    assert "100000" in message
     assert device.get_recent_err_msg() is None
 
 

@@ -38,9 +38,8 @@ def test_behaviour_35_planned_codes(fake_cann: Any, rig: Rig, fault: str, code: 
     assert acl.rt.malloc(64, 0) == ((0, code) if broken else (acl.rt.malloc(64, 0)[0] - 8192, 0))
 
 
-def test_behaviour_35_the_device_stays_broken_until_its_reset(
-    fake_cann: Any, rig: Rig, ended: Callable[[], list[int]]
-) -> None:
+@pytest.mark.usefixtures("ended")
+def test_behaviour_35_the_device_stays_broken_until_its_reset(fake_cann: Any, rig: Rig) -> None:
     fake_cann.configure(faults="acl.rt.synchronize_stream:1=507015")
     acl = rig.acl
     rig.launch()
@@ -104,7 +103,8 @@ def test_random_faults_repeat_themselves() -> None:
         return [faults.next("acl.rt.malloc") for _ in range(200)]
 
     assert draw(1) == draw(1)
-    assert draw(1) != draw(2) and draw(1) != draw(1, ordinal=2)
+    assert draw(1) != draw(2)
+    assert draw(1) != draw(1, ordinal=2)
     assert 20 < sum(one is not None for one in draw(1)) < 60
     never = Faults.parse("random:1:1.0")
     assert never.next("acl.data_type_size") is None
@@ -116,8 +116,7 @@ def test_what_can_fail_by_chance_exists() -> None:
 
 
 def _careful(acl: Any, om: Path) -> str:
-    """A caller that checks everything and gives everything back, in an order that holds for any
-    place of failure. Returns what went wrong first, or how far it came."""
+    """A caller that checks everything and gives everything back, wherever it fails; what failed."""
     undo: list[Callable[[], Any]] = []
 
     def need(code: int, what: str) -> None:

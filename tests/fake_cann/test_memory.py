@@ -156,9 +156,10 @@ def test_behaviour_19_bytes_have_to_be_kept(
 
 
 def test_behaviour_19_conversions_take_what_they_say(device: Any) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="needs bytes"):
         device.util.bytes_to_ptr(bytearray(4))
-    with pytest.warns(DeprecationWarning), pytest.raises(ValueError):
+    deprecated = pytest.warns(DeprecationWarning, match="numpy_to_ptr is deprecated")
+    with deprecated, pytest.raises(ValueError, match="needs an ndarray"):
         device.util.numpy_to_ptr(b"1234")
 
 

@@ -46,7 +46,8 @@ def test_reading_too_early(rig: Rig) -> None:
     assert set(rig.output_bytes()) == {0xCD}
 
 
-def test_timing_the_launch_only(fake_cann: Any, rig: Rig) -> None:
+@pytest.mark.usefixtures("fake_cann")
+def test_timing_the_launch_only(rig: Rig) -> None:
     """The end is recorded, and nobody waits for it."""
     rt = rig.acl.rt
     rt.record_event(rig.start, rig.stream)
@@ -55,7 +56,8 @@ def test_timing_the_launch_only(fake_cann: Any, rig: Rig) -> None:
     assert rt.event_elapsed_time(rig.start, rig.end)[1] != 0
 
 
-def test_forgetting_to_finalize(fake_cann: Any, rig: Rig, ended: Callable[[], list[int]]) -> None:
+@pytest.mark.usefixtures("ended")
+def test_forgetting_to_finalize(fake_cann: Any, rig: Rig) -> None:
     rig.release()
     rig.acl.rt.reset_device(0)
     fake_cann.off()

@@ -257,7 +257,8 @@ def test_behaviour_30_a_dataset_owns_nothing(fake_cann: Any, rig: Rig) -> None:
     acl = rig.acl
     assert acl.mdl.destroy_dataset(rig.inputs) == acl.mdl.destroy_dataset(rig.outputs) == 0
     left = "\n".join(fake_cann.leaks())
-    assert left.count("data buffer") == 2 and left.count("device memory") == 2
+    assert left.count("data buffer") == 2
+    assert left.count("device memory") == 2
     assert acl.destroy_data_buffer(rig.in_buf) == 0
     assert "\n".join(fake_cann.leaks()).count("device memory") == 2
     assert acl.mdl.destroy_dataset(rig.inputs) == 100000

@@ -19,7 +19,8 @@ ASSETS = Path(__file__).resolve().parents[2] / "examples" / "assets.py"
 def real_weights() -> list[NDArray[np.float64]]:
     """The 3x3 convolutions of ResNet-50-thin, the smallest first, in float64."""
     spec = importlib.util.spec_from_file_location("rankwise_example_assets", ASSETS)
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     assets = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = assets  # dataclasses look their module up
     spec.loader.exec_module(assets)

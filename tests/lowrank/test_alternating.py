@@ -39,7 +39,7 @@ def matrix(weight: Rows) -> Rows:
     return weight.reshape(len(weight), -1)
 
 
-def computed(links: tuple[LinkWeights, ...], rows: Rows, bias: Rows | None = None) -> Rows:
+def computed(links: tuple[LinkWeights, ...], rows: Rows) -> Rows:
     """The chain's outputs for patches."""
     last = links[-1].bias
     outputs: Rows = rows @ effective_weight([link.weight for link in links]).T
@@ -105,19 +105,19 @@ def test_never_worse_than_the_weights_alone_on_held_out_patches(
 
 @pytest.mark.parametrize("has_bias", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_table_holds_the_estimates(kind: str, has_bias: bool) -> None:
+def test_the_error_curve_holds_the_estimates(kind: str, has_bias: bool) -> None:
     spec = replace(CONV, bias=has_bias)
     weight, bias = layer(spec)
     fit, others = Moments.from_outputs(patches(spec)), Moments.from_outputs(patches(spec, seed=1))
     for held_out in (None, others):
         shrinkage = 0.05 if held_out is None else None
         made = factorizer(spec, kind, weight, bias, fit, shrinkage, held_out)
-        table = made.table()
-        assert table.estimated
-        assert [axis[-1] for axis in table.axes] == list(full_ranks(spec, kind))
-        for position in np.ndindex(table.errors.shape):
-            ranks = tuple(int(axis[i]) for axis, i in zip(table.axes, position, strict=True))
-            assert table.at(ranks) == pytest.approx(made.estimate(ranks), abs=1e-6)
+        curve = made.error_curve()
+        assert curve.estimated
+        assert [axis[-1] for axis in curve.axes] == list(full_ranks(spec, kind))
+        for position in np.ndindex(curve.errors.shape):
+            ranks = tuple(int(axis[i]) for axis, i in zip(curve.axes, position, strict=True))
+            assert curve.at(ranks) == pytest.approx(made.estimate(ranks), abs=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)

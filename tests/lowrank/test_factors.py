@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from rankwise.lowrank import (
     KINDS,
     Moments,
-    OutputMoments,
     applicable_kinds,
     factor,
     factorizer,
@@ -249,7 +248,8 @@ def test_the_result_has_the_spec_s_dtype_or_float64_if_the_weight_has() -> None:
     for given_dtype, wanted in (("float16", "float16"), ("float32", "float16"), ("float64",) * 2):
         made = factor(spec, Decomposition("svd", (2,)), weight.astype(given_dtype), bias)
         assert [str(w.weight.dtype) for w in made] == [wanted] * 2
-        assert made[-1].bias is not None and str(made[-1].bias.dtype) == wanted
+        assert made[-1].bias is not None
+        assert str(made[-1].bias.dtype) == wanted
 
 
 @pytest.mark.parametrize("kind", ["svd", "channel_svd"])
@@ -315,7 +315,8 @@ def test_the_original_is_itself() -> None:
     assert lower(spec, ORIGINAL) == Chain((spec,))
     (made,) = factor(spec, ORIGINAL, weight, bias)
     np.testing.assert_array_equal(made.weight, weight)
-    assert bias is not None and made.bias is not None
+    assert bias is not None
+    assert made.bias is not None
     np.testing.assert_array_equal(made.bias, bias)
 
 
@@ -325,7 +326,7 @@ def test_data_aware_factors_compute_the_projected_response() -> None:
         spec = LayerSpec("conv2d", 3, 8, (3, 9, 9), (3, 3), padding=(1, 1, 1, 1), bias=has_bias)
         weight, bias, inputs = random_layer(spec)
         outputs = original_output(spec)
-        moments = OutputMoments.from_outputs(output_rows(spec, outputs))
+        moments = Moments.from_outputs(output_rows(spec, outputs))
         wanted = Decomposition("channel_svd", (3,))
         made = factor(spec, wanted, weight, bias, moments, shrinkage=0.0)
         got = compute(lower(spec, wanted), made, inputs)
@@ -340,7 +341,7 @@ def test_data_aware_factors_compute_the_projected_response() -> None:
 def test_full_shrinkage_is_the_weight_only_subspace() -> None:
     spec = LayerSpec("linear", 9, 7, (9,), bias=False)
     weight, _, _ = random_layer(spec)
-    moments = OutputMoments.from_outputs(original_output(replace(spec)))
+    moments = Moments.from_outputs(original_output(replace(spec)))
     plain = factor(spec, Decomposition("svd", (3,)), weight)
     shrunk = factor(spec, Decomposition("svd", (3,)), weight, None, moments, shrinkage=1.0)
     for a, b in zip(plain, shrunk, strict=True):

@@ -10,9 +10,8 @@ import pytest
 from rankwise.errors import LayerError
 from rankwise.lowrank import (
     KINDS,
-    OutputMoments,
+    Moments,
     applicable_kinds,
-    error_curve,
     factor,
     factorizer,
     full_ranks,
@@ -222,10 +221,10 @@ def test_bad_numbers_are_refused() -> None:
 
 def test_bad_moments_are_refused() -> None:
     weight, wanted = np.ones(LINEAR.weight_shape), Decomposition("svd", (4,))
-    moments = OutputMoments.from_outputs(np.eye(31))
+    moments = Moments.from_outputs(np.eye(31))
     with pytest.raises(LayerError, match="31 channels for a layer with 32"):
         layer_error(LINEAR, wanted, weight, moments)
-    fitting = OutputMoments.from_outputs(np.eye(32))
+    fitting = Moments.from_outputs(np.eye(32))
     for shrinkage in (-0.1, 1.1, float("nan")):
         with pytest.raises(LayerError, match="shrinkage must be between 0 and 1"):
             layer_error(LINEAR, wanted, weight, fitting, shrinkage)
@@ -233,7 +232,7 @@ def test_bad_moments_are_refused() -> None:
 
 def test_a_curve_needs_one_rank() -> None:
     with pytest.raises(LayerError, match="tucker2 has 2 ranks"):
-        error_curve(CONV, "tucker2", np.ones(CONV.weight_shape))
+        factorizer(CONV, "tucker2", np.ones(CONV.weight_shape)).errors_by_rank()
 
 
 def test_a_factorizer_checks_ranks_too() -> None:

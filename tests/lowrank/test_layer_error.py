@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from rankwise.lowrank import OutputMoments, error_curve, factor, factorizer, full_ranks, layer_error
+from rankwise.lowrank import Moments, factor, factorizer, full_ranks, layer_error
 from rankwise.ops.chain import LinkWeights
 from rankwise.records import ORIGINAL, Decomposition, LayerSpec
 
@@ -27,11 +27,11 @@ def random_weight(spec: LayerSpec, seed: int = 0) -> NDArray[np.float64]:
     return np.random.default_rng(seed).standard_normal(spec.weight_shape)
 
 
-def random_moments(channels: int, count: int, seed: int = 0) -> OutputMoments:
+def random_moments(channels: int, count: int, seed: int = 0) -> Moments:
     rng = np.random.default_rng(seed)
     mixing = rng.standard_normal((channels, channels)) * 0.5 ** np.arange(channels)
     offset = rng.standard_normal(channels)
-    return OutputMoments.from_outputs(rng.standard_normal((count, channels)) @ mixing.T + offset)
+    return Moments.from_outputs(rng.standard_normal((count, channels)) @ mixing.T + offset)
 
 
 def rebuilt(spec: LayerSpec, kind: str, links: tuple[LinkWeights, ...]) -> NDArray[np.float64]:
@@ -49,10 +49,11 @@ def rebuilt(spec: LayerSpec, kind: str, links: tuple[LinkWeights, ...]) -> NDArr
 @pytest.mark.parametrize(("spec", "kind"), ONE_RANK)
 def test_the_curve_is_the_frobenius_error_at_every_rank(spec: LayerSpec, kind: str) -> None:
     weight = random_weight(spec)
-    curve = error_curve(spec, kind, weight)
+    curve = factorizer(spec, kind, weight).errors_by_rank()
     (full,) = full_ranks(spec, kind)
     assert curve.shape == (full + 1,)
-    assert curve[0] == 1 and curve[-1] == pytest.approx(0, abs=1e-12)
+    assert curve[0] == 1
+    assert curve[-1] == pytest.approx(0, abs=1e-12)
     assert (np.diff(curve) <= 0).all()
     bias = np.zeros(spec.out_channels)
     for rank in range(1, full + 1):
@@ -75,8 +76,8 @@ def test_the_data_aware_curve_is_the_lost_output(
     weight, inputs = random_weight(spec), rng.standard_normal((30, c_in)) + 0.3
     bias = rng.standard_normal(9) if has_bias else None
     outputs = inputs @ weight.T + (0 if bias is None else bias)
-    moments = OutputMoments.from_outputs(outputs)
-    curve = error_curve(spec, "svd", weight, moments, shrinkage)
+    moments = Moments.from_outputs(outputs)
+    curve = factorizer(spec, "svd", weight, None, moments, shrinkage).errors_by_rank()
     whole = outputs - (outputs.mean(axis=0) if has_bias else 0)
     for rank in range(1, len(curve)):
         wanted = Decomposition("svd", (rank,))
@@ -96,8 +97,8 @@ def test_data_help_on_their_own_moments(
     """Weight-only directions, measured by the same moments, never lose less."""
     spec = LayerSpec("linear", 12, 9, (12,), bias=has_bias)
     weight, moments = random_weight(spec, seed), random_moments(9, count, seed)
-    aware = error_curve(spec, "svd", weight, moments, shrinkage)
-    plain = error_curve(spec, "svd", weight, moments, shrinkage=1.0)
+    aware = factorizer(spec, "svd", weight, None, moments, shrinkage).errors_by_rank()
+    plain = factorizer(spec, "svd", weight, None, moments, shrinkage=1.0).errors_by_rank()
     assert (aware <= plain + 1e-7).all()
 
 
@@ -118,8 +119,8 @@ def test_a_zero_layer_has_nothing_to_lose(spec: LayerSpec, kind: str) -> None:
 def test_constant_outputs_and_no_outputs_fall_back_to_the_weights() -> None:
     weight = random_weight(LINEAR)
     plain = factorizer(LINEAR, "svd", weight, np.zeros(9))
-    constant = OutputMoments.from_outputs(np.zeros((5, 9)))
-    for moments in (constant, OutputMoments.zeros(9)):
+    constant = Moments.from_outputs(np.zeros((5, 9)))
+    for moments in (constant, Moments.zeros(9)):
         made = factorizer(LINEAR, "svd", weight, np.zeros(9), moments)
         np.testing.assert_allclose(made.at((3,))[1].weight, plain.at((3,))[1].weight, atol=1e-9)
     assert factorizer(LINEAR, "svd", weight, None, constant).error((3,)) == 0

@@ -125,7 +125,8 @@ def test_a_file_that_is_none(tmp_path: Path, text: str, words: str) -> None:
     file.write_text(text)
     with pytest.raises(UsageError, match=r"mine\.toml") as refusal:
         find_mode(str(file))
-    assert words in str(refusal.value) and "\n" not in str(refusal.value)
+    assert words in str(refusal.value)
+    assert "\n" not in str(refusal.value)
 
 
 def test_modes_that_are_not_there(tmp_path: Path) -> None:

@@ -105,7 +105,8 @@ def test_what_is_chosen_is_on_the_grid_and_saves(
         if made.is_original:
             assert found.reason
             continue
-        assert made.kind == kind and made.groups == KINDS[kind].branchings[0]
+        assert made.kind == kind
+        assert made.groups == KINDS[kind].branchings[0]
         step = rank_step(spec, kind, made.groups)
         limits = full_ranks(spec, kind, made.groups)
         assert all(rank % quantum == rank % step == 0 for rank in made.ranks)

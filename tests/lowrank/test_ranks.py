@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankwise.errors import LayerError
-from rankwise.lowrank import error_curve, full_ranks, lower
+from rankwise.lowrank import factorizer, full_ranks, lower
 from rankwise.lowrank.ranks import energy_rank, energy_ranks, pr_rank, quantize, vbmf_ranks, weaken
 from rankwise.records import Decomposition, LayerSpec
 
@@ -58,7 +58,7 @@ def test_pr_refusals() -> None:
 
 def test_energy_keeps_enough_and_no_more() -> None:
     weight = np.random.default_rng(0).standard_normal(CONV.weight_shape)
-    curve = error_curve(CONV, "channel_svd", weight)
+    curve = factorizer(CONV, "channel_svd", weight).errors_by_rank()
     for threshold in (0.01, 0.5, 0.9, 0.999, 1.0):
         rank = energy_rank(curve, threshold)
         assert rank == energy_ranks(CONV, "channel_svd", weight, threshold)[0]

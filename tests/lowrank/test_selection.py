@@ -57,7 +57,7 @@ def test_never_worse_than_the_weights_alone_on_held_out_outputs(
     found = lost(made.at((rank,)))
     assert made.error((rank,)) == pytest.approx(found, abs=1e-6)
     assert found <= lost(factor(LINEAR, Decomposition("svd", (rank,)), weight, bias)) + 1e-9
-    assert not made.table().estimated
+    assert not made.error_curve().estimated
 
 
 def test_data_help_where_there_are_enough() -> None:

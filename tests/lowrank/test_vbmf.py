@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rankwise.errors import LayerError
-from rankwise.lowrank.ranks import evbmf
+from rankwise.lowrank.vbmf import evbmf
 
 CASES: list[dict[str, Any]] = json.loads(
     (Path(__file__).parents[1] / "data" / "evbmf_reference.json").read_text()

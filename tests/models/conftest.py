@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from rankwise.lowrank import applicable_kinds, factor, full_ranks, lower
 from rankwise.models.network import Network
 from rankwise.ops.chain import Chain, LinkWeights
 from rankwise.records import Decomposition
+
+sys.path.insert(0, str(Path(__file__).parent / "lib"))  # what several test modules share
 
 
 class SmallNet(nn.Module):
@@ -46,13 +49,83 @@ def small_net() -> nn.Module:
 OnnxMaker = Callable[..., Path]
 
 
-@pytest.fixture
-def make_onnx(tmp_path: Path) -> OnnxMaker:
-    """Writes conv -> relu -> conv (residual) -> pool -> linear -> softmax as one ONNX file.
+class OnnxNet:
+    """conv -> relu -> conv (residual) -> pool -> linear -> softmax as an ONNX model.
 
     `weights_as`: initializer, constant (nodes) or identity (of initializers); `conv`: attributes
     of the first convolution; `head`: gemm, gemm_t, matmul; `input_shape`: names are open sizes.
     """
+
+    def __init__(self, weights_as: str, bias: bool, head: str, named: bool) -> None:
+        rng = np.random.default_rng(0)
+        tensors = {
+            "w1": rng.standard_normal((8, 3, 3, 3)) / 5,
+            "b1": rng.standard_normal(8),
+            "w2": rng.standard_normal((8, 8, 3, 3)) / 8,
+            "w3": rng.standard_normal((5, 8) if head == "gemm_t" else (8, 5)),
+            "b3": rng.standard_normal(5),
+        }
+        if not bias:
+            del tensors["b1"]
+        self.head, self.named = head, named
+        self.initializers = [
+            numpy_helper.from_array(array.astype(np.float32), key) for key, array in tensors.items()
+        ]
+        self.names = {key: key for key in tensors}
+        self.nodes: list[onnx.NodeProto] = []
+        if weights_as == "constant":
+            for tensor in self.initializers:
+                self.add("Constant", [], tensor.name, value=tensor)
+            self.initializers = []
+        elif weights_as == "identity":
+            self.names = {key: f"{key}_same" for key in tensors}
+            for key in tensors:
+                self.add("Identity", [key], self.names[key])
+
+    def add(
+        self, op: str, inputs: Sequence[str], output: str, name: str = "", **given: Any
+    ) -> None:
+        name = name if self.named else ""
+        self.nodes.append(helper.make_node(op, inputs, [output], name, **given))
+
+    def add_body(self, conv: Mapping[str, Any]) -> None:
+        names = self.names
+        bias = [names["b1"]] if "b1" in names else []
+        self.add("Conv", ["input", names["w1"], *bias], "c1", "first", **conv)
+        self.add("Relu", ["c1"], "r1", "relu")
+        self.add("Conv", ["r1", names["w2"]], "c2", "second", pads=[1] * 4)
+        self.add("Add", ["c2", "r1"], "sum", "add")
+        self.add("GlobalAveragePool", ["sum"], "pooled", "pool")
+        self.add("Flatten", ["pooled"], "flat", "flatten")
+
+    def add_head(self) -> None:
+        names = self.names
+        if self.head == "matmul":
+            self.add("MatMul", ["flat", names["w3"]], "product", "head")
+            self.add("Add", ["product", names["b3"]], "logits", "head_bias")
+        else:
+            turned = {"transB": 1} if self.head == "gemm_t" else {}
+            self.add("Gemm", ["flat", names["w3"], names["b3"]], "logits", "head", **turned)
+        self.add("Softmax", ["logits"], "output", "softmax", axis=1)
+
+    def model(
+        self, input_shape: tuple[int | str, ...], opset: int, ir_version: int
+    ) -> onnx.ModelProto:
+        inputs = [helper.make_tensor_value_info("input", TensorProto.FLOAT, input_shape)]
+        if ir_version < 4:
+            inputs += [helper.make_tensor_value_info(t.name, 1, t.dims) for t in self.initializers]
+        outputs = [helper.make_tensor_value_info("output", TensorProto.FLOAT, [input_shape[0], 5])]
+        graph = helper.make_graph(self.nodes, "net", inputs, outputs, self.initializers)
+        model = helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir_version
+        )
+        model.metadata_props.add(key="author", value="a test")
+        return model
+
+
+@pytest.fixture
+def make_onnx(tmp_path: Path) -> OnnxMaker:
+    """Writes an `OnnxNet` as one file."""
 
     def make(
         name: str = "net.onnx",
@@ -66,61 +139,12 @@ def make_onnx(tmp_path: Path) -> OnnxMaker:
         ir_version: int = 8,
         named: bool = True,
     ) -> Path:
-        rng = np.random.default_rng(0)
-        tensors = {
-            "w1": rng.standard_normal((8, 3, 3, 3)) / 5,
-            "b1": rng.standard_normal(8),
-            "w2": rng.standard_normal((8, 8, 3, 3)) / 8,
-            "w3": rng.standard_normal((5, 8) if head == "gemm_t" else (8, 5)),
-            "b3": rng.standard_normal(5),
-        }
-        if not bias:
-            del tensors["b1"]
-        initializers = [
-            numpy_helper.from_array(array.astype(np.float32), key) for key, array in tensors.items()
-        ]
-        nodes, rename = [], {key: key for key in tensors}
-        if weights_as == "constant":
-            nodes = [helper.make_node("Constant", [], [t.name], value=t) for t in initializers]
-            initializers = []
-        elif weights_as == "identity":
-            rename = {key: f"{key}_same" for key in tensors}
-            nodes = [helper.make_node("Identity", [key], [rename[key]]) for key in tensors]
-        conv = {"pads": [1, 1, 1, 1], **(conv or {})}
-        if "auto_pad" in conv:
-            del conv["pads"]
-        first = ["input", rename["w1"], *([rename["b1"]] if bias else [])]
-        title = (lambda text: text) if named else (lambda text: "")
-        nodes += [
-            helper.make_node("Conv", first, ["c1"], title("first"), **conv),
-            helper.make_node("Relu", ["c1"], ["r1"], title("relu")),
-            helper.make_node("Conv", ["r1", rename["w2"]], ["c2"], title("second"), pads=[1] * 4),
-            helper.make_node("Add", ["c2", "r1"], ["sum"], title("add")),
-            helper.make_node("GlobalAveragePool", ["sum"], ["pooled"], title("pool")),
-            helper.make_node("Flatten", ["pooled"], ["flat"], title("flatten")),
-        ]
-        if head == "matmul":
-            nodes += [
-                helper.make_node("MatMul", ["flat", rename["w3"]], ["product"], title("head")),
-                helper.make_node("Add", ["product", rename["b3"]], ["logits"], title("head_bias")),
-            ]
-        else:
-            operands = ["flat", rename["w3"], rename["b3"]]
-            turned = {"transB": 1} if head == "gemm_t" else {}
-            nodes.append(helper.make_node("Gemm", operands, ["logits"], title("head"), **turned))
-        nodes.append(helper.make_node("Softmax", ["logits"], ["output"], title("softmax"), axis=1))
-        inputs = [helper.make_tensor_value_info("input", TensorProto.FLOAT, input_shape)]
-        if ir_version < 4:
-            inputs += [helper.make_tensor_value_info(t.name, 1, t.dims) for t in initializers]
-        outputs = [helper.make_tensor_value_info("output", TensorProto.FLOAT, [input_shape[0], 5])]
-        graph = helper.make_graph(nodes, "net", inputs, outputs, initializers)
-        model = helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir_version
-        )
-        model.metadata_props.add(key="author", value="a test")
-        path = tmp_path / name
-        onnx.save(model, path)
-        return path
+        given = dict(conv or {})
+        net = OnnxNet(weights_as, bias, head, named)
+        net.add_body(given if "auto_pad" in given else {"pads": [1] * 4, **given})
+        net.add_head()
+        onnx.save(net.model(input_shape, opset, ir_version), tmp_path / name)
+        return tmp_path / name
 
     return make
 

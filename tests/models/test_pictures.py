@@ -69,9 +69,11 @@ class TestFolder:
 
     def test_calibration(self, folder):
         found = load_calibration(folder, "imagenet", SHAPE)
-        assert found.images == 10 and found.preprocess == "imagenet"
+        assert found.images == 10
+        assert found.preprocess == "imagenet"
         assert [len(found.split.fit), len(found.split.select), len(found.split.report)] == [6, 2, 2]
-        assert found.fit.shape[0] >= FIT_EXAMPLES and found.select.shape[0] >= SELECT_EXAMPLES
+        assert found.fit.shape[0] >= FIT_EXAMPLES
+        assert found.select.shape[0] >= SELECT_EXAMPLES
         assert found.report.shape == (2, 3, 16, 16)
         assert {a.dtype for a in (found.fit, found.select, found.report)} == {np.dtype(np.float32)}
 
@@ -239,7 +241,8 @@ class TestPreprocess:
             "def broken(image):\n    raise ValueError('no')\n"
         )
         found = load_calibration(folder, "users_pictures:half", SHAPE, crops=2)
-        assert found.fit.shape == (12, 3, 16, 16) and 50 < found.fit.mean() < 80
+        assert found.fit.shape == (12, 3, 16, 16)
+        assert 50 < found.fit.mean() < 80
         assert found.report.shape[0] == 2
         found = load_calibration(folder, "users_pictures:corner", SHAPE)
         assert found.report.shape[0] == REPORT_EXAMPLES
@@ -263,7 +266,8 @@ class TestPreprocess:
             find_preprocess("none.toml", SHAPE[1:])
 
     def test_recipe_that_does_not_resize_says_so(self):
-        assert Recipe("a", resize=8).resizes and not Recipe("a").resizes
+        assert Recipe("a", resize=8).resizes
+        assert not Recipe("a").resizes
 
 
 class TestNpz:

@@ -20,7 +20,8 @@ ASSETS = Path(__file__).resolve().parents[2] / "examples" / "assets.py"
 
 def fetch(name: str) -> Path:
     spec = importlib.util.spec_from_file_location("rankwise_example_assets", ASSETS)
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     assets = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = assets  # dataclasses look their module up
     spec.loader.exec_module(assets)
@@ -37,7 +38,8 @@ def test_resnet50_thin_at_full_rank_computes_the_same_logits(full_rank):
     assert kernels == {(1, 1): 36, (3, 3): 16, (7, 7): 1}
     assert network.input_shape == (1, 224, 224, 3)
     pictures = load_calibration(fetch("photos"), "caffe-bgr", network.input_shape, crops=1)
-    assert pictures.report.shape[1:] == (224, 224, 3) and np.ptp(pictures.report) > 200
+    assert pictures.report.shape[1:] == (224, 224, 3)
+    assert np.ptp(pictures.report) > 200
     logits = network.outputs(pictures.report)
     assert logits.shape == (len(pictures.split.report), 2)
     for chosen in full_rank(network):

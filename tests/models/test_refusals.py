@@ -21,7 +21,8 @@ def only_phrases(document: documents.Layers) -> dict[str, str]:
     """Layer names and reasons; all are phrases of one line, and no refused layer has kinds."""
     for layer in document.layers:
         assert bool(layer.kinds) != bool(layer.reason), layer
-        assert "\n" not in layer.reason and not layer.reason.endswith(".")
+        assert "\n" not in layer.reason
+        assert not layer.reason.endswith(".")
         assert len(layer.reason) < 80
     return {layer.name: layer.reason for layer in document.layers}
 
@@ -88,7 +89,7 @@ class Whole(nn.Module):
         (Called(nn.LSTM(4, 5, batch_first=True), first), (2, 3, 4), "recurrent layer"),
         (Called(nn.GRUCell(4, 5), plain), (2, 4), "recurrent layer"),
         (nn.Sequential(c := nn.Conv2d(3, 3, 3), c), (1, 3, 9, 9), "inputs of different shapes"),
-        (Called(nn.Conv2d(3, 4, 3), lambda m, x: x), (1, 3, 9, 9), "not called"),
+        (Called(nn.Conv2d(3, 4, 3), lambda _, x: x), (1, 3, 9, 9), "not called"),
         (Called(nn.Linear(4, 4), lambda m, x: m(x[:1])), (2, 4), "does not divide"),
         (Called(nn.Conv2d(3, 4, 3), lambda m, x: m(x[0])), (1, 3, 9, 9), "the network's batch"),
     ],
@@ -102,7 +103,7 @@ def test_torch(module: nn.Module, shape: tuple[int, ...], reason: str) -> None:
 def test_int8_modules_of_torch() -> None:
     from torch.ao.quantization import quantize_dynamic
 
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="torch.ao.quantization"):
         made = quantize_dynamic(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3)), {nn.Linear})
     found = only_phrases(layers(made, torch.zeros(2, 4)))
     assert found == dict.fromkeys(("0", "1"), "int8 weights (Linear)")

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +9,7 @@ from torch import nn
 
 from rankwise.backends.base import FileWorkload, ModuleWorkload
 from rankwise.errors import BackendError, ModelError, UsageError
-from rankwise.lowrank import OutputMoments
+from rankwise.lowrank import Moments
 from rankwise.models.fidelity import relative_error
 from rankwise.models.source import load_network, network_of_module
 from rankwise.records import LayerSpec
@@ -32,10 +30,10 @@ class TestLayers:
         network = network_of_module(small_net, torch.zeros(2, 3, 9, 7))
         assert [use.name for use in network.layers] == ["stem", "body.0", "fc"]
         stem, body, fc = (use.spec for use in network.layers)
-        assert stem == LayerSpec(
-            "conv2d", 3, 8, (3, 9, 7), (3, 3), padding=(1, 1, 1, 1), bias=False
-        )
-        assert body is not None and body.bias and body.weight_shape == (8, 8, 3, 3)
+        assert stem == LayerSpec("conv2d", 3, 8, (3, 9, 7), (3, 3), padding=(1,) * 4, bias=False)
+        assert body is not None
+        assert body.bias
+        assert body.weight_shape == (8, 8, 3, 3)
         assert fc == LayerSpec("linear", 8, 5, (8,))
 
     @settings(max_examples=30)
@@ -97,15 +95,18 @@ class TestLayers:
                 return self.fc(x.reshape(shape)).reshape(2, 7, 3)
 
         spec = spec_of(Rows(), 2, 28)
-        assert spec is not None and spec.input_shape == (7, 4)
+        assert spec is not None
+        assert spec.input_shape == (7, 4)
 
     def test_the_given_module_stays_as_it_is(self, small_net):
         small_net.train()
         before = {k: v.clone() for k, v in small_net.state_dict().items()}
         network = network_of_module(small_net, torch.zeros(1, 3, 8, 8))
         network.moments(np.ones((1, 3, 8, 8)), {"stem": ["outputs", "patches"]})
-        assert small_net.training and small_net.body.training
-        assert not small_net.stem._forward_hooks and not small_net.stem._forward_pre_hooks
+        assert small_net.training
+        assert small_net.body.training
+        assert not small_net.stem._forward_hooks
+        assert not small_net.stem._forward_pre_hooks
         assert all(torch.equal(before[k], v) for k, v in small_net.state_dict().items())
 
 
@@ -155,13 +156,14 @@ class TestReplaced:
         inputs = noise(1, 4, 8, 8)
         compressed = network.replaced(full_rank(network)[0])
         parts = dict(compressed.module.named_modules(remove_duplicate=False))
-        assert parts["0"] is parts["2"] and isinstance(parts["0"], nn.Sequential)
+        assert parts["0"] is parts["2"]
+        assert isinstance(parts["0"], nn.Sequential)
         assert relative_error(network.outputs(inputs), compressed.outputs(inputs)) < 1e-4
 
     def test_hooks_survive(self, small_net, full_rank):
         seen = []
-        small_net.stem.register_forward_hook(lambda m, a, o: seen.append("stem"))
-        small_net.register_forward_hook(lambda m, a, o: seen.append("net"))
+        small_net.stem.register_forward_hook(lambda *_: seen.append("stem"))
+        small_net.register_forward_hook(lambda *_: seen.append("net"))
         network = network_of_module(small_net, (1, 3, 8, 8))
         compressed = network.replaced(full_rank(network)[0])
         seen.clear()
@@ -231,8 +233,9 @@ class TestOutputs:
         found = network.moments(inputs, {"stem": ["outputs", "patches"], "fc": ["outputs"]})
         with torch.no_grad():
             stem = small_net.stem(torch.from_numpy(inputs)).numpy()
-        expected = OutputMoments.from_outputs(np.moveaxis(stem, 1, -1).reshape(-1, 8))
-        assert found["stem", "outputs"].count == 5 * 64 and found["fc", "outputs"].count == 5
+        expected = Moments.from_outputs(np.moveaxis(stem, 1, -1).reshape(-1, 8))
+        assert found["stem", "outputs"].count == 5 * 64
+        assert found["fc", "outputs"].count == 5
         np.testing.assert_allclose(found["stem", "outputs"].mean, expected.mean, atol=1e-6)
         np.testing.assert_allclose(found["stem", "outputs"].second, expected.second, atol=1e-6)
         patches = found["stem", "patches"]
@@ -253,7 +256,7 @@ class TestFiles:
     ):
         network = network_of_module(small_net, (2, 3, 8, 8))
         capfd.readouterr()
-        path = network.to_onnx(tmp_path / "net.onnx")
+        path = network.save(tmp_path / "net.onnx")
         assert capfd.readouterr() == ("", "")
         assert not [w for w in recwarn if "onnx" in str(w.message).lower()]
         assert [p.name for p in tmp_path.iterdir()] == ["net.onnx"]
@@ -262,13 +265,14 @@ class TestFiles:
         assert again.input_shape == (2, 3, 8, 8)
         assert relative_error(network.outputs(inputs), again.outputs(inputs)) < 1e-4
 
-    def test_compressed_network_exports(self, small_net, full_rank, noise, tmp_path):
+    def test_compressed_network_exports_as_a_workload(self, small_net, full_rank, noise, tmp_path):
         network = network_of_module(small_net, (1, 3, 8, 8))
-        inputs = noise(2, 3, 8, 8)
-        path = network.replaced(full_rank(network)[0]).save(tmp_path / "net.onnx")
-        assert (
-            relative_error(network.outputs(inputs), load_network(str(path)).outputs(inputs)) < 1e-4
-        )
+        compressed = network.replaced(full_rank(network)[0])
+        file = compressed.workload("a/b", (FileWorkload,), tmp_path)
+        assert isinstance(file, FileWorkload)
+        assert (file.key, file.path.parent) == ("a/b", tmp_path)
+        inputs, again = noise(2, 3, 8, 8), load_network(str(file.path))
+        assert relative_error(network.outputs(inputs), again.outputs(inputs)) < 1e-4
 
     def test_safetensors_loads_into_the_same_architecture(self, small_net, tmp_path):
         from safetensors.torch import load_file
@@ -306,11 +310,9 @@ class TestFiles:
     def test_workload_is_what_the_backend_takes(self, small_net, tmp_path):
         network = network_of_module(small_net, (1, 3, 8, 8))
         module = network.workload("k", (FileWorkload, ModuleWorkload), tmp_path)
-        assert isinstance(module, ModuleWorkload) and module.input_shape == (1, 3, 8, 8)
+        assert isinstance(module, ModuleWorkload)
+        assert module.input_shape == (1, 3, 8, 8)
         assert not list(tmp_path.iterdir())
-        file = network.workload("a/b", (FileWorkload,), tmp_path)
-        assert isinstance(file, FileWorkload) and file.key == "a/b"
-        assert file.path.parent == tmp_path and file.path.is_file()
         with pytest.raises(BackendError):
             network.workload("k", (), tmp_path)
 
@@ -343,6 +345,6 @@ def test_example_inputs_that_say_nothing(small_net, example):
         network_of_module(small_net, example)
 
 
-def test_not_a_module(tmp_path: Path):
+def test_not_a_module():
     with pytest.raises(ModelError, match="int"):
         network_of_module(3, (1, 3, 8, 8))

@@ -110,9 +110,10 @@ def test_resnet50_has_23_distinct_convolutions_and_strides_on_the_3x3() -> None:
 
 
 def test_random_weights_are_the_same_in_every_process() -> None:
-    code = "from rankwise.models.source import load_network as f; print(f('mobilenet_v2').sha256)"
+    given = "'mobilenet_v2', input_shape=(1, 3, 32, 32)"
+    code = f"from rankwise.models.source import load_network as f; print(f({given}).sha256)"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert other.stdout.strip() == load_network("mobilenet_v2").sha256
+    assert other.stdout.strip() == load_network("mobilenet_v2", input_shape=(1, 3, 32, 32)).sha256
 
 
 def test_activations_neither_vanish_nor_overflow() -> None:

@@ -17,7 +17,7 @@ from rankwise.factors.assembly import Assembly
 from rankwise.models.source import load_network
 from rankwise.network_timing import inference_runs
 from rankwise.network_timing.named_networks import NamedNetwork
-from rankwise.profiler import executor
+from rankwise.profiler import process_executor
 from rankwise.records import Decomposition, Effort
 
 SHAPE = (2, 3, 12, 12)
@@ -69,7 +69,7 @@ def test_a_name_that_gives_another_network_each_time_is_refused(here: Path) -> N
         crossed("named_net:restless", here, DECISIONS).workload()
 
 
-class Counted(executor.ProcessExecutor):
+class Counted(process_executor.ProcessExecutor):
     made = 0
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -79,7 +79,7 @@ class Counted(executor.ProcessExecutor):
 
 def compared(source: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     Counted.made = 0
-    monkeypatch.setattr(executor, "ProcessExecutor", Counted)
+    monkeypatch.setattr(inference_runs, "ProcessExecutor", Counted)
     setup = make_setup(source, backend="torch-cpu", input_shape=SHAPE)
     others = {"other": Assembly(setup.network).network_with(DECISIONS)}
     with Store.open("sqlite:///store.db") as store:
@@ -99,7 +99,7 @@ def test_what_the_process_refuses_is_said(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_module_without_a_name_stays_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executor, "ProcessExecutor", None)
+    monkeypatch.setattr(inference_runs, "ProcessExecutor", None)
     module = load_network("named_net:net", input_shape=SHAPE).module  # type: ignore[attr-defined]
     setup = make_setup(module, example_input=SHAPE, backend="torch-cpu")
     assert not setup.named

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rankwise import documents
+from rankwise.backends.fake import FakeBackend
 from rankwise.backends.torch_cpu import TorchCpuBackend
+from rankwise.backends.torch_cuda import TorchCudaBackend
 from rankwise.campaign.setup import Setup
 from rankwise.db.store import Store
 from rankwise.errors import MeasurementError
 from rankwise.models.source import load_network
-from rankwise.network_timing.training_runs import Variant, can_train, compare_training, timed_rounds
+from rankwise.network_timing.training_runs import (
+    Variant,
+    _request,
+    can_train,
+    compare_training,
+    timed_rounds,
+)
 from rankwise.records import Decomposition, MeasurementPolicy
 
 SOURCE = """
@@ -59,12 +68,25 @@ def test_every_process_gives_its_pairs_and_all_are_kept(setup: Setup, tmp_path: 
         assert store.check() == []
     assert set(found) == set(variants)
     for comparison in found.values():
-        assert comparison.sessions == 2 and comparison.rounds == 8
+        assert comparison.sessions == 2
+        assert comparison.rounds == 8
         assert comparison.speedup_low <= comparison.speedup <= comparison.speedup_high
         assert comparison.latency_s > 0
 
 
-def test_what_a_process_cannot_do_is_said(setup: Setup) -> None:
+def test_a_backend_says_itself_where_networks_train(setup: Setup) -> None:
+    """Whatever it is called: a name tells nothing."""
+    assert can_train(replace(setup, backend=FakeBackend())) == "fake cannot train a network whole"
+    foreign = TorchCudaBackend(device="1")
+    foreign.name = "their-own"
+    asked = replace(setup, backend=foreign)
+    assert can_train(asked) == ""
+    assert _request(asked, {}, rounds=1, seed=0)["device"] == "cuda:1"
+    assert _request(setup, {}, rounds=1, seed=0)["device"] == "cpu"
+
+
+@pytest.mark.usefixtures("setup")
+def test_what_a_process_cannot_do_is_said() -> None:
     request = {
         "source": "net_to_train:broken",
         "weights": None,
@@ -93,16 +115,19 @@ def fake_trains(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fake, "ALLOWED", allowed)
 
 
+@pytest.mark.usefixtures("fake_trains")
 def test_plans_of_the_phases_rest_on_their_own_rows(
-    rankwise, network_file: Path, tmp_path: Path, fake_trains: None
+    rankwise, network_file: Path, tmp_path: Path
 ) -> None:
     profile = ["profile", network_file, "--backend", "fake:step=16", "--json"]
     inference = json.loads(rankwise(*profile).stdout)
     assert inference["complete"]
     refused = rankwise(*plan_words(network_file, tmp_path / "t.json", "--phase", "training"))
-    assert refused.exit_code == 2 and "--phase training" in refused.output
+    assert refused.exit_code == 2
+    assert "--phase training" in refused.output
     trained = json.loads(rankwise(*profile, "--phase", "training").stdout)
-    assert trained["measured"] == inference["measured"] and not trained["already_measured"]
+    assert trained["measured"] == inference["measured"]
+    assert not trained["already_measured"]
 
     plans = {}
     for phase in ("inference", "training", "both"):
@@ -117,8 +142,10 @@ def test_plans_of_the_phases_rest_on_their_own_rows(
         "both": ["inference", "training"],
     }
     ids = {name: _ids(plan) for name, plan in plans.items()}
-    assert ids["inference"] and not ids["inference"] & ids["training"]
-    assert ids["both"] & ids["inference"] and ids["both"] & ids["training"]
+    assert ids["inference"]
+    assert not ids["inference"] & ids["training"]
+    assert ids["both"] & ids["inference"]
+    assert ids["both"] & ids["training"]
     assert plans["both"].objective["training_weight"] == 0.5
 
 
@@ -129,4 +156,5 @@ def _ids(plan: documents.Plan) -> set[str]:
 def test_a_weight_has_to_weigh_both(rankwise, network_file: Path, tmp_path: Path) -> None:
     words = plan_words(network_file, tmp_path / "p", "--phase", "both", "--training-weight", 1.0)
     result = rankwise(*words)
-    assert result.exit_code == 2 and "--training-weight" in result.output
+    assert result.exit_code == 2
+    assert "--training-weight" in result.output

@@ -31,14 +31,16 @@ def test_links_have_to_follow() -> None:
 
 def test_survives_json() -> None:
     again = Chain.from_json(json.loads(json.dumps(CHAIN.to_json())))
-    assert again == CHAIN and again.key == CHAIN.key
+    assert again == CHAIN
+    assert again.key == CHAIN.key
     assert Chain((DOWN,)).key != CHAIN.key
 
 
 def test_random_weights_fit_and_are_repeatable() -> None:
     first, second = random_weights(CHAIN, 1), random_weights(CHAIN, 1)
     for link, one, two in zip(CHAIN.links, first, second, strict=True):
-        assert one.weight.shape == link.weight_shape and one.weight.dtype == np.float32
+        assert one.weight.shape == link.weight_shape
+        assert one.weight.dtype == np.float32
         assert np.array_equal(one.weight, two.weight)
         assert (one.bias is not None) == link.bias
     assert not np.array_equal(first[0].weight, random_weights(CHAIN, 2)[0].weight)

@@ -1,12 +1,10 @@
-"""The room that the additive solution leaves is fill_slack by what the network really loses."""
-
-from types import SimpleNamespace
+"""The room that the additive solution leaves is filled by what the network really loses."""
 
 import pytest
 
 from rankwise.planner.repair import FILL_TRIES, fill_slack
 from rankwise.records import Decomposition
-from rankwise.search.exact import SolverLimits
+from rankwise.search.exact import Ceiling, SolverLimits
 from rankwise.search.space import Assignment, Choice, LayerChoices
 
 LAYERS = [
@@ -34,10 +32,10 @@ class Measured:
     def __init__(self, limit: float) -> None:
         self.limit, self.asked = limit, 0
 
-    def usage(self, decisions: dict[str, Decomposition]) -> float:
+    def __call__(self, plan: Assignment) -> float:
         self.asked += 1
         shares = {"a": 0.5, "b": 0.25, "c": 0.5}
-        return sum(shares[n] * 4 / d.ranks[0] for n, d in decisions.items()) / self.limit
+        return sum(shares[n] * 4 / d.ranks[0] for n, d in plan.decisions.items()) / self.limit
 
 
 def ranks(found: Assignment) -> list[int]:
@@ -46,16 +44,17 @@ def ranks(found: Assignment) -> list[int]:
 
 @pytest.mark.parametrize(("limit", "wanted"), [(0.32, [16, 16, 16]), (0.5, [8, 8, 16])])
 def test_what_fits_is_taken(limit: float, wanted: list[int]) -> None:
-    quality = Measured(limit)
-    found = fill_slack(LAYERS, SolverLimits(), quality, START)
+    usage = Measured(limit)
+    found = fill_slack(LAYERS, SolverLimits(), usage, START)
     assert ranks(found) == wanted
-    chosen = {name: c.decomposition for name, c in zip(found.names, found.choices, strict=True)}
-    assert quality.usage(chosen) <= 1
-    assert quality.asked <= FILL_TRIES + 2
+    assert usage(found) <= 1
+    assert usage.asked <= FILL_TRIES + 2
 
 
 def test_other_limits_are_kept() -> None:
-    found = fill_slack(LAYERS, SolverLimits(max_params=47), Measured(100.0), START)
+    parameters = Ceiling("parameters", 47, lambda _, choice: choice.params)
+    limits = SolverLimits(ceilings=(parameters,))
+    found = fill_slack(LAYERS, limits, Measured(100.0), START)
     assert sum(choice.params for choice in found.choices) <= 47
     assert found.saving_s > START.saving_s
 
@@ -63,6 +62,5 @@ def test_other_limits_are_kept() -> None:
 def test_nothing_is_measured_where_nothing_is_left() -> None:
     best = Assignment(START.names, tuple(layer.choices[-1] for layer in LAYERS))
     asked: list[object] = []
-    quality = SimpleNamespace(usage=lambda decisions: asked.append(decisions) or 0.5)
-    assert fill_slack(LAYERS, SolverLimits(), quality, best) is best
+    assert fill_slack(LAYERS, SolverLimits(), lambda plan: asked.append(plan) or 0.5, best) is best
     assert len(asked) == 1

@@ -35,8 +35,9 @@ def planned(
 
 def sessions(tmp_path: Path) -> int:
     import sqlite3
+    from contextlib import closing
 
-    with sqlite3.connect(tmp_path / "store.db") as connection:
+    with closing(sqlite3.connect(tmp_path / "store.db")) as connection:
         (count,) = connection.execute("select count(*) from sessions").fetchone()
     return int(count)
 
@@ -58,7 +59,8 @@ def test_the_plan_says_what_was_tried(
 ) -> None:
     found = planned("--measured-trials", 3, "--mode", "auto")
     assert found.search.measured_trials == 3
-    assert found.search.seed_speedup is not None and found.search.seed_speedup > 1
+    assert found.search.seed_speedup is not None
+    assert found.search.seed_speedup > 1
     assert found.search.trial_speedup is None or found.search.trial_speedup > 0
     assert found.mode in shipped_modes()
     before = sessions(tmp_path)

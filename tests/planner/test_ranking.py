@@ -31,7 +31,8 @@ def ranked(rankwise: Command, *words: object) -> dict[str, documents.RankedLayer
     )
     found = {}
     for layer in document.layers:
-        assert layer.spec is not None and layer.ranked is not None
+        assert layer.spec is not None
+        assert layer.ranked is not None
         spec = LayerSpec.from_json(layer.spec)
         chain = lower(spec, layer.ranked.decomposition.record())
         assert (layer.ranked.macs, layer.ranked.params) == (chain.macs, chain.params)
@@ -93,7 +94,8 @@ def test_the_text_has_totals_and_the_picture_is_written(
     picture = tmp_path / "s.svg"
     words = ("layers", network_file, "--ranks", "pr", "--ratio", 3, "--spectra", picture)
     text = run(rankwise, *words).stdout
-    assert "pr (ratio 3), mode vanilla:" in text and "tucker2 " in text
+    assert "pr (ratio 3), mode vanilla:" in text
+    assert "tucker2 " in text
     assert picture.read_text().count("<polyline") == 4 + 4 + 2 + 4 + 2
     bare = tmp_path / "bare.png"
     assert "kinds or reason" in run(rankwise, "layers", network_file, "--spectra", bare).stdout
@@ -139,7 +141,8 @@ def planned(rankwise: Command, network: Path, output: Path, *words: object) -> d
 def test_a_plan_keeps_to_its_mode(rankwise: Command, profiled: Path, tmp_path: Path) -> None:
     plan = planned(rankwise, profiled, tmp_path / "plan.json", "--mode", "mode2")
     kept = {layer.name for layer in plan.layers if layer.reason == "excluded_by_mode"}
-    assert plan.mode == "mode2" and plan.rank_selection == "search"
+    assert plan.mode == "mode2"
+    assert plan.rank_selection == "search"
     assert len(kept) == 2  # stem and 1x1; the dense layer has no candidate in any mode
     replaced, dense = (layer for layer in plan.layers if layer.name not in kept)
     assert replaced.decomposition.kind != "original"
@@ -192,7 +195,8 @@ def test_a_kind_that_is_named_goes_the_whole_way(
     path, smaller = tmp_path / "plan.json", tmp_path / "smaller.onnx"
     plan = planned(rankwise, network_file, path)
     chosen = [layer for layer in plan.layers if layer.decomposition.kind == kind]
-    assert chosen and all(0 < (layer.layer_error or 0) < 1 for layer in chosen)
+    assert chosen
+    assert all(0 < (layer.layer_error or 0) < 1 for layer in chosen)
     branches = {layer.decomposition.groups for layer in chosen}
     assert branches <= ({2, 4} if kind == "branched_tucker" else {1})
     run(rankwise, "apply", path, network_file, "-o", smaller)

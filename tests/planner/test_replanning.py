@@ -60,7 +60,7 @@ def aware(network: Network, calibration: Calibration, cache: ArrayCache, **chose
     return Assembly(network, moments, **chosen)
 
 
-def refuse(*words: object) -> Any:
+def refuse(*_: object) -> Any:
     raise AssertionError("this was to come from the cache")
 
 
@@ -70,7 +70,8 @@ class TestSensitivity:
         sensitivity = Sensitivity(assembly, inputs, known)
         for name, decomposition in plan.items():
             sensitivity.probe(name, [decomposition])
-        return sensitivity.measured(plan), sensitivity._factors
+        modelled = [sensitivity.modelled_sq(*one) for one in plan.items()]
+        return sensitivity.measured(plan), modelled
 
     def test_nothing_is_run_twice(
         self,
@@ -163,13 +164,11 @@ class TestFactors:
 
 class TestCommand:
     @pytest.fixture
-    def profiled(self, rankwise: Command, network_file: Path) -> None:
+    def plan(
+        self, rankwise: Command, network_file: Path, pictures: Path, tmp_path: Path
+    ) -> Callable[..., dict[str, Any]]:
         assert rankwise("profile", network_file, "--backend", FAKE).exit_code == 0
 
-    @pytest.fixture
-    def plan(
-        self, rankwise: Command, profiled: None, network_file: Path, pictures: Path, tmp_path: Path
-    ) -> Callable[..., dict[str, Any]]:
         def call(max_error: float, *words: object) -> dict[str, Any]:
             path = tmp_path / "plan.json"
             run = ["plan", network_file, "--backend", FAKE, "--max-error", max_error, "-o", path]

@@ -63,7 +63,7 @@ class Curves:
     """Stands in for an assembly: the layer error of rank r is 1 / r."""
 
     @staticmethod
-    def estimated_error(name, decomposition):
+    def estimated_error(_name, decomposition):
         return 1 / decomposition.ranks[0]
 
 
@@ -112,12 +112,13 @@ def test_probed_where_a_plan_lies_the_model_is_exact_there(sensitivity):
 
 def test_what_lies_near_is_not_measured_again(sensitivity):
     sensitivity.probe("layer", [svd(40)])
-    assert sensitivity.is_probed("layer", svd(38)) and not sensitivity.is_probed("layer", svd(20))
+    assert sensitivity.is_probed("layer", svd(38))
+    assert not sensitivity.is_probed("layer", svd(20))
     assert not sensitivity.probe_at({"layer": svd(38)})
     assert sensitivity.known.asked == [40]
 
 
 def test_an_estimate_asks_only_for_what_is_known(sensitivity):
     sensitivity.probe("layer", [svd(4)])
-    sensitivity.known.get = lambda decisions: None
+    sensitivity.known.get = lambda _: None
     assert not sensitivity.probe_at({"layer": svd(40)}, known_only=True)

@@ -1,4 +1,4 @@
-"""Benches: what is measured here is measured in a child, and a child may die as it likes."""
+"""Executors in this process and in a worker, which may die as it likes."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from rankwise.backends.base import ChainWorkload, FileWorkload, ModuleWorkload
 from rankwise.backends.registry import open_backend
 from rankwise.errors import BackendError, MeasurementError
 from rankwise.ops.chain import Chain
-from rankwise.profiler import executor as bench_module
-from rankwise.profiler.affinity import chosen, process_affinity
-from rankwise.profiler.executor import Executor, LocalExecutor, ProcessExecutor, workload_to_json
+from rankwise.profiler.affinity import choose_processors, process_affinity
+from rankwise.profiler.executor import Executor, LocalExecutor
 from rankwise.profiler.memory import allowance
+from rankwise.profiler.process_executor import ProcessExecutor, workload_to_json
 from rankwise.profiler.session import SessionEnded, WorkloadFailed, run_session
 from rankwise.profiler.worker import workload_from_json
+from rankwise.profiler.worker_process import worker_environment
 from rankwise.records import Effort, LayerSpec, MeasurementPolicy
 
 CHAIN = Chain((LayerSpec("linear", 4, 8, (3, 4)), LayerSpec("linear", 8, 2, (3, 8), bias=False)))
 POLICY = MeasurementPolicy()
-SCRIPT = Path(__file__).with_name("misbehaving_worker.py")
+WORKER = "misbehaving_worker"
 
 
 def work(key: str) -> ChainWorkload:
@@ -100,24 +101,21 @@ def test_workloads_cross_as_json(workload: ChainWorkload | FileWorkload) -> None
 
 @pytest.fixture
 def misbehaving(monkeypatch: pytest.MonkeyPatch) -> Iterator[ProcessExecutor]:
-    use_script(monkeypatch)
-    with closing(ProcessExecutor("misbehaving", POLICY, 60)) as executor:
+    monkeypatch.syspath_prepend(Path(__file__).parent)  # the worker gets this path, too
+    with closing(ProcessExecutor("misbehaving", POLICY, 60, module=WORKER)) as executor:
         yield executor
 
 
-def use_script(monkeypatch: pytest.MonkeyPatch) -> None:
-    def command(requests: int, answers: int, module: str) -> list[str]:
-        words = [requests, answers, os.getpid()]
-        return [sys.executable, "-P", str(SCRIPT), *map(str, words)]
-
-    monkeypatch.setattr(bench_module, "_command", command)
+def prepare_and_run(executor: Executor, key: str) -> None:
+    executor.prepare(work(key))
+    executor.run(key, 1)
 
 
 def pid_of(executor: Executor, key: str = "good") -> int:
     return int(executor.run(key, 1)["host"])
 
 
-def test_one_child_serves_all(misbehaving: ProcessExecutor) -> None:
+def test_one_worker_serves_all(misbehaving: ProcessExecutor) -> None:
     misbehaving.prepare(work("good"))
     misbehaving.prepare(work("other"))
     pid = pid_of(misbehaving)
@@ -150,8 +148,7 @@ def test_a_crash_is_that_workloads(
     misbehaving.prepare(work("good"))
     before = pid_of(misbehaving)
     with pytest.raises(MeasurementError, match=reason) as caught:
-        misbehaving.prepare(work(key))
-        misbehaving.run(key, 1)
+        prepare_and_run(misbehaving, key)
     assert caught.value.stage == "crash"
     misbehaving.release(key)
     after = pid_of(misbehaving)  # prepared again without being asked
@@ -164,13 +161,13 @@ def test_a_hang_ends_with_all_that_it_started(misbehaving: ProcessExecutor) -> N
     misbehaving.prepare(work("hang-run"))
     before = pid_of(misbehaving)
     misbehaving.timeout_s = 2
-    child = misbehaving._child
+    worker = misbehaving.worker
     with pytest.raises(MeasurementError, match="no answer within 2 s") as caught:
         misbehaving.run("hang-run", 1)
     assert caught.value.stage == "timeout"
     assert gone(before)
-    assert child is not None
-    assert gone(int(child._printed.split()[-1]))
+    assert worker is not None
+    assert gone(int(worker.printed.split()[-1]))
     misbehaving.timeout_s = 60
     assert pid_of(misbehaving) != before
 
@@ -196,19 +193,19 @@ def test_answers_without_times_are_a_failure(misbehaving: ProcessExecutor) -> No
     assert pid_of(misbehaving)
 
 
-def test_a_sweep_survives_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_survives_all_of_them(
+    misbehaving: ProcessExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One session with every misdeed in it: what behaves is timed to the end, the rest are
     records."""
-    use_script(monkeypatch)
     # A loaded machine may take seconds to eat so much memory: that is no hanging.
-    executor = ProcessExecutor("misbehaving", POLICY, 10.0, 700 * 2**20)
+    misbehaving.timeout_s, misbehaving.memory_bytes = 4.0, 400 * 2**20
     bad = ["crash-run", "exit-prepare", "hang-run", "bloat-run", "nonsense-run", "lies-run"]
     fine = ["good", "garbage-run"]
     effort = Effort(min_rounds=4, max_rounds=5)
     monkeypatch.setattr("rankwise.profiler.session.loops_for", lambda *_: 1)
-    with closing(executor):
-        others = [work(key) for key in (*bad, *fine)]
-        events = list(run_session(executor, work("original"), others, effort))
+    others = [work(key) for key in (*bad, *fine)]
+    events = list(run_session(misbehaving, work("original"), others, effort))
     failed = {e.failure.workload_key: e.failure for e in events if isinstance(e, WorkloadFailed)}
     assert set(failed) == set(bad)
     assert failed["hang-run"].stage == "timeout"
@@ -220,7 +217,7 @@ def test_a_sweep_survives_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity on this system")
-def test_processors_and_priority_are_the_childs_alone() -> None:
+def test_processors_and_priority_are_the_workers_alone() -> None:
     before = os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0)
     with closing(ProcessExecutor("fake", POLICY, 60)) as executor:
         executor.prepare(work("a"))
@@ -230,7 +227,7 @@ def test_processors_and_priority_are_the_childs_alone() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity on this system")
-def test_standing_is_put_back() -> None:
+def test_affinity_is_restored() -> None:
     before = os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0)
     with process_affinity(1) as reached:
         assert len(reached["processors"]) == 1  # type: ignore[arg-type]
@@ -243,9 +240,9 @@ def test_each_thread_gets_a_core_first(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         (folder / "physical_package_id").write_text("0\n")
         (folder / "core_id").write_text(f"{number % 2}\n")
-    assert chosen({0, 1, 2, 3}, 2, tmp_path) == {3, 2}
-    assert chosen({0, 1, 2}, 2, tmp_path) == {2, 1}
-    assert chosen({0, 1, 2, 3}, 3, tmp_path) == {3, 2, 1}
+    assert choose_processors({0, 1, 2, 3}, 2, tmp_path) == {3, 2}
+    assert choose_processors({0, 1, 2}, 2, tmp_path) == {2, 1}
+    assert choose_processors({0, 1, 2, 3}, 3, tmp_path) == {3, 2, 1}
 
 
 def test_memory_that_a_container_leaves(tmp_path: Path) -> None:
@@ -260,7 +257,7 @@ def test_memory_that_a_container_leaves(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "stage"), [("refuse-prepare", "convert"), ("bug-prepare", "prepare")]
 )
-def test_an_error_in_preparing_leaves_the_child_alive(
+def test_an_error_in_preparing_leaves_the_worker_alive(
     misbehaving: ProcessExecutor, key: str, stage: str
 ) -> None:
     misbehaving.prepare(work("good"))
@@ -281,28 +278,25 @@ def test_an_error_in_running_is_of_stage_run(misbehaving: ProcessExecutor) -> No
 
 @pytest.mark.parametrize(("text", "reason"), [("absent", "no such device"), ("dead", "status 3")])
 def test_a_backend_that_cannot_be_used(
-    monkeypatch: pytest.MonkeyPatch, text: str, reason: str
+    misbehaving: ProcessExecutor, text: str, reason: str
 ) -> None:
-    use_script(monkeypatch)
+    misbehaving.backend_text = text
     with pytest.raises(BackendError, match=reason):
-        ProcessExecutor(text, POLICY, 60).prepare(work("good"))
+        misbehaving.prepare(work("good"))
 
 
-def test_the_child_dies_with_its_parent(tmp_path: Path) -> None:
+def test_the_worker_dies_with_its_parent() -> None:
     """Killed outright, the parent can clean nothing up."""
     code = f"""
 import sys, time
 sys.path[:0] = {sys.path!r}
 from rankwise.backends.base import ChainWorkload
 from rankwise.ops.chain import Chain
-from rankwise.profiler.executor import ProcessExecutor
-from rankwise.profiler.memory import allowance
-from rankwise.profiler.session import SessionEnded, WorkloadFailed, run_session
-from rankwise.profiler.affinity import chosen, process_affinity
-from rankwise.records import Effort, LayerSpec, MeasurementPolicy
+from rankwise.profiler.process_executor import ProcessExecutor
+from rankwise.records import LayerSpec, MeasurementPolicy
 executor = ProcessExecutor("fake", MeasurementPolicy(), 60)
 executor.prepare(ChainWorkload("a", Chain((LayerSpec("linear", 4, 8, (4,)),))))
-print(executor._child._process.pid, flush=True)
+print(executor.worker.pid, flush=True)
 time.sleep(600)
 """
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as parent:
@@ -313,7 +307,7 @@ time.sleep(600)
         assert gone(pid)
 
 
-def test_threads_reach_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_reach_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    assert bench_module._environment(3)["OMP_NUM_THREADS"] == "3"
-    assert bench_module._environment(0)["OMP_NUM_THREADS"] == "7"
+    assert worker_environment(3)["OMP_NUM_THREADS"] == "3"
+    assert worker_environment(0)["OMP_NUM_THREADS"] == "7"

@@ -1,4 +1,4 @@
-"""Layers among others, on a executor whose every run has a fixed cost: what has to drop out."""
+"""Layers among others, on an executor whose every run has a fixed cost: what has to drop out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from rankwise.lowrank import lower
 from rankwise.ops.chain import random_weights
 from rankwise.ops.reference import reference
 from rankwise.profiler.marginal import COPIES, MarginalExecutor, between_neighbours, copies
-from rankwise.profiler.sweep import LayerTask, SessionEnded, sweep
+from rankwise.profiler.session import SessionEnded
+from rankwise.profiler.sweep import LayerTask, sweep
 from rankwise.records import ORIGINAL, Candidate, Decomposition, Effort, LayerSpec
 
 SQUARE = LayerSpec("conv2d", 64, 64, (64, 8, 8), (3, 3), padding=(1, 1, 1, 1), bias=False)
@@ -61,7 +62,7 @@ def test_the_fixed_cost_drops_out_where_a_layer_can_follow_itself() -> None:
     assert times["device"] == pytest.approx(SQUARE.macs * 0.5e-9)
     assert times["host_one"] == pytest.approx(FIXED_S + SQUARE.macs * 1e-9)
     assert times["host_all"] == pytest.approx(FIXED_S + COPIES * SQUARE.macs * 1e-9)
-    assert set(executor._bench.loops) == {10}  # type: ignore[attr-defined]
+    assert set(executor.executor.loops) == {10}  # type: ignore[attr-defined]
 
 
 def test_ratio_and_saving_are_the_layers_own() -> None:
@@ -127,7 +128,7 @@ def test_everything_is_released() -> None:
     for spec, key in ((SQUARE, "a"), (WIDER, "b")):
         executor.prepare(ChainWorkload(key, lower(spec, ORIGINAL)))
         executor.release(key)
-    assert not executor._bench.alive  # type: ignore[attr-defined]
+    assert not executor.executor.alive  # type: ignore[attr-defined]
 
 
 def test_networks_are_refused() -> None:

@@ -77,7 +77,8 @@ def test_a_short_budget_leaves_whole_sessions() -> None:
 
 def test_candidates_without_their_original_are_left() -> None:
     found = compile_tasks(Compiling(), TASKS, POLICY, 3.0)
-    assert {task.spec for task in found.tasks} == {LARGE} and found.left == 11
+    assert {task.spec for task in found.tasks} == {LARGE}
+    assert found.left == 11
 
 
 def test_failures_have_their_reason_and_one_of_the_original_is_everybodys() -> None:
@@ -91,7 +92,8 @@ def test_failures_have_their_reason_and_one_of_the_original_is_everybodys() -> N
     small = [f for c, f in found.failures if c.spec is SMALL]
     assert [f.reason for f in small] == ["the original failed: E40001: another"] * 3
     assert {f.stage for _, f in found.failures} == {"convert"}
-    assert {t.spec for t in found.tasks} == {LARGE} and found.left == 0
+    assert {t.spec for t in found.tasks} == {LARGE}
+    assert found.left == 0
 
 
 @pytest.mark.parametrize("budget", [None, 0.0])

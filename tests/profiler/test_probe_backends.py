@@ -13,7 +13,7 @@ from rankwise import documents
 from rankwise.backends.registry import BUILT_IN, OF_FAMILIES
 from rankwise.cli import app
 from rankwise.profiler import probe_backends as module
-from rankwise.profiler.probe_backends import Present, _family, probe_backends, try_out
+from rankwise.profiler.probe_backends import ProbedBackend, probe_backends, probe_family, try_out
 
 BAD = """
 import os, time
@@ -61,7 +61,8 @@ def test_everything_that_is_known_is_called() -> None:
     found = {one.name: one for one in probe_backends()}
     assert {*BUILT_IN, *OF_FAMILIES} <= set(found)
     for name in ("fake", "torch-cpu", "onnxruntime-cpu"):
-        assert found[name].reason == "" and found[name].fingerprint
+        assert found[name].reason == ""
+        assert found[name].fingerprint
     assert all(one.reason or one.fingerprint for one in found.values())
 
 
@@ -78,22 +79,24 @@ def test_bad_ones_have_their_reason_and_the_others_theirs(monkeypatch: pytest.Mo
     found = {one.name: one for one in probe_backends(timeout_s=4.0)}
     assert found["fake"].reason == ""
     for name, word in words.items():
-        assert word in found[name].reason and found[name].fingerprint is None, name
+        assert word in found[name].reason, name
+        assert found[name].fingerprint is None, name
         assert "\n" not in found[name].reason
 
 
 def test_after_a_crash_a_family_goes_on() -> None:
-    """Those that come after it are asked in another child."""
+    """Those that come after it are asked in another worker."""
     names = ["fake:crash_at=1", "fake", "fake:hang_at=1", "fake:step=8"]
-    found = list(_family("fake", names, 4.0))
+    found = list(probe_family("fake", names, 4.0))
     assert [bool(one.reason) for one in found] == [True, False, True, False]
-    assert "SIGABRT" in found[0].reason and "no answer" in found[2].reason
+    assert "SIGABRT" in found[0].reason
+    assert "no answer" in found[2].reason
 
 
 def test_names_that_only_the_runtime_knows(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    class Desk:
+    class Worker:
         def __init__(self, timeout_s: float) -> None: ...
 
         def ask(self, request: dict[str, str]) -> dict[str, object]:
@@ -101,17 +104,17 @@ def test_names_that_only_the_runtime_knows(monkeypatch: pytest.MonkeyPatch) -> N
             known = {"names": ["openvino-cpu", "openvino-gpu.1"]}
             return known if request["op"] == "names" else {"reason": "none here"}
 
-        def close(self) -> None: ...
+        def stop(self, gently: bool) -> None: ...
 
-    monkeypatch.setattr(module, "_Desk", Desk)
-    found = list(_family("openvino", ["openvino-cpu"], 1.0))
-    assert found == [Present(n, "none here") for n in ("openvino-cpu", "openvino-gpu.1")]
+    monkeypatch.setattr(module, "_Worker", Worker)
+    found = list(probe_family("openvino", ["openvino-cpu"], 1.0))
+    assert found == [ProbedBackend(n, "none here") for n in ("openvino-cpu", "openvino-gpu.1")]
     assert asked == [None, "openvino-cpu", "openvino-gpu.1"]
 
 
 def test_the_command_prints_a_document(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        module, "probe_backends", lambda: [try_out("fake"), Present("x", "no driver")]
+        module, "probe_backends", lambda: [try_out("fake"), ProbedBackend("x", "no driver")]
     )
     result = CliRunner().invoke(app, ["devices", "--json"])
     document = documents.Devices.model_validate(json.loads(result.stdout))
@@ -120,7 +123,7 @@ def test_the_command_prints_a_document(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_loads_nothing_here() -> None:
-    """Runtimes are loaded in the children, not in the process that asks."""
+    """Runtimes are loaded in the workers, not in the process that asks."""
     import subprocess
 
     code = "import sys, rankwise.profiler.probe_backends; print('torch' in sys.modules)"

@@ -1,4 +1,4 @@
-"""Searching a layer's kinds on the fake device, whose treads are planted."""
+"""Searching a layer's kinds on the fake device, whose steps are planted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STEM = LayerSpec("conv2d", 3, 64, (3, 32, 32), (3, 3), padding=(1, 1, 1, 1))
 
 
 def explored(search: KindSearch, step: int) -> int:
-    """Play the search on a device with treads of `step`; how many were measured."""
+    """Play the search on a device with steps of `step`; how many were measured."""
     fake, rng, count = FakeBackend(step=str(step)), np.random.default_rng(step), 0
     while asked := search.ask():
         count += len(asked)
@@ -31,24 +31,24 @@ def explored(search: KindSearch, step: int) -> int:
 
 @pytest.mark.parametrize("spec", [POINTWISE, CONV], ids=["1x1", "3x3"])
 @pytest.mark.parametrize("step", [16, 32])
-def test_planted_treads_are_found_in_every_kind(spec: LayerSpec, step: int) -> None:
+def test_planted_steps_are_found_in_every_kind(spec: LayerSpec, step: int) -> None:
     found = searches(spec, None)
     assert found
     for search in found:
         measured = explored(search, step)
         candidates = search.candidates(16)
-        new = sum(d.ranks not in search._told for d in candidates)
+        new = sum(d.ranks not in search.told for d in candidates)
         assert measured + new <= MAX_RANKS
         assert [finding.quantum for finding in search.findings()] == [step] * len(
             full_ranks(spec, search.kind)
         )
         assert candidates
-        on_treads = sum(all(rank % step == 0 for rank in d.ranks) for d in candidates)
-        assert on_treads >= len(candidates) - 2  # the range's two ends may be kept as well
+        on_steps = sum(all(rank % step == 0 for rank in d.ranks) for d in candidates)
+        assert on_steps >= len(candidates) - 2  # the range's two ends may be kept as well
         assert all(lower(spec, d).macs < spec.macs for d in candidates)
 
 
-def test_a_device_without_treads_gets_a_geometric_grid() -> None:
+def test_a_device_without_steps_gets_a_geometric_grid() -> None:
     (search,) = searches(POINTWISE, ["svd"])
     explored(search, 1)
     assert "no staircase" in search.findings()[0].text
@@ -79,15 +79,15 @@ def test_limits_save_macs() -> None:
 
 
 @pytest.mark.parametrize("quantum", [8, 16, 32])
-def test_each_axis_of_a_pair_has_treads_of_its_own(quantum: int) -> None:
+def test_each_axis_of_a_pair_has_steps_of_its_own(quantum: int) -> None:
     right = 0
     for seed in range(10):
         rng, search = np.random.default_rng(seed), PairSearch((128, 256))
         while asked := search.ask():
             latencies = {}
             for first, second in asked:
-                tread = -(-first // quantum) * quantum
-                exact = 2000 + 30 * tread + 30 * second + 0.5 * tread * second
+                end = -(-first // quantum) * quantum
+                exact = 2000 + 30 * end + 30 * second + 0.5 * end * second
                 latencies[first, second] = exact * np.exp(rng.normal(0, 0.005))
             search.tell(latencies)
         first_axis, second_axis = search.result()

@@ -27,12 +27,12 @@ EFFORT = Effort(min_rounds=4, max_rounds=9, round_s=0.01)
 
 
 class Numbers:
-    """A executor whose times are numbers; `trouble` may raise for (what, key, how often)."""
+    """An executor whose times are numbers; `trouble` may raise for (what, key, how often)."""
 
     def __init__(
         self,
         seconds: Mapping[str, float],
-        trouble: Callable[[str, str, int], None] = lambda what, key, times: None,
+        trouble: Callable[[str, str, int], None] = lambda *_: None,
     ) -> None:
         self.seconds, self.trouble = seconds, trouble
         self.alive: set[str] = set()

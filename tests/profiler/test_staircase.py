@@ -35,18 +35,18 @@ class Planted:
 
 
 def planted(rng: np.random.Generator, step: int) -> Planted:
-    """Treads of `step`, of another step from the middle on (three in ten), flat or sloping,
+    """Steps of `step`, of another step from the middle on (three in ten), flat or sloping,
     unaligned ranks dearer by 5% to 30% (half), a cliff (one in four)."""
     highest = int(rng.choice([96, 128, 160, 204, 256, 320, 409, 512]))
     ranks = np.arange(highest + 1)
-    tread, high_step = -(-ranks // step) * step, step
+    ends, high_step = -(-ranks // step) * step, step
     if rng.random() < 0.3:
         high_step = int(rng.choice([other for other in STEPS if other != step]))
         change = int(rng.uniform(0.35, 0.7) * highest) // 64 * 64 or 32
         high = -(-ranks // high_step) * high_step
-        tread = np.where(ranks > change, high, np.minimum(tread, change))
+        ends = np.where(ranks > change, high, np.minimum(ends, change))
     slope = rng.choice([0, 0, 0.15, 0.3])
-    latency = rng.uniform(0.1, 0.6) * highest + (1 - slope) * tread + slope * ranks
+    latency = rng.uniform(0.1, 0.6) * highest + (1 - slope) * ends + slope * ranks
     if rng.random() < 0.5:
         multiple, penalty = int(rng.choice([2, 4, 8])), rng.uniform(0.05, 0.3)
         if multiple <= max(step, high_step, 4):
@@ -66,35 +66,35 @@ def searched(case: Planted, rng: np.random.Generator, noise: float = NOISE) -> S
 
 @pytest.mark.slow
 def test_planted_staircases_are_used_as_well_as_the_full_grid_would() -> None:
-    """400 cases, 2% noise on every measured rank."""
+    """150 cases, 2% noise on every measured rank."""
     good = []
     for step in STEPS:
-        for seed in range(80):
+        for seed in range(30):
             rng = np.random.default_rng([seed, step])
             case = planted(rng, step)
             found = searched(case, rng).result()
             assert len(found.measured) <= MAX_RANKS
             good.append(case.losses(list(found.kept)).max() <= 0.01)
-    assert sum(good) >= 0.95 * 400, f"{sum(good)} of {len(good)}"
+    assert sum(good) >= 0.95 * len(good), f"{sum(good)} of {len(good)}"
 
 
 @pytest.mark.parametrize("step", [8, 16, 32, 64])
-def test_flat_treads_are_named_and_few_ends_kept(step: int) -> None:
+def test_flat_steps_are_named_and_few_ends_kept(step: int) -> None:
     ranks = np.arange(321)
     case = Planted(20, 320, 100.0 + -(-ranks // step) * step)
     found = searched(case, np.random.default_rng(step), noise=0.005).result(tolerance=0.01)
     assert found.quantum == step
-    assert found.found
-    assert f"treads of {step}" in str(found)
-    on_treads = [rank for rank in found.kept if rank % step == 0]
-    assert len(on_treads) >= 0.8 * len(found.kept)
+    assert found.has_steps
+    assert f"steps of {step}" in str(found)
+    on_steps = [rank for rank in found.kept if rank % step == 0]
+    assert len(on_steps) >= 0.8 * len(found.kept)
     assert case.losses(list(found.kept)).max() <= 0.01
 
 
 def test_no_staircase_is_said() -> None:
     case = Planted(20, 320, 50.0 + np.arange(321))
     found = searched(case, np.random.default_rng(1), noise=0.005).result(tolerance=0.01)
-    assert not found.found
+    assert not found.has_steps
     assert "no staircase" in str(found)
     ratios = np.diff(np.log(50.0 + np.array(found.kept)))
     assert ratios.max() < 0.025

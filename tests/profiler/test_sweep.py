@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pytest
@@ -14,17 +14,10 @@ from rankwise.backends.registry import open_backend
 from rankwise.errors import MeasurementError
 from rankwise.lowrank import lower
 from rankwise.profiler.candidates import default_candidates
-from rankwise.profiler.executor import LocalExecutor, ProcessExecutor
-from rankwise.profiler.sweep import (
-    MAX_AT_ONCE,
-    LayerTask,
-    RoundDone,
-    SessionEnded,
-    SessionStarted,
-    WorkloadFailed,
-    planned_sessions,
-    sweep,
-)
+from rankwise.profiler.executor import LocalExecutor
+from rankwise.profiler.process_executor import ProcessExecutor
+from rankwise.profiler.session import RoundDone, SessionEnded, SessionStarted, WorkloadFailed
+from rankwise.profiler.sweep import MAX_AT_ONCE, LayerTask, planned_sessions, sweep
 from rankwise.records import (
     ORIGINAL,
     Candidate,
@@ -50,7 +43,7 @@ TASKS = [task(CONV), task(LINEAR)]
 
 
 class Watched(LocalExecutor):
-    """A executor that knows how many workloads were alive, and fails where it is told to."""
+    """An executor that knows how many workloads were alive, and fails where it is told to."""
 
     def __init__(self, bad: Mapping[str, str] | None = None) -> None:
         super().__init__(open_backend("fake:step=16"), POLICY)
@@ -63,7 +56,7 @@ class Watched(LocalExecutor):
         if workload.key in self.bad:
             raise MeasurementError("as told", self.bad[workload.key])
         super().prepare(workload)
-        self.most = max(self.most, len(self._runners))
+        self.most = max(self.most, len(self.runners))
 
     def renew(self) -> None:
         self.renewed += 1
@@ -120,7 +113,7 @@ def test_sessions_are_well_formed_and_few_workloads_are_alive() -> None:
     for event in events:
         if isinstance(event, SessionStarted):
             assert inside is None
-            assert event.original == Candidate(event.task_spec, ORIGINAL)
+            assert event.original.decomposition == ORIGINAL
             assert 1 <= len(event.candidates) <= MAX_AT_ONCE
             inside = {c.key for c in (event.original, *event.candidates)}
         elif isinstance(event, RoundDone):
@@ -131,8 +124,13 @@ def test_sessions_are_well_formed_and_few_workloads_are_alive() -> None:
     assert inside is None
 
 
+def played(events: Iterable[object]) -> list[LayerSpec]:
+    """The specs of the sessions, in order."""
+    return [event.original.spec for event in events if isinstance(event, SessionStarted)]
+
+
 def test_preparations_of_a_layer_lie_apart() -> None:
-    specs = [e.task_spec for e in sweep(TASKS, Watched(), EFFORT) if isinstance(e, SessionStarted)]
+    specs = played(sweep(TASKS, Watched(), EFFORT))
     runs = [spec for spec, before in zip(specs, [None, *specs], strict=False) if spec != before]
     assert runs == [CONV, LINEAR, CONV, LINEAR]
 
@@ -140,7 +138,7 @@ def test_preparations_of_a_layer_lie_apart() -> None:
 def test_what_is_done_is_not_done_again() -> None:
     tasks = [task(CONV, done=1), task(LINEAR, done=2)]
     events = list(sweep(tasks, Watched(), EFFORT))
-    assert {e.task_spec for e in events if isinstance(e, SessionStarted)} == {CONV}
+    assert {e.original.spec for e in events if isinstance(e, SessionStarted)} == {CONV}
     assert {len(found) for found in gathered(events).values()} == {1}
     assert len([e for e in events if isinstance(e, SessionStarted)]) == planned_sessions(
         tasks, EFFORT
@@ -185,14 +183,14 @@ def test_no_session_starts_after_the_time_is_up() -> None:
     assert executor.closed
 
 
-def test_leaving_early_closes_the_bench() -> None:
+def test_leaving_early_closes_the_executor() -> None:
     executor = Watched()
     events = sweep(TASKS, executor, EFFORT)
     while not isinstance(next(events), RoundDone):
         pass
     events.close()
     assert executor.closed
-    assert not executor._runners
+    assert not executor.runners
 
 
 def test_same_seed_same_events_and_other_seed_other_order() -> None:
@@ -209,7 +207,7 @@ def test_the_original_is_no_candidate() -> None:
 @pytest.mark.parametrize(
     ("mishap", "stage"), [("crash_at=60", "crash"), ("hang_at=150", "timeout"), ("garbage=1", "")]
 )
-def test_a_child_that_dies_again_and_again_costs_only_failures(mishap: str, stage: str) -> None:
+def test_a_worker_that_dies_again_and_again_costs_only_failures(mishap: str, stage: str) -> None:
     events = list(sweep(TASKS, ProcessExecutor(f"fake:{mishap}", POLICY, 1.0), EFFORT))
     failures = [event.failure for event in events if isinstance(event, WorkloadFailed)]
     assert {failure.stage for failure in failures} == ({stage} if stage else set())
@@ -225,10 +223,11 @@ def test_a_child_that_dies_again_and_again_costs_only_failures(mishap: str, stag
 
 def test_heavy_layers_come_first() -> None:
     tasks = [task(CONV), LayerTask(LINEAR, TASKS[1].decompositions, weight=10.0)]
-    specs = [e.task_spec for e in sweep(tasks, Watched(), EFFORT) if isinstance(e, SessionStarted)]
+    specs = played(sweep(tasks, Watched(), EFFORT))
     assert specs[0] == LINEAR
     half = len(specs) // 2
-    assert CONV not in specs[: specs.index(CONV)] and LINEAR in specs[half:]
+    assert CONV not in specs[: specs.index(CONV)]
+    assert LINEAR in specs[half:]
 
 
 def noisy(seed: int) -> LocalExecutor:
@@ -245,7 +244,8 @@ def test_time_that_is_left_goes_to_the_undecided() -> None:
         for key, now in planned.items()
         if stats.verdict(now.speedup_low, now.speedup_high) is Verdict.UNDECIDED
     }
-    assert extra_preparations == open_ and open_
+    assert extra_preparations == open_
+    assert open_
     assert max(map(len, found.values())) <= stats.MAX_PREPARATIONS
     for arguments in ({"extra_preparations": False}, {}):
         limit = 1e6 if arguments else None

@@ -30,12 +30,14 @@ def test_everything_is_inside(groups: list[list[Point]], zero: bool) -> None:
         *(Series(f"s{n}", group) for n, group in enumerate(groups)), y=Axis("y", zero=zero)
     )
     for x, y in places(root):
-        assert 0 <= x <= WIDTH and 0 <= y <= HEIGHT
+        assert 0 <= x <= WIDTH
+        assert 0 <= y <= HEIGHT
 
 
 def test_larger_is_to_the_right_and_above() -> None:
     (x1, y1), (x2, y2) = places(drawn(Series("s", [Point(1, 10), Point(2, 20)])))
-    assert x1 < x2 and y1 > y2
+    assert x1 < x2
+    assert y1 > y2
 
 
 def test_words_of_users_are_text_and_no_markup() -> None:

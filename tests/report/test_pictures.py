@@ -17,7 +17,7 @@ from rankwise.report.heat_map import colour, heat_map
 from rankwise.report.markup import Html, tag
 from rankwise.report.page import report_page, stylesheet
 from rankwise.report.plan_pictures import agreement, front_picture, network_picture
-from rankwise.report.staircase import staircase, treads
+from rankwise.report.staircase import staircase, steps
 
 EVIL = '<img src=x onerror="alert(1)">&'
 DEVICE = documents.Fingerprint(
@@ -32,7 +32,7 @@ def row(rank: int, latency: float, verdict: str = "FASTER", **more: Any) -> docu
         "layer": "body",
         "layers": ["body"],
         "op": "conv2d",
-        "spec": {"kernel_size": [3, 3], "in_channels": 64, "out_channels": 64},
+        "spec": {"op": "conv2d", "kernel_size": [3, 3], "in_channels": 64, "out_channels": 64},
         "spec_key": "k",
         "count": 2,
         "decomposition": {"kind": "svd", "ranks": [rank], "groups": 1},
@@ -59,7 +59,7 @@ def plan(**more: Any) -> documents.Plan:
     layer = {
         "name": "body",
         "op": "conv2d",
-        "spec": {"kernel_size": [3, 3], "in_channels": 64, "out_channels": 64},
+        "spec": {"op": "conv2d", "kernel_size": [3, 3], "in_channels": 64, "out_channels": 64},
         "decomposition": {"kind": "svd", "ranks": [16], "groups": 1},
         "rank_quantum": 16,
         "factors": "weights",
@@ -135,17 +135,17 @@ def test_a_scale_maps_its_ends() -> None:
     assert (scale(1), scale(2), scale(3)) == (100, 50, 0)
 
 
-def test_treads_of_a_planted_staircase() -> None:
+def test_steps_of_a_planted_staircase() -> None:
     """Steps of 16 ranks, jitter of 1%: the right ends are the multiples of 16."""
     points = [(rank, math.ceil(rank / 16) * (1 + 0.01 * (-1) ** rank)) for rank in range(4, 65, 4)]
-    assert [(first, last) for first, last, _ in treads(points)] == [
+    assert [(first, last) for first, last, _ in steps(points)] == [
         (4, 16),
         (20, 32),
         (36, 48),
         (52, 64),
     ]
-    assert treads([]) == []
-    assert treads([(5, 1.0)]) == [(5, 5, 1.0)]
+    assert steps([]) == []
+    assert steps([(5, 1.0)]) == [(5, 5, 1.0)]
 
 
 @pytest.mark.parametrize(
@@ -210,26 +210,25 @@ def test_predicted_beside_measured() -> None:
 
 
 def test_points_of_a_front_carry_their_limit() -> None:
-    front = documents.Front.model_validate(
+    original = {
+        **dict.fromkeys(("speedup", "speedup_low", "speedup_high"), 1.0),
+        **dict.fromkeys(("network_error", "network_error_upper"), 0.0),
+        **dict.fromkeys(("macs", "params", "replaced"), 0),
+        **{"latency_s": 1e-3, "measured": False, "max_error": None, "decisions": {}},
+    }
+    changed = {"speedup": 1.5, "speedup_high": 1.6, "network_error": 0.12, "max_error": 0.15}
+    front = documents.Pareto.model_validate(
         {
             "model": plan().model,
             "device": DEVICE,
-            "policies": [],
+            "policy": {},
             "layers": 2,
             "calibration": None,
-            "points": [
-                {
-                    "max_error": 0.15,
-                    "speedup": 1.5,
-                    "speedup_low": 1.4,
-                    "speedup_high": 1.6,
-                    "network_error": 0.12,
-                    "replaced": 1,
-                }
-            ],
+            "points": [original, {**original, **changed, "replaced": 1}],
         }
     )
     chosen = front_picture(front, choose=True)
+    assert chosen.count("data-max-error") == 2, "the original is no plan to make"
     assert chosen.count('data-max-error="0.15"') == 2, "in the drawing and in the table"
     assert 'tabindex="0" role="button"' in chosen
     assert "data-max-error" not in front_picture(front)

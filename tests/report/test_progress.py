@@ -18,9 +18,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_silent_where_there_is_no_terminal(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_silent_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with RichReporter() as reporter:
         reporter.progress(1, 2, TEXT)
     assert capsys.readouterr() == ("", "")

@@ -31,12 +31,15 @@ def test_svg_has_a_curve_for_each_rank_and_a_mark_for_each_choice(tmp_path: Path
     lines = root.findall(f"{SVG}polyline")
     assert len(lines) == 5 + 6 + 4  # axes, curves, marks
     texts = [text.text for text in root.findall(f"{SVG}text")]
-    assert "a<b&c" in texts and "svd at rank 8" in texts and "tucker2 at rank 8x4" in texts
+    assert "a<b&c" in texts
+    assert "svd at rank 8" in texts
+    assert "tucker2 at rank 8x4" in texts
     points = [tuple(map(float, p.split(","))) for p in lines[1].get("points", "").split()]
     assert len(points) == len(FALLING)
     assert all(0 <= x <= WIDTH and 0 <= y <= HEIGHT for x, y in points)
     heights = [y for _, y in points]
-    assert heights == sorted(heights) and heights[0] < heights[-1]
+    assert heights == sorted(heights)
+    assert heights[0] < heights[-1]
 
 
 def test_png_is_a_picture_with_both_colours(tmp_path: Path) -> None:

@@ -71,5 +71,6 @@ def test_layers_that_repeat_are_solved_within_the_gap(
         savings[kinds].ravel(), np.tile(weights, (rows, 1)), limits, np.repeat(np.arange(150), 12)
     )
     found = knapsack.solve(problem)
-    assert found is not None and problem.fits(found.picks)
+    assert found is not None
+    assert problem.fits(found.picks)
     assert found.gap(problem.value(found.picks)) <= knapsack.GAP

@@ -36,11 +36,11 @@ class RandomTrial:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
 
-    def suggest_categorical(self, name: str, choices: Any) -> Any:
+    def suggest_categorical(self, _name: str, choices: Any) -> Any:
         assert len(choices) > 1
         return self.random.choice(choices)
 
-    def suggest_int(self, name: str, low: int, high: int) -> int:
+    def suggest_int(self, _name: str, low: int, high: int) -> int:
         assert low < high
         return self.random.randint(low, high)
 

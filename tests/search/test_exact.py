@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import product
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -45,6 +46,13 @@ def every(layers: list[LayerChoices]) -> list[Assignment]:
     return [Assignment(names, plan) for plan in product(*(layer.choices for layer in layers))]
 
 
+NO_LIMITS = exact.SolverLimits()
+
+
+def parameters(limit: float | None) -> tuple[exact.Ceiling, ...]:
+    return () if limit is None else (exact.Ceiling("parameters", limit, lambda _, c: c.params),)
+
+
 def oracle(layers: list[LayerChoices], limits: exact.SolverLimits) -> float | None:
     allowed = [limits.value(plan) for plan in every(layers) if limits.allow(plan)]
     return max(allowed, default=None)
@@ -80,25 +88,31 @@ shares = st.none() | st.just(0.0) | st.floats(1e-4, 1)
     shares,
     shares,
     shares,
+    st.none() | st.integers(0, 30),
 )
 def test_it_agrees_with_brute_force(
     layers: list[LayerChoices],
     error_share: float | None,
     params_share: float | None,
     saving_share: float | None,
+    most_rank: int | None,
 ) -> None:
     plans = every(layers)
+    ceilings = parameters(_share(params_share, max(plan.params for plan in plans)))
+    if most_rank is not None:
+        rank = exact.Ceiling("ranks", most_rank, lambda _, c: sum(c.decomposition.ranks))
+        ceilings = (*ceilings, rank)
     limits = exact.SolverLimits(
         _share(error_share, max(plan.error_sq for plan in plans)),
-        None if params_share is None else int(params_share * max(p.params for p in plans)),
+        ceilings,
         _share(saving_share, max(plan.saving_s for plan in plans)),
     )
     best = oracle(layers, limits)
     if best is None:
         with pytest.raises(GoalNotReached):
-            _solve(layers, limits)
+            exact.solve(layers, limits)
         return
-    found = _solve(layers, limits)
+    found = exact.solve(layers, limits)
     assert limits.allow(found)
     value = limits.value(found)
     assert abs(value - best) <= GAP * abs(best) + 1e-15
@@ -112,22 +126,13 @@ def _share(share: float | None, total: float) -> float | None:
     return None if share is None else share * total
 
 
-def _solve(layers: list[LayerChoices], limits: exact.SolverLimits) -> Assignment:
-    return exact.solve(
-        layers,
-        max_error_sq=limits.max_error_sq,
-        max_params=limits.max_params,
-        min_saving_s=limits.min_saving_s,
-    )
-
-
 @settings(deadline=None, max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.floats(0.05, 0.9))
 def test_no_single_swap_makes_it_better(seed: int, share: float) -> None:
     layers = make_layers(12, 10, seed)
-    everything = exact.solve(layers, max_error_sq=None)
+    everything = exact.solve(layers, NO_LIMITS)
     limits = exact.SolverLimits(everything.error_sq * share)
-    found = _solve(layers, limits)
+    found = exact.solve(layers, limits)
     for i, layer in enumerate(layers):
         for other in layer.choices:
             swapped = replace(found, choices=(*found.choices[:i], other, *found.choices[i + 1 :]))
@@ -137,14 +142,15 @@ def test_no_single_swap_makes_it_better(seed: int, share: float) -> None:
 
 def test_a_large_network_is_solved_within_the_gap() -> None:
     layers = make_layers(300, 40)
-    everything = exact.solve(layers, max_error_sq=None)
+    everything = exact.solve(layers, NO_LIMITS)
     limit = everything.error_sq / 20
-    found = exact.solve(layers, max_error_sq=limit)
+    found = exact.solve(layers, exact.SolverLimits(limit))
     assert found.gap <= GAP
     assert found.error_sq <= limit * (1 + knapsack.SLACK)
-    back = exact.solve(layers, max_error_sq=None, min_saving_s=found.saving_s)
+    back = exact.solve(layers, exact.SolverLimits(min_saving_s=found.saving_s))
     assert back.error_sq <= found.error_sq * (1 + GAP)
-    fewer = exact.solve(layers, max_error_sq=limit, max_params=int(found.params * 0.97))
+    ceilings = parameters(int(found.params * 0.97))
+    fewer = exact.solve(layers, exact.SolverLimits(limit, ceilings))
     assert fewer.params <= found.params * 0.97
     assert fewer.gap <= GAP
 
@@ -167,16 +173,16 @@ def test_layers_of_unlike_sizes_need_no_search_of_all_items(
     limit = share * exact.most_error_sq(layers)
     fewer = None
     if params:
-        fewer = int(0.9 * exact.solve(layers, max_error_sq=limit).params)
+        fewer = int(0.9 * exact.solve(layers, exact.SolverLimits(limit)).params)
     monkeypatch.setattr(knapsack, "_by_highs", None)
-    found = exact.solve(layers, max_error_sq=limit, max_params=fewer)
+    found = exact.solve(layers, exact.SolverLimits(limit, parameters(fewer)))
     assert found.gap <= GAP
     assert fewer is None or found.params <= fewer
 
 
 def test_no_limit_takes_each_layers_best_saving() -> None:
     layers = make_layers(5, 6)
-    found = exact.solve(layers, max_error_sq=None)
+    found = exact.solve(layers, NO_LIMITS)
     assert found.saving_s == pytest.approx(
         sum(max(c.saving_s for c in layer.choices) for layer in layers)
     )
@@ -184,7 +190,7 @@ def test_no_limit_takes_each_layers_best_saving() -> None:
 
 def test_no_error_allowed_keeps_every_layer() -> None:
     layers = make_layers(5, 6)
-    found = exact.solve(layers, max_error_sq=0.0)
+    found = exact.solve(layers, exact.SolverLimits(0.0))
     assert all(choice.decomposition.is_original for choice in found.choices)
     assert (found.bound, found.gap) == (0.0, 0.0)
 
@@ -196,39 +202,41 @@ def test_a_sum_that_is_the_limit_but_for_rounding_is_allowed() -> None:
         )
         for error in (0.1, 0.2)
     ]
-    assert exact.solve(choices, max_error_sq=0.3).saving_s == 2.0
+    assert exact.solve(choices, exact.SolverLimits(0.3)).saving_s == 2.0
 
 
 def test_no_layers_is_an_empty_plan() -> None:
-    assert exact.solve([], max_error_sq=1.0).choices == ()
+    assert exact.solve([], exact.SolverLimits(1.0)).choices == ()
 
 
 @pytest.mark.parametrize(
     ("limits", "sentence"),
     [
-        ({"max_params": 1}, "at most 1 parameters"),
+        ({"ceilings": parameters(1)}, "at most 1 parameters"),
         ({"min_saving_s": 1e9}, "No plan saves 1e"),
         ({"min_saving_s": 1e-9, "max_error_sq": 0.0}, "No plan saves"),
     ],
 )
 def test_what_cannot_be_reached_is_said_in_a_sentence(
-    limits: dict[str, float], sentence: str
+    limits: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(GoalNotReached, match=sentence):
-        exact.solve(make_layers(3, 3), **{"max_error_sq": None, **limits})
+        exact.solve(make_layers(3, 3), exact.SolverLimits(**limits))
 
 
-@pytest.mark.parametrize("limits", [{"max_error_sq": -0.1}, {"max_error_sq": float("nan")}])
-def test_senseless_limits_are_refused(limits: dict[str, float]) -> None:
-    with pytest.raises(UsageError, match="zero or more"):
-        exact.solve(make_layers(3, 3), **limits)
+@pytest.mark.parametrize("limit", [-0.1, float("nan")])
+def test_senseless_limits_are_refused(limit: float) -> None:
+    with pytest.raises(UsageError, match=r"squared error is .*zero or more"):
+        exact.SolverLimits(limit)
+    with pytest.raises(UsageError, match=r"parameters is .*zero or more"):
+        exact.SolverLimits(ceilings=parameters(limit))
 
 
 def test_the_solver_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     layers = make_layers(100, 20, seed=3)
-    everything = exact.solve(layers, max_error_sq=None)
+    everything = exact.solve(layers, NO_LIMITS)
     for share in (0.01, 0.02, 0.05):
-        exact.solve(layers, max_error_sq=everything.error_sq * share)
+        exact.solve(layers, exact.SolverLimits(everything.error_sq * share))
     print("after")
     assert capfd.readouterr() == ("after\n", "")
 
@@ -236,14 +244,13 @@ def test_the_solver_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
 def test_an_error_at_the_limit_but_for_rounding_is_allowed() -> None:
     limit = 1 - 1e-16
     layers = [LayerChoices("l", "k", (Choice(), Choice(Decomposition("svd", (1,)), 1.0, 0.0, 1.0)))]
-    assert exact.SolverLimits(limit).allow(exact.solve(layers, max_error_sq=limit))
-    assert exact.solve(layers, max_error_sq=limit).saving_s == 1
+    assert exact.SolverLimits(limit).allow(exact.solve(layers, exact.SolverLimits(limit)))
+    assert exact.solve(layers, exact.SolverLimits(limit)).saving_s == 1
 
 
 def test_nothing_allowed_is_known_to_be_the_best() -> None:
     """Relative to a value of zero any slack in the bound is infinite."""
     too_large = Choice(Decomposition("svd", (1,)), 1.0, params=2)
-    found = exact.solve(
-        [LayerChoices("l", "k", (Choice(), too_large))], max_error_sq=None, max_params=1
-    )
+    layers = [LayerChoices("l", "k", (Choice(), too_large))]
+    found = exact.solve(layers, exact.SolverLimits(ceilings=parameters(1)))
     assert found.gap == 0

@@ -21,7 +21,7 @@ def test_roofs_are_the_most_that_was_seen() -> None:
     roofs = Roofs.of([ORIGINAL, Cost(10, 1000, 1, 0.5)])
     assert roofs == Roofs(1000.0, 2000.0)
     assert roofs.ridge == pytest.approx(0.5)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="empty"):
         Roofs.of([])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import median
+
 import numpy as np
 import pytest
 
@@ -76,15 +78,16 @@ def test_a_plan_does_not_promise_what_its_own_run_contradicts() -> None:
     assert after.speedup_high / after.speedup < before.speedup_high / before.speedup
 
 
-def test_held_out_errors_are_those_of_plans_it_was_not_told() -> None:
+def test_the_held_out_error_is_that_of_plans_it_was_not_told() -> None:
     planted = Planted(1)
-    runs = [planted.run(str(n)) for n in range(8)]
-    model = NetworkModel(ORIGINAL_S, runs)
-    others = NetworkModel(ORIGINAL_S, runs[1:])
-    expected = others.forecast(runs[0].plan).speedup * (1 - runs[0].share) - 1
-    assert model.held_out_errors()[0] == pytest.approx(expected)
-    error = model.held_out()
-    assert error is not None and error < 0.05
+    runs = [planted.run(str(n)) for n in range(5)]
+    errors = []
+    for run in runs:
+        others = NetworkModel(ORIGINAL_S, [one for one in runs if one is not run])
+        errors.append(abs(others.forecast(run.plan).speedup * (1 - run.share) - 1))
+    error = NetworkModel(ORIGINAL_S, runs).held_out()
+    assert error == pytest.approx(median(errors))
+    assert max(errors) > error
     assert NetworkModel(ORIGINAL_S, runs[:2]).held_out() is None
 
 

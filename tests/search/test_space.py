@@ -58,7 +58,7 @@ def row(verdict: Verdict = Verdict.FASTER, rank: int = 16, saving: float = 1e-3)
 
 def test_only_faster_candidates_are_choices_by_default() -> None:
     rows = [row(verdict, rank) for rank, verdict in enumerate(Verdict, start=1)]
-    layer = layer_choices(LAYER, rows, lambda decomposition: 0.25)
+    layer = layer_choices(LAYER, rows, lambda _: 0.25)
     original, taken = layer.choices
     assert original.decomposition.is_original
     assert (original.saving_s, original.error_sq, original.params) == (0.0, 0.0, SPEC.params)
@@ -163,7 +163,9 @@ def test_pruning_leaves_the_optimum(
     full = best_saving(pool, max_error, float("inf"))
     assert best_saving([prune(p) for p in pool], max_error, float("inf")) == full
     full = best_saving(pool, max_error, max_params)
-    assert best_saving([prune(p, by_params=True) for p in pool], max_error, max_params) == full
+    assert (
+        best_saving([prune(p, [lambda c: c.params]) for p in pool], max_error, max_params) == full
+    )
 
 
 @given(pools)

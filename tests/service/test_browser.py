@@ -85,7 +85,7 @@ class Browser:
         self.press(css, None)
 
     def press(self, css: str, key: str | None) -> None:
-        """By mouse, or (with a key) by keyboard."""
+        """By mouse, or (with a key or a text) by keyboard."""
 
         def act() -> bool:
             element = self.one(css)
@@ -136,15 +136,27 @@ def resnet(need: Any) -> Path:
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_the_whole_story(browser: Browser, start: Any, resnet: Path) -> None:
-    from selenium.webdriver.common.keys import Keys
-
     service = start()
     browser.look(1280, dark=False)
     browser.driver.get(service.url)
+    upload(browser, resnet)
+    profile(browser)
+    look_at_the_table(browser)
+    plan_from_the_front(browser)
+    report = download(browser)
+    for width in (1280, 400):
+        for dark in (False, True):
+            browser.look(width, dark)
+            browser.shoot(f"2-page-{width}-{'dark' if dark else 'light'}")
+    quiet(browser)
+    open_offline(browser, report)
+    quiet(browser)
 
-    # The device has to be tried first; the network is uploaded meanwhile.
+
+def upload(browser: Browser, network: Path) -> None:
+    """The device has to be tried first; the network is uploaded meanwhile."""
     browser.click("#networks details summary")
-    browser.one('#upload-network input[name="file"]').send_keys(str(resnet))
+    browser.one('#upload-network input[name="file"]').send_keys(str(network))
     browser.click("#upload-network button")
     browser.until(lambda: "open-nsfw" in browser.one("#network option:checked").text)
     assert "54 layers" in browser.one("#network-facts").text
@@ -153,15 +165,23 @@ def test_the_whole_story(browser: Browser, start: Any, resnet: Path) -> None:
         "return getComputedStyle(document.querySelector('.pass'), '::before').content"
     )
 
-    # A short profile: a few seconds of measuring are enough to see everything.
-    browser.one('#profile-form [name="rank_quantum"]').send_keys("64")
-    browser.one('#profile-form [name="max_time_s"]').send_keys("20")
+
+def profile(browser: Browser) -> None:
+    """A short one: a few seconds of measuring are enough to see everything."""
+    from selenium.webdriver.common.keys import Keys
+
+    browser.press('#profile-form [name="rank_quantum"]', "64")
+    browser.press('#profile-form [name="max_time_s"]', "20")
     browser.press("#profile-form button", Keys.ENTER)
     browser.until(lambda: " of " in browser.one("#profile-job .job p").text)
     browser.shoot("1-profile-runs")
     browser.job("profile", "done")
 
-    # The heat map, and a layer's latency over rank, by keyboard.
+
+def look_at_the_table(browser: Browser) -> None:
+    """The heat map, and a layer's latency over rank, by keyboard."""
+    from selenium.webdriver.common.keys import Keys
+
     script = "return [...document.querySelectorAll('#heat-map td.cell')].map(c => c.textContent)"
     cells = browser.until(lambda: browser.driver.execute_script(script))
     assert all(cells), "every cell can be read without colour"
@@ -169,7 +189,11 @@ def test_the_whole_story(browser: Browser, start: Any, resnet: Path) -> None:
     browser.one("#staircase svg")
     stays_chosen(browser)
 
-    # The front; choosing a point gives the plan.
+
+def plan_from_the_front(browser: Browser) -> None:
+    """Choosing a point of the front gives the plan."""
+    from selenium.webdriver.common.keys import Keys
+
     browser.driver.execute_script("document.getElementById('refine').checked = false")
     browser.click("#front-form button")
     browser.job("front", "done")
@@ -177,7 +201,9 @@ def test_the_whole_story(browser: Browser, start: Any, resnet: Path) -> None:
     browser.job("plan", "done")
     browser.until(lambda: browser.driver.find_elements("css selector", "#plan-picture li.replaced"))
 
-    # Downloads: the plan, the compressed network, the report.
+
+def download(browser: Browser) -> Path:
+    """The plan, the compressed network and the report, whose file is returned."""
     browser.click('#plan-actions a[download="plan.json"]')
     plan = documents.Plan.model_validate_json(browser.file("plan.json").read_text())
     assert any(layer.decomposition.kind != "original" for layer in plan.layers)
@@ -186,15 +212,11 @@ def test_the_whole_story(browser: Browser, start: Any, resnet: Path) -> None:
     browser.click('#plan-actions a[download^="compressed"]')
     onnx.checker.check_model(str(browser.file("compressed*.onnx")))
     browser.click('#plan-actions a[download="report.html"]')
-    report = browser.file("report.html")
+    return browser.file("report.html")
 
-    for width in (1280, 400):
-        for dark in (False, True):
-            browser.look(width, dark)
-            browser.shoot(f"2-page-{width}-{'dark' if dark else 'light'}")
-    quiet(browser)
 
-    # The report opens from a file, with the network cut off.
+def open_offline(browser: Browser, report: Path) -> None:
+    """The report opens from a file, with the network cut off."""
     offline = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
     browser.driver.execute_cdp_cmd("Network.enable", {})
     browser.driver.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
@@ -203,7 +225,6 @@ def test_the_whole_story(browser: Browser, start: Any, resnet: Path) -> None:
     for width in (1280, 400):
         browser.look(width, dark=False)
         browser.shoot(f"3-report-{width}")
-    quiet(browser)
 
 
 def stays_chosen(browser: Browser) -> None:
@@ -227,7 +248,9 @@ def stays_chosen(browser: Browser) -> None:
     """
     browser.driver.set_script_timeout(30)
     count, focused, same = browser.driver.execute_async_script(again)
-    assert count > 1 and focused and same
+    assert count > 1
+    assert focused
+    assert same
 
 
 def quiet(browser: Browser) -> None:
@@ -242,10 +265,10 @@ def test_the_login(browser: Browser, start: Any) -> None:
     service = start(token=token)
     browser.look(400, dark=True)
     browser.driver.get(service.url)
-    browser.one('#login-form [name="token"]').send_keys("wrong\n")
+    browser.press('#login-form [name="token"]', "wrong\n")
     browser.until(lambda: "not the token" in browser.one("#say").text)
     browser.one('#login-form [name="token"]').clear()
-    browser.one('#login-form [name="token"]').send_keys(token + "\n")
+    browser.press('#login-form [name="token"]', token + "\n")
     browser.until(lambda: browser.one("#main").is_displayed())
     assert token not in browser.driver.page_source
     assert not browser.driver.execute_script("return document.cookie"), "scripts cannot read it"

@@ -30,7 +30,7 @@ def rankwise(service: Any) -> Any:
 
 
 def test_the_whole_story(
-    rankwise: Any, service: Any, profiled: dict[str, Any], model_bytes: bytes, tmp_path: Path
+    rankwise: Any, profiled: dict[str, Any], model_bytes: bytes, tmp_path: Path
 ) -> None:
     net, plan, smaller = tmp_path / "net.onnx", tmp_path / "plan.json", tmp_path / "out.onnx"
     net.write_bytes(model_bytes)
@@ -66,6 +66,19 @@ def test_layers(rankwise: Any, tmp_path: Path, model_bytes: bytes) -> None:
     assert [layer.name for layer in found.layers] == ["stem", "body", "point", "head"]
 
 
+def test_layers_with_the_ranks_of_a_rule(rankwise: Any, tmp_path: Path, model_bytes: bytes) -> None:
+    """As a job, because singular values take long; the same ranks as here."""
+    (tmp_path / "net.onnx").write_bytes(model_bytes)
+    words = ["layers", tmp_path / "net.onnx", "--ranks", "energy", "--threshold", 0.5, "--json"]
+    there = documents.Layers.model_validate_json(rankwise(*words).stdout)
+    here = documents.Layers.model_validate_json(
+        CliRunner().invoke(app, list(map(str, words))).stdout
+    )
+    assert there.ranking == here.ranking
+    assert [layer.ranked for layer in there.layers] == [layer.ranked for layer in here.layers]
+    assert any(layer.ranked for layer in there.layers)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -98,10 +111,10 @@ def test_commands_keep_their_options_and_help() -> None:
 def test_the_report_of_a_plan_in_a_file(
     service: Any, planned: dict[str, Any], tmp_path: Path
 ) -> None:
+    key = planned["result"]["plan"]
     with Client(service.url) as client:
-        plan = client.plan(planned["result"]["plan"])
-        page = client.download_report(planned["result"]["plan"], tmp_path / "a.html")
-    assert "Predicted against measured" in page.read_text()
+        plan = client.plan(key)
+    assert "Predicted against measured" in service.http.get(f"/plans/{key}/report").text
     (tmp_path / "plan.json").write_text(plan.model_dump_json())
     words = ["report", "plan.json", "-o", "b.html"]
     for db, told in ((service.db, "svd"), ("nosuch.db", "are not in the store")):

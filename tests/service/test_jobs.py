@@ -46,7 +46,8 @@ def test_live_requests_are_one_job(service: Any, profiled: dict[str, Any]) -> No
     assert service.http.post(f"/jobs/{done['id']}/resume").status_code == 409
 
 
-def test_jobs_never_overlap(service: Any, planned: dict[str, Any]) -> None:
+@pytest.mark.usefixtures("planned")
+def test_jobs_never_overlap(service: Any) -> None:
     """Whatever their kind: a search would disturb a measurement."""
     jobs = service.http.get("/jobs", params={"limit": 1000}).json()["items"]
     ran = [j for j in jobs if j["started_at"] and j["state"] in ("done", "failed")]
@@ -97,7 +98,7 @@ def test_what_is_wrong_is_said_at_once(service: Any, profiled: dict[str, Any]) -
 
 @pytest.mark.slow
 def test_a_full_queue_and_a_restart(start: Any, model_bytes: bytes) -> None:
-    service = start(most_waiting=3)
+    service = start(max_waiting=3)
     from_model = service.upload("/networks", model_bytes, name="small.onnx").json()
     hanging = ask(service, from_model, backend=SLOW).json()
     until(service, hanging, "running")

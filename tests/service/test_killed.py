@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ MAX_NEW_SAMPLES = 60
 
 def samples(path: Path) -> set[tuple[object, ...]]:
     """Every committed sample, by session, workload, round and clock, with its seconds."""
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection:
         rows = connection.execute(
             "select session_id, workload_id, round, clock, seconds from samples"
         ).fetchall()
@@ -88,7 +89,7 @@ def test_killed_ten_times(
     octets = {"content-type": "application/octet-stream"}
     made = httpx.post(f"{service.url}/networks", content=model_bytes, headers=octets, timeout=60)
     asked = {"network": made.json()["id"], "backend": "onnxruntime-cpu"}
-    asked |= {"rank_quantum": 1, "kinds": ["svd"]}
+    asked |= {"rank_quantum": 2, "kinds": ["svd"]}
     job = httpx.post(f"{service.url}/profiles", json=asked, timeout=60).json()
     path, kept, landed = tmp_path / "rankwise.db", set[tuple[object, ...]](), 0
     for _ in range(KILLS):

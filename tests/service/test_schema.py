@@ -39,10 +39,9 @@ OPERATIONS = [
 sent = {"requests": 0}
 
 
+@pytest.mark.usefixtures("planned")
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
-def test_requests_from_the_document(
-    service: Any, planned: dict[str, Any], path: str, method: str
-) -> None:
+def test_requests_from_the_document(service: Any, path: str, method: str) -> None:
     """Asked of a service that holds a network, measurements and a plan."""
     operation = SCHEMA[path][method]
     for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):

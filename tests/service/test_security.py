@@ -140,14 +140,14 @@ def test_foreign_names_get_nothing(service: Any) -> None:
 
 def test_every_answer_carries_the_headers(service: Any) -> None:
     for path in ("/", "/static/app.js", "/openapi.json", "/api/v1/session", "/nosuch"):
-        answer = httpx.get(service.url + path)
+        answer = httpx.get(service.url + path, timeout=60)
         for name in HEADERS:
             assert name in answer.headers, (path, name)
         assert "unsafe" not in answer.headers["content-security-policy"]
 
 
 def test_the_page_needs_nothing_from_elsewhere(service: Any) -> None:
-    page = httpx.get(service.url).text
+    page = httpx.get(service.url, timeout=60).text
     assert "http:" not in page
     assert "https:" not in page
     assert "<script>" not in page

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import onnx
@@ -112,13 +114,36 @@ def test_front_points_give_plans(service: Any, profiled: dict[str, Any]) -> None
     asked = {"network": profiled["id"], "backend": FAKE, "max_errors": [0.1, 0.3]}
     job = service.done(service.post("/fronts", **asked))
     assert job["state"] == "done", job
-    front = documents.Front.model_validate(job["result"])
-    errors = [point.network_error or 0.0 for point in front.points]
+    front = documents.Pareto.model_validate(job["result"])
+    errors = [point.network_error for point in front.points]
     assert errors == sorted(errors)
-    assert all(e <= p.max_error for e, p in zip(errors, front.points, strict=True))
+    original, *points = front.points
+    assert (original.max_error, original.replaced) == (None, 0)
+    assert points
     picture = service.http.get("/pictures/front", params={"job": job["id"]}).text
-    for point in front.points:
+    for point in points:
+        assert point.max_error is not None
+        assert point.network_error <= point.max_error
         assert f'data-max-error="{point.max_error:.4g}"' in picture
+
+
+def test_fronts_of_earlier_versions_are_passed_over(
+    service: Any, profiled: dict[str, Any], planned: dict[str, Any]
+) -> None:
+    """They were documents of a kind of their own, which nothing reads any more."""
+    asked = {"network": profiled["id"], "backend": FAKE, "max_errors": [0.2]}
+    job = service.done(service.post("/fronts", **asked))
+    front = service.http.get("/fronts").json()["total"]
+    path = service.db.removeprefix("sqlite:///")
+    old = json.dumps({**job["result"], "kind": "rankwise.front"})
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE jobs SET result = ? WHERE uuid = ?", (old, job["id"]))
+    assert service.http.get("/fronts").json()["total"] == front - 1
+    picture = service.http.get("/pictures/front", params={"job": job["id"]})
+    assert picture.status_code == 200
+    assert "earlier version" in picture.text
+    report = service.http.get(f"/plans/{planned['result']['plan']}/report")
+    assert report.status_code == 200
 
 
 def test_pictures(service: Any, profiled: dict[str, Any], planned: dict[str, Any]) -> None:

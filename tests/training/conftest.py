@@ -94,14 +94,16 @@ def pictures(tmp_path: Path) -> Path:
 PlanMaker = Callable[..., documents.Plan]
 
 
+NOT_TIMED = dict.fromkeys(
+    ("original_latency_s", "predicted_latency_s", "speedup", "speedup_low", "speedup_high")
+)
+
+
 @pytest.fixture
 def make_plan() -> PlanMaker:
     """A plan with these decisions, as if it had been searched for; factors from weights."""
 
     def make(network: Network, decisions: Mapping[str, Decomposition]) -> documents.Plan:
-        nothing = dict.fromkeys(
-            ("original_latency_s", "predicted_latency_s", "speedup", "speedup_low", "speedup_high")
-        )
         device = documents.Fingerprint(
             backend="fake", hardware_key="h", software_key="s", hardware={}, software={}
         )
@@ -117,7 +119,7 @@ def make_plan() -> PlanMaker:
                 layer_error=None,
                 reason="",
                 measurement_ids=[],
-                **nothing,
+                **NOT_TIMED,
             )
             for use in network.layers
         ]

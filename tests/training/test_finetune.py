@@ -13,7 +13,7 @@ from rankwise import documents
 from rankwise.cli import app
 from rankwise.documents.plan_files import write_plan
 from rankwise.models.source import load_network
-from rankwise.training.finetuning import Callbacks, finetune
+from rankwise.training.finetuning import Callbacks, train_student
 from rankwise.training.freezing import Freezing
 from rankwise.training.pair import links, pair_of
 from rankwise.training.schedule import Budget
@@ -107,7 +107,8 @@ def call(tmp_path: Path, make_plan, ranks):
 def test_the_users_function_trains(call, tmp_path):
     result = call("user_training:train", "--steps", 30, "--freeze", "sequential:3", "--json")
     document = documents.Recovery.model_validate_json(result.stdout)
-    assert document.method == "user_training:train" and document.steps == 30
+    assert document.method == "user_training:train"
+    assert document.steps == 30
     assert document.stopped == "budget"
     losses = [point.score for point in document.history]
     assert losses[-1] < 0.5 * losses[0]
@@ -127,7 +128,8 @@ def test_what_was_trained_is_not_lost(call, tmp_path):
 
     rescued = tmp_path / "out.safetensors.unsaved.safetensors"
     output = call("user_training:fails_late", status=2).output
-    assert "too much of it" in output and rescued.name in output
+    assert "too much of it" in output
+    assert rescued.name in output
     assert (load_file(rescued)["fc.0.weight"] == 7).all(), "the best state"
     rescued.unlink()
     assert "interrupted in user_training:stops" in call("user_training:stops", status=1).output
@@ -188,6 +190,6 @@ def test_turns_of_freezing_reach_the_function(network, ranks, replacements, rows
             if not callbacks.step():
                 return
 
-    finetune(pair, train, callbacks)
+    train_student(pair, train, callbacks)
     assert seen == [False, False, True, True, False, False]
     assert not pair.student.training

@@ -59,9 +59,9 @@ def words(data: Path, *more: str) -> list[str]:
 @pytest.fixture
 def timed_once(recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     """Starting a process takes seconds: only one variant's training step is really timed."""
-    real, calls = recipe.Recipe._speedup, []
+    real, calls = vars(recipe.Recipe)["_speedup"], []
 
-    def speedup(self, decisions, phase, batch):
+    def speedup(self, decisions, phase, _batch):
         calls.append(phase)
         return real(self, decisions, phase, 2) if len(calls) == 1 else [1.0, 1.0, 1.0]
 
@@ -69,9 +69,8 @@ def timed_once(recipe, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_the_table_is_made_once_and_gone_on_with(
-    recipe, timed_once, data, tmp_path, capsys, monkeypatch
-):
+@pytest.mark.usefixtures("timed_once")
+def test_the_table_is_made_once_and_gone_on_with(recipe, data, tmp_path, capsys, monkeypatch):
     assert recipe.main(words(data, "--budget", "0s")) == 1
     assert "0 of 3 rows" in capsys.readouterr().out
     assert recipe.main(words(data)) == 0
@@ -83,10 +82,12 @@ def test_the_table_is_made_once_and_gone_on_with(
     kept = tmp_path / "paper_recipe/grid/seed-0"
     measured = json.loads((kept / "measured-plan.json").read_text())
     whole = json.loads((kept / "uncompressed.json").read_text())
-    assert measured["macs"] < whole["macs"] and measured["decisions"]
+    assert measured["macs"] < whole["macs"]
+    assert measured["decisions"]
     assert set(measured["times"]) == {"training 128", "inference 128", "inference 1"}
     assert all(low <= mid <= high for mid, low, high in measured["times"].values())
-    assert 0 <= whole["accuracy"] <= 100 and whole["times"] == {}
+    assert 0 <= whole["accuracy"] <= 100
+    assert whole["times"] == {}
 
     def never(*_: object) -> None:
         raise AssertionError("a variant was made twice")
@@ -95,7 +96,8 @@ def test_the_table_is_made_once_and_gone_on_with(
     assert recipe.main(words(data)) == 0
 
 
-def test_training_goes_on_where_it_stopped(recipe, data, tmp_path):
+@pytest.mark.usefixtures("recipe")
+def test_training_goes_on_where_it_stopped(data, tmp_path):
     """Epoch by epoch, with a stop in between: the same weights to the bit."""
     import fashion
     import torch

@@ -66,7 +66,8 @@ def test_the_network_and_the_document_are_written(recover, tmp_path):
     report = document.report
     assert report.ratio == pytest.approx(report.after / report.before)
     assert report.ratio_low <= report.ratio <= report.ratio_high
-    assert document.stopped in ("budget", "early") and 0 < document.steps <= 60
+    assert document.stopped in ("budget", "early")
+    assert 0 < document.steps <= 60
     assert not list(tmp_path.glob("*.checkpoint*"))
 
 
@@ -83,7 +84,9 @@ def test_every_format_holds_the_recovered_network(recover, tmp_path):
 
 def test_a_person_reads_what_changed(recover):
     words = recover("-o", "small.safetensors").stdout
-    assert "distillation: " in words and "report split" in words and "->" in words
+    assert "distillation: " in words
+    assert "report split" in words
+    assert "->" in words
 
 
 def test_another_checkpoint_is_set_aside_until_the_end(recover, tmp_path, monkeypatch):
@@ -97,7 +100,8 @@ def test_another_checkpoint_is_set_aside_until_the_end(recover, tmp_path, monkey
         place.write_bytes(b"of before")
         said = recover("-o", "a.safetensors", status=1).output
         old = place.with_name(f"{place.name}.old")
-        assert old.read_bytes() == b"of before" and old.name in said
+        assert old.read_bytes() == b"of before"
+        assert old.name in said
         assert "before the first step" in said
         place.write_bytes(b"of before")
         assert "--resume" in recover("-o", "a.safetensors", "--resume", status=1).output
@@ -124,7 +128,8 @@ class TestRefusals:
     )
     def test_one_sentence_and_status_2(self, recover, words, options, sentence, tmp_path):
         result = recover(*words, status=2, **options)
-        assert sentence in result.output and "Traceback" not in result.output
+        assert sentence in result.output
+        assert "Traceback" not in result.output
         assert not list(tmp_path.glob("x.*"))
 
     def test_nothing_better_is_status_3_and_written_all_the_same(

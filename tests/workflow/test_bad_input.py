@@ -4,6 +4,7 @@ import json
 import pickle
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -117,10 +118,10 @@ def test_negative_limits(
     assert not output.exists()
 
 
+@pytest.mark.usefixtures("profiled")
 def test_plan_without_measurements_says_what_to_run(
     rankwise: Command, network_file: Path, tmp_path: Path
 ) -> None:
-    rankwise("profile", network_file, "--backend", FAKE)
     words = ["plan", network_file, "--backend", "fake:step=8", "--max-error", 0.1]
     refused(rankwise(*words, "-o", tmp_path / "plan.json"), "rankwise profile")
 
@@ -142,16 +143,16 @@ class TestStores:
         refused(rankwise("profile", network_file, "--backend", FAKE, "--db", file), "notes.db")
         assert file.read_text().startswith("remember")
 
+    @pytest.mark.usefixtures("profiled")
     def test_newer_schema(self, rankwise: Command, network_file: Path, tmp_path: Path) -> None:
         path = tmp_path / "store.db"
-        rankwise("profile", network_file, "--backend", FAKE)
-        with sqlite3.connect(path) as connection:
+        with closing(sqlite3.connect(path)) as connection, connection:
             connection.execute("update rankwise_version set version_num = '9999'")
         refused(rankwise("profile", network_file, "--backend", FAKE), "newer")
         refused(rankwise("table"), "newer")
 
+    @pytest.mark.usefixtures("profiled")
     def test_read_only(self, rankwise: Command, network_file: Path, tmp_path: Path) -> None:
-        rankwise("profile", network_file, "--backend", FAKE)
         path = tmp_path / "store.db"
         path.chmod(0o444)
         before = path.read_bytes()

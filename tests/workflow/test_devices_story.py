@@ -81,7 +81,8 @@ def test_an_npu_is_compiled_for_ahead_and_profiled(
 ) -> None:
     words = (two_layers, "--backend", "ascend-acl")
     document = profile(rankwise, *words)
-    assert document["complete"] and document["candidates"] > 0
+    assert document["complete"]
+    assert document["candidates"] > 0
     assert document["policy"]["numeric_mode"] == "force_fp16"
     runs = npu.atc_runs()
     assert len(runs) == document["candidates"] + 2, "each candidate and original, once"
@@ -100,5 +101,7 @@ def test_an_npus_compilations_that_fail_or_are_not_reached(
     npu.configure(faults="atc:2=E10001,atc:4=hang")
     document = profile(rankwise, *words, "--max-time", "8s", status=1)
     (failure,) = document["failures"]
-    assert failure["stage"] == "convert" and "E10001" in failure["reason"]
-    assert not document["complete"] and document["measured"] > 0
+    assert failure["stage"] == "convert"
+    assert "E10001" in failure["reason"]
+    assert not document["complete"]
+    assert document["measured"] > 0

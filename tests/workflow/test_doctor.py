@@ -33,16 +33,15 @@ def test_the_document_and_the_status_agree(
     rankwise: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, exit_status: tuple[int, bool]
 ) -> None:
     from rankwise.profiler import environment
+    from rankwise.profiler.environment import EnvironmentCheck
 
     status, ok = exit_status
     monkeypatch.setattr(
         environment,
-        "still",
-        lambda asked: [environment.EnvironmentCheck("load", ok, "planted", "rest")],
+        "static_checks",
+        lambda _threads: [EnvironmentCheck("load", ok, "planted", "rest")],
     )
-    monkeypatch.setattr(
-        environment, "steal", lambda *_: environment.EnvironmentCheck("steal", True, "0")
-    )
+    monkeypatch.setattr(environment, "steal", lambda *_: EnvironmentCheck("steal", True, "0"))
     result = rankwise("doctor", "--backend", "fake:jitter=0.01", "--pairs", 4, "--json")
     assert result.exit_code == status, result.output
     document = documents.Doctor.model_validate(json.loads(result.stdout))
@@ -59,11 +58,14 @@ def test_an_unknown_backend_is_refused(rankwise: Callable[..., Result]) -> None:
 
 def test_a_noisy_and_a_biased_machine_are_told_apart() -> None:
     honest, narrow = judged([compared(n, 0.01) for n in range(12)])
-    assert honest.ok and narrow.ok
+    assert honest.ok
+    assert narrow.ok
     honest, narrow = judged([compared(n, 0.3) for n in range(12)])
-    assert honest.ok and not narrow.ok
+    assert honest.ok
+    assert not narrow.ok
     honest, narrow = judged([compared(n, 0.01, bias=0.1) for n in range(12)])
-    assert not honest.ok and narrow.ok
+    assert not honest.ok
+    assert narrow.ok
     assert honest.advice
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,25 @@ Command = Callable[..., Result]
 FAKE = "fake:step=16"
 
 
+@pytest.fixture(scope="module")
+def planned_folder(
+    rankwise_in: Command,
+    profiled_folder: Path,
+    network_file: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    folder = tmp_path_factory.mktemp("planned")
+    shutil.copytree(profiled_folder, folder, dirs_exist_ok=True)
+    words = ["plan", network_file, "--backend", FAKE, "--max-error", 0.4, "--no-refine"]
+    rankwise_in(folder, *words, "-o", folder / "plan.json")
+    return folder
+
+
 @pytest.fixture
-def plan(rankwise: Command, network_file: Path, tmp_path: Path) -> Path:
-    output = tmp_path / "plan.json"
-    for words in (
-        ["profile", network_file, "--backend", FAKE],
-        ["plan", network_file, "--backend", FAKE, "--max-error", 0.4, "--no-refine", "-o", output],
-    ):
-        result = rankwise(*words)
-        assert result.exit_code == 0, result.output
-    return output
+def plan(planned_folder: Path, tmp_path: Path) -> Path:
+    """A plan and its store, which are the test's own."""
+    shutil.copytree(planned_folder, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "plan.json"
 
 
 def read(rankwise: Command, *words: object) -> dict[str, Any]:
@@ -83,8 +93,9 @@ class TestExplain:
         assert text.exit_code == 0
         assert "MACs a byte" in text.stdout
 
+    @pytest.mark.usefixtures("plan")
     @pytest.mark.parametrize("words", [[], ["--layer", "nosuch"]])
-    def test_nothing_to_explain(self, rankwise: Command, plan: Path, words: list[str]) -> None:
+    def test_nothing_to_explain(self, rankwise: Command, words: list[str]) -> None:
         result = rankwise("explain", *words)
         assert result.exit_code == 2
         assert result.output.count("\n") == 1
@@ -94,12 +105,14 @@ class TestWhatIf:
     def test_unedited_it_agrees_with_the_plan(self, rankwise: Command, plan: Path) -> None:
         found = documents.WhatIf.model_validate(read(rankwise, "what-if", plan))
         planned = documents.Plan.model_validate_json(plan.read_text())
-        assert found.speedup is not None and planned.predicted.speedup is not None
+        assert found.speedup is not None
+        assert planned.predicted.speedup is not None
         assert found.speedup == pytest.approx(planned.predicted.speedup, rel=0.02)
         assert found.params < found.original_params
 
+    @pytest.mark.usefixtures("plan")
     def test_it_knows_the_networks_that_were_timed(
-        self, rankwise: Command, plan: Path, network_file: Path, tmp_path: Path
+        self, rankwise: Command, network_file: Path, tmp_path: Path
     ) -> None:
         """Layers save another share of the time inside the network than alone."""
         timed = tmp_path / "timed.json"
@@ -149,9 +162,10 @@ class TestWhatIf:
 
 
 class TestPareto:
+    @pytest.mark.usefixtures("plan")
     @pytest.mark.parametrize("more", [[], ["--trials", 10], ["--refine"]])
     def test_front(
-        self, rankwise: Command, plan: Path, network_file: Path, tmp_path: Path, more: list[object]
+        self, rankwise: Command, network_file: Path, tmp_path: Path, more: list[object]
     ) -> None:
         picture = tmp_path / "front.svg"
         words = ["pareto", network_file, "--backend", FAKE, "--points", 5, "-o", picture, *more]
@@ -164,7 +178,8 @@ class TestPareto:
         assert all(p.measured == ("--refine" in more) for p in found.points[1:])
         assert picture.read_text().startswith("<svg")
 
-    def test_bad_words(self, rankwise: Command, plan: Path, network_file: Path) -> None:
+    @pytest.mark.usefixtures("plan")
+    def test_bad_words(self, rankwise: Command, network_file: Path) -> None:
         for words in (["--points", 1], ["--max-error", -1], ["-o", "front.bmp"]):
             result = rankwise("pareto", network_file, "--backend", FAKE, *words)
             assert result.exit_code == 2, words

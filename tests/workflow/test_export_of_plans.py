@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from typer.testing import Result
 
 
+@pytest.mark.usefixtures("profiled")
 def test_whole_networks_go_along(
     rankwise: Callable[..., Result], network_file: Path, tmp_path: Path
 ) -> None:
     asked = [network_file, "--backend", "fake:step=16"]
-    assert rankwise("profile", *asked).exit_code == 0
     plan = ["plan", *asked, "--max-error", 0.4, "--measured-trials", 0]
     assert rankwise(*plan, "-o", tmp_path / "one.json").exit_code == 0
     archive, other = tmp_path / "all.zip", f"sqlite:///{tmp_path}/other.db"

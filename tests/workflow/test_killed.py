@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ def samples(path: Path) -> set[tuple[object, ...]]:
     """Every committed sample, by session, workload, round and clock, with its seconds."""
     if not path.exists():
         return set()
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection:
         if not connection.execute("select 1 from sqlite_master where name = 'samples'").fetchall():
             return set()
         rows = connection.execute(

@@ -88,16 +88,17 @@ def test_where_everything_measured_is_slower(
 
 
 @pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.usefixtures("profiled")
 def test_an_unreachable_target_shows_and_keeps_the_best_plan(
     rankwise: Command, network_file: Path, tmp_path: Path, as_json: bool
 ) -> None:
     path = tmp_path / "plan.json"
-    assert rankwise("profile", network_file, "--backend", FAKE).exit_code == 0
     words = ["plan", network_file, "--backend", FAKE, "--target-speedup", 1000, "--trials", 5]
     result = rankwise(*words, "-o", path, *(["--json"] if as_json else []))
     assert result.exit_code == 3, result.output
     plan = planned(path)
-    assert plan.predicted.speedup is not None and plan.predicted.speedup > 1
+    assert plan.predicted.speedup is not None
+    assert plan.predicted.speedup > 1
     assert f"is predicted to reach {plan.predicted.speedup:.3f}" in result.stderr
     assert "Traceback" not in result.output
     if as_json:
@@ -106,16 +107,17 @@ def test_an_unreachable_target_shows_and_keeps_the_best_plan(
         assert f"predicted speedup {plan.predicted.speedup:.3f}" in result.stdout
 
 
+@pytest.mark.usefixtures("profiled")
 def test_a_target_within_reach_is_predicted_to_be_reached(
     rankwise: Command, network_file: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "plan.json"
-    assert rankwise("profile", network_file, "--backend", FAKE).exit_code == 0
     words = ["plan", network_file, "--backend", FAKE, "--target-speedup", 1.8, "--no-refine"]
     result = rankwise(*words, "--trials", 5, "-o", path)
     assert result.exit_code == 0, result.output
     predicted = planned(path).predicted.speedup
-    assert predicted is not None and predicted >= 1.8
+    assert predicted is not None
+    assert predicted >= 1.8
 
 
 def test_a_target_where_nothing_helps(rankwise: Command, tmp_path: Path) -> None:
@@ -129,11 +131,11 @@ def test_a_target_where_nothing_helps(rankwise: Command, tmp_path: Path) -> None
     assert {layer.decomposition.kind for layer in planned(path).layers} == {"original"}
 
 
+@pytest.mark.usefixtures("profiled")
 def test_a_refined_plan_loses_no_more_than_the_target_asks_for(
     rankwise: Command, network_file: Path, tmp_path: Path
 ) -> None:
     """Sums are taken for too hopeful until networks are timed; here they are exact."""
-    assert rankwise("profile", network_file, "--backend", FAKE).exit_code == 0
     found = []
     for more in (["--no-refine"], []):
         path = tmp_path / f"plan{len(more)}.json"

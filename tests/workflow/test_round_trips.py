@@ -202,7 +202,8 @@ def test_an_initializer_that_two_nodes_read(inputs: np.ndarray, tmp_path: Path) 
     assert name not in initializers(both)
     assert second in {use.name for use in one.layers}
     errors = [relative_error(network.outputs(inputs), each.outputs(inputs)) for each in (one, both)]
-    assert 0 < errors[0] < 0.8 and 0 < errors[1] < 0.8
+    assert 0 < errors[0] < 0.8
+    assert 0 < errors[1] < 0.8
     stored = {t.name: numpy_helper.to_array(t) for t in network.model.graph.initializer}
     assert np.array_equal(stored[name], network_weight(one, name))
 

@@ -39,13 +39,15 @@ def test_the_life_of_rows_over_an_upgrade(
     words = (network_file, *SHORT, "fake")
     first, _ = profile(rankwise, *words)
     count = first["candidates"]
-    assert first["measured"] == count and first["stale"] == 0
+    assert first["measured"] == count
+    assert first["stale"] == 0
     assert not any(row["stale"] for row in table(rankwise))
 
     upgrade("2")
     left, said = profile(rankwise, *words)
     assert (left["measured"], left["stale"], left["complete"]) == (0, count, True)
-    assert f"{count} candidates" in said and "profile --refresh" in said
+    assert f"{count} candidates" in said
+    assert "profile --refresh" in said
 
     again, _ = profile(rankwise, *words, "--refresh")
     assert (again["measured"], again["stale"]) == (count, 0)
@@ -76,7 +78,8 @@ def test_only_stale_rows_are_measured_again(
 def test_other_hardware_is_another_device(rankwise: Command, network_file: Path) -> None:
     first, _ = profile(rankwise, network_file, *SHORT, "fake:step=16")
     other, said = profile(rankwise, network_file, *SHORT, "fake:step=16,gmacs=10")
-    assert other["measured"] == first["candidates"] and other["stale"] == 0
+    assert other["measured"] == first["candidates"]
+    assert other["stale"] == 0
     assert "other software" not in said
     rows = table(rankwise)
     assert len({row["device"]["hardware_key"] for row in rows}) == 2  # type: ignore[index]
@@ -108,4 +111,5 @@ def test_a_plan_from_stale_rows_asks_for_a_refresh(
     result = rankwise("plan", network_file, *words)
     assert result.exit_code == 2
     said = " ".join(result.output.split())
-    assert "are of other software" in said and "--refresh`" in said
+    assert "are of other software" in said
+    assert "--refresh`" in said

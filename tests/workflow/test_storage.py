@@ -42,12 +42,12 @@ def lab(tmp_path: Path) -> Callable[[str], str]:
         device = DeviceFingerprint.of("fake", {"chip": chip}, {"driver": "1"})
         seconds = np.random.default_rng(0).lognormal(-7, 0.1, (4, 2))
         with Store.open(str(path)) as store:
-            store.put_network("a" * 64, "net", (1, 8), [LayerUse("fc", "linear", SPEC)])
-            session = store.begin_session(device, MeasurementPolicy(), ORIGIN, [ONE], {})
+            store.networks.put("a" * 64, "net", (1, 8), [LayerUse("fc", "linear", SPEC)])
+            session = store.sessions.begin(device, MeasurementPolicy(), ORIGIN, [ONE], {})
             for r, (before, after) in enumerate(seconds.tolist()):
                 pair = ((ORIGIN.key, before), (ONE.key, after))
-                store.add_round(session, [Sample(r, key, "host", s) for key, s in pair])
-            store.end_session(session, {ONE.key: summarize_pairs(seconds[:, 0], seconds[:, 1])})
+                store.sessions.add_round(session, [Sample(r, key, "host", s) for key, s in pair])
+            store.sessions.end(session, {ONE.key: summarize_pairs(seconds[:, 0], seconds[:, 1])})
         return str(path)
 
     return make

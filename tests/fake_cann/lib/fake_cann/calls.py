@@ -42,7 +42,7 @@ class Shape:
     failed: Callable[[int], Any]
 
 
-RET = Shape(lambda value: 0, lambda code: code)
+RET = Shape(lambda _value: 0, lambda code: code)
 
 
 def pair(blank: Callable[[], Any] = int) -> Shape:
@@ -57,7 +57,7 @@ def several(count: int) -> Shape:
 
 def bare(blank: Callable[[], Any] = int) -> Shape:
     """No code at all: 0, None or an empty text means failure."""
-    return Shape(lambda value: value, lambda code: blank())
+    return Shape(lambda value: value, lambda _code: blank())
 
 
 def nothing() -> None:

@@ -43,7 +43,7 @@ def unload(runtime: Runtime, model_id: int) -> None:
 
 
 @call("acl.mdl.query_size", "s", several(2))
-def query_size(runtime: Runtime, path: str) -> tuple[int, int]:
+def query_size(_runtime: Runtime, path: str) -> tuple[int, int]:
     """(workspace, weights) in bytes."""
     om = _parse(_read_file(path))
     return om.work_bytes, len(om.onnx)

@@ -87,7 +87,7 @@ class Outputs:
 
     def add(self, execution: Execution) -> None:
         if execution in self.owed:
-            if self._feeds_another(execution):
+            if self._feeds_another():
                 self.settle()
             else:
                 self.owed.remove(execution)
@@ -101,7 +101,7 @@ class Outputs:
     def clear(self) -> None:
         self.owed.clear()
 
-    def _feeds_another(self, execution: Execution) -> bool:
+    def _feeds_another(self) -> bool:
         """Whether running it again may give something else: an input may have been written."""
         written = [span for one in self.owed for span in one.outputs]
         read = [span for one in self.owed for span in one.inputs]

@@ -17,7 +17,7 @@ def get_device_count(runtime: Runtime) -> int:
 
 
 @call("acl.rt.get_run_mode", "", pair())
-def get_run_mode(runtime: Runtime) -> int:
+def get_run_mode(_runtime: Runtime) -> int:
     return ON_HOST
 
 
@@ -94,7 +94,7 @@ def create_stream(runtime: Runtime) -> int:
 
 
 @call("acl.rt.create_stream_with_config", "II", pair(), "device")
-def create_stream_with_config(runtime: Runtime, priority: int, flag: int) -> int:
+def create_stream_with_config(runtime: Runtime, priority: int, _flag: int) -> int:
     if priority > 7:
         raise Failed(107000, f"no priority {priority}")
     return _new_stream(runtime)

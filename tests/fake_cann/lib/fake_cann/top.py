@@ -39,7 +39,7 @@ def init(runtime: Runtime, config: str = "") -> None:
 def finalize(runtime: Runtime) -> None:
     """Behaviour 4. Not from a destructor (H 0005)."""
     _require_initialised(runtime)
-    frame = sys._getframe()
+    frame = sys._getframe()  # noqa: SLF001 - the stack has no public name
     while frame is not None:
         if frame.f_code.co_name == "__del__":
             runtime.violation("finalize was called from a destructor")
@@ -65,7 +65,7 @@ def get_soc_name(runtime: Runtime) -> str | None:
 
 
 @call("acl.get_version", "", several(3), "")
-def get_version(runtime: Runtime) -> tuple[int, int, int]:
+def get_version(_runtime: Runtime) -> tuple[int, int, int]:
     """Of the interface, not of CANN."""
     return 1, 14, 0
 
@@ -85,7 +85,7 @@ def get_recent_err_msg(runtime: Runtime) -> str | None:
 
 
 @call("acl.data_type_size", "i", bare(), "")
-def data_type_size(runtime: Runtime, data_type: int) -> int:
+def data_type_size(_runtime: Runtime, data_type: int) -> int:
     return SIZES.get(data_type, 0)
 
 

@@ -37,7 +37,7 @@ def ptr_to_bytes(runtime: Runtime, pointer: int, size: int) -> bytes:
 
 
 @call("acl.util.numpy_to_ptr", "O", bare(), "")
-def numpy_to_ptr(runtime: Runtime, array: Any) -> int:
+def numpy_to_ptr(_runtime: Runtime, array: Any) -> int:
     """Deprecated. Raises `ValueError`."""
     warnings.warn("numpy_to_ptr is deprecated, use bytes_to_ptr", DeprecationWarning, stacklevel=5)
     if not isinstance(array, np.ndarray):

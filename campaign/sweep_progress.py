@@ -1,0 +1,86 @@
+"""How far a sweep is, in the words of a progress line."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from .. import stats
+from ..records import Candidate, LayerSpec, PairSummary, Verdict
+
+LAST = 3
+"""Verdicts that the line shows."""
+
+
+class SweepProgress:
+    """Counts sessions, layers and verdicts; `line` is what a reporter takes."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.timed: set[str] = set()
+        """Keys of the candidates that were timed or failed."""
+        self.failures = 0
+        self._clock, self._began = clock, clock()
+        self._sessions = self._planned = 0
+        self._layers: set[str] = set()
+        self._known: dict[str, list[PairSummary]] = {}
+        self._decided: set[str] = set()
+        self._last: deque[str] = deque(maxlen=LAST)
+        self._doing = ""
+
+    def plan(self, sessions: int) -> None:
+        """Another sweep begins, of so many sessions."""
+        self._planned = self._sessions + sessions
+
+    def started(self, spec: LayerSpec) -> None:
+        self._doing = title(spec)
+        self._layers.add(spec.key)
+
+    def failed(self, key: str) -> None:
+        """A candidate has left its session."""
+        self.failures += 1
+        self.timed.add(key)
+
+    def ended(
+        self, candidates: Mapping[str, Candidate], summaries: Mapping[str, PairSummary]
+    ) -> None:
+        """A session is over: what is now said of its candidates."""
+        self._sessions += 1
+        self._planned = max(self._planned, self._sessions)
+        for key, summary in summaries.items():
+            self.timed.add(key)
+            sessions = self._known.setdefault(key, [])
+            sessions.append(summary)
+            now = stats.combine(sessions)
+            verdict = stats.verdict(now.speedup_low, now.speedup_high)
+            if verdict is Verdict.UNDECIDED:
+                self._decided.discard(key)
+                continue
+            self._decided.add(key)
+            self._last.append(f"{candidates[key].decomposition} {verdict} {now.speedup:.2f}x")
+
+    def line(self) -> tuple[float, float, str]:
+        """(sessions done, sessions planned, the line)."""
+        parts = [
+            f"{self._doing}: {len(self._layers)} layers",
+            f"{len(self._decided)}/{len(self.timed)} candidates decided",
+        ]
+        if left := self._left():
+            parts.append(f"{left} left")
+        if self._last:
+            parts.append("; ".join(self._last))
+        return self._sessions, self._planned, ", ".join(parts)
+
+    def _left(self) -> str:
+        """Return the time left, by the pace so far; nothing before the first session has ended."""
+        if not self._sessions or self._sessions >= self._planned:
+            return ""
+        pace = (self._clock() - self._began) / self._sessions
+        seconds = pace * (self._planned - self._sessions)
+        return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+def title(spec: LayerSpec) -> str:
+    """Return what a person reads of a layer."""
+    kernel = "x".join(map(str, spec.kernel_size))
+    return f"{spec.op} {kernel} {spec.in_channels}->{spec.out_channels}"

@@ -1,0 +1,151 @@
+"""Commands made of functions: their options come from the verb's class, errors are sentences."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, dataclass
+from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin
+
+import typer
+
+from ..errors import UsageError
+from ..options.keywords import keywords
+from ..options.option import Option, OptionField, option_fields, option_of
+from ..workflow import verb
+from .errors import as_sentences, reporter
+from .remote import REMOTE, connect
+
+Options = TypeVar("Options")
+Json = Annotated[bool, Option("One JSON document on standard output.", flags=("--json",))]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Server = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="Let a service do it; its token is in RANKWISE_TOKEN."),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Run(Generic[Options]):
+    """A verb with its options, to be called: done here, or by the service at `server`. `typed`
+    names the options that stand on the command line."""
+
+    name: str
+    options: Options
+    server: str | None
+    typed: frozenset[str]
+
+    def __call__(self) -> Any:
+        """What the verb returns: most often a document."""
+        if self.server is not None:
+            return self._remote(self.server)
+        given = keywords(self.options)
+        if "reporter" in given:
+            given["reporter"] = reporter()
+        return verb("table_document" if self.name == "table" else self.name)(**given)
+
+    def _remote(self, server: str) -> Any:
+        if self.name not in REMOTE:
+            command = self.name.replace("_", "-")
+            raise UsageError(f"a service does not do `{command}`: leave --server out")
+        for field in option_fields(type(self.options)):
+            if field.name in self.typed:
+                field.refuse_for_service(getattr(self.options, field.name))
+        with connect(server) as client:
+            return REMOTE[self.name](client, self.options)
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """The function as typer wants it: a parameter `run: Run[Options]` becomes the options of
+    that class and `--server`, each `Option` an option, and `--debug` is added."""
+    signature = inspect.signature(function, eval_str=True)
+    options = next(
+        (get_args(p.annotation)[0] for p in signature.parameters.values() if _is_run(p)), None
+    )
+
+    @functools.wraps(function)
+    def call(*, debug: bool, **given: Any) -> None:
+        with as_sentences(debug):
+            if options is not None:
+                typed = _typed(given.pop("invocation"))
+                server = given.pop("server")
+                made = options(**{f.name: _value(f, given) for f in option_fields(options)})
+                given["run"] = Run(function.__name__, made, server, typed)
+            function(**given)
+
+    parameters = list(_parameters(signature, options))
+    call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {p.name: p.annotation for p in parameters}
+    del call.__wrapped__
+    return call
+
+
+def _is_run(parameter: inspect.Parameter) -> bool:
+    return get_origin(parameter.annotation) is Run
+
+
+def _typed(context: typer.Context) -> frozenset[str]:
+    """Options whose value comes neither from a default nor from the environment."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return frozenset(n for n, source in sources.items() if source and source.name == "COMMANDLINE")
+
+
+def _value(field: OptionField, given: dict[str, Any]) -> Any:
+    """An option's value, taken out of what the command line gave."""
+    value, option = given.pop(field.name), field.option
+    if option.parse is not None and value is not None:
+        return option.parse(value, field.flag)
+    return tuple(value or ()) if field.repeats else value
+
+
+def _parameters(signature: inspect.Signature, options: type | None) -> Iterator[inspect.Parameter]:
+    for field in _as_read(options) if options else ():
+        yield _parameter(field)
+    for parameter in signature.parameters.values():
+        if _is_run(parameter):
+            continue
+        option = option_of(parameter.annotation)
+        if option is not None:
+            hint = get_args(parameter.annotation)[0]
+            default = MISSING if parameter.default is inspect.Parameter.empty else parameter.default
+            yield _parameter(OptionField(parameter.name, hint, option, default))
+        else:
+            yield parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+    yield _keyword("debug", False, Debug)
+    if options is not None:
+        yield _keyword("server", None, Server)
+        yield _keyword("invocation", inspect.Parameter.empty, typer.Context)
+
+
+def _as_read(options: type) -> list[OptionField]:
+    """What is required comes first, then the verb's own options, then those of many verbs."""
+    own = inspect.get_annotations(options)
+    return sorted(option_fields(options), key=lambda one: (not one.required, one.name not in own))
+
+
+def _parameter(field: OptionField) -> inspect.Parameter:
+    """The option as typer's."""
+    option, default = field.option, field.default
+    kind = option.text or (str if option.parse else field.hint)
+    if field.repeats:
+        kind, default = list[str], None
+    if field.required:
+        default = inspect.Parameter.empty
+    elif default is None and (option.text or option.parse or field.repeats):
+        kind = kind | None
+    shown: dict[str, Any] = {
+        "help": option.help or None,
+        "metavar": option.argument or option.metavar,
+    }
+    if option.argument:
+        mark = typer.Argument(show_default=False, **shown)
+    else:
+        mark = typer.Option(*option.flags, envvar=option.envvar, **shown)
+    return _keyword(field.name, default, Annotated[kind, mark])
+
+
+def _keyword(name: str, default: Any, annotation: Any) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )

@@ -1,0 +1,40 @@
+"""The front of speedup against network error."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from .base import CalibrationNote, Decomposition, Document, Fingerprint, Model, Strict
+
+
+class FrontPoint(Strict):
+    """One plan on the front. `network_error` was measured on the select split, and stays below
+    `network_error_upper` on as many other pictures in nine cases of ten. `measured` says
+    whether the speedup was timed on the whole network, or follows from its layers. `plan` makes
+    the point's plan for `max_error`, which is null where no limit was given."""
+
+    speedup: float
+    speedup_low: float
+    speedup_high: float
+    latency_s: float
+    measured: bool
+    network_error: float
+    network_error_upper: float
+    max_error: float | None
+    macs: int
+    params: int
+    replaced: int
+    decisions: dict[str, Decomposition]
+
+
+class Pareto(Document):
+    """The front of speedup against network error, by rising error; the original comes first.
+    `layers` is how many the network has."""
+
+    kind: Literal["rankwise.pareto"] = "rankwise.pareto"
+    model: Model
+    device: Fingerprint
+    policy: dict[str, Any]
+    calibration: CalibrationNote | None
+    layers: int
+    points: list[FrontPoint]

@@ -1,0 +1,46 @@
+"""A verb's options as its keywords: what makes `plan(model, backend=...)` of a class."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any, ParamSpec, TypeVar, cast, get_type_hints
+
+P = ParamSpec("P")
+Options = TypeVar("Options")
+R = TypeVar("R")
+
+
+def takes(options: Callable[P, Options]) -> Callable[[Callable[[Options], R]], Callable[P, R]]:
+    """A verb that is written for an object of its options' class, and called with keywords."""
+
+    def decorate(body: Callable[[Options], R]) -> Callable[P, R]:
+        @functools.wraps(body)
+        def verb(*args: P.args, **given: P.kwargs) -> R:
+            return body(options(*args, **given))
+
+        verb.__signature__ = _signature(cast("type", options), body)  # type: ignore[attr-defined]
+        return verb
+
+    return decorate
+
+
+def _signature(options: type, body: Callable[..., Any]) -> inspect.Signature:
+    """The class's parameters with their plain types, and what the verb returns."""
+    hints, made = get_type_hints(options), inspect.signature(options)
+    parameters = [p.replace(annotation=hints[name]) for name, p in made.parameters.items()]
+    returns = inspect.signature(body).return_annotation
+    return made.replace(parameters=parameters, return_annotation=returns)
+
+
+def keywords(options: Any) -> dict[str, Any]:
+    """All values of an options object by name."""
+    return {field.name: getattr(options, field.name) for field in fields(options)}
+
+
+def arguments_for(function: Callable[..., Any], options: Any, **others: Any) -> dict[str, Any]:
+    """The options that the function has a parameter of the same name for, and others."""
+    given, wanted = keywords(options), inspect.signature(function).parameters
+    return {name: given[name] for name in wanted if name in given} | others

@@ -1,0 +1,108 @@
+"""Options of the verbs that carry plans out: apply, verify, recover, finetune, report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from ..reporter import Reporter
+from . import shared
+from .option import Crossing, Option, one_of
+from .shared import BACKEND, COUNT, DEFAULT_DB, PHASES
+
+OUTPUT = Option(
+    ".onnx, .pt2 or .safetensors.",
+    flags=("-o", "--output"),
+    required=True,
+    crossing=Crossing.FORMAT,
+)
+PAGE = Option("The page's file.", flags=("-o", "--output"))
+PICTURES = Option(
+    "The plan's pictures, or their .npz.",
+    flags=("--calibration", "--data"),
+    crossing=Crossing.CALIBRATION,
+)
+DATA = replace(PICTURES, help="The plan's pictures.", flags=("--data", "--calibration"))
+PLANS = "Default: the plan's."
+REESTIMATE_BN = Option(
+    "Estimate batch normalisation's statistics again on the calibration.",
+    flags=("--reestimate-bn",),
+)
+MATCH_CHANNELS = Option(
+    "Give each layer's channels the original's mean and deviation on the calibration, where batch "
+    "normalisation is folded away.",
+    flags=("--match-channels",),
+)
+FUNCTION = Option(
+    "package.module:callable(model, groups, callbacks).", argument="FUNCTION", text=str
+)
+FEATURES = Option("Weight of replaced layers' outputs beside the network's.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyOptions(shared.PlannedOptions):
+    """The plan and its network, and where the compressed one is written."""
+
+    output: Annotated[Path | None, OUTPUT] = None
+    calibration: Annotated[Path | None, PICTURES] = None
+    reestimate_bn: Annotated[bool, REESTIMATE_BN] = False
+    match_channels: Annotated[bool, MATCH_CHANNELS] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyOptions(shared.PlannedOptions):
+    """The plan and its network, and how both are timed and compared."""
+
+    backend: Annotated[str | None, Option(PLANS, BACKEND)] = None
+    threads: Annotated[int | None, Option(PLANS, COUNT)] = None
+    phase: Annotated[str | None, Option(PLANS, one_of(*PHASES))] = None
+    data: Annotated[Path | None, DATA] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoverOptions(shared.PlannedOptions):
+    """The plan and its network, the pictures to train on, and how long."""
+
+    data: Annotated[Path, Option("Pictures: a folder, or an .npz of ready tensors.")]
+    output: Annotated[Path, OUTPUT]
+    budget_s: shared.Budget = None
+    steps: shared.Steps = None
+    batch: Annotated[int, Option("Examples of one step.")] = 8
+    rate: Annotated[float, Option("Highest rate, as a share of each weight.")] = 5e-4
+    features: Annotated[float, FEATURES] = 1.0
+    freeze: shared.Freeze = "none"
+    resume: Annotated[bool, Option("Go on from the checkpoint beside OUT.")] = False
+    seed: Annotated[int, Option("Seed of the examples.")] = 0
+    threads: shared.TorchThreads = None
+
+
+@dataclass(frozen=True, slots=True)
+class FinetuneOptions:
+    """The plan, the function that trains, and where the result is written."""
+
+    plan: shared.PlanFile
+    function: Annotated[str | Callable[..., Any], FUNCTION]
+    _: KW_ONLY
+    output: Annotated[Path, OUTPUT]
+    model: Annotated[Any, Option("Default: the network that the plan names.", text=str)] = None
+    example_input: Any = None
+    weights: shared.Weights = None
+    budget_s: shared.Budget = None
+    steps: shared.Steps = None
+    freeze: shared.Freeze = "none"
+    calibration: shared.Calibration = None
+    preprocess: shared.Preprocess = None
+    threads: shared.TorchThreads = None
+    db: shared.Db = DEFAULT_DB
+    reporter: Reporter | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReportOptions:
+    """The plan, the page's file, and the store that knows more."""
+
+    plan: shared.PlanFile
+    output: Annotated[Path, PAGE]
+    db: shared.Db = DEFAULT_DB

@@ -1,0 +1,107 @@
+"""Options of the verbs that search and explain: plan, pareto, front, explain, what-if."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from . import shared
+from .option import Crossing, Option, one_of
+from .shared import DEFAULT_DB, FRACTION, LIMIT, NO_FUNCTIONS, PHASES, POSITIVE, TRIALS
+
+SAMPLER = Option("Optuna sampler by name.", one_of("tpe", "random", "nsgaii", "gp", "cmaes"))
+REFINE = ("--refine/--no-refine",)
+OUTPUT = Option("The plan's file.", flags=("-o", "--output"), required=True, crossing=Crossing.HERE)
+MAX_ERROR = Option("Limit on the network error (relative output error).", POSITIVE)
+MAX_PARETO_ERROR = Option("Largest network error on the front, as it is modelled.", POSITIVE)
+EVALUATE = Option(
+    "Your own score.",
+    metavar="package.module:callable",
+    crossing=Crossing.NEVER,
+    reason=NO_FUNCTIONS,
+)
+FLOOR = Option("Least score of --evaluate.", crossing=Crossing.NEVER, reason=NO_FUNCTIONS)
+MEASURED_TRIALS = Option("Optuna trials that time and judge the assembled network.", TRIALS)
+WEIGHT = Option("With --phase both: the share of training in what is saved.", FRACTION)
+PHASE = Option("inference, training or both.", one_of(*PHASES, "both"))
+RANK_SELECTION = Option(
+    "search, or one rank a kind, by rule: pr, vbmf or energy.",
+    one_of("search", "pr", "vbmf", "energy"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanOptions(shared.SearchOptions):
+    """What a plan must keep, what it may choose from, and how hard it is searched for."""
+
+    output: Annotated[Path | None, OUTPUT] = None
+    max_error: Annotated[float | None, MAX_ERROR] = None
+    target_speedup: Annotated[float | None, Option("Least error at this speedup.", POSITIVE)] = None
+    max_params: Annotated[int | None, Option("Limit on parameters.", LIMIT)] = None
+    max_weight_bytes: Annotated[int | None, Option("Limit on the weights' bytes.", LIMIT)] = None
+    evaluate: Annotated[str | None, EVALUATE] = None
+    floor: Annotated[float | None, FLOOR] = None
+    trials: Annotated[int | None, Option("Optuna trials (200; none with --no-refine).", TRIALS)] = (
+        None
+    )
+    measured_trials: Annotated[int, MEASURED_TRIALS] = 8
+    sampler: Annotated[str, SAMPLER] = "tpe"
+    refine: Annotated[bool, Option("Time the whole network, too.", flags=REFINE)] = True
+    phase: Annotated[str, PHASE] = "inference"
+    training_weight: Annotated[float, WEIGHT] = 0.5
+    mode: Annotated[str, shared.MODE] = "vanilla"
+    rank_selection: Annotated[str, RANK_SELECTION] = "search"
+    ratio: shared.Ratio = None
+    weakening: shared.Weakening = None
+    threshold: shared.Threshold = None
+    final_dense_ratio: shared.FinalDenseRatio = None
+    constraints: Sequence[Any] = ()
+    """Constraints of the caller's own (`planner.constraints.Constraint`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParetoOptions(shared.SearchOptions):
+    """How far the front of speedup against fidelity goes, and what it is made from."""
+
+    max_error: Annotated[float, MAX_PARETO_ERROR] = 0.5
+    points: Annotated[int, Option("Error limits to solve for.")] = 12
+    trials: Annotated[int, Option("Trials of a study with two objectives.", TRIALS)] = 0
+    sampler: Annotated[str, SAMPLER] = "nsgaii"
+    refine: Annotated[bool, Option("Time every point as a whole network.", flags=REFINE)] = False
+    mode: Annotated[str, shared.MODE] = "vanilla"
+    limits: Sequence[float] = ()
+    """Measured network errors that a plan is made for each of, in place of `points`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontOptions(shared.SearchOptions):
+    """The error limits that a service's front is made for, and what it is made from."""
+
+    max_errors: Annotated[Sequence[float] | None, Option("Network errors.", POSITIVE)] = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainOptions:
+    """What is explained: a plan, or a layer."""
+
+    plan: Annotated[shared.PlanSource | None, Option(argument="[PLAN]", text=Path)] = None
+    _: KW_ONLY
+    layer: Annotated[str | None, Option("Only this layer, all candidates.")] = None
+    device: Annotated[str | None, Option("Backend or hardware key.")] = None
+    db: shared.Db = DEFAULT_DB
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIfOptions:
+    """An edited plan, and where its network and pictures are."""
+
+    plan: shared.PlanFile
+    model: Annotated[Any, Option(argument="[MODEL]", text=str)] = None
+    example_input: Any = None
+    _: KW_ONLY
+    calibration: shared.Calibration = None
+    preprocess: shared.Preprocess = None
+    db: shared.Db = DEFAULT_DB
+    weights: shared.Weights = None

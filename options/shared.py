@@ -1,0 +1,141 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+from ..reporter import Reporter
+from .option import Allowed, Crossing, Option, one_of
+from .texts import parse_duration, parse_shape
+
+if TYPE_CHECKING:
+    from ..documents import Plan
+
+    PlanSource: TypeAlias = Plan | Path | str
+else:
+    PlanSource = Any
+
+DEFAULT_DB = "sqlite:///rankwise.db"
+NO_FUNCTIONS = "a service runs no functions of its callers"
+PHASES = ("inference", "training")
+
+NAME = Allowed(pattern=r"^[0-9A-Za-z_]{1,160}$")
+"""A name that comes over HTTP is never a path, a module or a function."""
+BACKEND = Allowed(
+    pattern=r"^[a-z0-9-]{1,40}(:[a-z_]{1,20}=[0-9a-z.-]{1,20}(,[a-z_]{1,20}=[0-9a-z.-]{1,20}){0,9})?$"
+)
+COUNT = Allowed(minimum=1, maximum=4096)
+TRIALS = Allowed(minimum=0, maximum=10_000)
+LIMIT = Allowed(minimum=1, maximum=2**50)
+POSITIVE = Allowed(above=0, maximum=1e6)
+FRACTION = Allowed(above=0, below=1)
+
+MODEL_FORMS = "Zoo name, .onnx file, or package.module:callable."
+Model = Annotated[Any, Option(MODEL_FORMS, argument="MODEL", text=str, crossing=Crossing.NETWORK)]
+PlanFile = Annotated[
+    PlanSource,
+    Option("A plan's JSON file.", argument="PLAN", text=Path, crossing=Crossing.PLAN),
+]
+STORE = Option(
+    "Where measurements are kept.",
+    metavar="URL",
+    envvar="RANKWISE_DB",
+    crossing=Crossing.NEVER,
+    reason="a service has a store of its own",
+)
+Db = Annotated[str, STORE]
+Weights = Annotated[
+    Path | None,
+    Option(".safetensors, or .pth with plain tensors.", crossing=Crossing.WITH_NETWORK),
+]
+InputShape = Annotated[
+    Sequence[int] | None,
+    Option("N is the batch.", metavar="N,C,H,W", parse=parse_shape, crossing=Crossing.WITH_NETWORK),
+]
+Backend = Annotated[str, Option("Device family; `rankwise devices` lists them.", BACKEND)]
+Batch = Annotated[int | None, Option("Overrides the batch of --input-shape.", COUNT)]
+Threads = Annotated[int, Option("Threads that compute one layer.", COUNT)]
+TorchThreads = Annotated[int | None, Option("Default: torch's.", COUNT)]
+Calibration = Annotated[
+    Path | None,
+    Option("Folder of images, or an .npz of ready tensors.", crossing=Crossing.CALIBRATION),
+]
+PREPROCESS = Option(
+    "Name, .toml file, or package.module:callable.", one_of("imagenet", "caffe-bgr", "unit")
+)
+Preprocess = Annotated[str | None, PREPROCESS]
+MODE = Option(
+    "Compression mode: which layers may be decomposed: vanilla, mode1, ..., measured; `plan` can "
+    "choose it (auto).",
+    NAME,
+    metavar="NAME|FILE.toml",
+)
+Ratio = Annotated[float | None, Option("pr: parameters are divided by this; default 2.", POSITIVE)]
+Weakening = Annotated[
+    float | None,
+    Option(
+        "vbmf: 1 takes its ranks, 0 keeps full rank; default 0.8.", Allowed(minimum=0, maximum=1)
+    ),
+]
+Threshold = Annotated[
+    float | None, Option("energy: share that is kept; default 0.9.", Allowed(above=0, maximum=1))
+]
+FinalDenseRatio = Annotated[
+    float | None,
+    Option("The final dense layer's own parameter reduction; default: the mode's.", POSITIVE),
+]
+Seed = Annotated[int, Option("Seed of search and split.", Allowed(minimum=0, maximum=2**31 - 1))]
+BUDGET = Option("Train for this long.", flags=("--budget",), metavar="5m", parse=parse_duration)
+Budget = Annotated[float | None, BUDGET]
+Steps = Annotated[int | None, Option("Train for so many steps.")]
+Freeze = Annotated[
+    str, Option("sequential[:STEPS] freezes part of the factors in turns of so many steps.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkOptions:
+    """A network. What inherits this class, or one below, adds options that have a keyword."""
+
+    model: Model
+    example_input: Any = None
+    _: KW_ONLY
+    weights: Weights = None
+    input_shape: InputShape = None
+    batch: Batch = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceOptions(NetworkOptions):
+    """A network on a device, and the store of what was measured there."""
+
+    backend: Backend
+    db: Db = DEFAULT_DB
+    threads: Threads = 1
+    reporter: Reporter | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchOptions(DeviceOptions):
+    """A network on a device, and the pictures on which its errors are measured."""
+
+    calibration: Calibration = None
+    preprocess: Preprocess = None
+    seed: Seed = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedOptions:
+    """A plan and its network."""
+
+    plan: PlanFile
+    model: Model
+    example_input: Any = None
+    _: KW_ONLY
+    weights: Weights = None
+    preprocess: Preprocess = None
+    db: Db = DEFAULT_DB
+    reporter: Reporter | None = None

@@ -1,0 +1,64 @@
+"""Values that the command line writes as texts: durations, ages, shapes, kinds, quanta."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TypeVar
+
+from ..errors import UsageError
+
+T = TypeVar("T")
+SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+MAX_S = 1e12
+SHAPE = re.compile(r"[1-9][0-9]{0,5}(,[1-9][0-9]{0,5}){1,5}")
+
+
+def parse_kinds(text: str, flag: str) -> list[str]:
+    """Names of kinds, separated by commas."""
+    return _parsed(text, flag, "svd,tucker2", lambda t: [kind.strip() for kind in t.split(",")])
+
+
+def parse_shape(text: str, flag: str = "--input-shape") -> tuple[int, ...]:
+    """Two to six positive whole numbers, separated by commas."""
+    return _parsed(text.replace(" ", ""), flag, "1,3,224,224", _shape)
+
+
+def parse_duration(text: str, flag: str = "--max-time") -> float:
+    """Seconds that `90s`, `10m` or `1h` say."""
+    return _seconds(text, flag, "90s, 10m or 1h", "smh")
+
+
+def parse_age(text: str, flag: str) -> float:
+    """Seconds that `12h`, `90d` or `8w` say."""
+    return _seconds(text, flag, "12h, 90d or 8w", "hdw")
+
+
+def parse_quantum(text: str, flag: str) -> int | str:
+    """A multiple that ranks keep to, or `auto`."""
+    return text if text == "auto" else _parsed(text, flag, "16 or auto", int)
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    if not SHAPE.fullmatch(text):
+        raise ValueError(text)
+    return tuple(map(int, text.split(",")))
+
+
+def _seconds(text: str, flag: str, example: str, units: str) -> float:
+    def seconds(text: str) -> float:
+        if text[-1] not in units:
+            raise ValueError(text)
+        return float(text[:-1]) * SECONDS[text[-1]]
+
+    length_s = _parsed(text, flag, example, seconds)
+    if not abs(length_s) < MAX_S:
+        raise UsageError(f"{flag} {text!r} is no length of time; write it like {example}")
+    return length_s
+
+
+def _parsed(text: str, flag: str, example: str, parse: Callable[[str], T]) -> T:
+    try:
+        return parse(text)
+    except (ValueError, IndexError):
+        raise UsageError(f"{flag} {text!r} cannot be read; write it like {example}") from None

@@ -1,0 +1,202 @@
+"""The problem that a plan solves, as a value: what was measured, what is asked for, the choices.
+
+The steps of the search are functions of it, each in a module of its own, that return what they
+found. What they measure of the network on the way is kept by the problem's `Sensitivity`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from functools import partial
+
+from ..campaign.rows import measured, rows_of, why_nothing
+from ..campaign.setup import Setup
+from ..db.store import Store
+from ..db.url import companion
+from ..errors import UsageError
+from ..factors.array_cache import ArrayCache
+from ..factors.assembly import Assembly
+from ..factors.moments import gather_moments, wanted_moments
+from ..models.network import Network
+from ..models.pictures import Calibration
+from ..records import Decomposition, LayerUse, MeasurementPolicy, Verdict, content_key
+from ..reporter import Reporter
+from ..search.space import LayerChoices, layer_choices
+from ..search.table import SpeedupTable, TableRow
+from ..search.weighted_phases import weighed_rows
+from .builtin_constraints import constraints_of
+from .candidate_policy import why_none
+from .constraint import Constraints
+from .known_errors import KnownErrors
+from .objective import Objective, PlanningOptions
+from .sensitivity import Inputs, Sensitivity
+
+
+@dataclass(frozen=True, slots=True)
+class PlanProblem:
+    """A network on a device, what was measured of its layers, and what a plan has to keep.
+
+    `allowed` has, by the names of the layers that the compression mode selects, the rows of what
+    may be chosen. `modes` are the layers that each mode in question selects, the narrowest first.
+    """
+
+    setup: Setup
+    store: Store
+    objective: Objective
+    options: PlanningOptions
+    calibration: Calibration | None
+    reporter: Reporter
+    table: SpeedupTable
+    allowed: Mapping[str, Sequence[TableRow]]
+    modes: Mapping[str, Set[str]]
+    sensitivity: Sensitivity
+    constraints: Constraints
+
+    @property
+    def assembly(self) -> Assembly:
+        return self.sensitivity.assembly
+
+    @property
+    def least_error_at(self) -> float | None:
+        """The target speedup, where nothing limits the loss; else speed is what is sought."""
+        return None if self.constraints.judged else self.objective.target_speedup
+
+    @property
+    def policies(self) -> list[MeasurementPolicy]:
+        """The policies of the rows that the plan rests on."""
+        single = self.options.training_weight is None
+        setups = [self.setup] if single else [self.setup, self.setup.in_phase("training")]
+        return [setup.policy for setup in setups]
+
+    def aimed_at(self, objective: Objective) -> PlanProblem:
+        """The same problem for another objective; what was measured of layers stays known."""
+        constraints = constraints_of(objective, self.setup, self.sensitivity)
+        return replace(self, objective=objective, constraints=constraints)
+
+    def original_latency_s(self) -> float:
+        """The sum over the network's layers of what each takes alone."""
+        return sum(
+            rows[0].original_latency_s
+            for use in self.setup.network.layers
+            if use.spec and (rows := self.table.rows(use.spec.key))
+        )
+
+    def study_name(self, budget: float) -> str:
+        """A key of all that a study's trials depend on, besides the layers' numbers."""
+        return content_key(
+            [
+                self.setup.network.sha256,
+                self.setup.fingerprint.key,
+                *(policy.key for policy in self.policies),
+                self.options.training_weight,
+                self.objective.to_json(),
+                self.options.sampler,
+                self.options.seed,
+                round(budget, 12),
+                {n: sorted(str(r.decomposition) for r in rows) for n, rows in self.allowed.items()},
+            ]
+        )
+
+
+def make_problem(
+    setup: Setup,
+    store: Store,
+    objective: Objective,
+    options: PlanningOptions,
+    calibration: Calibration | None,
+    reporter: Reporter,
+) -> PlanProblem:
+    """Read what was measured, and gather moments of the calibration's pictures.
+
+    Raises `UsageError` where nothing was measured, or the objective's score cannot be taken.
+    """
+    rows, weight = _measured_rows(store, setup), options.training_weight
+    if weight is not None:
+        rows = weighed_rows(rows, _measured_rows(store, setup.in_phase("training")), weight)
+    table = SpeedupTable(rows)
+    allowed = options.candidate_policy.allowed(setup.network, table)
+    cache = ArrayCache(companion(options.db, ".cache"))
+    if calibration is None:
+        assembly = Assembly(setup.network, cache=cache)
+        inputs = Inputs.noise(setup.network.input_shape, options.seed)
+    else:
+        reporter.message("gathering moments on the fit and the select split")
+        assembly = _assembly_of_data(setup.network, allowed, calibration, cache)
+        inputs = Inputs.of(calibration)
+    known = KnownErrors(cache, setup.network.sha256, inputs.sha256, store=store)
+    estimating = options.estimate and not objective.judged
+    sensitivity = Sensitivity(assembly, inputs, known, estimating=estimating)
+    return PlanProblem(
+        setup,
+        store,
+        objective,
+        options,
+        calibration,
+        reporter,
+        table,
+        allowed,
+        options.candidate_policy.modes(setup.network, table),
+        sensitivity,
+        constraints_of(objective, setup, sensitivity),
+    )
+
+
+def _measured_rows(store: Store, setup: Setup) -> list[TableRow]:
+    measurements = measured(store, setup)
+    if not measurements and not all(why_none(setup, use) for use in setup.network.layers):
+        raise UsageError(why_nothing(store, setup))
+    return rows_of(measurements)
+
+
+def choices(problem: PlanProblem) -> list[LayerChoices]:
+    """Choices of every layer, errors modelled from what was measured in the network: at
+    least one middle rank of each kind."""
+    _probe(problem)
+    return [
+        layer_choices(
+            _explained(problem, use),
+            problem.allowed.get(use.name, ()),
+            partial(problem.sensitivity.modelled_sq, use.name),
+            excluded=use.name not in problem.allowed,
+        )
+        for use in problem.setup.network.layers
+    ]
+
+
+def _explained(problem: PlanProblem, use: LayerUse) -> LayerUse:
+    """The layer with the reason why it has no row, if it cannot have any."""
+    if use.spec is None or problem.table.rows(use.spec.key):
+        return use
+    return replace(use, reason=why_none(problem.setup, use))
+
+
+def _probe(problem: PlanProblem) -> None:
+    """Measure how much errors of each layer and kind matter, where that is not known yet."""
+    candidates = {name: faster(rows) for name, rows in problem.allowed.items()}
+    probes = [
+        (name, [d for d in of if d.kind == kind])
+        for name, of in candidates.items()
+        for kind in sorted({d.kind for d in of})
+    ]
+    for number, (name, of) in enumerate(probes):
+        problem.reporter.progress(number, len(probes), f"sensitivity of {name}")
+        problem.sensitivity.probe(name, of)
+
+
+def faster(rows: Sequence[TableRow]) -> list[Decomposition]:
+    """The candidates of these rows that are measurably faster."""
+    return [row.decomposition for row in rows if row.verdict is Verdict.FASTER]
+
+
+def _assembly_of_data(
+    network: Network,
+    allowed: Mapping[str, Sequence[TableRow]],
+    calibration: Calibration,
+    cache: ArrayCache,
+) -> Assembly:
+    """Factors from data, of the kinds that are measurably faster somewhere."""
+    kinds = {name: {d.kind for d in of} for name, rows in allowed.items() if (of := faster(rows))}
+    specs = {use.name: use.spec for use in network.layers if use.spec}
+    wanted = wanted_moments(specs, kinds)
+    return Assembly(network, gather_moments(network, calibration, wanted, cache))

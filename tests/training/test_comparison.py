@@ -1,0 +1,40 @@
+"""How much of an error is left, with an interval."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rankwise.models.fidelity import relative_error
+from rankwise.training.comparison import error_ratio
+
+
+def arrays(pictures=8, scale=0.5, seed=0):
+    rng = np.random.default_rng(seed)
+    reference = rng.standard_normal((pictures, 10)).astype(np.float32)
+    noise = rng.standard_normal((pictures, 10)).astype(np.float32)
+    other = rng.standard_normal((pictures, 10)).astype(np.float32)
+    return reference, reference + noise, reference + np.float32(scale) * other
+
+
+def test_errors_are_the_relative_ones():
+    reference, before, after = arrays()
+    found = error_ratio(reference, before, after, 8)
+    assert found.before == pytest.approx(relative_error(reference, before))
+    assert found.after == pytest.approx(relative_error(reference, after))
+    assert found.ratio == pytest.approx(found.after / found.before)
+    assert found.low < found.ratio < found.high
+
+
+def test_nothing_left():
+    reference, before, _ = arrays()
+    assert error_ratio(reference, before, reference, 8).high == 0
+
+
+def test_the_interval_holds_the_truth_as_often_as_it_says():
+    """The truth here: errors of the same size, so a ratio of one half."""
+    held = 0
+    for seed in range(200):
+        found = error_ratio(*arrays(7, 0.5, seed), 7)
+        held += found.low <= 0.5 <= found.high
+    assert held >= 180
