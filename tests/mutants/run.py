@@ -17,14 +17,16 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import faults
 from cosmic_ray.work_db import WorkDB, use_db
 from cosmic_ray.work_item import TestOutcome, WorkerOutcome, WorkItem, WorkResult
+from covering import Covering
 from faults import ROOT
 
 BESIDES = shutil.ignore_patterns(".venv", "build", ".git", "__pycache__", ".*_cache", ".hypothesis")
@@ -32,45 +34,48 @@ NO_TESTS = 5
 """pytest's status where nothing was left to run."""
 
 
-class Stages:
-    """Runs of pytest that are asked about one file, the quickest first."""
+class Tests:
+    """The tests that are asked about a fault: those that run its line, the quickest first; where
+    it runs at import, all that mutants.toml has for its file."""
 
-    def __init__(self, tests: dict[str, list[str]]) -> None:
-        self._tests = tests
-        self._limits_s: dict[str, float] = {}
+    def __init__(self, mapping: dict[str, list[str]]) -> None:
+        self._mapping = mapping
+        self._known: dict[tuple[str, ...], tuple[Covering, float]] = {}
 
-    def notice(self, tree: Path, file: str) -> str:
-        """What noticed the fault in `file` of `tree`; empty if nothing did."""
-        path = Path(file)
-        own = (tree / "tests" / path.parent).glob(f"test_{path.stem}*.py")
+    def prove(self, tree: Path, files: Iterable[str], folder: Path) -> None:
+        """See that the tests pass while there is no fault, what they run, and how long it takes."""
+        for number, wide in enumerate(sorted({self._wide(file) for file in files})):
+            data, began = folder / f"coverage-{number}", time.monotonic()
+            words = ["--cov=rankwise", "--cov-context=test", "--cov-report=", "--cov-fail-under=0"]
+            more = ["-vv", "--durations=0", "--durations-min=0.0", *words, *wide]
+            status, output = pytest(tree, more, 1800, {"COVERAGE_FILE": str(data)})
+            if status:
+                sys.exit(f"Without any fault, pytest {' '.join(wide)} fails:\n{_last(output)}")
+            limit_s = 60 + 3 * (time.monotonic() - began)
+            self._known[wide] = Covering(tree, data, output), limit_s
+
+    def notice(self, tree: Path, file: str, line: int) -> str:
+        """What noticed the fault at that line of `file` in `tree`; empty if nothing did."""
         wide = self._wide(file)
-        stages = [[str(test.relative_to(tree)) for test in sorted(own)], *_by_speed(wide)]
-        for words in filter(None, stages):
-            status, output = pytest(tree, words, self._limits_s[" ".join(wide)])
-            if status not in (0, NO_TESTS):
-                return output
-        return ""
+        covering, limit_s = self._known[wide]
+        asked = covering.tests(file, line) or list(wide)
+        status, output = pytest(tree, asked, limit_s)
+        return _last(output) if status not in (0, NO_TESTS) else ""
 
-    def prove(self, tree: Path, files: Iterable[str]) -> None:
-        """See that the tests pass while there is no fault, and how long they take."""
-        for wide in sorted({tuple(self._wide(file)) for file in files}):
-            began = time.monotonic()
-            for words in _by_speed(wide):
-                status, output = pytest(tree, words, 1200)
-                if status not in (0, NO_TESTS):
-                    sys.exit(f"Without any fault, pytest {' '.join(words)} fails:\n{output}")
-            self._limits_s[" ".join(wide)] = 60 + 5 * (time.monotonic() - began)
-
-    def _wide(self, file: str) -> list[str]:
-        return self._tests.get(file) or self._tests[Path(file).parts[0]]
+    def _wide(self, file: str) -> tuple[str, ...]:
+        return tuple(self._mapping.get(file) or self._mapping[Path(file).parts[0]])
 
 
-def _by_speed(tests: Sequence[str]) -> list[list[str]]:
-    return [["-m", mark, *tests] for mark in ("not slow", "slow")]
+def _last(output: str) -> str:
+    """The first failure that pytest told of, or else its last words."""
+    failed = [line for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return "\n".join(failed[:1] or output.splitlines()[-20:])
 
 
-def pytest(tree: Path, words: Sequence[str], limit_s: float) -> tuple[int, str]:
-    """Status and last lines of pytest in `tree`, whose `rankwise` is the one imported."""
+def pytest(
+    tree: Path, words: Sequence[str], limit_s: float, more: Mapping[str, str] = MappingProxyType({})
+) -> tuple[int, str]:
+    """Status and output of pytest in `tree`, whose `rankwise` is the one imported."""
     command = [
         sys.executable,
         "-P",
@@ -87,6 +92,7 @@ def pytest(tree: Path, words: Sequence[str], limit_s: float) -> tuple[int, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "OMP_NUM_THREADS": "1",
         "CI": "true",  # the same examples for every fault
+        **more,
     }
     with subprocess.Popen(
         [*command, *words],
@@ -102,8 +108,7 @@ def pytest(tree: Path, words: Sequence[str], limit_s: float) -> tuple[int, str]:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             return -signal.SIGKILL, f"no end within {limit_s:.0f} s"
-    failed = [line for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    return process.returncode, "\n".join(failed[:1] or output.splitlines()[-20:])
+    return process.returncode, output
 
 
 class Trees:
@@ -151,18 +156,19 @@ def main() -> int:
     ):
         if not session.num_work_items:
             session.add_work_items(faults.drawn(files, asked.count, asked.seed))
-        trees, stages = Trees(Path(folder), asked.workers), Stages(settings["tests"])
+        trees, tests = Trees(Path(folder), asked.workers), Tests(settings["tests"])
         pending = session.pending_work_items
         named = [] if asked.modules else faults.named_faults()
         with trees.one() as tree:
-            stages.prove(tree, [_file(item) for item in pending] + [f.file for f in named])
+            files = [_file(item) for item in pending] + [fault.file for fault in named]
+            tests.prove(tree, files, Path(folder))
         with ThreadPoolExecutor(asked.workers) as pool:
             missed = [
                 fault
-                for fault in pool.map(lambda f: ask_named(f, trees, stages), named)
+                for fault in pool.map(lambda f: ask_named(f, trees, tests), named)
                 if fault is not None
             ]
-            for item, result in pool.map(lambda i: (i, ask(i, trees, stages)), pending):
+            for item, result in pool.map(lambda i: (i, ask(i, trees, tests)), pending):
                 session.set_result(item.job_id, result)
         return report(session, missed)
 
@@ -181,21 +187,22 @@ def _place(item: WorkItem) -> tuple[str, int]:
     return _file(item), item.mutations[0].start_pos[0]
 
 
-def ask_named(fault: faults.NamedFault, trees: Trees, stages: Stages) -> faults.NamedFault | None:
+def ask_named(fault: faults.NamedFault, trees: Trees, tests: Tests) -> faults.NamedFault | None:
     """The fault, if nothing noticed it."""
     source = (ROOT / fault.file).read_text()
+    line = source[: source.index(fault.old)].count("\n") + 1
     with trees.with_fault(fault.file, source.replace(fault.old, fault.new)) as tree:
-        noticed = stages.notice(tree, fault.file)
+        noticed = tests.notice(tree, fault.file, line)
     print(f"named: {fault.file}: {fault.new!r}: {noticed or 'NOT NOTICED'}", flush=True)
     return None if noticed else fault
 
 
-def ask(item: WorkItem, trees: Trees, stages: Stages) -> WorkResult:
+def ask(item: WorkItem, trees: Trees, tests: Tests) -> WorkResult:
     file, line = _place(item)
     source = (ROOT / file).read_text()
     mutant = faults.mutated(source, item.mutations[0])
     with trees.with_fault(file, mutant) as tree:
-        noticed = stages.notice(tree, file)
+        noticed = tests.notice(tree, file, line)
     print(f"{file}:{line}: {noticed or 'not noticed'}", flush=True)
     return WorkResult(
         WorkerOutcome.NORMAL,
