@@ -50,9 +50,9 @@ class Option:
     """What is known of an option beside its name, type and default.
 
     `flags` are given where the name alone does not say them, `argument` is the name of one that
-    has no flag; `text` is what the command line
-    reads where that is not the field's own type, and `parse(text, flag)` makes the value of it.
-    `reason` says why a service cannot take the option.
+    has no flag; `text` is what the command line reads where that is not the field's own type,
+    and `parse(text, flag)` makes the value of it. `reason` says why a service cannot take the
+    option.
     """
 
     help: str = ""

@@ -58,7 +58,7 @@ class PlanOptions(shared.SearchOptions):
     threshold: shared.Threshold = None
     final_dense_ratio: shared.FinalDenseRatio = None
     constraints: Sequence[Any] = ()
-    """Constraints of the caller's own (`planner.constraints.Constraint`)."""
+    """Constraints of the caller's own (`planner.constraint.Constraint`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
