@@ -4,7 +4,8 @@
 #   TORCH_INDEX  another index for torch's wheels, such as https://download.pytorch.org/whl/cpu
 #   PYTEST_ARGS  more words for pytest, such as `-k imports`
 #   WORKERS      processes that tests are shared out to (2); 0 runs them in pytest's own
-#   SEED, COUNT  of `make mutants`: which faults are drawn, and how many
+#   SEED         of `make demo`: which photos are kept back; of `make mutants`: which faults are drawn
+#   COUNT        of `make mutants`: how many
 #   MODULES      files or folders that faults are put into, instead of those in mutants.toml
 PYTHON      ?= python3
 TORCH_INDEX ?=
@@ -41,18 +42,28 @@ help:
 
 venv: .venv/.installed
 
-.venv/.installed: pyproject.toml constraints.txt
+# What the demo runs on is a third of what developers need. Few of its modules are ever imported,
+# so pip leaves it to the first import to compile one.
+.venv/.demo: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else f"rankwise needs Python 3.11 to 3.13, not {v[0]}.{v[1]}; try make PYTHON=python3.12")'
-	@echo "setting up .venv (once, a few minutes) ..."
+	@echo "setting up .venv (once, a minute or two) ..."
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
 ifneq ($(strip $(TORCH_INDEX)),)
-	@$(PIP) install -c constraints.txt --index-url "$(TORCH_INDEX)" torch
+	@$(PIP) install --no-compile -c constraints.txt --index-url "$(TORCH_INDEX)" torch
 endif
-	@$(PIP) install -c constraints.txt -e '.[dev,demo,service]'
+	@$(PIP) install --no-compile -c constraints.txt -e '.[demo]'
 	@touch $@
 
-demo: venv
-	@PYTHONPATH=examples $(RUN) examples/demo.py
+# Everything is compiled before tests see it: what Python says of old ways of writing while it
+# compiles other people's modules would be warnings, which fail a test.
+.venv/.installed: .venv/.demo
+	@echo "adding what tests and checks need (once, a minute or two) ..."
+	@$(PIP) install --no-compile -c constraints.txt -e '.[dev,demo,service]'
+	@$(RUN) -W ignore -m compileall -qq -j 0 .venv/lib || true
+	@touch $@
+
+demo: .venv/.demo
+	@PYTHONPATH=examples $(RUN) examples/demo.py --seed $(SEED)
 
 # One thread for each of the workers: threads that wait for one another on busy processors do
 # little else.

@@ -66,13 +66,16 @@ class Budget:
 
 def arguments(description: str, **options: Any) -> argparse.Namespace:
     """The command line that all benchmarks have, and options of their own by name with their
-    defaults."""
+    defaults; one whose default is False is a flag."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("output", type=Path, help="file of JSON lines; goes on where it is")
     parser.add_argument("--budget", type=duration, default=1200.0, help="such as 90s, 20m, 2h")
     parser.add_argument("--no-doctor", action="store_true", help="where no clock is read")
     for name, default in options.items():
-        parser.add_argument(f"--{name}", type=type(default), default=default)
+        if default is False:
+            parser.add_argument(f"--{name}", action="store_true")
+        else:
+            parser.add_argument(f"--{name}", type=type(default), default=default)
     return parser.parse_args()
 
 

@@ -203,7 +203,6 @@ class Recipe:
             max_error=settings.max_error,
             calibration=self._calibration(),
             refine=False,
-            trials=50,
             phase="both" if len(phases) == 2 else "inference",
             output=self.work / "plan.json",
             **common,

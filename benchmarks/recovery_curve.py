@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,9 +25,9 @@ EXAMPLES = ROOT / "examples"
 sys.path[:0] = [str(EXAMPLES), str(ROOT / "benchmarks")]
 os.environ["PYTHONPATH"] = os.pathsep.join([str(EXAMPLES), os.environ.get("PYTHONPATH", "")])
 
-import demo  # noqa: E402
 import demosaicking  # noqa: E402
 import torch  # noqa: E402
+from held_out import Photo, split_photos  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
 from rankwise.db.url import companion  # noqa: E402
@@ -46,14 +47,14 @@ def rankwise(*words: object, db: str) -> int:
     return status
 
 
-def psnr(module: torch.nn.Module, photos: Sequence[Path]) -> float:
+def psnr(module: torch.nn.Module, photos: Sequence[Photo]) -> float:
     """Mean over photos, in dB."""
 
     def restore(mosaics: demosaicking.FloatArray) -> Any:
         with torch.inference_mode():
             return module(torch.from_numpy(mosaics)).numpy()
 
-    return demo.mean_psnr(restore, list(photos))
+    return fmean(demosaicking.psnr(photo.restored(restore), photo.pictures) for photo in photos)
 
 
 def one_plan(words: argparse.Namespace, target: str, db: str) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def one_plan(words: argparse.Namespace, target: str, db: str) -> dict[str, Any]:
     if place.exists():
         return dict(json.loads(place.read_text(encoding="utf-8")))
     plan, output = words.work / f"plan-{target}.json", words.work / f"net-{target}.safetensors"
-    calibration, held_out = demo.photos(words.work / "photos")
+    calibration, held_out = split_photos(words.work / "photos", seed=0)
     pictures = ["--preprocess", "demosaicking:mosaic"]
     where = ["--backend", words.backend, "--target-speedup", target, "-o", plan]
     rankwise("plan", MODEL, *where, "--calibration", calibration, *pictures, db=db)

@@ -3,7 +3,7 @@
     python benchmarks/recovery_photos.py photos.jsonl --limits 0.5,0.75 --recover 10m --budget 1h
 
 Each plan (`--max-error`, onnxruntime-cpu) is made, verified and recovered on the photos of
-`scikit-image` and `foolbox`, a quarter of which are its report split. The hundred scenes of
+`scikit-image` and `foolbox`, a fifth of which are its report split. The hundred scenes of
 `examples/scenes.py` are no part of the folder at all: they judge, too. Ratios of the error after to
 the error before have 95% bootstrap intervals over photos. --budget starts no further plan.
 """
@@ -25,6 +25,8 @@ from assets import fetch
 from scenes import fetch_scenes
 
 from rankwise import documents
+from rankwise.models.compared import Compared
+from rankwise.models.network_error import NetworkError
 from rankwise.models.pictures import load_pictures
 from rankwise.models.preprocess import find_preprocess
 from rankwise.models.source import load_network
@@ -94,7 +96,9 @@ def on_scenes(*files: Path) -> ErrorRatio:
     pictures = load_pictures(fetch_scenes())
     inputs = np.stack([recipe(picture.pixels, SHAPE[1:]) for picture in pictures])
     outputs = [load_network(file, input_shape=SHAPE).outputs(inputs) for file in files]
-    return error_ratio(*outputs, len(pictures))
+    whole = Compared.whole(outputs[0])
+    before, after = (NetworkError.of(whole, outputs[0], one, len(pictures)) for one in outputs[1:])
+    return error_ratio(before, after)
 
 
 def rankwise(*words: object, db: str) -> None:

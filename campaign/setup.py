@@ -92,7 +92,7 @@ def make_setup(
     if context not in ("isolated", "marginal"):
         raise UsageError(
             f"--context is isolated or marginal, not {context!r}; in_network is what `plan` "
-            "measures of its finalists"
+            "times of whole plans"
         )
     device = usable_backend(backend)
     wanted = MeasurementPolicy(

@@ -13,9 +13,11 @@ from .base import (
     CalibrationNote,
     Decomposition,
     Document,
+    Errors,
     Failure,
     Fingerprint,
     Model,
+    PictureErrors,
     RowDevice,
     Shape,
 )
@@ -23,7 +25,16 @@ from .explanation import ExplainedCandidate, ExplainedLayer, Explanation, LayerC
 from .layers import Layer, Layers, RankedLayer, Ranking
 from .machine import Check, Device, Devices, Doctor
 from .pareto import FrontPoint, Pareto
-from .plan import Plan, PlannedLayer, Predicted, Search, Verification, VerificationDocument
+from .plan import (
+    ComparedPart,
+    Plan,
+    PlannedLayer,
+    Predicted,
+    Promise,
+    Search,
+    Verification,
+    VerificationDocument,
+)
 from .profile import Profile, Staircase
 from .recovery import ErrorChange, Recovery, ReportChange, TrainingPoint
 from .table import Row, Table
@@ -34,12 +45,14 @@ __all__ = [
     "SCHEMA_VERSION",
     "CalibrationNote",
     "Check",
+    "ComparedPart",
     "Decomposition",
     "Device",
     "Devices",
     "Doctor",
     "Document",
     "ErrorChange",
+    "Errors",
     "ExplainedCandidate",
     "ExplainedLayer",
     "Explanation",
@@ -51,10 +64,12 @@ __all__ = [
     "Layers",
     "Model",
     "Pareto",
+    "PictureErrors",
     "Plan",
     "PlannedLayer",
     "Predicted",
     "Profile",
+    "Promise",
     "RankedLayer",
     "Ranking",
     "Recovery",

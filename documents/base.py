@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from .. import records
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Version of all documents together. Plans are kept and edited, so older ones are still read:
 whoever raises this adds to `plan_versions.MIGRATIONS`."""
 
@@ -76,6 +76,25 @@ class RowDevice(Strict):
     backend: str
     hardware_key: str
     software_key: str
+
+
+class PictureErrors(Strict):
+    """The network error of each picture alone: the median, what nine of ten keep below, and the
+    worst, with its picture's name (null where inputs are noise). Null where it is infinite."""
+
+    count: int
+    median: float | None
+    quantile_90: float | None
+    worst: float | None
+    worst_name: str | None
+
+
+class Errors(Strict):
+    """The relative error of each part that is compared, by name, and the errors by picture. Null
+    where an error is infinite."""
+
+    parts: dict[str, float | None]
+    pictures: PictureErrors
 
 
 class CalibrationNote(Strict):

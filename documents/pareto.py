@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from .base import CalibrationNote, Decomposition, Document, Fingerprint, Model, Strict
+from .base import CalibrationNote, Decomposition, Document, Errors, Fingerprint, Model, Strict
 
 
 class FrontPoint(Strict):
     """One plan on the front. `network_error` was measured on the select split, and stays below
     `network_error_upper` on as many other pictures in nine cases of ten. `measured` says
     whether the speedup was timed on the whole network, or follows from its layers. `plan` makes
-    the point's plan for `max_error`, which is null where no limit was given."""
+    the point's plan for `max_error`, which is null where no limit was given. `errors` are by part
+    and by picture."""
 
     speedup: float
     speedup_low: float
@@ -25,6 +26,7 @@ class FrontPoint(Strict):
     params: int
     replaced: int
     decisions: dict[str, Decomposition]
+    errors: Errors | None = None
 
 
 class Pareto(Document):

@@ -14,16 +14,29 @@ from .base import (
     CalibrationNote,
     Decomposition,
     Document,
+    Errors,
     Fingerprint,
     Model,
     Strict,
 )
 
 
+class ComparedPart(Strict):
+    """A part of an output that counts in the network error. `selection` is written as in NumPy
+    (`[:,4:]`), empty for the whole output; weights are relative to each other."""
+
+    name: str
+    output: str
+    selection: str = ""
+    weight: float = 1.0
+
+
 class PlannedLayer(Strict):
     """The decision for one layer. Kept layers have kind `original` and a reason. `shrinkage` is
-    how far factors from data were pulled towards those from the weights, and `layer_error` that
-    of the layer's output on the select split (without calibration: of its weight).
+    how far the input moments that factors were made from were shrunk, `output_shrinkage` the metric
+    of the output (null: that side had no part in them), and `layer_error` the error of the layer's
+    output on the select split, weighted as the network hears it where there is such a metric
+    (without calibration: of its weight).
     `in_network_saving_s` is what the layer is thought to save inside the network, fitted
     jointly on the whole networks that were timed (null where there were none)."""
 
@@ -43,26 +56,41 @@ class PlannedLayer(Strict):
     reason: str
     measurement_ids: list[str]
     shrinkage: float | None = None
+    output_shrinkage: float | None = None
     in_network_saving_s: float | None = None
 
 
 class Predicted(Strict):
-    """What the plan promises. `network_error` is the one on the select split, before the report
-    split was read; unless `network_error_measured` it follows from plans that were measured
-    earlier, and the layers' errors are those before factors are refined. `runs` whole networks
-    were timed to fit the latency model, this plan's own among them if `own_run`; `model_error`
-    is the median relative error of the speedup for runs that were left out one at a time (null
-    for fewer than three)."""
+    """What is expected of the plan. `network_error` is the one on the select split, with `errors`
+    by part and by picture. `runs` whole networks were timed to fit the latency model, this plan's
+    own among them if `own_run`; `model_error` is the median relative error of the speedup for runs
+    that were left out one at a time (null for fewer than three)."""
 
     latency_s: float | None
     speedup: float | None
     speedup_low: float | None
     speedup_high: float | None
     network_error: float | None
+    errors: Errors | None = None
     model_error: float | None
     runs: int = 0
     own_run: bool = False
-    network_error_measured: bool = True
+
+
+class Promise(Strict):
+    """What is promised of the network error on new pictures: with probability `confidence` it is
+    at most `max_error`. `looks` plans were held against the limit on `pictures` pictures that the
+    search has not read; this one's `network_error` there is at most `upper` on as many new ones as
+    the report split has. Unless `confirmed` nothing is promised, and `reason` says why."""
+
+    max_error: float
+    confidence: float
+    confirmed: bool
+    reason: str = ""
+    pictures: int = 0
+    looks: int = 0
+    network_error: float | None = None
+    upper: float | None = None
 
 
 class Verification(Strict):
@@ -73,6 +101,10 @@ class Verification(Strict):
     speedup_high: float
     predicted_speedup: float | None
     fidelity: dict[str, Any]
+    """On the report split, the network error as `relative_error`, and other measures of what is
+    compared; of several parts by name under `parts`."""
+    errors: Errors | None = None
+    """The network error by part and by picture, on the report split."""
     device: Fingerprint
     at: str
 
@@ -82,17 +114,15 @@ class VerificationDocument(Verification, Document):
 
 
 class Search(Strict):
-    """`seed_speedup`: of the exact solution, timed as a whole network beside the winner;
-    `trial_speedup`: of the best measured trial, likewise."""
+    """How the plan was found. `exact_speedup` and `gap` are those of the exact solution by sums;
+    `passes` counts runs of a network over the select or the confirm split."""
 
     sampler: str
     trials: int
     exact_speedup: float | None
     gap: float | None
     seed: int
-    measured_trials: int = 0
-    seed_speedup: float | None = None
-    trial_speedup: float | None = None
+    passes: int = 0
 
 
 class Plan(Document):
@@ -111,8 +141,16 @@ class Plan(Document):
     mode: str
     rank_selection: str
     calibration: CalibrationNote | None
+    compared: list[ComparedPart] = Field(default_factory=list)
+    """What of the network's outputs is compared; empty in plans of before, which compare the first
+    output."""
+    notes: list[str] = Field(default_factory=list)
+    """What the reader should know of how the plan was made, in sentences."""
     layers: list[PlannedLayer]
+    match_channels: bool = False
+    """Whether channels of replaced layers have the original's mean and deviation again."""
     predicted: Predicted
+    promise: Promise | None = None
     verified: Verification | None = None
     search: Search
 

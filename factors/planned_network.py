@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from .. import documents
 from ..documents.plan_files import read_plan
 from ..errors import CalibrationError, PlanError
+from ..lowrank import moments_wanted
+from ..lowrank.shrinkage import Shrinkage
+from ..models.compared import Compared
 from ..models.network import Network, Replacements
+from ..models.notes import compared_of
 from ..models.pictures import Calibration, load_calibration
 from ..models.source import network_of
 from .array_cache import ArrayCache
 from .assembly import Assembly, check_decisions
-from .moments import cached_moments, gather_moments, wanted_moments
+from .channel_matching import ChannelMatching, matcher_of
+from .moments import (
+    LayerMoments,
+    cached_moments,
+    gather_metrics,
+    gather_moments,
+    wanted_moments,
+    with_cached_metrics,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +70,16 @@ class PlannedNetwork:
         )
         return cls(document, network, ArrayCache(cache))
 
+    @property
+    def compared(self) -> Compared:
+        """What of the outputs the plan compares; plans of before compare the first output.
+
+        Raises `ModelError` where the network has nothing to compare.
+        """
+        names = self.network.output_names
+        names.check()
+        return compared_of(self.plan) or Compared.whole(names.compared[:1])
+
     def pictures(self, calibration: Path | None, preprocess: str | None) -> Calibration | None:
         """Load the pictures that the plan was made from; raise `CalibrationError` for others."""
         if calibration is None:
@@ -78,32 +102,70 @@ class PlannedNetwork:
         return own or self._split(data, preprocess)
 
     def _split(self, data: Path, preprocess: str | None) -> Calibration:
-        return load_calibration(
-            data, preprocess, self.plan.model.input_shape, seed=self.plan.search.seed
-        )
+        """The pictures, split as the plan's were: older ones have no confirm split."""
+        note, shape = self.plan.calibration, self.plan.model.input_shape
+        confirm = note is None or "confirm" in note.split
+        seed = self.plan.search.seed
+        return load_calibration(data, preprocess, shape, seed=seed, confirm=confirm)
 
     def assembly(self, pictures: Calibration | None = None) -> Assembly:
-        """The network's factors as the plan says, from its pictures or from moments in the cache.
+        """The network's factors as the plan says, from its pictures or from what the cache keeps.
 
         Raises `CalibrationError` where neither is there.
         """
         decisions, note = self.plan.decisions, self.plan.calibration
         chosen = {
-            layer.name: layer.shrinkage
+            layer.name: Shrinkage(layer.shrinkage, layer.output_shrinkage)
             for layer in self.plan.layers
             if layer.factors == "data" and layer.name in decisions
         }
-        if not chosen:
+        if not chosen and not self.plan.match_channels:
             return Assembly(self.network, cache=self.cache)
         if note is None:
             raise PlanError("the plan has factors from data, but does not name its calibration")
+        moments = self._moments(note.sha256, chosen, pictures)
+        chosen = {n: one if one.sides else self._default(moments, n) for n, one in chosen.items()}
+        matching = self._matching(note.sha256, pictures)
+        return Assembly(self.network, moments, chosen, matching=matching)
+
+    def _moments(
+        self,
+        calibration_sha256: str,
+        chosen: Mapping[str, Shrinkage],
+        pictures: Calibration | None,
+    ) -> LayerMoments:
+        """The moments and metrics of the fit split that the chosen factors are made from."""
+        decisions = self.plan.decisions
         specs = {use.name: use.spec for use in self.network.layers if use.spec}
-        wanted = wanted_moments(specs, {name: [decisions[name].kind] for name in chosen})
+        by_inputs = {
+            name: [decisions[name].kind]
+            for name, one in chosen.items()
+            if one.inputs is not None or not one.sides
+        }
+        wanted = wanted_moments(specs, by_inputs)
+        by_outputs = [name for name, one in chosen.items() if one.outputs is not None]
         if pictures is None:
-            moments = cached_moments(self.network, note.sha256, wanted, self.cache)
-        else:
-            moments = gather_moments(self.network, pictures, wanted, self.cache, splits=("fit",))
-        return Assembly(self.network, moments, chosen)
+            found = cached_moments(self.network, calibration_sha256, wanted, self.cache)
+            return with_cached_metrics(found, self.compared, by_outputs)
+        found = gather_moments(self.network, pictures, wanted, self.cache, splits=("fit",))
+        if not by_outputs:
+            return found
+        compared = self.compared
+        return gather_metrics(self.network, pictures, compared, by_outputs, found, splits=("fit",))
+
+    def _default(self, moments: LayerMoments, name: str) -> Shrinkage:
+        """How the factors of the first plans were shrunk, which do not say it."""
+        (spec,) = (use.spec for use in self.network.layers if use.name == name and use.spec)
+        source = moments_wanted(spec, self.plan.decisions[name].kind)
+        return Shrinkage.default(moments.read("fit", name, source) if source else None, False)
+
+    def _matching(
+        self, calibration_sha256: str, pictures: Calibration | None
+    ) -> ChannelMatching | None:
+        if not self.plan.match_channels:
+            return None
+        matcher = None if pictures is None else partial(matcher_of, self.network, pictures)
+        return ChannelMatching(self.cache, calibration_sha256, matcher)
 
     def compressed(self, pictures: Calibration | None = None) -> Network:
         """A copy of the network with the plan's chains in place of its layers."""
@@ -111,8 +173,7 @@ class PlannedNetwork:
 
     def replacements(self, pictures: Calibration | None = None) -> Replacements:
         """The plan's chains with their factors, by layer name."""
-        assembly = self.assembly(pictures)
-        return {name: assembly.replacement(name, d) for name, d in self.plan.decisions.items()}
+        return self.assembly(pictures).replacements(self.plan.decisions)
 
 
 def _check_layers(plan: documents.Plan, network: Network) -> None:

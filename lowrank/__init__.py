@@ -13,19 +13,21 @@ from .factorizer import (
     lower,
     moments_wanted,
     rank_step,
-    vector_size,
 )
 from .kinds import Factorization, Kind
-from .moments import Moments, Source, default_shrinkage
+from .moments import Moments, Source, vector_size
 from .registry import KINDS, find_kind
+from .shrinkage import WEIGHTS_ALONE, Shrinkage, default_shrinkage
 
 __all__ = [
     "KINDS",
+    "WEIGHTS_ALONE",
     "ErrorCurve",
     "Factorization",
     "Factorizer",
     "Kind",
     "Moments",
+    "Shrinkage",
     "Source",
     "applicable_kinds",
     "default_shrinkage",

@@ -11,6 +11,28 @@ from numpy.typing import NDArray
 Matrix = NDArray[np.float64]
 
 
+MIN_SHRINKAGE = 1e-9
+"""What second moments are shrunk by at least, so that they have an inverse."""
+
+
+def shrunk_metric(metric: Matrix, amount: float) -> Matrix:
+    """(1 - a) G + a I, I scaled to the trace of G; never quite without I."""
+    amount = max(amount, MIN_SHRINKAGE)
+    scale = float(np.trace(metric)) / len(metric)
+    result = (1 - amount) * metric
+    result[np.diag_indices_from(result)] += amount * scale if scale > 0 else 1.0
+    return result
+
+
+def symmetric_roots(metric: Matrix) -> tuple[Matrix, Matrix]:
+    """G^1/2 and G^-1/2, symmetric, of a positive definite matrix (n x n), or of several
+    (..., n, n)."""
+    values, vectors = np.linalg.eigh(metric)
+    roots = np.sqrt(np.maximum(values, np.finfo(float).tiny))[..., None, :]
+    turned = np.swapaxes(vectors, -1, -2)
+    return (vectors * roots) @ turned, (vectors / roots) @ turned
+
+
 def principal_directions(gram: Matrix) -> Matrix:
     """Eigenvectors of a symmetric matrix (n x n) as columns, by falling eigenvalue."""
     _, vectors = np.linalg.eigh(gram)

@@ -30,18 +30,21 @@ from numpy.typing import NDArray
 from ..errors import LayerError
 from ..records import LayerSpec
 from .algebra import (
+    MIN_SHRINKAGE,
     Matrix,
     completed,
     conjugate_gradients,
     principal_basis,
     principal_directions,
+    shrunk_metric,
     with_fixed_signs,
 )
 from .curves import ErrorCurve
-from .kinds import Arrays, Factorization, Float64
-from .moments import Moments, checked_shrinkage, default_shrinkage
-from .output_error import MeasuredOnPatches, OutputError, energy, relative
+from .kinds import Arrays, Float64
+from .moments import Moments
+from .output_error import OutputError, energy, relative
 from .shapes import Ranks
+from .shrinkage import checked_shrinkage, default_shrinkage
 
 MAX_SWEEPS = 12
 """Most turns of S and F. On real layers four leave less than a per cent of the error to gain; the
@@ -50,8 +53,6 @@ GRADIENT_STEPS = 4
 """Steps of conjugate gradients for F in each turn; eight gain nothing."""
 TOLERANCE = 1e-3
 """Turns end when the lost energy falls by less than this share of itself."""
-MIN_SHRINKAGE = 1e-9
-"""What the metric is shrunk by at least, so that it has an inverse."""
 MAX_INNER_RANKS = 32
 """First ranks for which the error curve of a kind with two ranks is made."""
 
@@ -86,21 +87,12 @@ class AlternatingFit:
         self._refined: dict[Ranks, tuple[Matrix, Matrix, Matrix | None]] = {}
 
     def measured_on(
-        self, spec: LayerSpec, held_out: Moments, _bias: Float64 | None
+        self, spec: LayerSpec, held_out: Moments, _bias: Float64 | None, metric: Float64 | None
     ) -> AlternatingFit:
         """The same factors with their errors on other patches, whose moments `held_out` are."""
         other = copy.copy(self)
-        other.output_error = OutputError.of(spec, self.weight, held_out, self.mean)
+        other.output_error = OutputError.of(spec, self.weight, held_out, self.mean, metric)
         return other
-
-    def rival_on(
-        self, spec: LayerSpec, held_out: Moments, _bias: Float64 | None, plain: Factorization
-    ) -> MeasuredOnPatches:
-        """Factors from the weights alone, whose start is the fit under an identity metric."""
-        unshifted = OutputError.of(spec, self.weight, held_out, None)
-        identity = np.eye(self.weight.shape[1])
-        start = AlternatingFit(self.weight, self.view, self.full, identity, unshifted, None)
-        return MeasuredOnPatches(plain, unshifted, start)
 
     def weights(self, ranks: Ranks) -> Arrays:
         first, core, last = self.factors(ranks)
@@ -233,11 +225,11 @@ class AlternatingFit:
         from scipy.linalg import solve_triangular
 
         explained, seen, answers = self._orthonormal(solve_triangular)
-        width = self.view.positions
-        total = energy(self.weight, self.output_error.metric)
+        width, heard = self.view.positions, self.output_error.as_heard
+        total = energy(self.weight, self.output_error.metric, self.output_error.heard)
         if not self.view.two_ranks:
-            crossed = np.cumsum(np.einsum("oi,oi->i", explained, answers))
-            squares = _leading_sums((explained.T @ explained) * seen)
+            crossed = np.cumsum(np.einsum("oi,oi->i", explained, heard(answers)))
+            squares = _leading_sums((explained.T @ heard(explained)) * seen)
             ranks = np.arange(1, self.full[0] + 1)
             lost = total - 2 * crossed[width - 1 :: width] + squares[width - 1 :: width]
             return ErrorCurve((ranks,), self._errors(lost), estimated=True)
@@ -267,10 +259,11 @@ class AlternatingFit:
     def _over_last(self, explained: Matrix, seen: Matrix, answers: Matrix, total: float) -> Float64:
         """Errors at every last rank for one first rank."""
         basis = principal_directions(explained @ explained.T)[:, : self.full[1]]
+        heard = self.output_error.as_heard(basis)
         kept = basis.T @ explained
-        crossed = np.einsum("im,im->i", kept, basis.T @ answers)
-        squares = np.einsum("im,im->i", kept @ seen, kept)
-        return self._errors(total - 2 * np.cumsum(crossed) + np.cumsum(squares))
+        crossed = np.einsum("im,im->i", kept, heard.T @ answers)
+        squares = _leading_sums((basis.T @ heard) * (kept @ seen @ kept.T))
+        return self._errors(total - 2 * np.cumsum(crossed) + squares)
 
     def _errors(self, lost: Float64) -> Float64:
         return np.array([relative(value, self.output_error.total) for value in lost])
@@ -299,15 +292,6 @@ def alternating_fit(
     return AlternatingFit(
         matrix, view, full, shrunk_metric(output_error.metric, amount), output_error, mean
     )
-
-
-def shrunk_metric(metric: Matrix, amount: float) -> Matrix:
-    """(1 - a) G + a I, I scaled to the trace of G; never quite without I."""
-    amount = max(amount, MIN_SHRINKAGE)
-    scale = float(np.trace(metric)) / len(metric)
-    result = (1 - amount) * metric
-    result[np.diag_indices_from(result)] += amount * scale if scale > 0 else 1.0
-    return result
 
 
 def _leading_sums(matrix: Matrix) -> Float64:

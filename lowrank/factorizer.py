@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from itertools import product
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,18 +11,13 @@ from numpy.typing import NDArray
 from ..errors import LayerError
 from ..ops.chain import Chain, LinkWeights
 from ..records import ORIGINAL, Decomposition, LayerSpec
-from .curves import ErrorCurve
+from .curves import ErrorCurve, curve_of
 from .kinds import Factorization, Kind, Tabulated
-from .moments import Moments, Source, default_shrinkage
+from .moments import MAX_VALUES, Moments, Source, vector_size
 from .registry import KINDS, find_kind
 from .selection import Selected, select
-
-MAX_VALUES = 4608
-"""Of the vectors that moments are kept of: a 3x3 kernel over 512 channels. Their second moments
-then take 85 MB in a file and twice that in memory; those of a larger layer's patches would take
-more than they are worth, and its factors of such kinds are made from the weights."""
-MAX_RANKS = 32
-"""Ranks along an axis of an error curve where every one of them costs a factorisation."""
+from .shrinkage import WEIGHTS_ALONE, Shrinkage
+from .two_sided import Layer, Sides, from_sides, judged
 
 
 def lower(spec: LayerSpec, decomposition: Decomposition) -> Chain:
@@ -70,11 +63,6 @@ def moments_wanted(spec: LayerSpec, kind: str) -> Source:
     return source
 
 
-def vector_size(spec: LayerSpec, source: Source) -> int:
-    """How many values the vectors have that moments are taken of."""
-    return spec.out_channels if source == "outputs" else math.prod(spec.weight_shape[1:])
-
-
 def _fitting(spec: LayerSpec, kind: str | Kind, groups: int = 1) -> Kind:
     fitting = find_kind(kind, groups) if isinstance(kind, str) else kind.with_groups(groups)
     fitting.require_applies(spec)
@@ -93,8 +81,8 @@ class Factorizer:
     factorization: Factorization
     layer_bias: NDArray[np.float64] | None
     dtype: np.dtype[Any]
-    shrinkage: float | None = None
-    """Of factors from data where it was given, not chosen; None also where there are no data."""
+    shrinkage: Shrinkage = WEIGHTS_ALONE
+    """What the factors are made from where that was given, not chosen."""
 
     def at(self, ranks: tuple[int, ...]) -> tuple[LinkWeights, ...]:
         """Weights for each link of `lower(spec, Decomposition(kind, ranks))`, bias on the last."""
@@ -102,6 +90,14 @@ class Factorizer:
         weights = [self._cast(weight) for weight in self.factorization.weights(ranks)]
         first = [LinkWeights(weight) for weight in weights[:-1]]
         return (*first, LinkWeights(weights[-1], self._bias(ranks)))
+
+    def by_estimates(self) -> Factorizer:
+        """The same with what factors are made from chosen by estimates: quicker where factors are
+        refined for their ranks."""
+        made = self.factorization
+        return replace(
+            self, factorization=made.by_estimates() if isinstance(made, Selected) else made
+        )
 
     def error(self, ranks: tuple[int, ...]) -> float:
         """Relative error of exactly these factors (see `layer_error`)."""
@@ -112,8 +108,9 @@ class Factorizer:
         branched_tucker, cp) the error before that, else the error itself."""
         return self.factorization.estimate(self._checked(ranks))
 
-    def shrinkage_at(self, ranks: tuple[int, ...]) -> float | None:
-        """The shrinkage of these factors; None where they are from the weights alone."""
+    def shrinkage_at(self, ranks: tuple[int, ...]) -> Shrinkage:
+        """What these factors are made from. `factorizer` makes the same ones again when it is
+        given that, the moments and the metric of the fit split."""
         if isinstance(self.factorization, Selected):
             return self.factorization.shrinkage_at(self._checked(ranks))
         return self.shrinkage
@@ -123,11 +120,9 @@ class Factorizer:
         made = self.factorization
         if isinstance(made, Tabulated):
             return made.error_curve()
-        step = self.kind.rank_step(self.spec)
-        axes = [step * _grid(limit // step) for limit in self.kind.full_ranks(self.spec)]
-        errors = [made.estimate(tuple(map(int, ranks))) for ranks in product(*axes)]
-        shape = [len(axis) for axis in axes]
-        return ErrorCurve(tuple(axes), np.array(errors).reshape(shape), estimated=True)
+        return curve_of(
+            made.estimate, self.kind.full_ranks(self.spec), self.kind.rank_step(self.spec)
+        )
 
     def errors_by_rank(self) -> NDArray[np.float64]:
         """Errors (full + 1,) at ranks 0 (nothing kept: 1) to full, for a kind with one rank;
@@ -158,49 +153,56 @@ class Factorizer:
         return np.array(array, dtype=self.dtype, order="C")
 
 
-def _grid(most: int) -> NDArray[np.int64]:
-    """At most `MAX_RANKS` numbers from 1 to `most`, evenly spread."""
-    spread = np.linspace(1, most, min(most, MAX_RANKS)).round()
-    return np.unique(spread.astype(np.int64))
-
-
 def factorizer(
     spec: LayerSpec,
     kind: str | Kind,
     weight: NDArray[Any],
     bias: NDArray[Any] | None = None,
     moments: Moments | None = None,
-    shrinkage: float | None = None,
+    shrinkage: Shrinkage | float | None = None,
     held_out: Moments | None = None,
     groups: int = 1,
+    outputs_metric: NDArray[Any] | None = None,
+    held_out_metric: NDArray[Any] | None = None,
 ) -> Factorizer:
     """Take one layer's weight apart for all ranks of one kind (a value, or a name), in
     `groups` branches.
 
     `weight` has `spec.weight_shape`; `bias` (C_out,) may be left out when only errors are
-    asked for. `moments` are those that `moments_wanted` names. `shrinkage` in [0, 1] pulls
-    factors towards the weight-only solution (1 is its subspace judged by the moments). It is
-    chosen where there are moments of other pictures (`held_out`), unless it is given; then
-    errors are those on these pictures, and at each rank the factors from the weights are taken
-    where they are better. Without either it is `moments.default_shrinkage`. All arithmetic is
-    in float64; results have the spec's dtype, or float64 if `weight` is float64. Raises
-    `LayerError`.
+    asked for. `moments` are those that `moments_wanted` names, `outputs_metric` (C_out, C_out) says
+    what errors of the output cost (see `output_metric`); either may be missing. `shrinkage` says
+    which of them the factors are made from, and pulls each side towards the weight-only solution
+    (a number: input moments alone). It is chosen where there are moments or a metric of other
+    pictures (`held_out`, `held_out_metric`), unless it is given; then errors are those on these
+    pictures, and at each rank the best of both sides, input moments alone and the weights alone
+    is taken. Without any of them it is `Shrinkage.default`. All arithmetic is in float64; results
+    have the spec's dtype, or float64 if `weight` is float64. Raises `LayerError`.
     """
     fitting = _fitting(spec, kind, groups)
     exact = _finite(weight, spec.weight_shape, "weight")
     if bias is not None and not spec.bias:
         raise LayerError("a bias was given for a layer without one")
     exact_bias = None if bias is None else _finite(bias, (spec.out_channels,), "bias")
-    dtype = _result_dtype(spec, weight)
-    if not fitting.moments or moments is None or not moments.count:
-        made = fitting.factorize(spec, exact, None, None)
-        return Factorizer(spec, fitting, made, exact_bias, dtype)
-    if held_out is not None and held_out.count:
-        chosen = select(spec, fitting, exact, exact_bias, moments, held_out, shrinkage)
-        return Factorizer(spec, fitting, chosen, exact_bias, dtype)
-    amount = default_shrinkage(moments) if shrinkage is None else shrinkage
-    made = fitting.factorize(spec, exact, moments, amount)
-    return Factorizer(spec, fitting, made, exact_bias, dtype, amount)
+    layer = Layer(spec, fitting, exact, exact_bias)
+    fit = Sides.of(layer, moments, outputs_metric)
+    held = Sides.of(layer, held_out, held_out_metric)
+    made, used = _from(layer, fit, held, shrinkage)
+    return Factorizer(spec, fitting, made, exact_bias, _result_dtype(spec, weight), used)
+
+
+def _from(
+    layer: Layer, fit: Sides, held_out: Sides, shrinkage: Shrinkage | float | None
+) -> tuple[Factorization, Shrinkage]:
+    """The factorization, and what it is made from where that is not chosen by rank."""
+    known = shrinkage if isinstance(shrinkage, Shrinkage | None) else Shrinkage(shrinkage)
+    if not fit or not layer.kind.full_ranks(layer.spec) or known == WEIGHTS_ALONE:
+        return layer.kind.factorize(layer.spec, layer.weight, None, None), WEIGHTS_ALONE
+    sides = Shrinkage.default(fit.moments, outputs=fit.metric is not None)
+    if held_out:
+        return select(layer, fit, held_out.completed(fit), sides, known), WEIGHTS_ALONE
+    wanted = known or sides
+    made = from_sides(layer, fit, wanted)
+    return made if wanted.outputs is None else judged(made, layer, fit), wanted
 
 
 def _finite(array: NDArray[Any], shape: tuple[int, ...], what: str) -> NDArray[np.float64]:
@@ -227,7 +229,7 @@ def factor(
     weight: NDArray[Any],
     bias: NDArray[Any] | None = None,
     moments: Moments | None = None,
-    shrinkage: float | None = None,
+    shrinkage: Shrinkage | float | None = None,
 ) -> tuple[LinkWeights, ...]:
     """Weights for each link of `lower(spec, decomposition)`: `factorizer` for one choice."""
     lower(spec, decomposition)  # refuses bad ranks before the work
@@ -241,7 +243,7 @@ def layer_error(
     decomposition: Decomposition,
     weight: NDArray[Any],
     moments: Moments | None = None,
-    shrinkage: float | None = None,
+    shrinkage: Shrinkage | float | None = None,
 ) -> float:
     """What the factors lose.
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..records import LayerSpec
-from .kinds import Arrays, Factorization, Factorize, Float64
+from .kinds import Arrays, Factorization, Factorize, Float64, start_of
 from .moments import Moments
 from .shapes import Ranks, of_group
 
@@ -28,8 +28,11 @@ class ByGroup:
         self._shares = [energy / total if total else 0.0 for energy in energies]
 
     def weights(self, ranks: Ranks) -> Arrays:
-        made = [part.weights(self._of_group(ranks)) for part in self.parts]
-        return tuple(np.concatenate(link) for link in zip(*made, strict=True))
+        return _stacked([part.weights(self._of_group(ranks)) for part in self.parts])
+
+    def start_weights(self, ranks: Ranks) -> Arrays:
+        """Before they are refined, if they are."""
+        return _stacked([start_of(part, self._of_group(ranks)) for part in self.parts])
 
     def bias(self, ranks: Ranks, bias: Float64) -> Float64:
         pieces = np.split(bias, len(self.parts))
@@ -48,6 +51,11 @@ class ByGroup:
 
     def _of_group(self, ranks: Ranks) -> Ranks:
         return tuple(rank // len(self.parts) for rank in ranks)
+
+
+def _stacked(groups: list[Arrays]) -> Arrays:
+    """The links of all groups, one group under the other."""
+    return tuple(np.concatenate(link) for link in zip(*groups, strict=True))
 
 
 def by_group(factorize: Factorize) -> Factorize:

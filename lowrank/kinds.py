@@ -45,6 +45,20 @@ class Factorization(Protocol):
 
 
 @runtime_checkable
+class Started(Factorization, Protocol):
+    """A factorization that is refined for its ranks from something that is quickly made."""
+
+    def start_weights(self, ranks: Ranks) -> Arrays:
+        """The weights of the links before they are refined."""
+        ...
+
+
+def start_of(made: Factorization, ranks: Ranks) -> Arrays:
+    """The weights of the links before they are refined, if they are."""
+    return made.start_weights(ranks) if isinstance(made, Started) else made.weights(ranks)
+
+
+@runtime_checkable
 class Tabulated(Factorization, Protocol):
     """A factorization that knows its estimates at many ranks at once."""
 
@@ -55,16 +69,16 @@ class Tabulated(Factorization, Protocol):
 
 @runtime_checkable
 class FromData(Tabulated, Protocol):
-    """A factorization made from moments, which moments of other pictures can judge."""
+    """A factorization made from moments, which moments of other pictures can judge.
 
-    def measured_on(self, spec: LayerSpec, held_out: Moments, bias: Float64 | None) -> Tabulated:
-        """The same factors with their errors under those moments. `bias` is the layer's."""
-        ...
+    `bias` is the layer's. `metric` (C_out, C_out) says what an error of the output costs,
+    e^T K e for an error e; None: the square of its length.
+    """
 
-    def rival_on(
-        self, spec: LayerSpec, held_out: Moments, bias: Float64 | None, plain: Factorization
+    def measured_on(
+        self, spec: LayerSpec, held_out: Moments, bias: Float64 | None, metric: Float64 | None
     ) -> Tabulated:
-        """`plain`, which is made from the weights alone, with its errors under those moments."""
+        """The same factors with their errors under those moments."""
         ...
 
 

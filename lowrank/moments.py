@@ -3,6 +3,7 @@ are made from, and what they are judged by."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import LayerError
+from ..records import LayerSpec
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,21 +97,12 @@ Source = Literal["", "outputs", "patches"]
 the bias included), those of what the kernel sees at one output position (C_in*kh*kw values in the
 order of the weight's axes, padding included); empty for none."""
 
-
-def default_shrinkage(moments: Moments) -> float:
-    """Weight `n / (n + count)` of the weight-only solution, in (0, 1], where none was chosen on
-    held-out pictures (see `selection`).
-
-    The sampling error of a d x d moment falls as d / n, and so does the best linear shrinkage
-    (Ledoit and Wolf, 2004). An early layer with 10^5 pixels is left alone (0.001), a last
-    layer with 49 pixels a picture is pulled halfway. Pixels of one picture are correlated, so
-    choose it on held-out pictures where that is affordable.
-    """
-    return moments.channels / (moments.channels + moments.count)
+MAX_VALUES = 4608
+"""Of the vectors that moments are kept of: a 3x3 kernel over 512 channels. Their second moments
+then take 85 MB in a file and twice that in memory; those of a larger layer's patches would take
+more than they are worth, and its factors of such kinds are made from the weights."""
 
 
-def checked_shrinkage(amount: float) -> float:
-    """The same, if it is between 0 and 1; else `LayerError`."""
-    if not 0 <= amount <= 1:
-        raise LayerError(f"shrinkage must be between 0 and 1, not {amount}")
-    return amount
+def vector_size(spec: LayerSpec, source: Source) -> int:
+    """How many values the vectors have that moments are taken of."""
+    return spec.out_channels if source == "outputs" else math.prod(spec.weight_shape[1:])

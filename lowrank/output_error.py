@@ -21,25 +21,36 @@ from .shapes import Ranks
 @dataclass(frozen=True, slots=True, eq=False)
 class OutputError:
     """`metric` (n, n) are second moments of patches about the point where the replacement is
-    exact; `total` is the output's energy (its variance where the layer has a bias)."""
+    exact; `total` is the output's energy (its variance where the layer has a bias). `heard`
+    (C_out, C_out) says what an error of the output costs; None: the square of its length."""
 
     weight: Matrix
     metric: Matrix
     total: float
+    heard: Matrix | None = None
 
     @classmethod
     def of(
-        cls, spec: LayerSpec, weight: Matrix, moments: Moments, centre: Float64 | None
+        cls,
+        spec: LayerSpec,
+        weight: Matrix,
+        moments: Moments,
+        centre: Float64 | None,
+        heard: Matrix | None = None,
     ) -> OutputError:
         """For the weight (C_out, n). `centre`: the mean that the replacement's bias takes up
         (`b' = b + (W - W') centre`), or None where the bias stays as it is."""
         metric = moments.second if centre is None else moments.about(centre)
         whole = moments.covariance if spec.bias else moments.second
-        return cls(weight, metric, energy(weight, whole))
+        return cls(weight, metric, energy(weight, whole, heard), heard)
 
     def error(self, rebuilt: Matrix) -> float:
         """Relative error of the output with that weight (C_out, n) in the layer's place."""
-        return relative(energy(self.weight - rebuilt, self.metric), self.total)
+        return relative(energy(self.weight - rebuilt, self.metric, self.heard), self.total)
+
+    def as_heard(self, rows: Matrix) -> Matrix:
+        """K R for R (C_out, n), K being what an error of the output costs."""
+        return rows if self.heard is None else self.heard @ rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,9 +78,10 @@ class MeasuredOnPatches:
         return self.start.error_curve()
 
 
-def energy(rows: Matrix, metric: Matrix) -> float:
-    """trace(R M R^T): the mean squared length of R v."""
-    return float(np.einsum("ij,ij->", rows @ metric, rows))
+def energy(rows: Matrix, metric: Matrix, heard: Matrix | None = None) -> float:
+    """trace(K R M R^T): the mean cost of an error R v; without K its mean squared length."""
+    moved = rows @ metric
+    return float(np.vdot(moved, rows if heard is None else heard @ rows))
 
 
 def relative(lost: float, total: float) -> float:
@@ -78,7 +90,8 @@ def relative(lost: float, total: float) -> float:
 
 
 def effective_weight(weights: Sequence[NDArray[Any]]) -> Matrix:
-    """The weight (C_out, C_in*kh*kw) that a chain of plain links amounts to.
+    """The weight (C_out, C_in*kh*kw) that a chain of links amounts to; of a grouped layer
+    (C_out, C_in/groups*kh*kw).
 
     Links are convolutions of which, along each axis, one has a kernel larger than 1; or linear
     layers.
@@ -89,8 +102,10 @@ def effective_weight(weights: Sequence[NDArray[Any]]) -> Matrix:
 
 
 def _after(first: Matrix, second: Matrix) -> Matrix:
-    out, inner = second.shape[0], first.shape[1]
-    both = np.einsum("rcij,orkl->ocikjl", first, second, optimize=True)
+    """One kernel for two, the second of which may take its inputs in groups."""
+    groups, out, inner = first.shape[0] // second.shape[1], second.shape[0], first.shape[1]
+    grouped = (one.reshape(groups, -1, *one.shape[1:]) for one in (first, second))
+    both = np.einsum("grcij,gorkl->gocikjl", *grouped, optimize=True)
     height, width = first.shape[2] * second.shape[2], first.shape[3] * second.shape[3]
     result: Matrix = both.reshape(out, inner, height, width)
     return result

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -18,23 +19,28 @@ from ..errors import LayerError
 from ..records import LayerSpec
 from .algebra import Matrix, principal_basis, tail_errors
 from .curves import ErrorCurve
-from .kinds import Arrays, Factorization, Float64
+from .kinds import Arrays, Float64
 from .moments import Moments
 from .shapes import Ranks
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Projection:
-    """A weight projected on `last` (rows x full, orthonormal); `first` (full x cols) are the
-    coordinates. `errors` (full + 1,) is the relative error at every rank; none is estimated."""
+    """A weight (rows x cols) projected on `last` (rows x full, orthonormal). `errors` (full + 1,)
+    is the relative error at every rank; none is estimated."""
 
-    first: Matrix
+    matrix: Matrix
     last: Matrix
     errors: Float64
     fold: Callable[[Matrix, Matrix], Arrays]
     """From (r x cols, rows x r) to the weights of the links."""
     mean: Float64 | None = None
     """Output mean that the bias absorbs; None where the response was not centred."""
+
+    @cached_property
+    def first(self) -> Matrix:
+        """The coordinates (full x cols): as dear as a factorisation, and not needed to judge."""
+        return self.last.T @ self.matrix
 
     def weights(self, ranks: Ranks) -> Arrays:
         (rank,) = ranks
@@ -57,31 +63,34 @@ class Projection:
         """The errors at all ranks."""
         return ErrorCurve((np.arange(1, len(self.errors)),), self.errors[1:], estimated=False)
 
-    def measured_on(self, spec: LayerSpec, held_out: Moments, bias: Float64 | None) -> Projection:
-        """The same factors with their errors on other outputs, whose moments `held_out` are."""
-        if spec.bias and bias is None:
-            raise LayerError("the layer has a bias, but none was given")
-        # Without a shift of the bias a projection is exact where W x = 0, which is y = b.
-        centre = bias if self.mean is None else self.mean
-        response = held_out.second if centre is None else held_out.about(centre)
-        total = float(np.trace(held_out.covariance if spec.bias else held_out.second))
-        lost = np.einsum("ij,ij->j", self.last, response @ self.last)
-        return replace(self, errors=tail_errors(np.maximum(lost, 0.0), total))
-
-    def rival_on(
-        self,
-        spec: LayerSpec,
-        held_out: Moments,
-        bias: Float64 | None,
-        plain: Factorization,
+    def measured_on(
+        self, spec: LayerSpec, held_out: Moments, bias: Float64 | None, metric: Float64 | None
     ) -> Projection:
-        """Factors from the weights alone, measured in the same way."""
-        assert isinstance(plain, Projection)
-        return plain.measured_on(spec, held_out, bias)
+        """The same factors with their errors on other outputs, whose moments `held_out` are.
+
+        What rank r loses of y is the sum of u_j u_j^T y over j > r, so its cost is a sum over
+        the last rows and columns of the products (U^T K U)_ij (U^T M U)_ij.
+        """
+        centre = self._exact_at(spec, bias)
+        response = held_out.second if centre is None else held_out.about(centre)
+        whole = held_out.covariance if spec.bias else held_out.second
+        heard = np.eye(len(response)) if metric is None else metric
+        costs = (self.last.T @ heard @ self.last) * (self.last.T @ response @ self.last)
+        lost = np.diag(costs) + 2 * np.triu(costs, 1).sum(axis=1)
+        return replace(self, errors=tail_errors(lost, float(np.vdot(heard, whole))))
+
+    def _exact_at(self, spec: LayerSpec, bias: Float64 | None) -> Float64 | None:
+        """The output that the factors give exactly: without a shift of the bias that is
+        where W x = 0, which is y = b."""
+        if self.mean is not None or not spec.bias:
+            return self.mean
+        if bias is None:
+            raise LayerError("the layer has a bias, but none was given")
+        return bias
 
 
 def project(matrix: Matrix, fold: Callable[[Matrix, Matrix], Arrays]) -> Projection:
     """The matrix on its own leading directions: its singular value decomposition."""
     basis = principal_basis(matrix)
     first = basis.T @ matrix
-    return Projection(first, basis, tail_errors(np.einsum("ij,ij->i", first, first)), fold)
+    return Projection(matrix, basis, tail_errors(np.einsum("ij,ij->i", first, first)), fold)

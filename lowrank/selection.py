@@ -1,116 +1,139 @@
-"""How far factors from data are pulled towards those from the weights: by held-out pictures.
+"""What a layer's factors are made from: chosen by held-out pictures.
 
-Few pictures overfit. So of several shrinkages the one is taken under which the layer's output on
-*other* pictures (the select split) suffers least, and wherever the factors from the weights
-alone are no worse there, they are taken.
+Few pictures overfit. So the shrinkage of the input moments is taken under which the output on
+*other* pictures (the select split) suffers least, then that of the output metric, and at each rank
+the best of both sides, input moments alone and the weights alone. All errors are those of the
+select split: sqrt(tr(G D A D^T) / tr(G W A W^T)) under its moments A and its output metric G.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..errors import LayerError
-from ..records import LayerSpec
-from .curves import ErrorCurve
-from .kinds import Arrays, Float64, FromData, Kind, Tabulated
-from .moments import Moments
+from .curves import ErrorCurve, least
+from .kinds import Arrays, Factorization, Float64, Tabulated
+from .output_error import MeasuredOnPatches, OutputError
 from .shapes import Ranks
+from .shrinkage import WEIGHTS_ALONE, Shrinkage
+from .two_sided import Layer, Sides, from_sides, judged
 
-SHRINKAGES = (0.001, 0.01, 0.1, 0.3, 0.6, 1.0)
-FIRST_TRIED = 2
-"""Position in `SHRINKAGES` from which the best is looked for, downhill: errors have one valley."""
+INPUT_SHRINKAGES = [0.001, 0.01, 0.1, 0.3, 0.6, 1.0]
+OUTPUT_SHRINKAGES = [0.003, 0.03, 0.3]
 SHARES = (0.25, 0.5)
 """Of full rank, at which shrinkages are compared."""
+Way = tuple[Shrinkage, Tabulated]
+"""What factors are made from, and the factors with their errors on held-out pictures."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Selected:
-    """At each rank the better of two on held-out pictures: from data, from the weights."""
+    """At each rank the best of several ways on held-out pictures; of equal ones the first."""
 
-    from_data: Tabulated
-    from_weights: Tabulated
-    shrinkage: float
+    ways: tuple[Way, ...]
+    by_estimate: bool = False
+    _chosen: dict[Ranks, Way] = field(default_factory=dict, repr=False)
 
-    def shrinkage_at(self, ranks: Ranks) -> float | None:
-        """The shrinkage of the factors at these ranks; None: they are from the weights."""
-        return self.shrinkage if self._best(ranks) is self.from_data else None
+    def by_estimates(self) -> Selected:
+        """The same choice made by estimates, so that the best way alone is refined."""
+        return Selected(self.ways, by_estimate=True)
+
+    def shrinkage_at(self, ranks: Ranks) -> Shrinkage:
+        """What the factors at these ranks are made from."""
+        return self._best(ranks)[0]
 
     def weights(self, ranks: Ranks) -> Arrays:
-        return self._best(ranks).weights(ranks)
+        return self._best(ranks)[1].weights(ranks)
 
     def bias(self, ranks: Ranks, bias: Float64) -> Float64:
-        return self._best(ranks).bias(ranks, bias)
+        return self._best(ranks)[1].bias(ranks, bias)
 
     def error(self, ranks: Ranks) -> float:
-        return self._best(ranks).error(ranks)
+        return self._best(ranks)[1].error(ranks)
 
     def estimate(self, ranks: Ranks) -> float:
-        return min(self.from_data.estimate(ranks), self.from_weights.estimate(ranks))
+        return min(made.estimate(ranks) for _, made in self.ways)
 
     def error_curve(self) -> ErrorCurve:
-        ours, others = self.from_data.error_curve(), self.from_weights.error_curve().errors
-        least, better = np.minimum(ours.errors, others), ours.errors < others
-        return ErrorCurve(ours.axes, least, ours.estimated, self.shrinkage, better)
+        names, made = zip(*self.ways, strict=True)
+        return least([one.error_curve() for one in made], names)
 
-    def _best(self, ranks: Ranks) -> Tabulated:
-        better = self.from_data.error(ranks) < self.from_weights.error(ranks)
-        return self.from_data if better else self.from_weights
+    def _best(self, ranks: Ranks) -> Way:
+        if ranks not in self._chosen:
+            self._chosen[ranks] = min(self.ways, key=lambda way: self._lost(way[1], ranks))
+        return self._chosen[ranks]
+
+    def _lost(self, made: Factorization, ranks: Ranks) -> float:
+        return made.estimate(ranks) if self.by_estimate else made.error(ranks)
 
 
 def select(
-    spec: LayerSpec,
-    kind: Kind,
-    weight: Float64,
-    bias: Float64 | None,
-    fit: Moments,
-    held_out: Moments,
-    shrinkage: float | None = None,
+    layer: Layer, fit: Sides, held_out: Sides, sides: Shrinkage, known: Shrinkage | None = None
 ) -> Selected:
-    """The shrinkage of least held-out error, by the geometric mean over `SHARES` of full rank,
-    unless an earlier selection is given (`shrinkage`); at each rank against the weights alone.
+    """The ways that are compared at each rank: the weights alone, input moments alone, and the
+    output metric besides, as far as `sides` has an amount for them.
 
-    `bias` matters where the kind is measured by outputs. Raises `LayerError` if it is missing.
+    The amounts are those of least held-out error, unless an earlier selection is given (`known`).
+    Raises `LayerError` where the kind is measured by outputs and the layer's bias is missing.
     """
-    full = kind.full_ranks(spec)
-    probes = [tuple(max(1, round(share * limit)) for limit in full) for share in SHARES]
-
-    def from_data(amount: float) -> FromData:
-        made = kind.factorize(spec, weight, fit, amount)
-        if not isinstance(made, FromData):
-            raise LayerError(f"{kind.name} cannot be measured on other pictures")
-        return made
-
-    def tried(amount: float) -> tuple[float, tuple[FromData, Tabulated]]:
-        made = from_data(amount)
-        measured = made.measured_on(spec, held_out, bias)
-        errors = [max(measured.estimate(ranks), np.finfo(float).tiny) for ranks in probes]
-        return float(np.log(errors).mean()), (made, measured)
-
-    if shrinkage is None:
-        shrinkage, (made, measured) = downhill(tried)
-    else:
-        made = from_data(shrinkage)
-        measured = made.measured_on(spec, held_out, bias)
-    plain = kind.factorize(spec, weight, None, None)
-    return Selected(measured, made.rival_on(spec, held_out, bias, plain), shrinkage)
+    ways, wanted = [(WEIGHTS_ALONE, _weights_alone(layer, held_out))], known or sides
+    inputs = None
+    if wanted.inputs is not None:
+        amounts = INPUT_SHRINKAGES if known is None else [wanted.inputs]
+        ways.append(_best(layer, fit, held_out, [Shrinkage(amount) for amount in amounts]))
+        inputs = ways[-1][0].inputs
+    if wanted.outputs is not None:
+        amounts = OUTPUT_SHRINKAGES if known is None else [wanted.outputs]
+        ways.append(_best(layer, fit, held_out, [Shrinkage(inputs, amount) for amount in amounts]))
+    return Selected(tuple(ways))
 
 
-def downhill(tried: Callable[[float], tuple[float, Any]]) -> tuple[float, Any]:
-    """The shrinkage of least score and what was made with it, from `FIRST_TRIED` to either
-    side until it gets worse. Keeps two things made at a time, because they are large."""
-    position = FIRST_TRIED
-    score, made = tried(SHRINKAGES[position])
+def _best(layer: Layer, fit: Sides, held_out: Sides, amounts: Sequence[Shrinkage]) -> Way:
+    """Of least held-out error, by the geometric mean over `SHARES` of full rank."""
+    full, step = layer.kind.full_ranks(layer.spec), layer.kind.rank_step(layer.spec)
+    probes = [
+        tuple(max(1, round(share * limit / step)) * step for limit in full) for share in SHARES
+    ]
+
+    def tried(shrinkage: Shrinkage) -> tuple[float, Tabulated]:
+        made = judged(from_sides(layer, fit, shrinkage), layer, held_out)
+        errors = [max(made.estimate(ranks), np.finfo(float).tiny) for ranks in probes]
+        return float(np.log(errors).mean()), made
+
+    return downhill(amounts, tried)
+
+
+def _weights_alone(layer: Layer, held_out: Sides) -> Tabulated:
+    """The factors that know no data, judged as those are that do.
+
+    From patches: their estimates are those of the fit under white noise, which has the same least.
+    """
+    plain = layer.kind.factorize(layer.spec, layer.weight, None, None)
+    if layer.kind.moments == "outputs" or not layer.by_moments:
+        return judged(plain, layer, held_out)
+    white = judged(from_sides(layer, held_out, WEIGHTS_ALONE), layer, held_out)
+    matrix, seen = layer.weight.reshape(len(layer.weight), -1), held_out.moments
+    error = OutputError.of(layer.spec, matrix, seen or layer.white_moments(), None, held_out.heard)
+    return MeasuredOnPatches(plain, error, white)
+
+
+def downhill(
+    amounts: Sequence[Shrinkage], tried: Callable[[Shrinkage], tuple[float, Tabulated]]
+) -> Way:
+    """The shrinkage of least score and what was made with it, from the middle to either side
+    until it gets worse: scores have one valley. Keeps two things made at a time, because they
+    are large."""
+    position = (len(amounts) - 1) // 2
+    score, made = tried(amounts[position])
     for step in (-1, 1):
         start = position
-        while 0 <= position + step < len(SHRINKAGES):
-            other, candidate = tried(SHRINKAGES[position + step])
+        while 0 <= position + step < len(amounts):
+            other, candidate = tried(amounts[position + step])
             if other >= score:
                 break
             score, made, position = other, candidate, position + step
         if position != start:
             break
-    return SHRINKAGES[position], made
+    return amounts[position], made

@@ -1,14 +1,18 @@
-"""Pictures through a network in batches of the size it was made for."""
+"""Pictures through a network in batches of a size that it takes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError
+from .network import Outputs
+from .workers import in_order, processors
+
+Made = TypeVar("Made")
 
 
 def batches(inputs: NDArray[Any], size: int) -> Iterator[tuple[NDArray[np.float32], int]]:
@@ -26,20 +30,65 @@ def batches(inputs: NDArray[Any], size: int) -> Iterator[tuple[NDArray[np.float3
         yield filled, len(part)
 
 
+def workers_for(pictures: int, size: int) -> int:
+    """Return how many threads so many pictures are shared out to, `size` at a time."""
+    return max(1, min(processors(), -(-pictures // size)))
+
+
+def results(
+    run: Callable[[NDArray[np.float32]], Made], inputs: NDArray[Any], size: int
+) -> Iterator[tuple[Made, int]]:
+    """Yield what `run` makes of each batch (see `batches`), in order, and how many pictures count.
+
+    More than one batch is shared out to threads, which call `run` at the same time as others. What
+    comes out does not depend on how many threads there are.
+    """
+
+    def one(batch: tuple[NDArray[np.float32], int]) -> tuple[Made, int]:
+        part, counted = batch
+        return run(part), counted
+
+    parts = batches(inputs, size)
+    if len(inputs) <= size:
+        yield one(next(parts))
+    else:
+        yield from in_order(one, parts, workers_for(len(inputs), size))
+
+
 def outputs_of(
-    run: Callable[[NDArray[np.float32]], NDArray[Any]], inputs: NDArray[Any], size: int
-) -> NDArray[np.float32]:
-    """Return what `run` makes of all inputs, (n, ...), `size` pictures at a time."""
-    parts = [by_picture(run(part), size, counted) for part, counted in batches(inputs, size)]
-    return np.concatenate(parts)
+    run: Callable[[NDArray[np.float32]], Outputs], inputs: NDArray[Any], size: int
+) -> Outputs:
+    """Return what `run` makes of all inputs, (n, ...) by output, as `results` does it."""
+    return joined(results(run, inputs, size), size)
 
 
-def by_picture(output: NDArray[Any], batch: int, counted: int) -> NDArray[np.float32]:
+def joined(found: Iterable[tuple[Outputs, int]], size: int) -> Outputs:
+    """Return the outputs of batches, each with how many pictures count, as one array by output."""
+    parts = [
+        {name: by_picture(name, output, size, counted) for name, output in of_batch.items()}
+        for of_batch, counted in found
+    ]
+    return {name: _joined(name, [part.get(name) for part in parts]) for name in parts[0]}
+
+
+def _joined(name: str, parts: list[NDArray[np.float32] | None]) -> NDArray[np.float32]:
+    """Return the batches of one output as one array."""
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts) or len({part.shape[1:] for part in known}) > 1:
+        raise ModelError(
+            f"the network's output {name} has another shape for other pictures, so that it cannot "
+            "be compared: choose others with --compare"
+        )
+    return np.concatenate(known)
+
+
+def by_picture(name: str, output: NDArray[Any], batch: int, counted: int) -> NDArray[np.float32]:
     """Return the output of one batch, pictures first, without those that only filled it up."""
     if batch == 1 and (output.ndim == 0 or output.shape[0] != 1):
         output = output[None]
     if output.shape[0] != batch:
         raise ModelError(
-            f"the network's output {output.shape} does not have its batch ({batch}) first"
+            f"the network's output {name} of shape {output.shape} does not have its batch "
+            f"({batch}) first"
         )
     return np.asarray(output[:counted], dtype=np.float32)

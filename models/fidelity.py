@@ -12,12 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError
+from .compared import Compared
+from .network import Outputs
+from .network_error import NetworkError
 
 Array = NDArray[Any]
 
 
 def relative_error(reference: Array, outputs: Array) -> float:
-    """Return the network error ||outputs - reference|| / ||reference||, over all pictures together.
+    """Return ||outputs - reference|| / ||reference||, over all pictures together.
 
     Infinite if `outputs` holds a number that is not finite, or the reference is all zero and
     `outputs` is not. Raises `UsageError` if the shapes differ.
@@ -72,7 +75,20 @@ def _log_probabilities(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
 
 
-def fidelity(reference: Array, outputs: Array) -> dict[str, float]:
+def fidelity(compared: Compared, reference: Outputs, outputs: Outputs) -> dict[str, Any]:
+    """Return the network error as `relative_error`, and the other measures of what is compared:
+    beside it for a single part, under `parts` by name for several."""
+    wanted, given = compared.select(reference), compared.select(outputs)
+    found = {name: measures(wanted[name], given[name]) for name in compared.names}
+    if len(found) == 1:
+        return dict(next(iter(found.values())))
+    return {
+        "relative_error": NetworkError.of(compared, reference, outputs).value,
+        "parts": found,
+    }
+
+
+def measures(reference: Array, outputs: Array) -> dict[str, float]:
     """Return every measure that outputs alone allow; `psnr`'s peak is the reference's range.
 
     `top1_agreement` and `kl_divergence` only where outputs are (pictures, classes) with more

@@ -75,10 +75,12 @@ class _Sum:
         self.count += len(rows)
 
     def moments(self) -> Moments:
+        """Return them; zeros where nothing was added."""
         self.settle()
         upper = np.triu(self.square)
         second = upper + np.triu(upper, 1).T
-        return Moments(self.total / self.count, second / self.count, self.count)
+        counted = max(self.count, 1)
+        return Moments(self.total / counted, second / counted, self.count)
 
 
 class MomentSums:
@@ -105,14 +107,18 @@ class MomentSums:
 
     def add_output(self, name: str, output: NDArray[Any]) -> None:
         """One layer's output, channels on axis 1 of a convolution's, on the last of others."""
-        axis = -1 if self._specs[name].op == "linear" else 1
-        self._sums[name, "outputs"].add(channel_rows(self._counting(output), axis))
+        rows = channel_rows(self._counting(output), channel_axis(self._specs[name]))
+        self.add_rows(name, "outputs", rows)
 
     def add_input(self, name: str, values: NDArray[Any]) -> None:
         """Add one layer's input, whose patches are taken."""
         spec, values = self._specs[name], self._counting(values)
         rows = channel_rows(values, -1) if spec.op == "linear" else patch_rows(spec, values)
-        self._sums[name, "patches"].add(rows)
+        self.add_rows(name, "patches", rows)
+
+    def add_rows(self, name: str, source: Source, rows: NDArray[np.float32]) -> None:
+        """Add vectors as rows (count, n), which nobody changes any more."""
+        self._sums[name, source].add(rows)
 
     def _counting(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return the values without pictures that only fill up the batch, save where a layer sees
@@ -139,6 +145,11 @@ def gather(
         add_all(sums)
         gathered |= sums.moments()
     return gathered
+
+
+def channel_axis(spec: LayerSpec) -> int:
+    """Return which axis of a layer's output its channels are on."""
+    return -1 if spec.op == "linear" else 1
 
 
 def channel_rows(output: NDArray[Any], channel_axis: int) -> NDArray[np.float32]:

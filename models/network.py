@@ -14,12 +14,17 @@ from numpy.typing import NDArray
 from ..errors import BackendError, ModelError
 from ..ops.chain import Chain, LinkWeights
 from ..records import LayerUse
+from .output_rules import OutputNames
 
 if TYPE_CHECKING:
+    from .differentiable import Differentiable
     from .moment_sums import Gathered, Wanted
 
 Replacements = Mapping[str, tuple[Chain, Sequence[LinkWeights]]]
 """By layer name: the chain that takes the layer's place, and its weights."""
+
+Outputs = Mapping[str, NDArray[np.float32]]
+"""By output name, in the network's order: what is compared of it, (n, ...)."""
 
 
 class Network(Protocol):
@@ -67,8 +72,18 @@ class Network(Protocol):
         """Return weight (`LayerSpec.weight_shape`) and bias. Raises `ModelError`."""
         ...
 
-    def outputs(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the output that is compared, (n, ...), for inputs (n, ...)."""
+    @property
+    def output_names(self) -> OutputNames:
+        """Which outputs can be compared, and why others cannot."""
+        ...
+
+    def outputs(self, inputs: NDArray[Any]) -> Outputs:
+        """Return what is compared of every output for inputs (n, ...).
+
+        That is the output itself where it is floating, but the inputs of a Softmax, LogSoftmax,
+        Sigmoid, Sort or TopK; of numbers that are not floating, what they were made from. Raises
+        `ModelError` where nothing can be compared, or the inputs do not fit.
+        """
         ...
 
     def moments(self, inputs: NDArray[Any], wanted: Wanted) -> Gathered:
@@ -76,6 +91,13 @@ class Network(Protocol):
 
         At most `moment_sums.MAX_POSITIONS` positions of a picture count. One pass over the
         inputs, unless the sums of all layers do not fit into memory together.
+        """
+        ...
+
+    def differentiable(self) -> Differentiable:
+        """Return itself as a torch module whose answers are what is compared.
+
+        Raises `ModelError` where torch has no counterpart of an operator.
         """
         ...
 
@@ -92,6 +114,13 @@ class Network(Protocol):
     def save(self, path: Path) -> Path:
         """Write by suffix (`.onnx`, `.safetensors`, `.pt2`), whole or not at all."""
         ...
+
+
+def only(outputs: Outputs) -> NDArray[np.float32]:
+    """Return the array of a network with one output; `ModelError` where there are several."""
+    if len(outputs) != 1:
+        raise ModelError(f"the network has several outputs: {', '.join(outputs)}")
+    return next(iter(outputs.values()))
 
 
 def layer_named(layers: Sequence[LayerUse], name: str) -> LayerUse:

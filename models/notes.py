@@ -1,9 +1,16 @@
-"""What documents say of a network, and of the pictures that were used with it."""
+"""What documents say of a network, of what of it is compared, and of the pictures used with it."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
 from .. import documents
+from .compared import Compared, ComparedPart
 from .network import Network
+from .network_error import NetworkError
 from .pictures import Calibration
 
 
@@ -24,3 +31,35 @@ def calibration_note(pictures: Calibration | None) -> documents.CalibrationNote 
         preprocess=pictures.preprocess,
         split={str(name): count for name, count in pictures.examples.items()},
     )
+
+
+def compared_note(compared: Compared) -> list[documents.ComparedPart]:
+    """Return what is compared as a plan keeps it."""
+    return [documents.ComparedPart.of(part) for part in compared.parts]
+
+
+def error_note(error: NetworkError, names: Sequence[str] = ()) -> documents.Errors:
+    """Return the error by part and by picture, whose names are given in their order if they have
+    any."""
+    pictures = error.by_picture
+    worst = int(pictures.argmax())
+    return documents.Errors(
+        parts={name: _finite(value) for name, value in error.by_part.items()},
+        pictures=documents.PictureErrors(
+            count=len(pictures),
+            median=_finite(np.median(pictures)),
+            quantile_90=_finite(np.quantile(pictures, 0.9)),
+            worst=_finite(pictures[worst]),
+            worst_name=names[worst] if names else None,
+        ),
+    )
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def compared_of(plan: documents.Plan) -> Compared | None:
+    """Return what a plan says is compared; None for plans that do not say it."""
+    parts = [ComparedPart(one.output, one.selection, one.weight) for one in plan.compared]
+    return Compared(tuple(parts)) if parts else None

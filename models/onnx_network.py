@@ -15,14 +15,24 @@ from onnx import ModelProto, TensorProto, numpy_helper
 
 from ..errors import ModelError
 from ..records import LayerUse
-from .batching import batches, outputs_of
+from .batching import outputs_of, results
+from .differentiable import Differentiable
 from .files import write_by_suffix, write_whole
 from .moment_sums import Gathered, MomentSums, Wanted, gather
-from .network import Replacements, check_replacements, choose_workload, file_name, layer_named
+from .network import (
+    Outputs,
+    Replacements,
+    check_replacements,
+    choose_workload,
+    file_name,
+    layer_named,
+)
 from .onnx_file import read_model
 from .onnx_layers import OnnxLayer, find_layers, layer_use, layer_weights
+from .onnx_outputs import OutputOrigins
 from .onnx_rewrite import replace_layers
-from .onnx_session import TensorSession, compared_output
+from .onnx_session import TensorSession
+from .output_rules import OutputNames
 
 if TYPE_CHECKING:
     from .onnx_to_torch.conversion import Converted
@@ -76,8 +86,8 @@ class OnnxNetwork:
     def layers(self) -> tuple[LayerUse, ...]:
         nodes = list(self._nodes.values())
         names = [*dict.fromkeys(layer.input for layer in nodes if not layer.reason)]
-        session = TensorSession(self.model, [*names, self._compared])
-        tensors = session.run(np.zeros(self.input_shape, np.float32))
+        # Without a name the runtime answers all outputs.
+        tensors = TensorSession(self.model, names).run(np.zeros(self.input_shape, np.float32))
         shapes = {name: tensor.shape for name, tensor in zip(names, tensors, strict=False)}
         weights = {name: tuple(tensor.dims) for name, tensor in self._constants.items()}
         return tuple(layer_use(layer, weights, shapes, self.input_shape[0]) for layer in nodes)
@@ -92,8 +102,18 @@ class OnnxNetwork:
         return {}
 
     @cached_property
-    def _compared(self) -> str:
-        return compared_output(self.model)
+    def compared(self) -> tuple[OutputNames, dict[str, str]]:
+        """Which outputs are compared, and the tensors that stand for them, by name."""
+        if self._loaded is not None:
+            return self._loaded.compared  # chains compute the same tensors
+        origins = OutputOrigins(self.model)
+        names = origins.candidates
+        values = TensorSession(self.model, names).run(np.zeros(self.input_shape, np.float32))
+        return origins.compared(dict(zip(names, values, strict=False)), self.input_shape[0])
+
+    @property
+    def output_names(self) -> OutputNames:
+        return self.compared[0]
 
     def weights(self, name: str) -> tuple[NDArray[Any], NDArray[Any] | None]:
         use = layer_named(self.layers, name)
@@ -103,23 +123,29 @@ class OnnxNetwork:
 
     @cached_property
     def _session(self) -> TensorSession:
-        return TensorSession(self.model, [self._compared])
+        return TensorSession(self.model, list(self.compared[1].values()))
 
-    def outputs(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the first output, or the logits if it is a Softmax, for inputs (n, ...)."""
-        return outputs_of(lambda part: self._session.run(part)[0], inputs, self.input_shape[0])
+    def outputs(self, inputs: NDArray[Any]) -> Outputs:
+        names, tensors = self.compared
+        names.check()
+
+        def run(part: NDArray[np.float32]) -> Outputs:
+            return dict(zip(tensors, self._session.run(part), strict=True))
+
+        return outputs_of(run, inputs, self.input_shape[0])
 
     def moments(self, inputs: NDArray[Any], wanted: Wanted) -> Gathered:
-        """See `Network.moments`. Holds the named layers' values for one batch at a time."""
+        """See `Network.moments`. Holds the named layers' values for a few batches at a time."""
 
         def add_all(sums: MomentSums) -> None:
             outputs = [self._nodes[name] for name in sums.names("outputs")]
             seen = [self._nodes[name] for name in sums.names("patches")]
             tensors = [*(layer.output for layer in outputs), *(layer.input for layer in seen)]
             session = TensorSession(self.model, tensors)
-            for part, counted in batches(inputs, self.input_shape[0]):
-                sums.start_batch(len(part), counted)
-                values = iter(session.run(part))
+            size = self.input_shape[0]
+            for computed, counted in results(session.run, inputs, size):
+                sums.start_batch(size, counted)
+                values = iter(computed)
                 for layer in outputs:
                     sums.add_output(layer.name, next(values))
                 for layer in seen:
@@ -156,17 +182,24 @@ class OnnxNetwork:
         )
 
     def to_torch(self, *, compared: bool = False) -> Converted:
-        """As a new torch module; with `compared` what fidelity is judged on takes the first
-        output's place. Raises `ModelError` that names an operator, or says that the module does
-        not answer as the file does."""
+        """As a new torch module; with `compared` it answers what is compared in the place of the
+        outputs. Raises `ModelError` that names an operator, or says that the module does not
+        answer as the file does."""
         from .onnx_to_torch.conversion import check_answers, to_torch_module
 
-        others = [output.name for output in self.model.graph.output[1:]]
-        outputs = [self._compared, *others] if compared else []
-        converted = to_torch_module(self.model, self.input_shape, outputs)
-        if compared:
-            check_answers(converted.module, self.outputs, self.input_shape)
+        names, tensors = self.compared
+        if not compared:
+            return to_torch_module(self.model, self.input_shape)
+        names.check()
+        converted = to_torch_module(self.model, self.input_shape, tensors)
+        check_answers(converted.module, self.outputs, self.input_shape)
         return converted
+
+    def differentiable(self) -> Differentiable:
+        """See `Network.differentiable`. Every call makes a new module."""
+        converted = self.to_torch(compared=True)
+        module = converted.module.requires_grad_(False)
+        return Differentiable(module, self.layers, converted.names, self.input_shape)
 
     def with_state(self, converted: Converted, state: Mapping[str, Any]) -> OnnxNetwork:
         """A copy with the weights that the module `converted` from this network has by now."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
 
 from .network import Replacements
 from .onnx_file import opset, used_names
@@ -23,7 +23,7 @@ def replace_layers(
     Weights that no node reads any more are dropped; everything else stays.
     """
     by_output = {layer.output: layer for layer in layers if layer.name in replacements}
-    result = _without_graph_body(model)
+    result = without_graph_body(model)
     taken = _all_names(model.graph)
     nodes: list[NodeProto] = []
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -41,8 +41,26 @@ def replace_layers(
     return result
 
 
-def _without_graph_body(model: ModelProto) -> ModelProto:
-    """Everything of the model but nodes and initializers, which may be large."""
+def needed_for(model: ModelProto, tensors: Iterable[str]) -> ModelProto:
+    """Return the model with only the nodes and initializers that the tensors follow from."""
+    wanted = list(tensors)
+    needed, nodes = set(wanted), list[NodeProto]()
+    for node in reversed(model.graph.node):
+        if needed.intersection(node.output):
+            nodes.append(node)
+            needed |= used_names([node])
+    if len(nodes) == len(model.graph.node):
+        return model
+    result = without_graph_body(model)
+    result.graph.node.extend(reversed(nodes))
+    result.graph.initializer.extend(t for t in model.graph.initializer if t.name in needed)
+    del result.graph.output[:]
+    result.graph.output.extend(ValueInfoProto(name=name) for name in wanted)
+    return result
+
+
+def without_graph_body(model: ModelProto) -> ModelProto:
+    """Return everything of the model but nodes and initializers, which may be large."""
     result = ModelProto()
     for field, value in model.ListFields():
         if field.name != "graph":

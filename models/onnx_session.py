@@ -13,7 +13,6 @@ from onnx import ModelProto, ValueInfoProto
 
 from ..errors import ModelError, first_line
 
-THREADS = 2
 SILENT = 4
 """onnxruntime's severity above which it writes nothing on the terminal."""
 MAX_BYTES = 2**31 - 1
@@ -22,11 +21,12 @@ MAX_BYTES = 2**31 - 1
 CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 """Prefix of onnxruntime's error messages."""
 
-PASS_THROUGH = frozenset({"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
-
 
 class TensorSession:
-    """Computes chosen tensors of a network, whether or not they are its outputs."""
+    """Computes chosen tensors of a network, whether or not they are its outputs.
+
+    May be called from several threads at once.
+    """
 
     def __init__(self, model: ModelProto, names: Sequence[str]) -> None:
         """Raises `ModelError` if onnxruntime cannot run the model."""
@@ -38,7 +38,7 @@ class TensorSession:
         wanted = [ValueInfoProto(name=name) for name in dict.fromkeys(names) if name not in known]
         exposed.graph.output.extend(wanted)
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = THREADS
+        options.intra_op_num_threads = 1  # the threads that call it are what runs side by side
         options.log_severity_level = SILENT
         self._names = list(names)
         try:
@@ -59,16 +59,3 @@ class TensorSession:
             raise ModelError(
                 f"the network does not run on an input of shape {inputs.shape}: {first_line(error)}"
             ) from error
-
-
-def compared_output(model: ModelProto) -> str:
-    """Return the tensor that fidelity is judged on: the first output, or its Softmax's input.
-
-    Probabilities hide differences of the logits, so a final Softmax is looked through.
-    """
-    makers = {output: node for node in model.graph.node for output in node.output}
-    name: str = model.graph.output[0].name
-    node = makers.get(name)
-    while node is not None and node.op_type in PASS_THROUGH:
-        node = makers.get(node.input[0])
-    return node.input[0] if node is not None and node.op_type == "Softmax" else name

@@ -1,8 +1,4 @@
-"""Calibration pictures: read, split by picture, made into examples.
-
-The three splits are disjoint sets of pictures, decided before any crop: *fit* for moments,
-*select* for sensitivities and search, *report* to be read once, after the plan is frozen.
-"""
+"""Calibration pictures: read, split by picture, made into examples."""
 
 from __future__ import annotations
 
@@ -15,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +19,7 @@ from numpy.typing import NDArray
 from ..errors import CalibrationError
 from ..records import canonical_json
 from .preprocess import Image, Preprocess, Shape, channels_last, find_preprocess
+from .splits import Split, SplitName, SplitRule
 
 FloatArray = NDArray[np.float32]
 
@@ -30,7 +27,6 @@ SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", "
 READY = "none"
 """Name of the preprocessing of an `.npz`: its tensors are ready."""
 ARRAY_NAMES = ("inputs", "images", "x", "arr_0")
-MIN_PICTURES = 3
 
 FIT_EXAMPLES = 128
 SELECT_EXAMPLES = 32
@@ -38,8 +34,8 @@ SELECT_EXAMPLES = 32
 factors and sensitivities made from them promise half of the error that held-out photos show."""
 
 REPORT_EXAMPLES = 32
-"""The same for the report split, but only where pictures are not resized: one window in the
-middle says little about a large photo, while one that is resized is seen whole."""
+"""The same for the confirm and the report split, but only where pictures are not resized: one
+window in the middle says little about a large photo, while one that is resized is seen whole."""
 
 MIN_SCALE = 0.6
 """Shortest side of a random crop, as a share of the picture's."""
@@ -59,50 +55,33 @@ class Picture:
         return _decoded(self)
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
-    """Indices of the pictures of each set: about a half, a quarter and a quarter."""
-
-    fit: tuple[int, ...]
-    select: tuple[int, ...]
-    report: tuple[int, ...]
-
-    @classmethod
-    def of(cls, hashes: Sequence[str]) -> Split:
-        """Split by the order of content hashes: random, but the same for the same pictures.
-
-        Raises `CalibrationError` with fewer than three.
-        """
-        count = len(hashes)
-        if count < MIN_PICTURES:
-            raise CalibrationError(
-                f"calibration needs at least {MIN_PICTURES} different pictures, not {count}"
-            )
-        order = sorted(range(count), key=lambda index: hashes[index])
-        quarter = max(1, count // 4)
-        return cls(
-            tuple(order[2 * quarter :]), tuple(order[:quarter]), tuple(order[quarter : 2 * quarter])
-        )
-
-
-SplitName = Literal["fit", "select", "report"]
-SPLITS: tuple[SplitName, ...] = ("fit", "select", "report")
-
-
 @dataclass(frozen=True, eq=False)
 class Calibration:
     """Examples of each split, (n, *input_shape[1:]) in float32, made when they are asked for.
 
-    `sha256` names the pictures' content, the preprocessing and the crops; `images` counts
-    pictures, of which a split may hold several crops: `examples` says how many it has.
+    `sha256` names the pictures' content, the preprocessing, the crops and the split. A split may
+    hold several crops of a picture, which stand together: `examples` says how many it has.
+    `pictures` are the names of all, whose indices the split has. Ready tensors have neither
+    `photos` nor a `recipe`.
     """
 
     sha256: str
-    images: int
+    pictures: Sequence[str]
     preprocess: str
     split: Split
     examples: Mapping[SplitName, int]
     make: Callable[[SplitName], FloatArray]
+    photos: Sequence[Picture] = ()
+    recipe: Preprocess | None = None
+
+    @property
+    def images(self) -> int:
+        """How many pictures there are."""
+        return len(self.pictures)
+
+    def names(self, split: SplitName) -> list[str]:
+        """Return the names of a split's pictures, in the order in which its examples come."""
+        return [Path(self.pictures[index]).name for index in self.split.indices(split)]
 
     @cached_property
     def fit(self) -> FloatArray:
@@ -111,6 +90,11 @@ class Calibration:
     @cached_property
     def select(self) -> FloatArray:
         return self.make("select")
+
+    @cached_property
+    def confirm(self) -> FloatArray:
+        """Empty where there are only three pictures."""
+        return self.make("confirm")
 
     @cached_property
     def report(self) -> FloatArray:
@@ -124,17 +108,21 @@ def load_calibration(
     *,
     crops: int | None = None,
     seed: int = 0,
+    confirm: bool = True,
 ) -> Calibration:
     """Load pictures from a folder, or ready tensors from an `.npz`.
 
     `input_shape` is the network's, batch included. `crops`: examples made of each picture of
     the fit and select splits, the whole picture first, then random crops and flips; by default
-    as many as small splits need. The report split is plain pictures, or windows of them where
-    the preprocessing does not resize. Raises `CalibrationError` with one sentence.
+    as many as small splits need. The confirm and report splits are plain pictures, or windows of
+    them where the preprocessing does not resize. `seed` decides over split and crops. Without
+    `confirm` there is no such split, as in plans that were made before there was one. Raises
+    `CalibrationError` with one sentence.
     """
     path, shape = Path(path), tuple(input_shape[1:])
+    rule = SplitRule(seed, confirm)
     if path.suffix.lower() == ".npz":
-        return _from_npz(path, preprocess, shape)
+        return _from_npz(path, preprocess, shape, rule)
     if not preprocess or preprocess == READY:
         raise CalibrationError(
             "say how pictures become the network's input: --preprocess imagenet, caffe-bgr, unit, "
@@ -142,7 +130,7 @@ def load_calibration(
         )
     recipe = find_preprocess(preprocess, shape)
     pictures = load_pictures(path, channels_of(shape))
-    return _examples(pictures, recipe, shape, crops, seed)
+    return _examples(pictures, recipe, shape, crops, rule)
 
 
 def channels_of(shape: Shape) -> int:
@@ -211,28 +199,38 @@ def _readable(file: Path) -> Iterator[None]:
 
 
 def _examples(
-    pictures: Sequence[Picture], recipe: Preprocess, shape: Shape, crops: int | None, seed: int
+    pictures: Sequence[Picture],
+    recipe: Preprocess,
+    shape: Shape,
+    crops: int | None,
+    rule: SplitRule,
 ) -> Calibration:
-    split = Split.of([picture.sha256 for picture in pictures])
-    wanted: dict[SplitName, int] = {
-        "fit": crops or math.ceil(FIT_EXAMPLES / len(split.fit)),
-        "select": crops or math.ceil(SELECT_EXAMPLES / len(split.select)),
-        "report": 1 if recipe.resizes else math.ceil(REPORT_EXAMPLES / len(split.report)),
-    }
+    split = rule.split([picture.sha256 for picture in pictures])
+    wanted = {name: _crops(name, len(split.indices(name)), recipe, crops) for name in rule.names}
 
     def make(name: SplitName) -> FloatArray:
-        chosen = [pictures[index] for index in getattr(split, name)]
-        made = (_of_picture(p, recipe, shape, wanted[name], seed) for p in chosen)
-        return np.stack([example for of_one in made for example in of_one])
+        chosen = [pictures[index] for index in split.indices(name)]
+        made = (_of_picture(p, recipe, shape, wanted[name], rule.seed) for p in chosen)
+        together = [example for of_one in made for example in of_one]
+        return np.stack(together) if together else np.zeros((0, *shape), np.float32)
 
     return Calibration(
-        _hash([p.sha256 for p in pictures], recipe.settings, shape, {**wanted, "seed": seed}),
-        len(pictures),
+        _hash([p.sha256 for p in pictures], recipe.settings, shape, {**wanted, "seed": rule.seed}),
+        [picture.name for picture in pictures],
         recipe.name,
         split,
-        {name: each * len(getattr(split, name)) for name, each in wanted.items()},
+        {name: each * len(split.indices(name)) for name, each in wanted.items()},
         make,
+        pictures,
+        recipe,
     )
+
+
+def _crops(name: SplitName, pictures: int, recipe: Preprocess, crops: int | None) -> int:
+    """Return how many examples are made of each of a split's pictures."""
+    if name in ("confirm", "report"):
+        return 1 if recipe.resizes else math.ceil(REPORT_EXAMPLES / max(pictures, 1))
+    return crops or math.ceil((FIT_EXAMPLES if name == "fit" else SELECT_EXAMPLES) / pictures)
 
 
 def _hash(contents: Sequence[str], settings: dict[str, Any], shape: Shape, crops: Any) -> str:
@@ -279,7 +277,7 @@ def random_window(pixels: Image, height: int, width: int, rng: np.random.Generat
     return np.ascontiguousarray(window[:, ::-1] if rng.integers(2) else window)
 
 
-def _from_npz(path: Path, preprocess: str | None, shape: Shape) -> Calibration:
+def _from_npz(path: Path, preprocess: str | None, shape: Shape, rule: SplitRule) -> Calibration:
     if preprocess not in (None, "", READY):
         raise CalibrationError(f"{path} holds ready tensors: leave --preprocess out")
     rows = _npz_rows(path)
@@ -290,14 +288,15 @@ def _from_npz(path: Path, preprocess: str | None, shape: Shape) -> Calibration:
     hashes = [hashlib.sha256(row.tobytes()).hexdigest() for row in rows]
     different = list({digest: index for index, digest in reversed(list(enumerate(hashes)))}.items())
     rows = rows[[index for _, index in different]]
-    split = Split.of([digest for digest, _ in different])
+    split = rule.split([digest for digest, _ in different])
+    named = {"confirm": True, "seed": rule.seed} if rule.confirm else {}
     return Calibration(
-        _hash([digest for digest, _ in different], {}, shape, {}),
-        len(rows),
+        _hash([digest for digest, _ in different], {}, shape, named),
+        [f"row {index}" for _, index in different],
         READY,
         split,
-        {name: len(getattr(split, name)) for name in SPLITS},
-        lambda name: rows[list(getattr(split, name))],
+        {name: len(split.indices(name)) for name in rule.names},
+        lambda name: rows[list(split.indices(name))],
     )
 
 

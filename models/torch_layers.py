@@ -1,4 +1,4 @@
-"""What a torch network's layers are: one forward pass with hooks tells."""
+"""What a torch network's layers and outputs are: one forward pass with hooks tells."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import ModelError, first_line
 from ..records import LayerSpec, LayerUse
 from .network import linear_input_shape
+from .output_rules import OutputNames
+from .torch_outputs import find_outputs
 
 OTHER_CONVOLUTIONS = (
     nn.Conv1d,
@@ -34,10 +35,11 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class TorchLayers:
-    """`uses` in the order of the first call; `notes` by layer name."""
+    """`uses` in the order of the first call; `notes` by layer name; `outputs` of the network."""
 
     uses: tuple[LayerUse, ...]
     notes: dict[str, str]
+    outputs: OutputNames
 
 
 class PaddedConv2d(nn.Conv2d):
@@ -86,7 +88,7 @@ def read_layers(module: nn.Module, input_shape: Shape) -> TorchLayers:
         for name, part in module.named_modules()
         if isinstance(part, LAYERS) or _is_quantized(part)
     }
-    calls = _calls(module, list(names), input_shape)
+    calls, outputs = _calls(module, list(names), input_shape)
     order = dict.fromkeys([*calls, *names])
     uses = (_use(names[part], part, calls.get(part, []), input_shape[0]) for part in order)
     notes = {
@@ -94,7 +96,7 @@ def read_layers(module: nn.Module, input_shape: Shape) -> TorchLayers:
         for part, shapes in calls.items()
         if len(shapes) > 1
     }
-    return TorchLayers(tuple(uses), notes)
+    return TorchLayers(tuple(uses), notes, outputs)
 
 
 def _is_quantized(part: nn.Module) -> bool:
@@ -106,8 +108,9 @@ def _is_quantized(part: nn.Module) -> bool:
 
 def _calls(
     module: nn.Module, parts: list[nn.Module], input_shape: Shape
-) -> dict[nn.Module, list[Shape]]:
-    """The input shapes that each layer was called with, in the order of the first calls."""
+) -> tuple[dict[nn.Module, list[Shape]], OutputNames]:
+    """The input shapes that each layer was called with, in the order of the first calls, and
+    what of the outputs is compared."""
     calls: dict[nn.Module, list[Shape]] = {}
 
     def note(part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -117,43 +120,12 @@ def _calls(
 
     hooks = [part.register_forward_pre_hook(note, with_kwargs=True) for part in parts]
     try:
-        run(module, torch.zeros(input_shape))
+        with torch.no_grad():
+            outputs, _ = find_outputs(module, torch.zeros(input_shape))
     finally:
         for hook in hooks:
             hook.remove()
-    return calls
-
-
-def run(module: nn.Module, inputs: Tensor) -> Tensor:
-    """Run one forward pass without gradients; return the first tensor of the output.
-
-    Not in inference mode: what a module keeps of a call (position grids, masks) may be part of a
-    training step later. Raises `ModelError` with one sentence when the network cannot take these
-    inputs.
-    """
-    try:
-        with torch.no_grad():
-            return first_tensor(module(inputs))
-    except ModelError:
-        raise
-    except Exception as error:
-        # A network is the user's code: it may raise anything.
-        raise ModelError(
-            f"the network does not run on an input of shape {tuple(inputs.shape)}: "
-            f"{first_line(error)}"
-        ) from error
-
-
-def first_tensor(output: Any) -> Tensor:
-    """Return the output itself, or the first tensor of a tuple, list or mapping."""
-    if isinstance(output, Tensor):
-        return output
-    parts = output.values() if hasattr(output, "values") else output
-    if isinstance(parts, (tuple, list)) or hasattr(output, "values"):
-        for part in parts:
-            if isinstance(part, Tensor):
-                return part
-    raise ModelError(f"the network's output is a {type(output).__name__}, not a tensor")
+    return calls, outputs
 
 
 def _use(name: str, part: nn.Module, shapes: list[Shape], batch: int) -> LayerUse:

@@ -15,16 +15,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..errors import ModelError, first_line
 from ..lowrank import Source
 from ..records import LayerUse
 from .batching import batches
 from .convert import export_onnx, export_pt2
+from .differentiable import Differentiable
 from .files import write_by_suffix
 from .moment_sums import Gathered, MomentSums, Wanted, gather
-from .network import Replacements, check_replacements, choose_workload, file_name, layer_named
-from .torch_batches import outputs
-from .torch_layers import TorchLayers, read_layers, run
+from .network import (
+    Outputs,
+    Replacements,
+    check_replacements,
+    choose_workload,
+    file_name,
+    layer_named,
+)
+from .output_rules import OutputNames
+from .torch_batches import batch_for_outputs, copied, frozen, outputs
+from .torch_layers import TorchLayers, read_layers
+from .torch_outputs import answer_of
 
 
 class TorchNetwork:
@@ -45,7 +54,7 @@ class TorchNetwork:
 
         Raises `ModelError` if the module cannot be copied or does not run on such an input.
         """
-        return cls.owning(_copy(module).cpu(), source, input_shape)
+        return cls.owning(copied(module).cpu(), source, input_shape)
 
     @classmethod
     def owning(cls, module: nn.Module, source: str, input_shape: Sequence[int]) -> TorchNetwork:
@@ -58,6 +67,11 @@ class TorchNetwork:
     def _read(self) -> TorchLayers:
         return read_layers(self.module, self.input_shape)
 
+    @cached_property
+    def outputs_batch(self) -> int:
+        """How many examples go through the module at once to see its outputs."""
+        return batch_for_outputs(self.module, self.input_shape)
+
     @property
     def original(self) -> TorchNetwork:
         return self._loaded or self
@@ -69,6 +83,10 @@ class TorchNetwork:
     @property
     def notes(self) -> Mapping[str, str]:
         return self._read.notes
+
+    @property
+    def output_names(self) -> OutputNames:
+        return self._read.outputs
 
     @cached_property
     def sha256(self) -> str:
@@ -88,9 +106,10 @@ class TorchNetwork:
         assert isinstance(weight, Tensor)
         return _array(weight), _array(bias) if isinstance(bias, Tensor) else None
 
-    def outputs(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the module's output (the first, if it has several) for inputs (n, ...)."""
-        return outputs(self.module, inputs, self.input_shape[0])
+    def outputs(self, inputs: NDArray[Any]) -> Outputs:
+        own = self.input_shape[0]
+        batch = own if len(inputs) <= own else self.original.outputs_batch
+        return outputs(self.module, inputs, batch)
 
     def moments(self, inputs: NDArray[Any], wanted: Wanted) -> Gathered:
         """See `Network.moments`. Holds one layer's values for one batch at a time."""
@@ -100,7 +119,8 @@ class TorchNetwork:
             try:
                 for part, counted in batches(inputs, self.input_shape[0]):
                     sums.start_batch(len(part), counted)
-                    run(self.module, torch.from_numpy(part))
+                    with torch.no_grad():
+                        answer_of(self.module, torch.from_numpy(part))
             finally:
                 for hook in hooks:
                     hook.remove()
@@ -125,6 +145,11 @@ class TorchNetwork:
             part.register_forward_pre_hook(on_input(name), with_kwargs=True) for name, part in parts
         ]
 
+    def differentiable(self) -> Differentiable:
+        """See `Network.differentiable`. It shares the module's weights."""
+        paths = {use.name: use.name for use in self.layers}
+        return Differentiable(frozen(self.module), self.layers, paths, self.input_shape)
+
     def replaced(self, replacements: Replacements) -> TorchNetwork:
         """Return a copy with chains for the named layers, wherever the network uses them."""
         from ..ops.torch_writer import to_torch
@@ -135,7 +160,7 @@ class TorchNetwork:
             id(self._part(name)): ReplacedLayer(*to_torch(chain, weights)).eval()
             for name, (chain, weights) in replacements.items()
         }
-        module = _copy(self.module, memo)
+        module = copied(self.module, memo)
         for name in replacements:
             _move_hooks(self._part(name), memo)
         network = TorchNetwork(module, self.source, self.input_shape)
@@ -185,13 +210,6 @@ class ReplacedLayer(nn.Sequential):
         error and no wrong result."""
         first: Tensor = next(self.parameters())
         return first.detach().flatten()[:0]
-
-
-def _copy(module: nn.Module, memo: dict[int, Any] | None = None) -> nn.Module:
-    try:
-        return copy.deepcopy(module, memo)
-    except Exception as error:
-        raise ModelError(f"the network cannot be copied: {first_line(error)}") from error
 
 
 HOOKS = (

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CalibrationError
-from .pictures import READY, Calibration, Split, channels_of, load_pictures, random_window
-from .preprocess import Image, Preprocess, channels_last, check_holds, find_preprocess
+from .pictures import Calibration, random_window
+from .preprocess import Image, Preprocess, channels_last, check_holds
 
 FloatArray = NDArray[np.float32]
 
@@ -81,19 +79,12 @@ def _relit(window: Image, rng: np.random.Generator) -> Image:
     return relit
 
 
-def training_examples(
-    path: Path, calibration: Calibration, input_shape: Sequence[int]
-) -> TrainingExamples:
-    """Return the examples of the fit split of the pictures that `calibration` was loaded from.
+def training_examples(calibration: Calibration, input_shape: Sequence[int]) -> TrainingExamples:
+    """Return the examples of the fit split's pictures.
 
-    Raises `CalibrationError` if the folder holds other pictures by now.
+    Raises `CalibrationError` if one of them is another by now.
     """
-    if calibration.preprocess == READY:
+    if calibration.recipe is None:
         return Rows(calibration.fit)
-    shape = tuple(input_shape[1:])
-    pictures = load_pictures(path, channels_of(shape))
-    split = Split.of([picture.sha256 for picture in pictures])
-    if split != calibration.split:
-        raise CalibrationError(f"the pictures in {path} have changed meanwhile: start again")
-    recipe = find_preprocess(calibration.preprocess, shape)
-    return Crops([pictures[index].pixels for index in split.fit], recipe, shape)
+    photos = [calibration.photos[index].pixels for index in calibration.split.fit]
+    return Crops(photos, calibration.recipe, tuple(input_shape[1:]))

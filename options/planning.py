@@ -10,7 +10,15 @@ from typing import Annotated, Any
 from . import shared
 from .option import Crossing, Option, one_of
 from .shared import DEFAULT_DB, FRACTION, LIMIT, NO_FUNCTIONS, PHASES, POSITIVE, TRIALS
+from .texts import parse_duration
 
+MAX_TIME = Option(
+    "Leave the best plan so far after 90s, 10m, 1h.",
+    POSITIVE,
+    flags=("--max-time",),
+    metavar="TIME",
+    parse=parse_duration,
+)
 SAMPLER = Option("Optuna sampler by name.", one_of("tpe", "random", "nsgaii", "gp", "cmaes"))
 REFINE = ("--refine/--no-refine",)
 OUTPUT = Option("The plan's file.", flags=("-o", "--output"), required=True, crossing=Crossing.HERE)
@@ -23,7 +31,7 @@ EVALUATE = Option(
     reason=NO_FUNCTIONS,
 )
 FLOOR = Option("Least score of --evaluate.", crossing=Crossing.NEVER, reason=NO_FUNCTIONS)
-MEASURED_TRIALS = Option("Optuna trials that time and judge the assembled network.", TRIALS)
+CONFIDENCE = Option("Probability that the limit holds on new pictures.", FRACTION)
 WEIGHT = Option("With --phase both: the share of training in what is saved.", FRACTION)
 PHASE = Option("inference, training or both.", one_of(*PHASES, "both"))
 RANK_SELECTION = Option(
@@ -43,10 +51,9 @@ class PlanOptions(shared.SearchOptions):
     max_weight_bytes: Annotated[int | None, Option("Limit on the weights' bytes.", LIMIT)] = None
     evaluate: Annotated[str | None, EVALUATE] = None
     floor: Annotated[float | None, FLOOR] = None
-    trials: Annotated[int | None, Option("Optuna trials (200; none with --no-refine).", TRIALS)] = (
-        None
-    )
-    measured_trials: Annotated[int, MEASURED_TRIALS] = 8
+    confidence: Annotated[float, CONFIDENCE] = 0.9
+    max_time_s: Annotated[float | None, MAX_TIME] = None
+    trials: Annotated[int, Option("Trials of an Optuna study over sums.", TRIALS)] = 0
     sampler: Annotated[str, SAMPLER] = "tpe"
     refine: Annotated[bool, Option("Time the whole network, too.", flags=REFINE)] = True
     phase: Annotated[str, PHASE] = "inference"

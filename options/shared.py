@@ -89,6 +89,11 @@ FinalDenseRatio = Annotated[
 ]
 Seed = Annotated[int, Option("Seed of search and split.", Allowed(minimum=0, maximum=2**31 - 1))]
 BUDGET = Option("Train for this long.", flags=("--budget",), metavar="5m", parse=parse_duration)
+COMPARE = Option(
+    "Outputs that count in the network error, or parts of them, by weight; default: all alike.",
+    Allowed(pattern=r"^[^\x00-\x1f]{1,1000}$"),
+    metavar="NAME[=WEIGHT],...",
+)
 Budget = Annotated[float | None, BUDGET]
 Steps = Annotated[int | None, Option("Train for so many steps.")]
 Freeze = Annotated[
@@ -124,6 +129,7 @@ class SearchOptions(DeviceOptions):
 
     calibration: Calibration = None
     preprocess: Preprocess = None
+    compare: Annotated[str | None, COMPARE] = None
     seed: Seed = 0
 
 

@@ -10,22 +10,22 @@ from ..factors.assembly import Assembly
 from ..records import LayerSpec, element_bytes
 from ..search.space import Assignment, Choice
 from .constraint import AdditiveConstraint, Constraint, Constraints
+from .measured_errors import MeasuredErrors
 from .objective import Objective
 from .score import find_score
-from .sensitivity import Sensitivity
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorLimit:
-    """A limit on the network error, held against its bound for other pictures. Its usage is in
-    squared error, to which the drop of a score is about proportional, too."""
+    """A limit on the network error on the select split. Its usage is in squared error, to which
+    the drop of a score is about proportional, too."""
 
     max_error: float
-    sensitivity: Sensitivity
+    errors: MeasuredErrors
     name = "network error"
 
     def usage(self, plan: Assignment, _assembly: Assembly) -> float:
-        return (self.sensitivity.error(plan.decisions).upper / self.max_error) ** 2
+        return (self.errors.of(plan.decisions).value / self.max_error) ** 2
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,15 @@ class WeightBytesLimit(AdditiveConstraint):
         return choice.params * self.element_bytes
 
 
-def constraints_of(objective: Objective, setup: Setup, sensitivity: Sensitivity) -> Constraints:
+def constraints_of(objective: Objective, setup: Setup, errors: MeasuredErrors) -> Constraints:
     """All that the objective asks for. Raises `UsageError` for a score that cannot be taken."""
-    every = _each(objective, setup, sensitivity)
-    return Constraints.of(every, sensitivity.assembly)
+    every = _each(objective, setup, errors)
+    return Constraints.of(every, errors.assembly)
 
 
-def _each(objective: Objective, setup: Setup, sensitivity: Sensitivity) -> Iterator[Constraint]:
+def _each(objective: Objective, setup: Setup, errors: MeasuredErrors) -> Iterator[Constraint]:
     if objective.max_error is not None:
-        yield ErrorLimit(objective.max_error, sensitivity)
+        yield ErrorLimit(objective.max_error, errors)
     score = find_score(objective.evaluate, objective.floor, setup.network)
     if score is not None:
         yield score

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, Self, runtime_checkable
 
@@ -52,8 +52,7 @@ class AdditiveConstraint(Constraint, Protocol):
 @dataclass(frozen=True, slots=True)
 class Constraints:
     """All that plans of one network have to keep. The exact solver keeps `additive` ones; whether
-    a plan keeps the `judged` ones is only known once it is there, and those are what repair and
-    the filling of slack are for."""
+    a plan keeps the `judged` ones is measured plan by plan."""
 
     judged: tuple[Constraint, ...]
     additive: tuple[AdditiveConstraint, ...]
@@ -76,6 +75,10 @@ class Constraints:
     def usage(self, plan: Assignment) -> float:
         """The largest share that the plan uses of a judged constraint, never below 0."""
         return max([0.0, *(one.usage(plan, self.assembly) for one in self.judged)])
+
+    def without(self, kind: type) -> Constraints:
+        """All but the judged ones of that class."""
+        return replace(self, judged=tuple(one for one in self.judged if not isinstance(one, kind)))
 
     def allow(self, plan: Assignment) -> bool:
         """Whether the plan keeps all of them."""

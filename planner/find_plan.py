@@ -1,46 +1,120 @@
-"""From a problem to its plan: the steps of the search in their order."""
+"""From a problem to its plan: the steps of the search in their order.
+
+Sums over layers are solved exactly and measured (`solution`), whole networks are timed and the
+sums solved again with what they teach (`learning`), the result is held against the limit on
+pictures that nothing has read (`confirmation`), and what is left is timed once more: what was
+chosen for a lucky run must not be promised for it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from .. import documents
-from ..search.space import Assignment
-from .additive import alternatives, solve_as_asked
+from ..search.space import LayerChoices
+from .confirmation import confirmed
+from .found import Found
+from .learning import ROUNDS, Learned, learn
+from .matched_channels import with_matched_channels
+from .measured_errors import PASS
 from .plan_document import plan_document
 from .problem import PlanProblem, choices
-from .refinement import Refined, refine
-from .studies import additive_study
+from .promise import Interval
+from .solution import STEPS, Solution, original, solve_as_asked
+from .studies import with_study
+from .whole_runs import TIMING, as_measured, network_model, plan_of, timed
+
+LOOKS = 4
+"""Plans that are about looked at on the confirm split."""
+
+INTERRUPTED = "the search was interrupted before"
 
 
 @dataclass(frozen=True, slots=True)
 class FoundPlan:
-    """The plan, what it is short of (empty if it keeps every limit), and how it was chosen."""
+    """The plan, and what it is short of (empty if it keeps every limit)."""
 
     document: documents.Plan
     shortfall: str
-    refined: Refined
 
 
 def find_plan(problem: PlanProblem) -> FoundPlan:
-    """The best plan there is. Raises `GoalNotReached` where none keeps all constraints."""
-    solution = solve_as_asked(problem)
-    refining = problem.options.refine and bool(problem.constraints.judged)
-    others = alternatives(problem) if refining else []
-    solution = solution.on(choices(problem))
-    study = additive_study(problem, solution.layers, solution.budget)
-    finalists = _allowed(problem, solution.assignment, study.best, *others)
-    refined = refine(problem, solution.layers, finalists, solution.budget)
-    document = plan_document(problem, solution.layers, refined, study)
+    """The best plan there is. Raises `GoalNotReached` where none keeps all constraints.
+
+    Once there is a plan, Ctrl-C and the end of the time that the user gave leave the best so far.
+    """
+    layers = choices(problem)
+    problem.progress.expect(PASS, STEPS + LOOKS)
+    if problem.options.refine:
+        problem.progress.expect(TIMING, ROUNDS + 2)
+    solution = solve_as_asked(problem, layers)
+    if problem.options.trials:
+        solution = with_study(problem, layers, solution)
+    matched = with_matched_channels(problem, solution.assignment)
+    if matched is not problem:
+        problem, solution = matched, solve_as_asked(matched, layers)
+    found = Found(as_measured(layers, solution.assignment), why_not=INTERRUPTED)
+    try:
+        for better in _refined(problem, layers, solution):
+            found = better
+    except KeyboardInterrupt:
+        problem.reporter.message("interrupted: what follows is the best plan so far")
+    document = plan_document(problem, layers, found, solution)
     if (cache := problem.assembly.cache) is not None:
         cache.trim()
-    return FoundPlan(document, _shortfall(problem, document), refined)
+    return FoundPlan(document, _shortfall(problem, document))
 
 
-def _allowed(problem: PlanProblem, *plans: Assignment) -> list[Assignment]:
-    """The different plans whose measured loss keeps the constraints."""
-    different = {plan.key: plan for plan in plans}
-    return [plan for plan in different.values() if problem.constraints.allow(plan)]
+def _refined(
+    problem: PlanProblem, layers: Sequence[LayerChoices], solution: Solution
+) -> Iterator[Found]:
+    """What is found, step by step, for an interrupt to leave the last of it."""
+    learned = learn(problem, layers, solution)
+    winner = as_measured(layers, learned.solution.assignment)
+    yield Found(winner, why_not=INTERRUPTED, runs=learned.runs)
+    problem.progress.expect(PASS, LOOKS)
+    problem.progress.expect(TIMING, 1 if learned.runs else 0)
+    found = _confirmed(problem, layers, learned)
+    yield found
+    if found.runs:
+        yield _timed_afresh(problem, layers, found)
+
+
+def _confirmed(problem: PlanProblem, layers: Sequence[LayerChoices], learned: Learned) -> Found:
+    """The plan that keeps the limit on the confirm split, where there is one of both."""
+    if problem.evidence.confirm is None or problem.objective.max_error is None:
+        winner = as_measured(layers, learned.solution.assignment)
+        return Found(winner, why_not="there are no pictures to confirm it on", runs=learned.runs)
+    last = confirmed(problem, learned.layers, learned.solution)
+    if last is None:
+        problem.reporter.message("no plan keeps the limit on the confirm split")
+        return Found(original(layers), why_not="no plan could be confirmed", runs=learned.runs)
+    return Found(as_measured(layers, last.assignment), last, runs=learned.runs)
+
+
+def _timed_afresh(problem: PlanProblem, layers: Sequence[LayerChoices], found: Found) -> Found:
+    """The winner timed once more; the original in its place if it is no faster than that."""
+    winner = found.winner
+    if not winner.decisions or problem.progress.over:
+        return found
+    fresh = timed(problem, [winner], purpose=f"final of {winner.key}")
+    runs = found.runs | fresh
+    ((_, run),) = fresh.values()
+    if run.speedup_low <= 1:
+        return replace(_of_original(found, layers), runs=runs)
+    savings = network_model(problem, runs).savings(plan_of(winner))
+    in_network = dict(zip(winner.decisions, savings, strict=True))
+    return replace(found, runs=runs, in_network=in_network)
+
+
+def _of_original(found: Found, layers: Sequence[LayerChoices]) -> Found:
+    """The original in place of what was found: it loses nothing on any pictures."""
+    nothing, last = original(layers), found.confirmed
+    if last is not None:
+        lossless = Interval(0.0, 0.0, 0.0, last.interval.level)
+        last = replace(last, assignment=nothing, interval=lossless)
+    return replace(found, winner=nothing, confirmed=last)
 
 
 def _shortfall(problem: PlanProblem, document: documents.Plan) -> str:

@@ -6,15 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from .. import documents
 from ..campaign.rows import costs
-from ..models.notes import calibration_note
+from ..models.notes import calibration_note, error_note
 from ..network_timing.inference_runs import compare_networks
 from ..records import ORIGINAL, Comparison, Decomposition
 from ..search.front import exact_front, sampled_front, undominated
 from ..search.network_model import Forecast
 from ..search.space import Assignment
-from .additive import solve_exactly
 from .objective import Objective
 from .problem import PlanProblem, choices
+from .promise import interval
+from .solution import solve_within
 from .whole_runs import description, network_model, plan_of
 
 Plans = Iterable[tuple[Assignment, float | None]]
@@ -42,7 +43,8 @@ def plans_within(problem: PlanProblem, limits: Sequence[float]) -> Plans:
     layers, plans = choices(problem), dict[str, tuple[Assignment, float | None]]()
     for number, limit in enumerate(sorted(set(limits))):
         problem.reporter.progress(number, len(limits), f"network error up to {limit:g}")
-        best, _ = solve_exactly(problem.aimed_at(Objective(max_error=limit)), layers)
+        aimed = problem.aimed_at(Objective(max_error=limit))
+        best = solve_within(aimed, layers, limit**2).assignment
         plans.setdefault(best.key, (best, limit))
     return plans.values()
 
@@ -74,7 +76,7 @@ def _timed(problem: PlanProblem, plans: Sequence[Assignment]) -> dict[str, Compa
 def _point(
     problem: PlanProblem, plan: Assignment, max_error: float | None, run: Comparison | None
 ) -> documents.FrontPoint:
-    error = problem.sensitivity.measured(plan.decisions)
+    error = problem.evidence.select.of(plan.decisions)
     speed = run or _predicted(problem, plan)
     macs, params = _total(problem, plan.decisions)
     return documents.FrontPoint(
@@ -84,11 +86,12 @@ def _point(
         latency_s=run.latency_s if run else problem.original_latency_s() / speed.speedup,
         measured=run is not None,
         network_error=error.value,
-        network_error_upper=error.upper,
+        network_error_upper=interval(error, len(error.lost), problem.options.confidence).high,
         max_error=max_error,
         macs=macs,
         params=params,
         replaced=len(plan.decisions),
+        errors=error_note(error, problem.evidence.select.inputs.names),
         decisions={n: documents.Decomposition.of(d) for n, d in plan.decisions.items()},
     )
 

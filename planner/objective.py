@@ -53,8 +53,9 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class PlanningOptions:
-    """How a plan is looked for. With `estimate` errors may follow from plans that were measured
-    earlier; `training_weight` is what a training step counts in a plan for both phases."""
+    """How a plan is looked for. `confidence` is the probability with which a limit on the network
+    error is to hold on new pictures; `training_weight` is what a training step counts in a plan
+    for both phases; `compare` says which outputs are compared (see `compared_outputs`)."""
 
     db: str
     trials: int
@@ -63,5 +64,6 @@ class PlanningOptions:
     seed: int
     candidate_policy: CandidatePolicy
     training_weight: float | None = None
-    measured_trials: int = 0
-    estimate: bool = False
+    confidence: float = 0.9
+    max_time_s: float | None = None
+    compare: str | None = None

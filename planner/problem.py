@@ -1,7 +1,7 @@
 """The problem that a plan solves, as a value: what was measured, what is asked for, the choices.
 
 The steps of the search are functions of it, each in a module of its own, that return what they
-found. What they measure of the network on the way is kept by the problem's `Sensitivity`.
+found. What they measure of the network on the way is kept by the problem's `MeasuredErrors`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from ..db.url import companion
 from ..errors import UsageError
 from ..factors.array_cache import ArrayCache
 from ..factors.assembly import Assembly
-from ..factors.moments import gather_moments, wanted_moments
 from ..models.network import Network
 from ..models.pictures import Calibration
 from ..records import Decomposition, LayerUse, MeasurementPolicy, Verdict, content_key
@@ -27,10 +26,12 @@ from ..search.table import SpeedupTable, TableRow
 from ..search.weighted_phases import weighed_rows
 from .builtin_constraints import constraints_of
 from .candidate_policy import why_none
+from .compared_outputs import ComparedChoice, choose_compared
 from .constraint import Constraints
-from .known_errors import KnownErrors
+from .evidence import Evidence, Pictures, gather_evidence
+from .inputs import Inputs
 from .objective import Objective, PlanningOptions
-from .sensitivity import Inputs, Sensitivity
+from .progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class PlanProblem:
 
     `allowed` has, by the names of the layers that the compression mode selects, the rows of what
     may be chosen. `modes` are the layers that each mode in question selects, the narrowest first.
+    `notes` are sentences for the plan's reader.
     """
 
     setup: Setup
@@ -46,21 +48,31 @@ class PlanProblem:
     objective: Objective
     options: PlanningOptions
     calibration: Calibration | None
-    reporter: Reporter
+    progress: Progress
     table: SpeedupTable
     allowed: Mapping[str, Sequence[TableRow]]
     modes: Mapping[str, Set[str]]
-    sensitivity: Sensitivity
+    evidence: Evidence
     constraints: Constraints
+    notes: tuple[str, ...] = ()
 
     @property
     def assembly(self) -> Assembly:
-        return self.sensitivity.assembly
+        return self.evidence.assembly
+
+    @property
+    def reporter(self) -> Reporter:
+        return self.progress.reporter
 
     @property
     def least_error_at(self) -> float | None:
         """The target speedup, where nothing limits the loss; else speed is what is sought."""
         return None if self.constraints.judged else self.objective.target_speedup
+
+    @property
+    def new_pictures(self) -> int:
+        """How many new pictures a limit is to hold on: as many as the report split has."""
+        return 0 if self.calibration is None else len(self.calibration.split.report)
 
     @property
     def policies(self) -> list[MeasurementPolicy]:
@@ -71,7 +83,7 @@ class PlanProblem:
 
     def aimed_at(self, objective: Objective) -> PlanProblem:
         """The same problem for another objective; what was measured of layers stays known."""
-        constraints = constraints_of(objective, self.setup, self.sensitivity)
+        constraints = constraints_of(objective, self.setup, self.evidence.select)
         return replace(self, objective=objective, constraints=constraints)
 
     def original_latency_s(self) -> float:
@@ -107,7 +119,7 @@ def make_problem(
     calibration: Calibration | None,
     reporter: Reporter,
 ) -> PlanProblem:
-    """Read what was measured, and gather moments of the calibration's pictures.
+    """Read what was measured, and gather what the calibration's pictures say.
 
     Raises `UsageError` where nothing was measured, or the objective's score cannot be taken.
     """
@@ -117,29 +129,40 @@ def make_problem(
     table = SpeedupTable(rows)
     allowed = options.candidate_policy.allowed(setup.network, table)
     cache = ArrayCache(companion(options.db, ".cache"))
-    if calibration is None:
-        assembly = Assembly(setup.network, cache=cache)
-        inputs = Inputs.noise(setup.network.input_shape, options.seed)
-    else:
-        reporter.message("gathering moments on the fit and the select split")
-        assembly = _assembly_of_data(setup.network, allowed, calibration, cache)
-        inputs = Inputs.of(calibration)
-    known = KnownErrors(cache, setup.network.sha256, inputs.sha256, store=store)
-    estimating = options.estimate and not objective.judged
-    sensitivity = Sensitivity(assembly, inputs, known, estimating=estimating)
+    progress = Progress(reporter, options.max_time_s)
+    choice = _compared(setup.network, options, calibration, cache)
+    candidates = {name: of for name, rows in allowed.items() if (of := faster(rows))}
+    pictures = Pictures(calibration, choice.compared, options.seed)
+    evidence = gather_evidence(setup.network, candidates, pictures, store, cache, progress)
+    notes = (*choice.notes, *evidence.notes)
+    for note in notes:
+        reporter.message(note)
     return PlanProblem(
         setup,
         store,
         objective,
         options,
         calibration,
-        reporter,
+        progress,
         table,
         allowed,
         options.candidate_policy.modes(setup.network, table),
-        sensitivity,
-        constraints_of(objective, setup, sensitivity),
+        evidence,
+        constraints_of(objective, setup, evidence.select),
+        notes,
     )
+
+
+def _compared(
+    network: Network, options: PlanningOptions, calibration: Calibration | None, cache: ArrayCache
+) -> ComparedChoice:
+    """What is compared, chosen on the fit split, or on noise where there are no pictures."""
+    if calibration is not None:
+        return choose_compared(
+            network, options.compare, lambda: calibration.fit, calibration.sha256, cache
+        )
+    noise = Inputs.noise(network.input_shape, options.seed)
+    return choose_compared(network, options.compare, noise.make, noise.sha256, cache)
 
 
 def _measured_rows(store: Store, setup: Setup) -> list[TableRow]:
@@ -150,14 +173,12 @@ def _measured_rows(store: Store, setup: Setup) -> list[TableRow]:
 
 
 def choices(problem: PlanProblem) -> list[LayerChoices]:
-    """Choices of every layer, errors modelled from what was measured in the network: at
-    least one middle rank of each kind."""
-    _probe(problem)
+    """Choices of every layer, with what each adds to the squared network error."""
     return [
         layer_choices(
             _explained(problem, use),
             problem.allowed.get(use.name, ()),
-            partial(problem.sensitivity.modelled_sq, use.name),
+            partial(problem.evidence.contributions.of, use.name),
             excluded=use.name not in problem.allowed,
         )
         for use in problem.setup.network.layers
@@ -171,32 +192,6 @@ def _explained(problem: PlanProblem, use: LayerUse) -> LayerUse:
     return replace(use, reason=why_none(problem.setup, use))
 
 
-def _probe(problem: PlanProblem) -> None:
-    """Measure how much errors of each layer and kind matter, where that is not known yet."""
-    candidates = {name: faster(rows) for name, rows in problem.allowed.items()}
-    probes = [
-        (name, [d for d in of if d.kind == kind])
-        for name, of in candidates.items()
-        for kind in sorted({d.kind for d in of})
-    ]
-    for number, (name, of) in enumerate(probes):
-        problem.reporter.progress(number, len(probes), f"sensitivity of {name}")
-        problem.sensitivity.probe(name, of)
-
-
 def faster(rows: Sequence[TableRow]) -> list[Decomposition]:
     """The candidates of these rows that are measurably faster."""
     return [row.decomposition for row in rows if row.verdict is Verdict.FASTER]
-
-
-def _assembly_of_data(
-    network: Network,
-    allowed: Mapping[str, Sequence[TableRow]],
-    calibration: Calibration,
-    cache: ArrayCache,
-) -> Assembly:
-    """Factors from data, of the kinds that are measurably faster somewhere."""
-    kinds = {name: {d.kind for d in of} for name, rows in allowed.items() if (of := faster(rows))}
-    specs = {use.name: use.spec for use in network.layers if use.spec}
-    wanted = wanted_moments(specs, kinds)
-    return Assembly(network, gather_moments(network, calibration, wanted, cache))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,15 @@ from numpy.typing import NDArray
 from ..errors import UsageError
 from ..factors.assembly import Assembly
 from ..models.callables import find_callable
-from ..models.network import Network
+from ..models.network import Network, Outputs, only
 from ..records import Decomposition
 from ..search.space import Assignment
 
-NetworkFunction = Callable[[NDArray[Any]], NDArray[np.float32]]
+NetworkFunction = Callable[[NDArray[Any]], NDArray[np.float32] | Outputs]
 Evaluate = Callable[[NetworkFunction], float]
 """The user's own judgement: it is given the network as a function from inputs (n, ...) to the
-compared outputs (n, ...), and returns a score, of which more is better."""
+compared output (n, ...), or to all of them by name where there are several, and returns a score,
+of which more is better."""
 
 
 class Score:
@@ -46,7 +48,7 @@ class Score:
     def of(self, network: Network) -> float:
         """The network's score. Raises `UsageError` where the user's function has none."""
         try:
-            score = float(self._evaluate(network.outputs))
+            score = float(self._evaluate(partial(_answer, network)))
         except Exception as error:  # a user's function may raise anything
             raise UsageError(f"{self.name} failed: {type(error).__name__}: {error}") from error
         if not math.isfinite(score):
@@ -64,6 +66,11 @@ class Score:
         if changed not in self._shares:
             self._shares[changed] = self.share(assembly.network_with(plan.decisions))
         return self._shares[changed]
+
+
+def _answer(network: Network, inputs: NDArray[Any]) -> NDArray[np.float32] | Outputs:
+    outputs = network.outputs(inputs)
+    return only(outputs) if len(outputs) == 1 else outputs
 
 
 def find_score(name: str | None, floor: float | None, original: Network) -> Score | None:

@@ -21,6 +21,8 @@ from .problem import PlanProblem
 RUNS_VERSION = 2
 """Changes with how whole networks are timed, so that older runs are not taken for new ones."""
 
+TIMING = "timing of whole networks"
+
 Runs = dict[str, tuple[Assignment, Comparison]]
 """Plans with the comparison of each with the original, by purpose and assignment."""
 
@@ -31,7 +33,7 @@ def description(plan: Assignment) -> dict[str, object]:
 
 
 def cannot_time(problem: PlanProblem) -> str:
-    """Empty if finalists can be timed whole in the plan's phase; else why not, in one phrase."""
+    """Empty if plans can be timed whole in the plan's phase; else why not, in one phrase."""
     if problem.options.training_weight is not None:
         return "a plan for two phases rests on the weighed sum of its layers"
     if problem.setup.policy.phase == "inference":
@@ -52,7 +54,9 @@ def timed(
     everyone = {_run_key(problem, a, purpose): a for a in assignments if a.decisions}
     comparisons = _replayed(problem, everyone, preparations)
     left = {key: one for key, one in everyone.items() if key not in comparisons}
-    comparisons |= _compared(problem, left, preparations)
+    if left:
+        with problem.progress.unit(TIMING, f"timing {len(left)} plans as whole networks"):
+            comparisons |= _compared(problem, left, preparations)
     return {key: (one, comparisons[key]) for key, one in everyone.items()}
 
 

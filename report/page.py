@@ -9,6 +9,7 @@ from importlib.resources import files
 
 from .. import documents
 from .cells import duration, known, timed
+from .error_text import by_picture, with_worst
 from .heat_map import groups, heat_map
 from .markup import Html, joined, tag
 from .plan_pictures import agreement, front_picture, network_picture
@@ -73,14 +74,21 @@ def _summary(plan: documents.Plan) -> Html:
         facts.append(("predicted speedup", f"{predicted.speedup:.2f}"))
     if predicted.network_error is not None:
         where = "select split" if plan.calibration else "random inputs"
-        how = where if predicted.network_error_measured else "estimated"
-        facts.append((f"network error ({how})", f"{predicted.network_error:.4f}"))
+        facts.append(
+            (f"network error ({where})", with_worst(predicted.network_error, predicted.errors))
+        )
+    if (promise := plan.promise) is not None and promise.upper is not None:
+        words = f"on new pictures, at {promise.confidence:.0%}"
+        facts.append((words, f"at most {promise.upper:.4f}"))
     if plan.verified is not None:
         verified = plan.verified
         facts.append(("measured speedup", f"{verified.speedup:.2f}"))
         facts.append(("latency", f"{duration(verified.latency_s)}"))
         if (error := verified.fidelity.get("relative_error")) is not None:
-            facts.append(("network error (report split)", f"{error:.4f}"))
+            facts.append(("network error (report split)", with_worst(error, verified.errors)))
+    checked = plan.verified.errors if plan.verified else None
+    if text := by_picture(checked or predicted.errors):
+        facts.append(("network error by picture", text))
     return tag("dl", *(tag("div", tag("dt", k), tag("dd", v)) for k, v in facts), class_="facts")
 
 
@@ -103,6 +111,10 @@ def _staircases(table: documents.Table | None) -> Html:
     return joined([tag("p", text) if more > 0 else "", tag("div", *drawn, class_="pair")])
 
 
+def _part(part: documents.ComparedPart) -> str:
+    return part.name if part.weight == 1 else f"{part.name} by {part.weight:g}"
+
+
 def _origin(plan: documents.Plan) -> Html:
     policy = plan.policies[0] if plan.policies else {}
     pictures = plan.calibration
@@ -115,6 +127,8 @@ def _origin(plan: documents.Plan) -> Html:
         ("policy", ", ".join(f"{k} {v}" for k, v in policy.items() if v != "")),
         ("objective", ", ".join(f"{k} {v}" for k, v in plan.objective.items() if v is not None)),
         ("calibration", calibration),
+        ("compared", ", ".join(map(_part, plan.compared)) or "the first output"),
+        *(("note", note) for note in plan.notes),
         ("search", f"{plan.search.sampler}, {plan.search.trials} trials, seed {plan.search.seed}"),
         ("made", f"{plan.created_at} by rankwise {plan.rankwise_version}"),
     ]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from .. import documents
 from .axes import LEFT, Scale, axes, drawing, marker, ticks
 from .cells import decomposition, duration, shape
+from .error_text import with_worst
 from .markup import Html, joined, tag
 
 REASONS = {
@@ -187,7 +188,8 @@ def _point(x: Scale, y: Scale, point: documents.FrontPoint, layers: int, choose:
 def _point_label(point: documents.FrontPoint, layers: int) -> str:
     limit = "" if point.max_error is None else f"limit {point.max_error:g}: "
     return (
-        f"{limit}speedup {point.speedup:.2f}, network error {point.network_error:.3f}, "
+        f"{limit}speedup {point.speedup:.2f}, "
+        f"network error {with_worst(point.network_error, point.errors)}, "
         f"{point.replaced} of {layers} layers replaced"
     )
 
@@ -199,7 +201,7 @@ def _front_table(points: Sequence[documents.FrontPoint], layers: int, choose: bo
     for point in points:
         cells: list[object] = [
             "none" if point.max_error is None else f"{point.max_error:g}",
-            f"{point.network_error:.4f}",
+            with_worst(point.network_error, point.errors),
             f"{point.speedup:.2f} [{point.speedup_low:.2f}, {point.speedup_high:.2f}]",
             f"{point.replaced} of {layers}",
         ]

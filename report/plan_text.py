@@ -8,6 +8,7 @@ from rich.console import Console
 
 from .. import documents
 from .cells import decomposition, duration, interval, number, shape
+from .error_text import by_picture, with_worst
 from .table_text import VERDICT_STYLES, print_rows
 
 
@@ -27,13 +28,31 @@ def plan(document: documents.Plan, console: Console) -> None:
     if not changed:
         console.print(_nothing_helps(document), markup=False)
     if predicted.speedup is not None:
-        alone = document.search.seed_speedup
-        beside = f"; the sums' best plan has {alone:.3f}" if alone is not None else ""
-        console.print(f"predicted speedup {interval(predicted)}{beside}")
+        console.print(f"predicted speedup {interval(predicted)}")
     if predicted.network_error is not None:
-        how = "" if predicted.network_error_measured else " (estimated from plans measured before)"
         where = "on the select split" if document.calibration else "on random inputs"
-        console.print(f"network error {where} {predicted.network_error:.4f}{how}")
+        shown = with_worst(predicted.network_error, predicted.errors)
+        console.print(f"network error {where} {shown}", markup=False)
+    _of_pictures(predicted.errors, console)
+    if document.promise is not None:
+        console.print(promise(document.promise), markup=False)
+
+
+def promise(made: documents.Promise) -> str:
+    """Say what is promised of the error on new pictures, in one sentence."""
+    limit = f"the limit {made.max_error:g}"
+    if not made.confirmed:
+        return f"nothing is promised of new pictures: {made.reason}"
+    return (
+        f"on new pictures the network error keeps {limit} with probability {made.confidence:.0%}: "
+        f"on {made.pictures} pictures that the search has not read it is {made.network_error:.4f}, "
+        f"so at most {made.upper:.4f} on others ({made.looks} plans were looked at)"
+    )
+
+
+def _of_pictures(errors: documents.Errors | None, console: Console) -> None:
+    if text := by_picture(errors):
+        console.print(f"by picture: {text}", markup=False)
 
 
 def _nothing_helps(document: documents.Plan) -> str:
@@ -93,7 +112,9 @@ def what_if(document: documents.WhatIf, console: Console) -> None:
     else:
         console.print(f"predicted speedup {interval(document)}")
     if document.network_error is not None:
-        console.print(f"network error on the select split {document.network_error:.4f}")
+        shown = with_worst(document.network_error, document.errors)
+        console.print(f"network error on the select split {shown}", markup=False)
+    _of_pictures(document.errors, console)
 
 
 def _what_if_cells(layer: documents.WhatIfLayer) -> list[str]:
@@ -120,7 +141,7 @@ def pareto(document: documents.Pareto, console: Console) -> None:
 
 def _front_cells(point: documents.FrontPoint) -> list[str]:
     return [
-        f"{point.network_error:.4f}",
+        with_worst(point.network_error, point.errors),
         f"{point.network_error_upper:.4f}",
         f"{point.speedup:.3f}",
         f"{point.speedup_low:.3f}-{point.speedup_high:.3f}",
@@ -141,8 +162,14 @@ def verification(document: documents.VerificationDocument, console: Console) -> 
     if document.predicted_speedup is not None:
         console.print(f"predicted speedup {document.predicted_speedup:.3f}")
     for name, value in document.fidelity.items():
+        if isinstance(value, dict):
+            continue
         shown = f"{value:.4g}" if isinstance(value, float) else str(value)
         console.print(f"{name.replace('_', ' ')}: {shown}", markup=False)
+    for part, measures in document.fidelity.get("parts", {}).items():
+        shown = ", ".join(f"{name.replace('_', ' ')} {one:.4g}" for name, one in measures.items())
+        console.print(f"{part}: {shown}", markup=False)
+    _of_pictures(document.errors, console)
 
 
 def recovery(document: documents.Recovery, console: Console) -> None:
@@ -158,9 +185,11 @@ def recovery(document: documents.Recovery, console: Console) -> None:
     if document.report is not None:
         report = document.report
         console.print(
-            f"network error on the report split {report.before:.4f} -> {report.after:.4f}: "
+            f"network error on the report split {report.before:.4f} -> "
+            f"{with_worst(report.after, report.errors_after)}: "
             f"{report.ratio:.3f} of what it was [{report.ratio_low:.3f}, {report.ratio_high:.3f}], "
             f"{report.pictures} pictures",
             markup=False,
         )
+        _of_pictures(report.errors_after, console)
     console.print(f"wrote {document.output}", markup=False)

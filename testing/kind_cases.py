@@ -76,8 +76,9 @@ class KindCase:
         bias = rng.standard_normal(self.spec.out_channels) if self.spec.bias else None
         return LinkWeights(rng.standard_normal(self.spec.weight_shape), bias)
 
-    def factorizer(self, layer: LinkWeights, *moments: Moments) -> Factorizer:
-        """The layer taken apart, with moments to fit to and others to judge by, if any."""
+    def factorizer(self, layer: LinkWeights, *moments: Moments, **options: Any) -> Factorizer:
+        """The layer taken apart, with moments to fit to and others to judge by, if any. `options`
+        are those of `lowrank.factorizer`."""
         fit, held_out = (*moments, None, None)[:2]
         return factorizer(
             self.spec,
@@ -87,6 +88,7 @@ class KindCase:
             fit,
             held_out=held_out,
             groups=self.kind.groups,
+            **options,
         )
 
     def layer_outputs(self, layer: LinkWeights, inputs: Float64) -> Float64:
@@ -139,3 +141,13 @@ def inputs_of(spec: LayerSpec, count: int, seed: int) -> Float64:
     mixing = np.random.default_rng(9).standard_normal((size, size)) * 0.7 ** np.arange(size)
     rows: Float64 = rng.standard_normal((count, size)) @ mixing.T + 0.4
     return rows.reshape(count, *spec.input_shape)
+
+
+def metric_of(spec: LayerSpec, count: int, seed: int) -> Float64:
+    """An output metric (C_out, C_out) of so many gradients, in which some outputs matter far more
+    than others."""
+    size = spec.out_channels
+    mixing = np.random.default_rng(8).standard_normal((size, size)) * 0.5 ** np.arange(size)
+    gradients = np.random.default_rng(seed).standard_normal((count, size)) @ mixing.T
+    metric: Float64 = gradients.T @ gradients / count
+    return metric

@@ -25,7 +25,7 @@ from ..lowrank.shapes import Ranks
 from ..ops.chain import Chain, LinkWeights
 from ..ops.reference import reference
 from ..records import Decomposition, LayerSpec
-from .kind_cases import LAYERS, Float64, KindCase, cases_of, inputs_of, taken_apart
+from .kind_cases import LAYERS, Float64, KindCase, cases_of, inputs_of, metric_of, taken_apart
 
 SHARES = (0.0, 0.5, 1.0)
 """Of full rank, at which a kind is tried; 0 becomes the least possible rank."""
@@ -172,6 +172,9 @@ class KindContract:
         made = taken_apart(case.at_one_position())
         curve = made.error_curve()
         assert tuple(axis[-1] for axis in curve.axes) == case.full
+        for axis in curve.axes:
+            assert axis[0] == min(case.step, axis[-1])
+            assert (np.diff(axis) > 0).all()
         for share in (0.0, 1.0):
             ranks = tuple(int(axis[round(share * (len(axis) - 1))]) for axis in curve.axes)
             possible = tuple(max(rank // case.step, 1) * case.step for rank in ranks)
@@ -213,6 +216,39 @@ class KindContract:
             assert made.error(ranks) == pytest.approx(lost, abs=1e-6)
             assert lost <= output_error(one, layer, ranks, plain.at(ranks), held_out) + 1e-6
 
+    def test_the_output_metric_has_a_part(self, case: KindCase) -> None:
+        """Errors are those in the held-out metric; the ways that are compared can be made again
+        from what the fit split says, and none of them is better than the one that is taken."""
+        if not case.full:
+            return
+        one = case.at_one_position()
+        layer, ranks, held_out = one.layer(), one.ranks(0.5), inputs_of(one.spec, 200, seed=2)
+        fit: list[Moments] = []
+        judges: list[Moments] = []
+        if one.kind.moments and one.spec.groups == 1:
+            fit.append(moments_of(one, layer, inputs_of(one.spec, 300, seed=1)))
+            judges.append(moments_of(one, layer, held_out))
+        metric, other = metric_of(one.spec, 100, seed=3), metric_of(one.spec, 100, seed=4)
+        both = {"outputs_metric": metric, "held_out_metric": other}
+        made = one.factorizer(layer, *fit, *judges, **both)
+
+        def lost(weights: tuple[LinkWeights, ...]) -> float:
+            if judges:
+                return output_error(one, layer, ranks, weights, held_out, other)
+            whole = matrix_of(Chain((one.spec,)), (layer,))
+            off = whole - matrix_of(one.chain(ranks), weights)
+            return float(np.sqrt(np.vdot(other @ off, off) / np.vdot(other @ whole, whole)))
+
+        assert made.error(ranks) == pytest.approx(lost(made.at(ranks)), rel=1e-5, abs=1e-6)
+        ways = made.error_curve().ways
+        assert ways[-1].outputs is not None
+        for way in ways:
+            again = one.factorizer(layer, *fit, shrinkage=way, outputs_metric=metric).at(ranks)
+            assert made.error(ranks) <= lost(again) + 1e-6
+            if way == made.shrinkage_at(ranks):
+                for ours, its in zip(made.at(ranks), again, strict=True):
+                    np.testing.assert_array_equal(ours.weight, its.weight)
+
 
 def changed(ranks: Ranks, position: int, rank: int) -> Ranks:
     """The ranks with another one at that position."""
@@ -238,9 +274,14 @@ def output_error(
     ranks: Ranks,
     weights: tuple[LinkWeights, ...],
     inputs: Float64,
+    metric: Float64 | None = None,
 ) -> float:
-    """What the outputs lose, relative to their energy: about their mean where a bias takes it."""
+    """What the outputs lose, relative to their energy: about their mean where a bias takes it; in
+    an output metric (C_out, C_out), if there is one."""
     wanted = case.layer_outputs(layer, inputs)
     lost = wanted - case.chain_outputs(ranks, weights, inputs)
     whole = wanted - wanted.mean(axis=0) if case.spec.bias else wanted
-    return float(np.linalg.norm(lost) / np.linalg.norm(whole))
+    heard = np.eye(case.spec.out_channels) if metric is None else metric
+    rows = [one.reshape(len(inputs), -1) for one in (lost, whole)]
+    costs = [float(np.vdot(one @ heard, one)) for one in rows]
+    return float(np.sqrt(costs[0] / costs[1]))

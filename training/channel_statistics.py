@@ -63,7 +63,7 @@ class ChannelStatistics:
 
         def correct(path: str, outputs: Tensor) -> Tensor | None:
             wanted = left.pop(path, None)  # a layer that runs again is corrected by now
-            return None if wanted is None else _corrected(self._links[path], outputs, wanted)
+            return None if wanted is None else corrected(self._links[path], outputs, wanted)[0]
 
         with torch.no_grad(), hooked(self.pair.student, list(left), correct):
             self.pair.student(self.inputs)
@@ -133,8 +133,9 @@ def channel_axis(outputs: Tensor, link: Any) -> int:
     return outputs.dim() - 1 - axes
 
 
-def _corrected(link: Any, outputs: Tensor, wanted: Statistics) -> Tensor:
-    """Change the link; what its outputs would be with the change."""
+def corrected(link: Any, outputs: Tensor, wanted: Statistics) -> tuple[Tensor, Tensor, Tensor]:
+    """Change the link; return what its outputs are with the change, and the scale and shift of
+    every channel."""
     deviation, mean = statistics(outputs, link)
     scale = torch.ones_like(mean)
     if not isinstance(link, Shift):
@@ -145,4 +146,4 @@ def _corrected(link: Any, outputs: Tensor, wanted: Statistics) -> Tensor:
     link.bias.mul_(scale).add_(shift)
     shape = [1] * outputs.dim()
     shape[channel_axis(outputs, link)] = -1
-    return outputs * scale.reshape(shape) + shift.reshape(shape)
+    return outputs * scale.reshape(shape) + shift.reshape(shape), scale, shift

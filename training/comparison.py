@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
-FloatArray = NDArray[np.float32]
+from ..models.network_error import NetworkError
+
 FloatArray64 = NDArray[np.float64]
 DRAWS = 4000
 TINY = 1e-30
@@ -26,39 +27,24 @@ class ErrorRatio:
     high: float
 
 
-def error_ratio(
-    reference: FloatArray,
-    before: FloatArray,
-    after: FloatArray,
-    pictures: int,
-    confidence: float = 0.95,
-) -> ErrorRatio:
-    """Return the errors and their ratio; all arrays are (examples, ...), the examples of one
-    picture together, equally many each.
+def error_ratio(before: NetworkError, after: NetworkError, confidence: float = 0.95) -> ErrorRatio:
+    """Return the errors of the same pictures and their ratio.
 
     Whole pictures are drawn, both errors from the same ones (cluster bootstrap), and the
     percentiles are expanded for few pictures (Hesterberg 2015, section 5.3). The interval of a
     single picture is the ratio itself.
     """
-    whole = max(float(np.square(reference, dtype=np.float64).sum()), TINY)
-    lost = lost_by_picture(reference, before, pictures)
-    left = lost_by_picture(reference, after, pictures)
-    ratio, low, high = ratio_of(lost, left, confidence)
-    of_before, of_after = (math.sqrt(float(one.sum()) / whole) for one in (lost, left))
-    return ErrorRatio(of_before, of_after, ratio, low, high)
-
-
-def lost_by_picture(reference: FloatArray, outputs: FloatArray, pictures: int) -> FloatArray64:
-    """Return the sum of squared differences of each picture, (pictures,)."""
-    difference = np.asarray(outputs, np.float64) - reference
-    squares: FloatArray64 = np.square(difference).reshape(pictures, -1).sum(axis=1)
-    return squares
+    ratio, low, high = ratio_of(before.contributions, after.contributions, confidence)
+    return ErrorRatio(before.value, after.value, ratio, low, high)
 
 
 def ratio_of(
     before: FloatArray64, after: FloatArray64, confidence: float = 0.95
 ) -> tuple[float, float, float]:
-    """Return the ratio of the errors and its interval (low, high), from `lost_by_picture`."""
+    """Return the ratio of the errors and its interval (low, high), from the pictures'
+    contributions to the squared errors."""
+    if not np.isfinite(after).all():
+        return math.inf, math.inf, math.inf
     ratio = math.sqrt(float(after.sum() / max(before.sum(), TINY)))
     count = len(before)
     drawn = np.random.default_rng(0).integers(count, size=(DRAWS, count))

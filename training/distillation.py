@@ -8,7 +8,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from ..models.torch_layers import first_tensor
+from ..models.compared import Compared
+from ..models.torch_outputs import compared_tensors
 from .hooks import hooked
 from .pair import Pair
 
@@ -16,21 +17,22 @@ TINY = 1e-12
 
 
 def relative_square(outputs: Tensor, wanted: Tensor) -> Tensor:
-    """||outputs - wanted||^2 / ||wanted||^2 over the whole batch: the square of what
-    `fidelity.relative_error` tells."""
+    """||outputs - wanted||^2 / ||wanted||^2 over the whole batch: the square of the relative
+    error."""
     return (outputs - wanted).square().sum() / wanted.square().sum().clamp_min(TINY)
 
 
 class Distillation:
     """The loss of a batch; no label is needed.
 
-    `features` weighs the mean relative square error of the replaced layers' own outputs against
-    that of the network's. An activation that works in place on such an output is part of it, on
-    both sides alike. A context manager: hooks are there only inside.
+    It is the squared network error of what is `compared`, and, weighed by `features`, the mean
+    relative square error of the replaced layers' own outputs. An activation that works in place on
+    such an output is part of it, on both sides alike. A context manager: hooks are there only
+    inside.
     """
 
-    def __init__(self, pair: Pair, features: float) -> None:
-        self.pair, self.features = pair, features
+    def __init__(self, pair: Pair, compared: Compared, features: float) -> None:
+        self.pair, self.compared, self.features = pair, compared, features
         self._seen: tuple[dict[str, Tensor], dict[str, Tensor]] = ({}, {})
         self._hooks = ExitStack()
 
@@ -45,9 +47,7 @@ class Distillation:
         self._hooks.close()
 
     def loss(self, inputs: Tensor) -> Tensor:
-        with torch.no_grad():
-            wanted = first_tensor(self.pair.original(inputs))
-        loss = relative_square(first_tensor(self.pair.student(inputs)), wanted)
+        loss = self._of_outputs(inputs)
         if self.features <= 0 or not self.pair.chains:
             return loss
         original, student = self._seen
@@ -55,3 +55,11 @@ class Distillation:
         for seen in self._seen:
             seen.clear()
         return loss + self.features * torch.stack(errors).mean()
+
+    def _of_outputs(self, inputs: Tensor) -> Tensor:
+        with torch.no_grad():
+            wanted = self.compared.select(compared_tensors(self.pair.original, inputs))
+        given = self.compared.select(compared_tensors(self.pair.student, inputs))
+        shares = zip(self.compared.names, self.compared.shares, strict=True)
+        errors = [share * relative_square(given[name], wanted[name]) for name, share in shares]
+        return torch.stack(errors).sum()

@@ -66,20 +66,21 @@ def _onnx_pair(network: Any, replacements: Replacements) -> Pair:
     converted = network.to_torch(compared=True)
     _refuse_double_use(converted)
     as_torch = TorchNetwork(converted.module, network.source, network.input_shape)
-    paths = {name: converted.names[name] for name in replacements}
+    # What nothing that is compared follows from is no part of the module, and stays as it is.
+    paths = {name: path for name, path in converted.names.items() if name in replacements}
 
     def home(student: nn.Module) -> Network:
         """Weights go back into the file's own graph; nothing is exported through torch."""
         trained = {
-            name: (chain, link_weights(student.get_submodule(paths[name])))
-            for name, (chain, _) in replacements.items()
+            name: (chain, link_weights(student.get_submodule(paths[name])) if name in paths else w)
+            for name, (chain, w) in replacements.items()
         }
         chains = tuple(f"{path}." for path in paths.values())
         state = {n: one for n, one in student.state_dict().items() if not n.startswith(chains)}
         changed: Network = network.with_state(converted, state).replaced(trained)
         return changed
 
-    student = as_torch.replaced({paths[name]: one for name, one in replacements.items()}).module
+    student = as_torch.replaced({path: replacements[name] for name, path in paths.items()}).module
     return Pair(converted.module, student, tuple(paths.values()), home)
 
 

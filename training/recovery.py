@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import UsageError
+from ..models.compared import Compared
 from ..models.torch_batches import outputs
 from ..models.training_pictures import TrainingExamples
 from . import checkpoint
@@ -75,7 +76,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """`loss` is the mean since the evaluation before, `select_error` relative, of the outputs."""
+    """`loss` is the mean since the evaluation before, `select_error` that of the network."""
 
     step: int
     elapsed_s: float
@@ -107,6 +108,7 @@ class RecoveryRun:
         pair: Pair,
         examples: TrainingExamples,
         select: FloatArray,
+        compared: Compared,
         options: Options,
         *,
         place: Path | None = None,
@@ -114,13 +116,15 @@ class RecoveryRun:
         pictures: int | None = None,
         on_progress: OnProgress = lambda _share, _text: None,
     ) -> None:
-        """`place`: the checkpoint's file. `key` says what is trained on what: a checkpoint with
-        another one is refused. `pictures`: how many the select split's examples are of, those
-        of one picture together and equally many of each; by default every example is its own."""
+        """`select`: the split's examples. `place`: the checkpoint's file. `key` says what is
+        trained on what: a checkpoint with another one is refused. `pictures`: how many the select
+        split's examples are of, those of one picture together and equally many of each; by default
+        every example is its own."""
         self.pair, self.examples, self.options = pair, examples, options
         self._select, self._place, self._key, self._on_progress = select, place, key, on_progress
+        self._compared = compared
         self._selection = Selection(
-            outputs(pair.original, select, options.batch), pictures or len(select)
+            outputs(pair.original, select, options.batch), compared, pictures or len(select)
         )
         pair.original.requires_grad_(False)
         pair.student.requires_grad_(True)
@@ -197,7 +201,8 @@ class RecoveryRun:
         """Until the budget is used up or there is a reason to stop, which is returned."""
         started, saved = time.monotonic() - self._elapsed_s, time.monotonic()
         features = self.options.features
-        with Distillation(self.pair, features) as distillation, after_the_step() as interrupted:
+        learning = Distillation(self.pair, self._compared, features)
+        with learning as distillation, after_the_step() as interrupted:
             while (share := self._share()) < 1:
                 if interrupted():
                     self.save()

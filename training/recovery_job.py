@@ -11,9 +11,11 @@ from .. import documents
 from ..clock import now_to_the_second
 from ..documents.recovery import write_recovery
 from ..errors import GoalNotReached
+from ..models.compared import Compared
 from ..models.fidelity import fidelity
 from ..models.network import Network, Replacements
-from ..models.notes import calibration_note, model_note
+from ..models.network_error import NetworkError
+from ..models.notes import calibration_note, error_note, model_note
 from ..models.output_files import check_savable
 from ..models.pictures import Calibration
 from ..models.torch_batches import fitting_batch
@@ -28,7 +30,7 @@ from .recovery import Options, RecoveryRun, Result
 
 @dataclass(frozen=True)
 class RecoveryJob:
-    """A plan's network that is to be trained on the pictures in `data`, and written to `output`.
+    """A plan's network that is to be trained on pictures, and written to `output`.
 
     `replacements` are the plan's chains with their factors. Raises `GoalNotReached` for none, and
     `UsageError` where the result could not be written.
@@ -38,7 +40,7 @@ class RecoveryJob:
     network: Network
     replacements: Replacements
     pictures: Calibration
-    data: Path
+    compared: Compared
     options: Options
     output: Path
 
@@ -97,8 +99,9 @@ class RecoveryJob:
     def _train(self, resume: bool, reporter: Reporter) -> Result:
         run = RecoveryRun(
             self.pair,
-            training_examples(self.data, self.pictures, self.network.input_shape),
+            training_examples(self.pictures, self.network.input_shape),
             self.pictures.select,
+            self.compared,
             replace(self.options, batch=self.batch),
             place=self.checkpoint,
             key=self._key(),
@@ -127,6 +130,7 @@ class RecoveryJob:
                 self.network.sha256,
                 {name: d.to_json() for name, d in self.plan.decisions.items()},
                 self.pictures.sha256,
+                [[part.name, part.weight] for part in self.compared.parts],
                 json.loads(json.dumps(asdict(self.options))),
                 self.batch,
             ]
@@ -175,18 +179,23 @@ class RecoveryJob:
 
     def _report(self, recovered: Network) -> documents.ReportChange:
         """Compare on the report split, which is read here, once, after everything is decided."""
-        inputs, pictures = self.pictures.report, len(self.pictures.split.report)
+        inputs, names = self.pictures.report, self.pictures.names("report")
         wanted = self.network.outputs(inputs)
         before, after = self.before.outputs(inputs), recovered.outputs(inputs)
-        change = error_ratio(wanted, before, after, pictures)
+        was, now = (
+            NetworkError.of(self.compared, wanted, one, len(names)) for one in (before, after)
+        )
+        change = error_ratio(was, now)
         return documents.ReportChange(
             before=change.before,
             after=change.after,
-            pictures=pictures,
+            pictures=len(names),
             examples=len(inputs),
             ratio=change.ratio,
             ratio_low=change.low,
             ratio_high=change.high,
-            fidelity_before=fidelity(wanted, before),
-            fidelity_after=fidelity(wanted, after),
+            fidelity_before=fidelity(self.compared, wanted, before),
+            fidelity_after=fidelity(self.compared, wanted, after),
+            errors_before=error_note(was, names),
+            errors_after=error_note(now, names),
         )

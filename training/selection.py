@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models.fidelity import relative_error
-from .comparison import lost_by_picture, ratio_of
-
-FloatArray = NDArray[np.float32]
+from ..models.compared import Compared
+from ..models.network import Outputs
+from ..models.network_error import NetworkError
+from .comparison import ratio_of
 
 ONE_STANDARD_ERROR = 0.683
 """Confidence of an interval that reaches one standard error."""
@@ -30,19 +30,19 @@ class Selection:
     `stale` counts the looks since that one.
     """
 
-    def __init__(self, wanted: FloatArray, pictures: int) -> None:
-        self.wanted, self.pictures = wanted, pictures
+    def __init__(self, wanted: Outputs, compared: Compared, pictures: int) -> None:
+        self.wanted, self.compared, self.pictures = wanted, compared, pictures
         self.error_before = self.best_error = math.inf
         self.stale = 0
         self._least_lost: NDArray[np.float64] | None = None
 
-    def look(self, outputs: FloatArray, trained: bool = True) -> tuple[float, bool]:
+    def look(self, outputs: Outputs, trained: bool = True) -> tuple[float, bool]:
         """Return the error of a state with these outputs, and whether it is the one to keep by now.
 
         Where no step was `trained` since the state that is kept, only a lower error is a reason.
         """
-        error = relative_error(self.wanted, outputs)
-        lost = lost_by_picture(self.wanted, outputs, self.pictures)
+        errors = NetworkError.of(self.compared, self.wanted, outputs, self.pictures)
+        error, lost = errors.value, errors.contributions
         if self._least_lost is None:
             self.error_before, self._least_lost, keep = error, lost, True
         else:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ..errors import MeasurementError, first_line
-from ..models.torch_layers import first_tensor
+from ..models.torch_outputs import named_tensors
 from .freezing import freeze
 
 
@@ -86,6 +86,8 @@ class TrainingPass(ForwardPass):
     def _once(self) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         with self._precision():
-            loss = first_tensor(self.module(self.inputs)).float().square().mean()
+            answer = named_tensors(self.module, self.module(self.inputs)).values()
+            trained = [one.float() for one in answer if one.requires_grad]
+            loss = torch.stack([one.square().mean() for one in trained]).sum()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()

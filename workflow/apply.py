@@ -39,7 +39,7 @@ def apply(options: ApplyOptions) -> Network:
     else:
         pictures = planned.any_pictures(options.calibration, options.preprocess)
         network, reporter = planned.compressed(pictures), options.reporter or Silent()
-        compressed = fitting(network, options.calibration, pictures, reporter)
+        compressed = fitting(network, pictures, planned.compared, reporter)
     if options.output is not None:
         compressed.save(options.output)
     return compressed

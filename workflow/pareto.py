@@ -36,7 +36,7 @@ def pareto(options: ParetoOptions) -> documents.Pareto:
         raise BackendError(reason)
     with Store.open(options.db, create=False) as store:
         planning = PlanningOptions(
-            options.db, options.trials, options.sampler, options.refine, options.seed, policy
+            **arguments_for(PlanningOptions, options, candidate_policy=policy)
         )
         pictures = setup.pictures(options.calibration, options.preprocess, options.seed)
         reporter = options.reporter or Silent()

@@ -17,18 +17,17 @@ from ..planner.problem import make_problem
 from ..reporter import Silent
 
 BOTH = "both"
-DEFAULT_TRIALS = 200
-"""Trials of a plan that is refined in the network. One that is not knows only sums, of which the
-exact solution is proven to be the best: a study could not find a better one."""
 
 
 @takes(PlanOptions)
 def plan(options: PlanOptions) -> documents.Plan:
     """Choose a kind and rank for each layer; write the plan to `output` if it is given.
 
-    `trials` of the Optuna study are by default `DEFAULT_TRIALS` with `refine`, else none. Without
-    `refine` no network is timed, and none is run either where the errors of plans that were
-    measured earlier say what this one's is.
+    A limit on the network error is to hold on new pictures with the probability `confidence`: the
+    plan is confirmed on pictures that the search has not read. After `max_time_s`, and on Ctrl-C
+    once there is a plan, the best one so far is left. Without `refine` no network is timed.
+    `trials` of an Optuna study may be added, over sums of which the exact solution is proven to
+    be the best.
 
     Only candidates whose measured verdict is FASTER are used, and only for layers of the
     compression mode. With a `rank_selection` other than search each kind offers one candidate,
@@ -61,15 +60,13 @@ def plan(options: PlanOptions) -> documents.Plan:
 
 def _planning(options: PlanOptions) -> PlanningOptions:
     """How the planner searches. Raises `UsageError` and its children."""
-    weight, default_trials = options.training_weight, DEFAULT_TRIALS if options.refine else 0
+    weight = options.training_weight
     if not 0 < weight < 1:
         raise UsageError(f"--training-weight must lie between 0 and 1, not {weight}")
     given = arguments_for(
         PlanningOptions,
         options,
-        trials=default_trials if options.trials is None else options.trials,
         candidate_policy=candidate_policy(**arguments_for(candidate_policy, options)),
         training_weight=weight if options.phase == BOTH else None,
-        estimate=not options.refine,
     )
     return PlanningOptions(**given)

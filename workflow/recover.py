@@ -42,7 +42,7 @@ def recover(options: RecoverOptions) -> documents.Recovery:
             planned.network,
             planned.replacements(pictures),
             pictures,
-            Path(options.data),
+            planned.compared,
             training,
             options.output,
         )

@@ -17,6 +17,8 @@ from ..factors.array_cache import ArrayCache
 from ..factors.planned_network import PlannedNetwork
 from ..models.fidelity import fidelity
 from ..models.network import Network
+from ..models.network_error import NetworkError
+from ..models.notes import error_note
 from ..models.pictures import Calibration
 from ..network_timing.inference_runs import can_time, compare_networks
 from ..network_timing.training_runs import Variant, can_train, compare_training
@@ -58,11 +60,9 @@ def verify(options: VerifyOptions) -> documents.VerificationDocument:
         compressed = planned.compressed(pictures)
         (options.reporter or Silent()).message("timing the whole network against the original")
         comparison = _timed(document, setup, store, compressed)
-        compared = {
-            **_fidelity(setup.network, compressed, pictures),
-            **_scores(document, setup.network, compressed),
-        }
-        result = _document(document, setup, comparison, compared)
+        compared, errors = _fidelity(planned, compressed, pictures)
+        compared |= _scores(document, setup.network, compressed)
+        result = _document(document, setup, comparison, compared, errors)
         plan_key = store.plans.put(document.model_dump(mode="json"))
         store.plans.add_verification(plan_key, result.model_dump(mode="json"))
     _note(document, options.plan, result)
@@ -91,14 +91,18 @@ def _numerics(plan: documents.Plan, backend: str | None) -> dict[str, Any]:
 
 
 def _fidelity(
-    original: Network, compressed: Network, pictures: Calibration | None
-) -> dict[str, Any]:
-    """How close the outputs are on the report split, which nothing else has read."""
+    planned: PlannedNetwork, compressed: Network, pictures: Calibration | None
+) -> tuple[dict[str, Any], documents.Errors | None]:
+    """How close the outputs are on the report split, which nothing else has read; the network
+    error by part and by picture."""
     if pictures is None:
-        return {}
+        return {}, None
     inputs = pictures.report
-    compared = fidelity(original.outputs(inputs), compressed.outputs(inputs))
-    return {"split": "report", "examples": len(inputs), **compared}
+    wanted, given = planned.network.outputs(inputs), compressed.outputs(inputs)
+    names = pictures.names("report")
+    error = NetworkError.of(planned.compared, wanted, given, len(names))
+    found = fidelity(planned.compared, wanted, given)
+    return {"split": "report", "examples": len(inputs), **found}, error_note(error, names)
 
 
 def _scores(document: documents.Plan, original: Network, compressed: Network) -> dict[str, float]:
@@ -111,7 +115,11 @@ def _scores(document: documents.Plan, original: Network, compressed: Network) ->
 
 
 def _document(
-    plan: documents.Plan, setup: Setup, comparison: Comparison, compared: Mapping[str, Any]
+    plan: documents.Plan,
+    setup: Setup,
+    comparison: Comparison,
+    compared: Mapping[str, Any],
+    errors: documents.Errors | None,
 ) -> documents.VerificationDocument:
     return documents.VerificationDocument(
         latency_s=comparison.latency_s,
@@ -121,6 +129,7 @@ def _document(
         speedup_high=comparison.speedup_high,
         predicted_speedup=plan.predicted.speedup,
         fidelity=dict(compared),
+        errors=errors,
         device=documents.Fingerprint.of(setup.fingerprint),
         at=now_to_the_second(),
     )

@@ -9,13 +9,16 @@ from ..db.store import Store
 from ..db.url import companion
 from ..factors.assembly import Assembly
 from ..factors.planned_network import PlannedNetwork
+from ..models.notes import error_note
 from ..models.pictures import Calibration
 from ..options.keywords import arguments_for, takes
 from ..options.planning import WhatIfOptions
 from ..planner.edited_plan import EditedPlan
-from ..planner.known_errors import KnownErrors
-from ..planner.sensitivity import Inputs, Sensitivity
+from ..planner.inputs import Inputs
+from ..planner.measured_errors import MeasuredErrors
+from ..planner.progress import Progress
 from ..records import ORIGINAL, DeviceFingerprint, LayerSpec, MeasurementPolicy
+from ..reporter import Silent
 from ..search.table import SpeedupTable
 
 
@@ -33,8 +36,8 @@ def what_if(options: WhatIfOptions) -> documents.WhatIf:
     pictures = planned.pictures(options.calibration, options.preprocess)
     assembly = planned.assembly(pictures)
     edited = EditedPlan(planned.plan, assembly, _stored_table(planned.plan, options.db))
-    error = _network_error(planned, assembly, pictures)
-    return _document(edited, error)
+    error, errors = _network_error(planned, assembly, pictures)
+    return _document(edited, error, errors)
 
 
 def _stored_table(document: documents.Plan, db: str) -> SpeedupTable:
@@ -54,16 +57,19 @@ def _stored_table(document: documents.Plan, db: str) -> SpeedupTable:
 
 def _network_error(
     planned: PlannedNetwork, assembly: Assembly, pictures: Calibration | None
-) -> float | None:
+) -> tuple[float | None, documents.Errors | None]:
     """Measure the network error on the select split, unless it is known already."""
     if pictures is None:
-        return None
-    inputs, chosen = Inputs.of(pictures), assembly.chosen or {}
-    known = KnownErrors(planned.cache, planned.network.sha256, inputs.sha256, factors=chosen)
-    return Sensitivity(assembly, inputs, known).measured(planned.plan.decisions).value
+        return None, None
+    inputs, progress = Inputs.of(pictures, "select"), Progress(Silent())
+    errors = MeasuredErrors(assembly, planned.compared, inputs, progress)
+    found = errors.of(planned.plan.decisions)
+    return found.value, error_note(found, inputs.names)
 
 
-def _document(edited: EditedPlan, network_error: float | None) -> documents.WhatIf:
+def _document(
+    edited: EditedPlan, network_error: float | None, errors: documents.Errors | None
+) -> documents.WhatIf:
     plan, layers = edited.plan, edited.layers()
     original_s = edited.original_latency_s(layers)
     forecast = edited.forecast(original_s)
@@ -81,5 +87,6 @@ def _document(edited: EditedPlan, network_error: float | None) -> documents.What
         params=sum(one.params for one in layers),
         original_params=sum(params for _, params in before),
         network_error=network_error,
+        errors=errors,
         layers=layers,
     )

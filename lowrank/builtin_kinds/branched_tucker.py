@@ -3,7 +3,8 @@
 arXiv 2407.20266 branches the core for the sake of speed; as mathematics it is a decomposition in
 block terms (De Lathauwer, 2008), fitted by alternating least squares (De Lathauwer and Nion,
 2008). It has no closed form, so there are two starts: branches fitted one after the other, each
-to what those before it left, and the diagonal blocks of the HOSVD's core.
+to what those before it left, and the diagonal blocks of the HOSVD's core. With moments of the
+patches see `turned_inputs`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ..algebra import Matrix, least_squares
 from ..kinds import Arrays, Float64, Kind
 from ..moments import Moments
 from ..shapes import Links, Ranks, reason_unless_spatial
+from ..turned_inputs import TurnedInputs, turned_inputs
 from . import tucker2
 from .tucker2 import Tucker2
 
@@ -68,7 +70,13 @@ class BranchedTucker:
 
     def weights(self, ranks: Ranks) -> Arrays:
         """1x1 (r_in, C_in), core (r_out, r_in / b, kh, kw) with b groups, 1x1 (C_out, r_out)."""
-        best = self._best(ranks)[0]
+        return self._links(self._best(ranks)[0], ranks)
+
+    def start_weights(self, ranks: Ranks) -> Arrays:
+        """Those of which `estimate` is the error."""
+        return self._links(self._quick_start(ranks), ranks)
+
+    def _links(self, best: Branches, ranks: Ranks) -> Arrays:
         c_out, c_in = best.out.shape[1], best.into.shape[1]
         core = best.cores.transpose(0, 1, 3, 2).reshape(ranks[1], -1, *self.kernel)
         first = best.into.transpose(0, 2, 1).reshape(ranks[0], c_in, 1, 1)
@@ -87,6 +95,21 @@ class BranchedTucker:
         the diagonal blocks of the HOSVD's core."""
         one = self._whole.estimate(self._of_branch(ranks))
         return min(one, self._diagonal_error(ranks)) if self._has_diagonal(ranks) else one
+
+    def _quick_start(self, ranks: Ranks) -> Branches:
+        one = self._whole.estimate(self._of_branch(ranks))
+        if self._has_diagonal(ranks) and self._diagonal_error(ranks) <= one:
+            return self._diagonal(ranks)
+        return self._one_alone(ranks)
+
+    def _one_alone(self, ranks: Ranks) -> Branches:
+        """A truncated HOSVD in the first branch; the others are zero."""
+        basis_in, basis_out = self._whole.hosvd
+        size_in, size_out = self._of_branch(ranks)
+        core = self._core[:size_out, :, :size_in]
+        first = basis_out[:, :size_out], core, basis_in[:, :size_in]
+        nothing = np.zeros_like(first[0]), np.zeros_like(core), np.zeros_like(first[2])
+        return Branches.of([first, *[nothing] * (self.branches - 1)])
 
     def _of_branch(self, ranks: Ranks) -> Ranks:
         return tuple(rank // self.branches for rank in ranks)
@@ -253,13 +276,16 @@ def _rank_step(branches: int, _spec: LayerSpec) -> int:
 
 def _factorize(
     branches: int,
-    _spec: LayerSpec,
+    spec: LayerSpec,
     weight: Float64,
-    _moments: Moments | None,
-    _shrinkage: float | None,
-) -> BranchedTucker:
-    """From the weights alone."""
-    return BranchedTucker(weight, branches)
+    moments: Moments | None,
+    shrinkage: float | None,
+) -> BranchedTucker | TurnedInputs:
+    fit = partial(BranchedTucker, branches=branches)
+    if moments is None or not moments.count:
+        return fit(weight)
+    grid = _full_ranks(branches, spec), branches
+    return turned_inputs(spec, weight, grid, fit, moments, shrinkage)
 
 
 def _in_branches(branches: int) -> Kind:
@@ -275,6 +301,7 @@ def _in_branches(branches: int) -> Kind:
         branch=_in_branches,
         groups=branches,
         branchings=(2, 4),
+        moments="patches",
         by_default=False,
     )
 

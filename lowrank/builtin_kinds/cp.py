@@ -3,7 +3,8 @@
 Lebedev et al., ICLR 2015. The best CP of a rank need not exist and has no closed form:
 alternating least squares from several starts, the first of which is a CP that is known exactly
 (see `_Slices`) and already sums up to the weight at full rank. Terms may grow and cancel at high
-ranks; the factors that are handed out are never worse than that start.
+ranks; the factors that are handed out are never worse than that start. With moments of the patches
+see `turned_inputs`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from ..shapes import (
     reason_unless_spatial,
     vertical_part,
 )
+from ..turned_inputs import TurnedInputs, turned_inputs
 
 Factors = tuple[Matrix, Matrix, Matrix, Matrix]
 """(C_out x r, kh x r, kw x r, C_in x r): the order of the tensor's axes."""
@@ -84,13 +86,11 @@ class Canonical:
     def weights(self, ranks: Ranks) -> Arrays:
         """1x1 (r, C_in), depthwise (r, 1, kh, 1) and (r, 1, 1, kw), 1x1 (C_out, r); for a
         kernel of one row or column a single depthwise link."""
-        out, vertical, horizontal, into = self._best(ranks[0])[0]
-        if 1 in (len(vertical), len(horizontal)):
-            kernel = np.einsum("hr,wr->rhw", vertical, horizontal)
-            middle = [kernel[:, None]]
-        else:
-            middle = [vertical.T[:, None, :, None], horizontal.T[:, None, None, :]]
-        return into.T[:, :, None, None], *middle, out[:, :, None, None]
+        return _links_weights(self._best(ranks[0])[0])
+
+    def start_weights(self, ranks: Ranks) -> Arrays:
+        """Those of the orthogonal terms, before any sweep."""
+        return _links_weights(self._slices.first(ranks[0]))
 
     def bias(self, _ranks: Ranks, bias: Float64) -> Float64:
         return bias
@@ -196,6 +196,16 @@ class Canonical:
         return min(residual / self._norm, 1.0) if math.isfinite(residual) else 1.0
 
 
+def _links_weights(factors: Factors) -> Arrays:
+    out, vertical, horizontal, into = factors
+    if 1 in (len(vertical), len(horizontal)):
+        kernel = np.einsum("hr,wr->rhw", vertical, horizontal)
+        middle = [kernel[:, None]]
+    else:
+        middle = [vertical.T[:, None, :, None], horizontal.T[:, None, None, :]]
+    return into.T[:, :, None, None], *middle, out[:, :, None, None]
+
+
 def _extrapolated(before: Factors, after: Factors, pace: float) -> Factors:
     out, *others = (new + pace * (new - old) for old, new in zip(before, after, strict=True))
     lengths = np.prod([np.linalg.norm(factor, axis=0) for factor in others], axis=0)
@@ -251,10 +261,11 @@ def _unfold(_spec: LayerSpec, weight: Float64) -> tuple[Matrix, ...]:
 
 
 def _factorize(
-    _spec: LayerSpec, weight: Float64, _moments: Moments | None, _shrinkage: float | None
-) -> Canonical:
-    """From the weights alone."""
-    return Canonical(weight)
+    spec: LayerSpec, weight: Float64, moments: Moments | None, shrinkage: float | None
+) -> Canonical | TurnedInputs:
+    if moments is None or not moments.count:
+        return Canonical(weight)
+    return turned_inputs(spec, weight, (_full_ranks(spec), 1), Canonical, moments, shrinkage)
 
 
 CP = Kind(
@@ -264,5 +275,6 @@ CP = Kind(
     _links,
     each_group(_unfold),
     by_group(_factorize),
+    moments="patches",
     by_default=False,
 )

@@ -1,14 +1,15 @@
 """input_svd: 1x1 C_in -> r, then the k x k layer with r inputs: the mirror of channel_svd.
 
 The weight is projected on r orthonormal directions V of the input channels, `W ~ (W V) V^T` for
-each position of the kernel: the first link is `V^T`, the last `W V`. From the weights alone:
-moments of outputs do not determine the input's directions.
+each position of the kernel: the first link is `V^T`, the last `W V`. With moments of the patches it
+is what loses least of the output (see `alternating`).
 """
 
 from __future__ import annotations
 
 from ...records import LayerSpec
 from ..algebra import Matrix
+from ..alternating import AlternatingFit, View, alternating_fit
 from ..grouped import by_group, each_group
 from ..kinds import Arrays, Float64, Kind
 from ..moments import Moments
@@ -34,15 +35,21 @@ def _unfold(_spec: LayerSpec, weight: Float64) -> tuple[Matrix, ...]:
 
 
 def _factorize(
-    spec: LayerSpec, weight: Float64, _moments: Moments | None, _shrinkage: float | None
-) -> Projection:
-    c_out, _, kh, kw = weight.shape
+    spec: LayerSpec, weight: Float64, moments: Moments | None, shrinkage: float | None
+) -> Projection | AlternatingFit:
+    c_out, c_in, kh, kw = weight.shape
 
     def fold(coordinates: Matrix, basis: Matrix) -> Arrays:
         core = coordinates.reshape(-1, c_out, kh, kw).transpose(1, 0, 2, 3)
         return basis.T[:, :, None, None], core
 
-    return project(_unfold(spec, weight)[0], fold)
+    def fold_two(first: Matrix, core: Matrix, _last: Matrix | None) -> Arrays:
+        return first[:, :, None, None], core.reshape(c_out, -1, kh, kw)
+
+    if moments is None or not moments.count:
+        return project(_unfold(spec, weight)[0], fold)
+    view = View(c_in, kh * kw, False, fold_two)
+    return alternating_fit(spec, weight, view, full_ranks(spec), moments, shrinkage)
 
 
 INPUT_SVD = Kind(
@@ -52,4 +59,5 @@ INPUT_SVD = Kind(
     _links,
     each_group(_unfold),
     by_group(_factorize),
+    moments="patches",
 )

@@ -16,9 +16,10 @@ from ...records import LayerSpec
 from ..algebra import Matrix, principal_basis, tail_errors
 from ..grouped import by_group, each_group
 from ..kinds import Arrays, Float64, Kind
-from ..moments import Moments, checked_shrinkage, default_shrinkage
+from ..moments import Moments
 from ..projection import Projection, project
 from ..shapes import Links, Ranks, is_pointwise, of_group, pointwise_last, reason_if_depthwise
+from ..shrinkage import checked_shrinkage, default_shrinkage
 
 
 def _applies(spec: LayerSpec) -> str:
@@ -70,7 +71,7 @@ def _factorize(
     basis = principal_basis(matrix, _shrunk(response, matrix @ matrix.T, amount))
     kept = np.einsum("ij,ij->j", basis, response @ basis)
     errors = tail_errors(np.maximum(kept, 0.0))
-    return Projection(basis.T @ matrix, basis, errors, fold, moments.mean if spec.bias else None)
+    return Projection(matrix, basis, errors, fold, moments.mean if spec.bias else None)
 
 
 def _shrunk(response: Matrix, weight_gram: Matrix, amount: float) -> Matrix:

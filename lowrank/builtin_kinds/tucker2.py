@@ -56,7 +56,14 @@ class Tucker2:
 
     def weights(self, ranks: Ranks) -> Arrays:
         """1x1 (r_in, C_in), core (r_out, r_in, kh, kw), 1x1 (C_out, r_out)."""
-        basis_in, basis_out = self.bases(ranks)
+        return self._links(*self.bases(ranks))
+
+    def start_weights(self, ranks: Ranks) -> Arrays:
+        """Those of the truncated HOSVD."""
+        basis_in, basis_out = self.hosvd
+        return self._links(basis_in[:, : ranks[0]], basis_out[:, : ranks[1]])
+
+    def _links(self, basis_in: Matrix, basis_out: Matrix) -> Arrays:
         core = self._core(basis_in, basis_out).transpose(0, 2, 1)
         shaped = core.reshape(core.shape[0], core.shape[1], *self.kernel)
         return basis_in.T[:, :, None, None], shaped, basis_out[:, :, None, None]

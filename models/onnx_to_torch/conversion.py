@@ -18,7 +18,9 @@ from torch import nn
 
 from ...errors import ModelError, first_line
 from ..fidelity import relative_error
+from ..network import Outputs
 from ..onnx_layers import find_layers
+from ..onnx_rewrite import needed_for
 from ..torch_batches import outputs as module_outputs
 from . import elementwise, layers, reductions, resize, shapes
 from .constants import shape_constants, tensor_shapes
@@ -50,14 +52,16 @@ class Converted:
 
 
 def to_torch_module(
-    model: ModelProto, input_shape: Sequence[int], outputs: Sequence[str] = ()
+    model: ModelProto, input_shape: Sequence[int], outputs: Mapping[str, str] | None = None
 ) -> Converted:
     """A normalised model (see `onnx_file.normalised`) as a module in eval mode.
 
-    `outputs`: the tensors to give back, by default the graph's; one comes as a tensor, several
-    as a tuple. Raises `ModelError` with the operator's name where there is no counterpart.
+    `outputs`: the tensors to give back by the names of the outputs that they stand for, by
+    default the graph's; one comes as a tensor, several as a tuple. What is not needed for them is
+    not converted. Raises `ModelError` with the operator's name where there is no counterpart.
     """
-    wanted = list(outputs) or [output.name for output in model.graph.output]
+    wanted = outputs or {output.name: output.name for output in model.graph.output}
+    model = needed_for(model, wanted.values())
     _refuse_unknown(model)
     names = {layer.output: layer.name for layer in find_layers(model.graph)}
     shapes = tensor_shapes(model, input_shape)
@@ -75,16 +79,25 @@ def to_torch_module(
 
 def check_answers(
     module: nn.Module,
-    outputs: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    outputs: Callable[[NDArray[np.float32]], Outputs],
     shape: tuple[int, ...],
 ) -> None:
-    """Raise `ModelError` where the module's first output is not the file's, on noise.
+    """Raise `ModelError` where one of the module's outputs is not the file's, on noise.
 
     `outputs` are the file's, as `Network.outputs`. A student of a wrong teacher looks right to
     it; a mistake in a converter must not pass unseen.
     """
     noise = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     wanted, given = outputs(noise), module_outputs(module, noise, shape[0])
+    if wanted.keys() != given.keys():
+        raise ModelError(
+            f"as a torch module the network answers {', '.join(given)}, not {', '.join(wanted)}"
+        )
+    for name, one in wanted.items():
+        _check_answer(one, given[name])
+
+
+def _check_answer(wanted: NDArray[np.float32], given: NDArray[np.float32]) -> None:
     if wanted.shape != given.shape:
         raise ModelError(f"as a torch module the network answers {given.shape}, not {wanted.shape}")
     difference = relative_error(wanted, given)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import Tensor, fx, nn
 from ...errors import ModelError
 from ..onnx_file import opset
 from ..onnx_layers import attributes
+from ..torch_outputs import OUTPUT_NAMES
 
 Shape = tuple[int, ...]
 
@@ -133,10 +134,13 @@ class Builder:
             path += "_"
         return path
 
-    def finish(self, outputs: Sequence[str]) -> nn.Module:
-        values = [self.value(name) for name in outputs]
+    def finish(self, outputs: Mapping[str, str]) -> nn.Module:
+        """Return the module that answers the tensors in `outputs`, and knows the names that they
+        are given there."""
+        values = [self.value(tensor) for tensor in outputs.values()]
         self._graph.output(values[0] if len(values) == 1 else tuple(values))
         module = fx.GraphModule(self._root, self._graph, "OnnxGraph")
+        module.meta[OUTPUT_NAMES] = tuple(outputs)
         module.graph.eliminate_dead_code()
         module.delete_all_unused_submodules()
         module.recompile()

@@ -77,7 +77,15 @@ function describe(plan) {
   const limit = plan.objective.max_error ? `error up to ${plan.objective.max_error}` : `speedup from ${plan.objective.target_speedup}`;
   const speedup = plan.predicted.speedup ? `, predicted ${plan.predicted.speedup.toFixed(2)}` : "";
   const measured = plan.verified ? `, measured ${plan.verified.speedup.toFixed(2)}` : "";
-  return `${plan.backend}: ${limit}${speedup}${measured} (${plan.replaced} of ${plan.layers} replaced)`;
+  return `${plan.backend}: ${limit}${speedup}${measured}${errorOf(plan)} (${plan.replaced} of ${plan.layers} replaced)`;
+}
+
+function errorOf(plan) {
+  const error = plan.verified?.fidelity.relative_error ?? plan.predicted.network_error;
+  const parts = Object.entries((plan.verified ?? plan.predicted).errors?.parts ?? {});
+  const [name, worst] = parts.reduce((one, other) => ((other[1] ?? Infinity) > (one[1] ?? Infinity) ? other : one), ["", 0]);
+  const named = parts.length > 1 ? ` (worst: ${name} ${(worst ?? Infinity).toFixed(4)})` : "";
+  return error == null ? "" : `, error ${error.toFixed(4)}${named}`;
 }
 
 async function loadPlan() {

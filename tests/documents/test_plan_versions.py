@@ -14,7 +14,13 @@ from rankwise.documents.plan_files import read_plan, write_plan
 from rankwise.documents.plan_versions import MIGRATIONS, migrated
 from rankwise.errors import PlanError
 
+NOT_ANY_MORE = ("measured_trials", "seed_speedup", "trial_speedup")
+"""What `search` of version 2 had, and version 3 has not: trials that were timed."""
 SAMPLES = sorted((Path(__file__).parents[1] / "data" / "plans").glob("*.json"))
+
+
+GONE = {"measured_trials", "seed_speedup", "trial_speedup"}
+"""What plans said of their search before version 3."""
 
 
 def sample(name: str) -> dict[str, Any]:
@@ -34,9 +40,12 @@ def test_every_sample_is_read_and_loses_nothing(path: Path, tmp_path: Path) -> N
     plan = read_plan(path)
     assert plan.schema_version == SCHEMA_VERSION
     before, after = json.loads(path.read_text()), plan.model_dump(mode="json")
+    for name in NOT_ANY_MORE:
+        before["search"].pop(name, None)
     for old, new in zip(before["layers"], after["layers"], strict=True):
         assert old.items() <= new.items()
-    assert before["search"].items() <= after["search"].items()
+    kept = {name: value for name, value in before["search"].items() if name not in GONE}
+    assert kept.items() <= after["search"].items()
     changed = {"schema_version", "layers", "predicted", "search"}
     assert {k: v for k, v in before.items() if k not in changed}.items() <= after.items()
     write_plan(plan, tmp_path / "again.json")
@@ -57,8 +66,38 @@ def test_the_first_plans_know_no_runs_and_no_shrinkage() -> None:
 def test_later_plans_of_version_1_keep_what_they_say() -> None:
     old = sample("version_1_last")
     plan = Plan.model_validate(old)
-    assert plan.predicted.model_dump() == {**old["predicted"], "network_error_measured": True}
+    assert plan.predicted.model_dump() == {**old["predicted"], "errors": None}
+    assert (plan.compared, plan.notes) == ([], [])
     assert [layer.shrinkage for layer in plan.layers] == [o["shrinkage"] for o in old["layers"]]
+
+
+def test_version_3_has_no_trials_that_were_timed_and_promises() -> None:
+    old = sample("version_2")
+    old["predicted"]["network_error_measured"] = False
+    old["search"] |= {"measured_trials": 3, "seed_speedup": 2.0, "trial_speedup": 2.5}
+    plan = Plan.model_validate(old)
+    assert plan.schema_version == 3
+    assert plan.promise is None
+    assert not plan.match_channels
+    assert (plan.compared, plan.notes, plan.search.passes) == ([], [], 0)
+    assert {layer.output_shrinkage for layer in plan.layers} == {None}
+    gone = {"network_error_measured", *NOT_ANY_MORE}
+    written = plan.model_dump()
+    assert not gone & {*written["predicted"], *written["search"]}
+    assert old["search"]["measured_trials"] == 3  # what was given stays as it is
+
+
+def test_plans_of_version_3_say_both_sides_and_what_is_promised() -> None:
+    plan = Plan.model_validate(sample("version_3"))
+    assert plan.promise is not None
+    assert plan.promise.confirmed
+    assert plan.promise.network_error is not None
+    assert plan.promise.upper is not None
+    assert plan.promise.network_error < plan.promise.upper <= plan.promise.max_error
+    assert any(layer.output_shrinkage is not None for layer in plan.layers)
+    search = {**sample("version_3")["search"], "measured_trials": 0}
+    with pytest.raises(ValidationError, match="measured_trials"):
+        Plan.model_validate({**sample("version_3"), "search": search})
 
 
 def test_steps_are_taken_in_order(monkeypatch: pytest.MonkeyPatch) -> None:

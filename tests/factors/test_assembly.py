@@ -9,12 +9,23 @@ import numpy as np
 import pytest
 import torch
 
-from rankwise.errors import CalibrationError, StoreError
+from rankwise.errors import CalibrationError
+from rankwise.factors import moments as moments_module
 from rankwise.factors.array_cache import ArrayCache
 from rankwise.factors.assembly import Assembly
-from rankwise.factors.moments import cached_moments, gather_moments, wanted_moments
-from rankwise.lowrank import ErrorCurve
-from rankwise.models.network import Network
+from rankwise.factors.moments import (
+    LayerMoments,
+    cached_moments,
+    gather_metrics,
+    gather_moments,
+    wanted_moments,
+    with_cached_metrics,
+)
+from rankwise.factors.output_metrics import output_metrics
+from rankwise.lowrank import WEIGHTS_ALONE
+from rankwise.lowrank.shrinkage import Shrinkage
+from rankwise.models.compared import Compared
+from rankwise.models.network import Network, only
 from rankwise.models.pictures import Calibration, load_calibration
 from rankwise.models.source import network_of_module
 from rankwise.records import ORIGINAL, Decomposition
@@ -64,41 +75,6 @@ def cache(tmp_path: Path) -> ArrayCache:
 
 def wanted(network: Network):
     return wanted_moments({use.name: use.spec for use in network.layers if use.spec}, KINDS)
-
-
-class TestArrayCache:
-    def test_what_is_written_is_read(self, cache: ArrayCache) -> None:
-        arrays = {"a": np.arange(3), "b": np.ones((2, 2), np.float32)}
-        cache.write("thing", ["x", 1], arrays)
-        found = cache.read("thing", ["x", 1])
-        assert found is not None
-        assert set(found) == {"a", "b"}
-        np.testing.assert_array_equal(found["b"], arrays["b"])
-        assert cache.read("thing", ["x", 2]) is None
-        assert not cache.has("thing", ["x", 2])
-        assert [path.suffix for path in cache.folder.iterdir()] == [".safetensors"]
-
-    def test_a_damaged_file_counts_as_not_there(self, cache: ArrayCache) -> None:
-        cache.write("thing", 1, {"a": np.arange(100)})
-        path = cache.path("thing", 1)
-        assert cache.has("thing", 1)
-        whole = path.read_bytes()
-        for damaged in (whole[:-8], whole[:50], b""):
-            path.write_bytes(damaged)
-            assert cache.read("thing", 1) is None
-            assert not cache.has("thing", 1)
-        cache.write("thing", 1, {"a": np.arange(100)})
-        assert cache.has("thing", 1)
-
-    def test_a_folder_that_cannot_be_written_to(self, tmp_path: Path) -> None:
-        (tmp_path / "file").write_text("not a folder")
-        with pytest.raises(StoreError, match=r"file/cache cannot be written to .*make room"):
-            ArrayCache(tmp_path / "file" / "cache").write("thing", 1, {"a": np.arange(3)})
-
-    def test_a_write_that_fails_leaves_nothing(self, cache: ArrayCache) -> None:
-        with pytest.raises(Exception, match="object"):
-            cache.write("thing", 1, {"a": np.array([object()])})
-        assert list(cache.folder.iterdir()) == []
 
 
 class TestMoments:
@@ -151,14 +127,18 @@ class TestAssembly:
         aware, plain = Assembly(network, moments), Assembly(network)
         up_to = network.module[: list(dict(network.module.named_children())).index(name) + 1]
         part = network_of_module(up_to, (1, 3, 16, 16))
-        reference = part.outputs(calibration.select)
+        reference = only(part.outputs(calibration.select))
         whole = reference.transpose(1, 0, 2, 3).reshape(reference.shape[1], -1)
         if network.weights(name)[1] is not None:
             whole = whole - whole.mean(axis=1, keepdims=True)
         errors = [
             float(
                 np.linalg.norm(
-                    part.replaced({name: one.replacement(name, chosen)}).outputs(calibration.select)
+                    only(
+                        part.replaced({name: one.replacement(name, chosen)}).outputs(
+                            calibration.select
+                        )
+                    )
                     - reference
                 )
                 / np.linalg.norm(whole)
@@ -168,7 +148,7 @@ class TestAssembly:
         assert errors[0] <= errors[1] * 1.02
         # not equal: moments are of a sample of the positions
         assert aware.layer_error(name, chosen) == pytest.approx(errors[0], rel=0.15)
-        assert plain.shrinkage(name, chosen) is None
+        assert plain.made(name, chosen).shrinkage == WEIGHTS_ALONE
 
     @pytest.mark.parametrize(("name", "chosen"), CHOICES)
     def test_the_shrinkage_alone_gives_the_same_factors_again(
@@ -181,14 +161,14 @@ class TestAssembly:
     ) -> None:
         moments = gather_moments(network, calibration, wanted(network), cache)
         planned = Assembly(network, moments)
-        shrinkage = planned.shrinkage(name, chosen)
-        assert shrinkage is not None
+        shrinkage = planned.made(name, chosen).shrinkage
+        assert shrinkage != WEIGHTS_ALONE
         elsewhere = ArrayCache(cache.folder / "other")  # not from the cache: made again
         applied = Assembly(network, moments, {name: shrinkage}, elsewhere)
         for a, b in zip(planned.links(name, chosen), applied.links(name, chosen), strict=True):
             np.testing.assert_array_equal(a.weight, b.weight)
-        assert applied.shrinkage(name, chosen) == shrinkage
-        assert Assembly(network, moments, {}).shrinkage(name, chosen) is None
+        assert applied.made(name, chosen).shrinkage == shrinkage
+        assert Assembly(network, moments, {}).made(name, chosen).shrinkage == WEIGHTS_ALONE
 
     def test_a_curve_remembers_what_was_chosen(
         self, network: Network, calibration: Calibration, cache: ArrayCache
@@ -198,7 +178,9 @@ class TestAssembly:
         first, second = Assembly(network, moments), Assembly(network, moments)
         chosen = Decomposition("spatial_svd", (9,))
         fresh = first.made("body", chosen)
-        assert second.curve("body", "spatial_svd").shrinkage == fresh.shrinkage
+        remembered = second.curve("body", "spatial_svd").shrinkage
+        assert remembered is not None
+        assert remembered == fresh.shrinkage
         second.curve("body", "channel_svd")  # and the layer is not kept taken apart any more
         known = second.made("body", chosen)
         assert known.shrinkage == fresh.shrinkage
@@ -252,15 +234,116 @@ class TestAssembly:
         assert assembly.estimated_error(name, ORIGINAL) == assembly.layer_error(name, ORIGINAL) == 0
 
 
-def test_between_the_points_of_a_curve() -> None:
-    curve = ErrorCurve(
-        (np.array([2, 4]), np.array([1, 2, 3])), np.array([[4.0, 3, 2], [2, 1, 0]]), True
-    )
-    back = ErrorCurve.from_arrays(curve.to_arrays())
-    for one in (curve, back):
-        assert one.at((2, 1)) == 4
-        assert one.at((4, 3)) == 0
-        assert one.at((3, 2)) == pytest.approx(2)
-        assert one.at((1, 1)) == 4
-        assert one.at((9, 9)) == 0
-        assert one.estimated
+class TestBothSides:
+    """Factors weighted by input moments and output metrics."""
+
+    @pytest.fixture
+    def both(self, network: Network, calibration: Calibration, cache: ArrayCache) -> LayerMoments:
+        return gathered(network, calibration, cache)
+
+    def test_metrics_are_gathered_once(
+        self,
+        network: Network,
+        calibration: Calibration,
+        cache: ArrayCache,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        asked: list[list[str]] = []
+
+        def noted(module: object, examples: object, names: list[str], *more: object) -> object:
+            asked.append(names)
+            return output_metrics(module, examples, names, *more)
+
+        monkeypatch.setattr(moments_module, "output_metrics", noted)
+        found = gathered(network, calibration, cache)
+        assert asked == [["body", "point"]] * 2  # on both splits
+        metric = found.read_metric("fit", "body")
+        assert metric is not None
+        assert metric.shape == (16, 16)
+        np.testing.assert_allclose(metric, metric.T, atol=1e-6 * metric.max())
+        again = gathered(network, calibration, cache)
+        assert len(asked) == 2
+        assert again == found
+        cache.path("metric", found.metric_key("select", "point")).unlink()
+        gathered(network, calibration, cache)
+        assert asked[2:] == [["point"]]
+
+    def test_other_compared_parts_have_other_metrics(
+        self, both: LayerMoments, network: Network, calibration: Calibration, cache: ArrayCache
+    ) -> None:
+        (name,) = network.output_names.compared
+        part = Compared.parse(f"{name}[:,:4]")
+        other = gathered(network, calibration, cache, part)
+        first, second = (one.read_metric("fit", "body") for one in (both, other))
+        assert first is not None
+        assert second is not None
+        assert abs(first - second).max() > 0.01 * abs(first).max()
+        body = {"body": Decomposition("channel_svd", (4,))}
+        assert Assembly(network, both).plan_key(body) != Assembly(network, other).plan_key(body)
+
+    def test_metrics_that_are_gone(
+        self, both: LayerMoments, cache: ArrayCache, calibration: Calibration
+    ) -> None:
+        plain = LayerMoments(cache, both.network_sha256, both.calibration_sha256)
+        assert both.compared is not None
+        assert with_cached_metrics(plain, both.compared, ["body", "point"]) == both
+        cache.path("metric", both.metric_key("fit", "body")).unlink()
+        assert with_cached_metrics(plain, both.compared, ["point"]) == both
+        with pytest.raises(CalibrationError, match="give the same pictures again") as caught:
+            with_cached_metrics(plain, both.compared, ["point", "body"])
+        assert calibration.sha256[:12] in str(caught.value)
+
+    @pytest.mark.parametrize(("name", "chosen"), CHOICES)
+    def test_what_a_plan_says_of_shrinkage_gives_the_same_factors(
+        self, both: LayerMoments, network: Network, name: str, chosen: Decomposition
+    ) -> None:
+        planned = Assembly(network, both)
+        shrinkage = planned.made(name, chosen).shrinkage
+        assert shrinkage.outputs is not None
+        elsewhere = ArrayCache(both.cache.folder / "other")  # not from the cache: made again
+        applied = Assembly(network, both, {name: shrinkage}, elsewhere)
+        links = planned.links(name, chosen)
+        for a, b in zip(links, applied.links(name, chosen), strict=True):
+            np.testing.assert_array_equal(a.weight, b.weight)
+        inputs_alone = Assembly(network, both, {name: Shrinkage(shrinkage.inputs)}, elsewhere)
+        assert not np.allclose(inputs_alone.links(name, chosen)[0].weight, links[0].weight)
+
+    def test_the_network_hears_less_of_what_is_lost(
+        self, both: LayerMoments, network: Network, calibration: Calibration
+    ) -> None:
+        """Against input moments alone, at the network's output, on pictures that nothing read."""
+        one_sided = LayerMoments(both.cache, both.network_sha256, both.calibration_sha256)
+        body = {"body": Decomposition("channel_svd", (6,))}
+        wanted = only(network.outputs(calibration.report))
+        lost = [
+            np.linalg.norm(
+                only(Assembly(network, of).network_with(body).outputs(calibration.report)) - wanted
+            )
+            for of in (both, one_sided)
+        ]
+        assert lost[0] < 0.97 * lost[1]
+
+    def test_keys_of_plans(self, both: LayerMoments, network: Network) -> None:
+        one, other = Decomposition("svd", (8,)), Decomposition("svd", (6,))
+        assembly, plain = Assembly(network, both), Assembly(network)
+        keys = {
+            assembly.plan_key({"point": one}),
+            assembly.plan_key({"point": other}),
+            assembly.plan_key({"point": one, "body": CHOICES[0][1]}),
+            plain.plan_key({"point": one}),
+        }
+        assert len(keys) == 4
+        made = assembly.made("point", one).shrinkage
+        applied = Assembly(network, both, {"point": made})
+        assert applied.plan_key({"point": one}) == assembly.plan_key({"point": one})
+        changed = Assembly(network, both, {"point": Shrinkage(made.inputs, 0.7)})
+        assert changed.plan_key({"point": one}) not in keys
+
+
+def gathered(
+    network: Network, calibration: Calibration, cache: ArrayCache, compared: Compared | None = None
+) -> LayerMoments:
+    """Moments and metrics of the layers that have kinds here."""
+    moments = gather_moments(network, calibration, wanted(network), cache)
+    whole = compared or Compared.whole(network.output_names.compared)
+    return gather_metrics(network, calibration, whole, list(KINDS), moments)

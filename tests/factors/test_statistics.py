@@ -6,6 +6,7 @@ import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -20,7 +21,7 @@ from rankwise.errors import UsageError
 from rankwise.factors.assembly import Assembly
 from rankwise.factors.output_statistics import with_channels, with_statistics
 from rankwise.models.fidelity import relative_error
-from rankwise.models.network import Network
+from rankwise.models.network import Network, only
 from rankwise.models.onnx_network import OnnxNetwork
 from rankwise.models.torch_network import TorchNetwork
 from rankwise.models.training_pictures import Rows
@@ -105,9 +106,9 @@ def test_onnx_graphs_get_them_into_their_own_nodes(
     graph = as_onnx(network, tmp_path / "net.onnx")
     changed = with_statistics(graph, inputs)
     assert isinstance(changed, OnnxNetwork)
-    wanted = with_statistics(network, inputs).outputs(inputs)
-    assert relative_error(graph.outputs(inputs), wanted) > 0.1
-    assert relative_error(wanted, changed.outputs(inputs)) < 1e-5
+    wanted = only(with_statistics(network, inputs).outputs(inputs))
+    assert relative_error(only(graph.outputs(inputs)), wanted) > 0.1
+    assert relative_error(wanted, only(changed.outputs(inputs))) < 1e-5
     assert changed.model.graph.node == graph.model.graph.node
     kept = {t.name: t for t in graph.model.graph.initializer if not t.name.endswith(STATISTICS)}
     assert all(t == kept[t.name] for t in changed.model.graph.initializer if t.name in kept)
@@ -159,7 +160,7 @@ def test_channels_have_mean_and_deviation_of_the_original(tmp_path: Path, form: 
     fitted = with_channels(compressed, Rows(rows))
     assert fitted.framework == form
     drawn = rows[np.random.default_rng(0).integers(len(rows), size=128)]
-    wanted, before, after = (n.outputs(drawn) for n in (network, compressed, fitted))
+    wanted, before, after = (only(n.outputs(drawn)) for n in (network, compressed, fitted))
     assert relative_error(wanted, after) < 0.8 * relative_error(wanted, before)
     np.testing.assert_allclose(after.mean(0), wanted.mean(0), rtol=1e-3, atol=1e-4)
     assert with_channels(compressed, Rows(rows)).sha256 == fitted.sha256
@@ -217,9 +218,8 @@ def test_apply_does_it_on_request(
     assert "--calibration" in refused.stderr
     assert not fitted.exists()
     errors = iter((0.5, 0.4))
-    monkeypatch.setattr(
-        "rankwise.factors.output_statistics.relative_error", lambda *_: next(errors)
-    )
+    told = SimpleNamespace(of=lambda *_: SimpleNamespace(value=next(errors)))
+    monkeypatch.setattr("rankwise.factors.output_statistics.NetworkError", told)
     result = rankwise("apply", plan, MODEL, "-o", fitted, option, "--data", pictures)
     assert result.exit_code == 0, result.output
     assert "network error on the select split 0.5000 -> 0.4000" in result.output
@@ -239,7 +239,7 @@ def test_what_makes_it_worse_is_left_out(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def worse(network: TorchNetwork, _data: Path, _pictures: object) -> TorchNetwork:
+    def worse(network: TorchNetwork, _pictures: object) -> TorchNetwork:
         changed = copy.deepcopy(network.module)
         with torch.no_grad():
             changed[-1].bias.add_(100)

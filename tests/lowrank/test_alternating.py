@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rankwise.errors import LayerError
-from rankwise.lowrank import Moments, factor, factorizer, full_ranks
+from rankwise.lowrank import Moments, Shrinkage, factor, factorizer, full_ranks
 from rankwise.lowrank.output_error import effective_weight
 from rankwise.ops.chain import LinkWeights
 from rankwise.records import Decomposition, LayerSpec
@@ -99,7 +99,7 @@ def test_never_worse_than_the_weights_alone_on_held_out_patches(
         spec, weight, bias, factor(spec, Decomposition(kind, ranks), weight, bias), others
     )
     assert made.error(ranks) <= plain + 1e-9
-    if made.shrinkage_at(ranks) is None:
+    if made.shrinkage_at(ranks) == Shrinkage():
         assert made.error(ranks) == pytest.approx(plain, abs=1e-9)
 
 
@@ -115,6 +115,7 @@ def test_the_error_curve_holds_the_estimates(kind: str, has_bias: bool) -> None:
         curve = made.error_curve()
         assert curve.estimated
         assert [axis[-1] for axis in curve.axes] == list(full_ranks(spec, kind))
+        assert all((np.diff(axis) > 0).all() for axis in curve.axes)
         for position in np.ndindex(curve.errors.shape):
             ranks = tuple(int(axis[i]) for axis, i in zip(curve.axes, position, strict=True))
             assert curve.at(ranks) == pytest.approx(made.estimate(ranks), abs=1e-6)

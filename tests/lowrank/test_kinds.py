@@ -205,6 +205,8 @@ def test_bad_numbers_are_refused() -> None:
     wanted = Decomposition("svd", (4,))
     with pytest.raises(LayerError, match=r"weight has shape \(32, 15\)"):
         factor(LINEAR, wanted, weight[:, 1:], bias)
+    with pytest.raises(LayerError, match=r"weight has shape \(33, 16\)"):
+        factor(LINEAR, wanted, np.ones((33, 16)), bias)
     with pytest.raises(LayerError, match=r"bias has shape \(31,\)"):
         factor(LINEAR, wanted, weight, bias[1:])
     with pytest.raises(LayerError, match="weight holds values that are not finite"):

@@ -75,6 +75,15 @@ def test_networks_without_convolutions_or_layers() -> None:
     assert find_mode("mode3").select([]) == set()
 
 
+def test_outputs_of_a_single_pixel_right_behind_the_stem_are_of_the_first_stage(
+    tmp_path: Path,
+) -> None:
+    layers = (conv("stem", 32), conv("squeeze", 1), conv("a", 8), conv("b", 4))
+    file = tmp_path / "mine.toml"
+    file.write_text('[early]\ninclude = ["first_stage"]\n')
+    assert find_mode(str(file)).select(layers) == {"squeeze", "a"}
+
+
 MINE = """
 [narrow]
 description = "the last stage and everything called *.b"

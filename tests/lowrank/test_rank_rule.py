@@ -128,6 +128,11 @@ def test_ranks_of_grouped_layers_are_those_of_the_group_that_needs_most() -> Non
     assert energy_ranks(spec, "svd", weight, 0.99)[0] % 2 == 0
 
 
+def test_a_fixed_rank_may_be_one() -> None:
+    chosen = choose(CONV, weight_of(CONV), RankRule("fixed", rank=1), ("channel_svd",))
+    assert chosen.decomposition == Decomposition("channel_svd", (1,))
+
+
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [

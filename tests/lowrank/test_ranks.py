@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from rankwise.errors import LayerError
 from rankwise.lowrank import factorizer, full_ranks, lower
@@ -65,6 +66,8 @@ def test_energy_keeps_enough_and_no_more() -> None:
         assert 1 - curve[rank] ** 2 >= threshold - 1e-12
         assert rank == 1 or 1 - curve[rank - 1] ** 2 < threshold
     assert energy_rank(curve, 1.0) == 32
+    steps = np.sqrt([1.0, 0.6, 0.3, 0.1, 0.0])
+    assert [energy_rank(steps, kept) for kept in (0.3, 0.6, 0.8, 0.95)] == [1, 2, 3, 4]
 
 
 def test_energy_of_tucker_is_by_unfolding() -> None:
@@ -93,7 +96,8 @@ def test_weakening() -> None:
         weaken(100, 40, k=1.5)
 
 
-def test_vbmf_ranks_find_what_was_planted() -> None:
+def planted() -> NDArray[np.float64]:
+    """A weight of `CONV` whose ranks are 4 (in) and 5 (out), with noise."""
     rng = np.random.default_rng(0)
     weight = np.einsum(
         "oihw,po,ci->pchw",
@@ -101,11 +105,23 @@ def test_vbmf_ranks_find_what_was_planted() -> None:
         rng.standard_normal((32, 5)),
         rng.standard_normal((24, 4)),
     )
-    weight += 0.1 * rng.standard_normal(weight.shape)
+    noise: NDArray[np.float64] = 0.1 * rng.standard_normal(weight.shape)
+    return weight + noise
+
+
+def test_vbmf_ranks_find_what_was_planted() -> None:
+    weight = planted()
     assert vbmf_ranks(CONV, "tucker2", weight, k=1.0, min_rank=1) == (4, 5)
     assert vbmf_ranks(CONV, "channel_svd", weight, k=1.0, min_rank=1) == (5,)
     with pytest.raises(LayerError, match="weight has shape"):
         vbmf_ranks(CONV, "tucker2", weight[1:])
+
+
+def test_vbmf_ranks_are_weakened_as_in_musco() -> None:
+    """0.8 of the way from full rank, and at least 21."""
+    assert vbmf_ranks(CONV, "tucker2", planted(), k=1.0) == (21, 21)
+    wanted = (int(24 - 0.8 * (24 - 4)), int(32 - 0.8 * (32 - 5)))
+    assert vbmf_ranks(CONV, "tucker2", planted(), min_rank=1) == wanted
 
 
 @given(st.integers(1, 600), st.integers(1, 64), st.integers(1, 600))

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankwise.errors import LayerError
-from rankwise.lowrank import Moments, factor, factorizer
-from rankwise.lowrank.selection import SHRINKAGES, downhill
+from rankwise.lowrank import Moments, Shrinkage, factor, factorizer
+from rankwise.lowrank.selection import INPUT_SHRINKAGES, downhill
 from rankwise.records import Decomposition, LayerSpec
 
 LINEAR = LayerSpec("linear", 12, 9, (12,))
@@ -22,18 +22,21 @@ def outputs(weight: np.ndarray, bias: np.ndarray, count: int, seed: int) -> np.n
     return inputs @ weight.T + bias
 
 
-@given(st.permutations(range(len(SHRINKAGES))))
+AMOUNTS = [Shrinkage(amount) for amount in INPUT_SHRINKAGES]
+
+
+@given(st.permutations(range(len(AMOUNTS))))
 def test_downhill_never_ends_higher_than_it_began(scores: list[int]) -> None:
-    seen: dict[float, int] = dict(zip(SHRINKAGES, scores, strict=True))
-    found, made = downhill(lambda amount: (seen[amount], amount))
+    seen: dict[Shrinkage, int] = dict(zip(AMOUNTS, scores, strict=True))
+    found, made = downhill(AMOUNTS, lambda amount: (seen[amount], amount))
     assert made == found
-    assert seen[found] <= seen[SHRINKAGES[2]]
+    assert seen[found] <= seen[AMOUNTS[2]]
 
 
-@given(st.integers(0, len(SHRINKAGES) - 1))
+@given(st.integers(0, len(AMOUNTS) - 1))
 def test_downhill_finds_the_bottom_of_a_valley(bottom: int) -> None:
-    seen = {amount: abs(i - bottom) for i, amount in enumerate(SHRINKAGES)}
-    assert downhill(lambda amount: (seen[amount], None))[0] == SHRINKAGES[bottom]
+    seen = {amount: abs(i - bottom) for i, amount in enumerate(AMOUNTS)}
+    assert downhill(AMOUNTS, lambda amount: (seen[amount], amount))[0] == AMOUNTS[bottom]
 
 
 @given(st.integers(0, 30), st.integers(1, 300), st.integers(1, 9))
@@ -65,7 +68,7 @@ def test_data_help_where_there_are_enough() -> None:
     weight, bias = rng.standard_normal((9, 12)), rng.standard_normal(9)
     fit, others = (Moments.from_outputs(outputs(weight, bias, 500, seed)) for seed in (1, 2))
     made = factorizer(LINEAR, "svd", weight, bias, fit, held_out=others)
-    assert made.shrinkage_at((3,)) in SHRINKAGES
+    assert made.shrinkage_at((3,)) in AMOUNTS
     plain = factorizer(LINEAR, "svd", weight, bias, fit, 1.0)
     assert made.error((3,)) < 0.8 * plain.error((3,))
 

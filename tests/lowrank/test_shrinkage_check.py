@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rankwise.errors import LayerError
-from rankwise.lowrank.moments import checked_shrinkage
+from rankwise.lowrank.shrinkage import checked_shrinkage
 
 
 @pytest.mark.parametrize("amount", [0, 1e-9, 0.5, 1 - 1e-9, 1])

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.special import rel_entr, softmax
 
 from rankwise.errors import UsageError
-from rankwise.models.fidelity import fidelity, kl_divergence, psnr, relative_error, top1_agreement
+from rankwise.models.fidelity import kl_divergence, measures, psnr, relative_error, top1_agreement
 
 # Squares of smaller numbers than these lose digits, or all of them.
 numbers = st.floats(-100, 100).map(lambda number: number if abs(number) > 1e-100 else 0.0)
@@ -56,21 +56,21 @@ def test_numbers_that_are_not_finite():
 
 def test_fidelity_says_what_applies():
     reference = np.array([[0.0, 1.0], [1.0, 0.0]])
-    found = fidelity(reference, np.array([[0.0, 1.0], [0.25, 0.5]]))
+    found = measures(reference, np.array([[0.0, 1.0], [0.25, 0.5]]))
     assert found["top1_agreement"] == 0.5
     assert found["max_abs_error"] == 0.75
     assert found["relative_error"] == pytest.approx(math.sqrt(0.8125 / 2))
     assert found["psnr"] == pytest.approx(10 * math.log10(4 / 0.8125))
-    assert "psnr" not in fidelity(reference, reference)
-    assert "top1_agreement" not in fidelity(reference[:, :1], reference[:, :1])
-    assert "top1_agreement" not in fidelity(np.ones((1, 3, 2, 2)), np.ones((1, 3, 2, 2)))
+    assert "psnr" not in measures(reference, reference)
+    assert "top1_agreement" not in measures(reference[:, :1], reference[:, :1])
+    assert "top1_agreement" not in measures(np.ones((1, 3, 2, 2)), np.ones((1, 3, 2, 2)))
 
 
 def test_shapes_that_differ_or_nothing():
     with pytest.raises(UsageError, match="compared"):
         relative_error(np.ones(3), np.ones((3, 1)))
     with pytest.raises(UsageError, match="no outputs"):
-        fidelity(np.ones((0, 2)), np.ones((0, 2)))
+        measures(np.ones((0, 2)), np.ones((0, 2)))
 
 
 @given(values, values)
@@ -86,5 +86,5 @@ def test_divergence_from_the_impossible():
     certain, other = np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]])
     assert kl_divergence(certain, certain) == 0
     assert kl_divergence(certain, other) == math.inf
-    assert "kl_divergence" not in fidelity(certain, other)
+    assert "kl_divergence" not in measures(certain, other)
     assert kl_divergence(certain, np.array([[np.nan, 1.0]])) == math.inf

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from rankwise.backends.base import FileWorkload, ModuleWorkload
 from rankwise.errors import BackendError, ModelError, UsageError
+from rankwise.models.network import only
 from rankwise.models.onnx_network import OnnxNetwork
 from rankwise.models.source import load_network
 
@@ -29,7 +30,7 @@ class TestFiles:
         again = load(path)
         assert again.layers == compressed.layers
         inputs = noise(2, 3, 10, 12)
-        assert np.array_equal(again.outputs(inputs), compressed.outputs(inputs))
+        assert np.array_equal(only(again.outputs(inputs)), only(compressed.outputs(inputs)))
 
     def test_safetensors_and_other_suffixes(self, make_onnx, tmp_path):
         from safetensors.numpy import load_file
@@ -70,7 +71,9 @@ class TestFiles:
             )
             hashes.append(load(path).sha256)
         inputs = noise(1, 3, 10, 12)
-        assert np.array_equal(load(tmp_path / "a/net.onnx").outputs(inputs), plain.outputs(inputs))
+        assert np.array_equal(
+            only(load(tmp_path / "a/net.onnx").outputs(inputs)), only(plain.outputs(inputs))
+        )
         assert hashes[0] != hashes[1]
 
     @pytest.mark.parametrize("place", ["../secret.data", "/etc/hostname", "gone.data"])

@@ -15,6 +15,7 @@ from onnx_models import CONV, IMAGE, Node, assert_same, floats, ints, model_of, 
 
 from rankwise.backends.base import FileWorkload, ModuleWorkload
 from rankwise.errors import ModelError
+from rankwise.models.network import only
 from rankwise.models.onnx_network import OnnxNetwork
 from rankwise.models.onnx_session import TensorSession
 from rankwise.models.onnx_to_torch.conversion import OPERATORS, to_torch_module
@@ -197,9 +198,9 @@ class TestNetwork:
         other = TorchNetwork.of(network.to_torch(compared=True).module, "t", network.input_shape)
         inputs = noise(3, 3, 10, 12)
         for replacements in full_rank(network):
-            expected = network.replaced(replacements).outputs(inputs)
+            expected = only(network.replaced(replacements).outputs(inputs))
             np.testing.assert_allclose(
-                other.replaced(replacements).outputs(inputs), expected, rtol=1e-4, atol=1e-4
+                only(other.replaced(replacements).outputs(inputs)), expected, rtol=1e-4, atol=1e-4
             )
 
     def test_weights_go_back_into_the_file(self, make_onnx, noise):
@@ -212,8 +213,8 @@ class TestNetwork:
         inputs = noise(1, 3, 10, 12)
         with torch.inference_mode():
             expected = converted.module(torch.from_numpy(inputs)).numpy()
-        np.testing.assert_allclose(changed.outputs(inputs), expected, rtol=1e-4, atol=1e-5)
-        assert not np.allclose(network.outputs(inputs), expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(only(changed.outputs(inputs)), expected, rtol=1e-4, atol=1e-5)
+        assert not np.allclose(only(network.outputs(inputs)), expected, rtol=1e-4, atol=1e-5)
         onnx.checker.check_model(changed.model)
 
     def test_the_batch_may_change(self, make_onnx, noise):
@@ -222,7 +223,7 @@ class TestNetwork:
         inputs = noise(3, 3, 10, 12)
         with torch.inference_mode():
             found = module(torch.from_numpy(inputs)).numpy()
-        np.testing.assert_allclose(found, network.outputs(inputs), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(found, only(network.outputs(inputs)), rtol=1e-4, atol=1e-5)
 
     def test_backends_that_take_modules_get_one(self, make_onnx, tmp_path):
         network = load_network(str(make_onnx()))
@@ -258,7 +259,7 @@ def test_a_published_network():
     last = next(n for n in network.model.graph.node if n.op_type == "MatMul").input[0]
     inputs = floats(2, 224, 224, 3) * 60
     expected = TensorSession(network.model, [last]).run(inputs[:1])[0]
-    module = to_torch_module(network.model, network.input_shape, [last]).module
+    module = to_torch_module(network.model, network.input_shape, {"last": last}).module
     with torch.inference_mode():
         found = module(torch.from_numpy(inputs)).numpy()[:1]
     assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
@@ -275,5 +276,5 @@ def test_an_exported_network_comes_back(tmp_path, monkeypatch):
     inputs = floats(2, 3, 64, 64)
     with torch.inference_mode():
         found = file.to_torch().module(torch.from_numpy(inputs)).numpy()
-    expected = network.outputs(inputs)
+    expected = only(network.outputs(inputs))
     assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()

@@ -16,11 +16,11 @@ from rankwise.models.pictures import (
     FIT_EXAMPLES,
     REPORT_EXAMPLES,
     SELECT_EXAMPLES,
-    Split,
     load_calibration,
     load_pictures,
 )
 from rankwise.models.preprocess import Recipe, find_preprocess
+from rankwise.models.splits import SPLITS, Split
 
 SHAPE = (1, 3, 16, 16)
 
@@ -37,28 +37,6 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
-class TestSplit:
-    @given(st.lists(st.text("0123456789abcdef", min_size=4), min_size=3, max_size=50, unique=True))
-    def test_three_disjoint_sets_of_everything(self, hashes):
-        split = Split.of(hashes)
-        together = [*split.fit, *split.select, *split.report]
-        assert sorted(together) == list(range(len(hashes)))
-        assert min(map(len, (split.fit, split.select, split.report))) >= 1
-        assert len(split.select) == len(split.report) == max(1, len(hashes) // 4)
-
-    @given(st.permutations(range(12)))
-    def test_order_of_reading_does_not_matter(self, order):
-        hashes = [f"{(7 * n) % 12:02d}" for n in range(12)]
-        shuffled = [hashes[n] for n in order]
-        for part in ("fit", "select", "report"):
-            first = {hashes[n] for n in getattr(Split.of(hashes), part)}
-            assert {shuffled[n] for n in getattr(Split.of(shuffled), part)} == first
-
-    def test_too_few(self):
-        with pytest.raises(CalibrationError, match="at least 3"):
-            Split.of(["a", "b"])
-
-
 class TestFolder:
     def test_natural_order_and_content_once(self, folder):
         shutil.copy(folder / "photo1.png", folder / "copy_of_1.png")
@@ -71,7 +49,8 @@ class TestFolder:
         found = load_calibration(folder, "imagenet", SHAPE)
         assert found.images == 10
         assert found.preprocess == "imagenet"
-        assert [len(found.split.fit), len(found.split.select), len(found.split.report)] == [6, 2, 2]
+        assert [len(found.split.indices(name)) for name in SPLITS] == [4, 2, 2, 2]
+        assert found.confirm.shape == (2, 3, 16, 16)
         assert found.fit.shape[0] >= FIT_EXAMPLES
         assert found.select.shape[0] >= SELECT_EXAMPLES
         assert found.report.shape == (2, 3, 16, 16)
@@ -110,8 +89,9 @@ class TestFolder:
         for level in range(8):
             Image.new("RGB", (30, 30), (10 * level, 0, 0)).save(folder / f"{level}.png")
         found = load_calibration(folder, "unit", SHAPE, crops=5)
-        levels = [set(np.unique(part[:, 0])) for part in (found.fit, found.select, found.report)]
-        assert [len(found.fit), len(found.select), len(found.report)] == [20, 10, REPORT_EXAMPLES]
+        parts = [found.make(name) for name in SPLITS]
+        levels = [set(np.unique(part[:, 0])) for part in parts]
+        assert [len(part) for part in parts] == [15, 5, REPORT_EXAMPLES, REPORT_EXAMPLES]
         assert sum(map(len, levels)) == len(set.union(*levels)) == 8
 
     def test_crops_come_from_the_picture(self, folder):
@@ -146,7 +126,7 @@ class TestFolder:
 
     def test_pictures_are_decoded_when_they_are_looked_at(self, folder, monkeypatch):
         whole = load_calibration(folder, "unit", SHAPE)
-        lengths = {name: len(getattr(whole, name)) for name in pictures.SPLITS}
+        lengths = {name: len(getattr(whole, name)) for name in SPLITS}
         monkeypatch.setattr(pictures, "_decoded", None)
         found = load_calibration(folder, "unit", SHAPE)
         assert (found.sha256, found.examples) == (whole.sha256, lengths)
@@ -154,7 +134,7 @@ class TestFolder:
         file = folder / "photo3.png"
         Image.new("RGB", (30, 30)).save(file)
         with pytest.raises(CalibrationError, match="has changed meanwhile"):
-            _ = [found.fit, found.select, found.report]
+            _ = [found.make(name) for name in SPLITS]
 
     def test_damaged_where_only_decoding_shows_it(self, folder):
         pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
@@ -163,7 +143,7 @@ class TestFolder:
         (folder / "photo11.jpg").write_bytes(data[: len(data) // 2])
         found = load_calibration(folder, "unit", SHAPE)
         with pytest.raises(CalibrationError, match=r"photo11\.jpg cannot be read"):
-            _ = [found.fit, found.select, found.report]
+            _ = [found.make(name) for name in SPLITS]
 
     def test_two_pictures_are_too_few(self, folder):
         for file in sorted(folder.iterdir())[2:]:
@@ -171,9 +151,49 @@ class TestFolder:
         with pytest.raises(CalibrationError, match="at least 3"):
             load_calibration(folder, "unit", SHAPE)
 
+    def test_three_pictures_leave_none_to_confirm_with(self, folder):
+        for file in sorted(folder.iterdir())[3:]:
+            file.unlink()
+        found = load_calibration(folder, "unit", SHAPE)
+        assert found.confirm.shape == (0, 3, 16, 16)
+        assert found.examples["confirm"] == 0
+
+    def test_names_of_a_splits_pictures(self, folder):
+        found = load_calibration(folder, "imagenet", SHAPE)
+        named = [name for split in SPLITS for name in found.names(split)]
+        assert sorted(named) == sorted(file.name for file in folder.iterdir())
+        recipe = find_preprocess("imagenet", SHAPE[1:])
+        for name, example in zip(found.names("report"), found.report, strict=True):
+            pixels = np.asarray(Image.open(folder / name))
+            np.testing.assert_array_equal(recipe(pixels, SHAPE[1:]), example)
+
+    def test_a_seed_decides_over_the_split(self, folder):
+        splits = [load_calibration(folder, "unit", SHAPE, seed=seed).split for seed in (0, 1, 1)]
+        assert splits[0] != splits[1] == splits[2]
+
     def test_grey_networks_get_grey_pictures(self, folder):
         found = load_calibration(folder, "unit", (1, 1, 16, 16), crops=1)
-        assert found.fit.shape == (6, 1, 16, 16)
+        assert found.fit.shape == (4, 1, 16, 16)
+
+
+class TestWithoutConfirm:
+    """What was made before there was a confirm split: hashes and splits are those of then."""
+
+    def test_pictures(self, tmp_path):
+        for number in range(9):
+            pixels = bytes([20 * number]) * 1200
+            (tmp_path / f"{number}.ppm").write_bytes(b"P6 20 20 255\n" + pixels)
+        found = load_calibration(tmp_path, "unit", SHAPE, seed=3, confirm=False)
+        assert found.sha256 == "c2d67933f6843d2e36f7dfabb759794add9f04ce1e985551c93b226e62693444"
+        assert found.split == Split((7, 5, 8, 4, 2), (0, 3), (), (1, 6))
+        assert found.examples == {"fit": 130, "select": 32, "report": 32}
+
+    def test_ready_tensors(self, tmp_path):
+        rows = np.arange(18, dtype=np.float32).reshape(9, 2)
+        np.savez(tmp_path / "a.npz", inputs=rows)
+        found = load_calibration(tmp_path / "a.npz", None, (1, 2), seed=3, confirm=False)
+        assert found.sha256 == "86ef4f6340f084720f86ae8a7bcac66d89d414a65982125036aab154c40dd993"
+        assert np.array_equal(found.report, rows[[1, 4]])
 
 
 class TestPreprocess:
@@ -241,7 +261,7 @@ class TestPreprocess:
             "def broken(image):\n    raise ValueError('no')\n"
         )
         found = load_calibration(folder, "users_pictures:half", SHAPE, crops=2)
-        assert found.fit.shape == (12, 3, 16, 16)
+        assert found.fit.shape == (8, 3, 16, 16)
         assert 50 < found.fit.mean() < 80
         assert found.report.shape[0] == 2
         found = load_calibration(folder, "users_pictures:corner", SHAPE)
@@ -279,11 +299,19 @@ class TestNpz:
         rows = noise(9, *SHAPE[1:])
         found = load_calibration(self.save(tmp_path / "a.npz", inputs=rows), None, SHAPE)
         assert (found.images, found.preprocess) == (9, "none")
-        together = np.concatenate([found.fit, found.select, found.report])
+        together = np.concatenate([found.make(name) for name in SPLITS])
         assert np.array_equal(np.sort(together.ravel()), np.sort(rows.ravel()))
         again = load_calibration(self.save(tmp_path / "b.npz", other=rows[::-1]), "none", SHAPE)
         assert again.sha256 == found.sha256
         assert np.array_equal(again.report, found.report)
+        for number, row in zip(found.names("confirm"), found.confirm, strict=True):
+            assert np.array_equal(rows[int(number.removeprefix("row "))], row)
+
+    def test_another_split_is_another_hash(self, tmp_path, noise):
+        path = self.save(tmp_path / "a.npz", inputs=noise(9, *SHAPE[1:]))
+        rules = [(0, True), (1, True), (0, False)]
+        found = {load_calibration(path, None, SHAPE, seed=s, confirm=c).sha256 for s, c in rules}
+        assert len(found) == 3
 
     def test_equal_rows_count_once(self, tmp_path, noise):
         rows = noise(4, *SHAPE[1:])

@@ -12,6 +12,7 @@ import onnx
 import pytest
 
 from rankwise.models.fidelity import relative_error
+from rankwise.models.network import only
 from rankwise.models.pictures import load_calibration
 from rankwise.models.source import load_network
 
@@ -40,9 +41,9 @@ def test_resnet50_thin_at_full_rank_computes_the_same_logits(full_rank):
     pictures = load_calibration(fetch("photos"), "caffe-bgr", network.input_shape, crops=1)
     assert pictures.report.shape[1:] == (224, 224, 3)
     assert np.ptp(pictures.report) > 200
-    logits = network.outputs(pictures.report)
+    logits = only(network.outputs(pictures.report))
     assert logits.shape == (len(pictures.split.report), 2)
     for chosen in full_rank(network):
         compressed = network.replaced(chosen)
         onnx.checker.check_model(compressed.model, full_check=True)
-        assert relative_error(logits, compressed.outputs(pictures.report)) < 1e-4
+        assert relative_error(logits, only(compressed.outputs(pictures.report))) < 1e-4

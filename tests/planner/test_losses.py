@@ -12,12 +12,8 @@ import numpy as np
 import pytest
 from typer.testing import Result
 
-from rankwise.errors import GoalNotReached, UsageError
-from rankwise.planner.repair import best_within, better_known, next_budget
+from rankwise.errors import UsageError
 from rankwise.planner.score import Score
-from rankwise.records import Decomposition
-from rankwise.search.exact import SolverLimits
-from rankwise.search.space import Assignment, Choice, LayerChoices
 
 Command = Callable[..., Result]
 FAKE = "fake:step=16"
@@ -40,7 +36,7 @@ def broken(run):
 
 
 def network(score: float) -> Any:
-    return SimpleNamespace(outputs=lambda _: np.full((1, 1), score, np.float32))
+    return SimpleNamespace(outputs=lambda _: {"y": np.full((1, 1), score, np.float32)})
 
 
 def mean(run: Callable[[Any], Any]) -> float:
@@ -53,56 +49,16 @@ class TestScore:
         shares = [score.share(network(s)) for s in (1.0, 0.75, 0.5, 0.25)]
         assert shares == pytest.approx([0, 0.5, 1, 1.5])
 
+    def test_several_outputs_come_by_name(self) -> None:
+        ones = {"mask": np.ones((1, 2), np.float32), "depth": np.ones((1, 1), np.float32)}
+        both: Any = SimpleNamespace(outputs=lambda _: ones)
+        score = Score("sizes", lambda run: sum(one.size for one in run(None).values()), 0.5, both)
+        assert score.original == 3
+
     @pytest.mark.parametrize("value", [0.5, 0.4, np.nan])
     def test_original_below_the_floor(self, value: float) -> None:
         with pytest.raises(UsageError):
             Score("mean", mean, 0.5, network(value))
-
-
-RANKS = range(1, 100)
-CHOICES = [
-    Choice(Decomposition("svd", (rank,)), 100.0 - rank, 0.0, 1e-4 * (100 - rank) / 20)
-    for rank in RANKS
-]
-
-
-@pytest.mark.parametrize(
-    "loss", [lambda e: e / 0.01, lambda e: e / 1e-3, lambda e: (e / 0.008) ** 2]
-)
-def test_repair_ends_within_the_limit_and_near_it(loss: Callable[[float], float]) -> None:
-    layers = [LayerChoices(f"l{n}", "k", (Choice(), *CHOICES)) for n in range(30)]
-    best, budget = best_within(
-        layers, SolverLimits(), lambda plan: loss(plan.error_sq), 0.1, lambda *_: None
-    )
-    assert 0.8 < loss(best.error_sq) <= 1
-    assert best.error_sq <= budget * (1 + 1e-9)
-
-
-def test_a_plan_that_was_measured_before_is_taken_if_it_saves_more() -> None:
-    layers = [LayerChoices(name, "k", (Choice(), *CHOICES)) for name in ("a", "b")]
-    plans = [{"a": Decomposition("svd", (rank,))} for rank in (99, 80, 5)]
-    plans.append({"a": Decomposition("cp", (1,))})
-    kept = Assignment(("a", "b"), (Choice(), Choice()))
-
-    def better(than: tuple[Assignment, float]) -> tuple[Assignment, float]:
-        limits = SolverLimits()
-        return better_known(layers, limits, lambda plan: plan.error_sq / 2e-4, plans, than)
-
-    best, budget = better((kept, 0.0))
-    assert [str(choice.decomposition) for choice in best.choices] == ["svd 80", "original"]
-    assert budget == best.error_sq
-    assert better((best, 1.0)) == (best, 1.0)
-
-
-def test_an_original_that_breaks_a_limit_is_no_plan() -> None:
-    layers = [LayerChoices("a", "k", (Choice(), *CHOICES))]
-    with pytest.raises(GoalNotReached):
-        best_within(layers, SolverLimits(), lambda _: 2.0, 0.1, lambda *_: None)
-
-
-def test_budgets_are_halved_geometrically_once_both_sides_are_known() -> None:
-    assert next_budget(0.5, 3.0, 0.1, 0.9) == pytest.approx(0.3)
-    assert next_budget(0.5, 3.0, 0.0, 0.9) == pytest.approx(0.15)
 
 
 class TestCommand:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rankwise.records import Comparison
-from rankwise.search.network_model import NetworkModel, Part, PlanParts, PlanRun
+from rankwise.search.network_model import Forecast, NetworkModel, Part, PlanParts, PlanRun
 
 ORIGINAL_S = 0.1
 NOISE = 0.005
@@ -121,6 +121,6 @@ def test_a_comparison_gives_share_and_error() -> None:
 
 def test_nothing_replaced_saves_nothing() -> None:
     found = NetworkModel(ORIGINAL_S, []).forecast(PlanParts("original", ()))
-    assert found.speedup == 1.0
+    assert found == Forecast(1.0, 1.0, 1.0, False)
     with pytest.raises(ValueError, match="positive"):
         NetworkModel(0.0, [])

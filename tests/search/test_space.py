@@ -116,7 +116,11 @@ def test_a_replaced_layer_has_its_verdict_as_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ranks", "quantum"), [((16,), 16), ((48, 32), 16), ((512,), 256), ((7,), 1), ((), 1)]
+    ("ranks", "quantum"),
+    [
+        *(((3 * 2**power,), 2**power) for power in range(9)),
+        *[((48, 32), 16), ((512,), 256), ((7,), 1), ((), 1)],
+    ],
 )
 def test_the_quantum_is_the_coarsest_that_fits(ranks: tuple[int, ...], quantum: int) -> None:
     assert quantum_of(Decomposition("svd", ranks)) == quantum

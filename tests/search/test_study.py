@@ -82,12 +82,13 @@ def test_every_sampler_runs_and_proposes_measured_candidates(sampler: str) -> No
 
 def test_the_same_seed_gives_the_same_trials() -> None:
     runs: list[list[TrialEvent]] = []
-    for seed in (1, 1, 2):
+    for seed in (1, 1, 2, 1 + 128):
         events: list[TrialEvent] = []
         study(seed=seed, on_trial=events.append)
         runs.append(events)
     assert runs[0] == runs[1]
     assert runs[0] != runs[2]
+    assert runs[0] != runs[3]
 
 
 def test_two_runs_add_up_in_the_file(tmp_path: Path) -> None:
@@ -106,11 +107,19 @@ def test_two_runs_add_up_in_the_file(tmp_path: Path) -> None:
     assert [t.params for t in trials[4:10]] != [t.params for t in trials[24:30]]
 
 
-def test_other_limits_are_another_study_in_the_same_file(tmp_path: Path) -> None:
-    path = tmp_path / "study.log"
+def test_what_was_asked_otherwise_is_another_study_in_the_same_file(tmp_path: Path) -> None:
+    path, layers = tmp_path / "study.log", make_layers()
+    others: list[dict[str, Any]] = [
+        {"layers": layers[1:]},
+        {"max_error_sq": LIMIT / 2},
+        {"modes": {"one": {layers[0].name}}},
+        {"modes": {"one": {layers[1].name}}},
+        {"measured": lambda assignment: assignment.saving_s},
+    ]
     study(trials=3, storage=path)
-    other = study(trials=3, storage=path, max_error_sq=LIMIT / 2)
-    assert other.trials == 3
+    for other in others:
+        assert study(trials=2, storage=path, **other).trials == 2
+    assert study(trials=2, storage=path).trials == 3
 
 
 def test_a_run_that_was_killed_while_writing_can_be_resumed(tmp_path: Path) -> None:

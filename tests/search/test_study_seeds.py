@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from random import Random
 
 import pytest
 
+from rankwise.errors import GoalNotReached
 from rankwise.records import Decomposition
 from rankwise.search.exact import Ceiling, SolverLimits, solve
 from rankwise.search.quiet import silent_output
@@ -43,6 +45,26 @@ def test_the_exact_solutions_of_smaller_errors_are_tried_first() -> None:
     assert len(expected) == 4, "the limits differ enough to tell them apart"
     assert {assignment.key for assignment in seen} == expected
     assert result.trials == 4
+
+
+@pytest.mark.parametrize("limited", ["parameters", "saving"])
+def test_where_half_of_the_error_is_too_little_nothing_is_asked_of_it(limited: str) -> None:
+    """Another limit may need all the error there is: smaller ones have no solution then."""
+    layers = make_layers()
+    best = solve(layers, SolverLimits(LIMIT))
+
+    def ranks(_name: str, choice: Choice) -> float:
+        return sum(choice.decomposition.ranks) or 80
+
+    total = sum(ranks("", choice) for choice in best.choices)
+    limits = (
+        SolverLimits(LIMIT, (Ceiling("parameters", total, ranks),))
+        if limited == "parameters"
+        else SolverLimits(LIMIT, min_saving_s=best.saving_s)
+    )
+    with pytest.raises(GoalNotReached):
+        solve(layers, replace(limits, max_error_sq=LIMIT / 2))
+    assert limits.allow(run_study(layers, limits, trials=2).best)
 
 
 def test_a_best_that_falls_short_says_by_how_much() -> None:

@@ -28,7 +28,7 @@ rw.profile(net, example, backend="fake:step=16")
 plan = rw.plan(net, example, backend="fake:step=16", max_error=0.9, trials=5)
 smaller = rw.apply(plan, net, example)
 chosen = next(one for one in plan.layers if one.name == "1").decomposition
-lost = smaller.outputs(example.numpy()) - net(example).detach().numpy()
+lost = smaller.outputs(example.numpy())["output"] - net(example).detach().numpy()
 print(json.dumps({"kind": chosen.kind, "lost": float(np.abs(lost).max())}))
 """
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from rankwise.errors import ModelError
 from rankwise.models.fidelity import relative_error
+from rankwise.models.network import only
 from rankwise.models.onnx_network import OnnxNetwork
 from rankwise.training.pair import pair_of, parameter_groups
 
@@ -19,7 +20,7 @@ def test_torch_starts_where_the_plan_ends(network, ranks, replacements, rows):
     pair = pair_of(network, chains)
     assert pair.chains == tuple(ranks)
     np.testing.assert_array_equal(
-        pair.network().outputs(rows), network.replaced(chains).outputs(rows)
+        only(pair.network().outputs(rows)), only(network.replaced(chains).outputs(rows))
     )
 
 
@@ -29,18 +30,18 @@ def test_what_is_learnt_goes_home(network, ranks, replacements, rows):
     _change(pair.student)
     with torch.inference_mode():
         expected = pair.student(torch.from_numpy(rows)).numpy()
-    np.testing.assert_allclose(pair.network().outputs(rows), expected, rtol=1e-5, atol=1e-5)
-    assert relative_error(expected, before.outputs(rows)) > 1e-3
+    np.testing.assert_allclose(only(pair.network().outputs(rows)), expected, rtol=1e-5, atol=1e-5)
+    assert relative_error(expected, only(before.outputs(rows))) > 1e-3
 
 
 def test_a_clean_copy_takes_the_weights_home(network, ranks, replacements, rows):
     """Of a student that has another type by now and keeps a tensor of its last call."""
     pair = pair_of(network, replacements(network, ranks))
-    expected = pair.network().outputs(rows)
+    expected = only(pair.network().outputs(rows))
     pair.student.last = pair.student.double()(torch.from_numpy(rows).double())
     home = pair.network()
     assert not hasattr(home.module, "last")
-    np.testing.assert_allclose(home.outputs(rows), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(only(home.outputs(rows)), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_tensor_of_the_file_is_one_thing():
@@ -96,11 +97,11 @@ def test_onnx_weights_go_back_into_the_file(network, ranks, replacements, rows, 
     assert isinstance(same, OnnxNetwork)
     expected = file.replaced(chains)
     assert [n.name for n in same.model.graph.node] == [n.name for n in expected.model.graph.node]
-    np.testing.assert_allclose(same.outputs(rows), expected.outputs(rows), atol=1e-5)
+    np.testing.assert_allclose(only(same.outputs(rows)), only(expected.outputs(rows)), atol=1e-5)
     _change(pair.student)
     with torch.inference_mode():
         learnt = pair.student(torch.from_numpy(rows)).numpy()
-    np.testing.assert_allclose(pair.network().outputs(rows), learnt, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(only(pair.network().outputs(rows)), learnt, rtol=1e-4, atol=1e-5)
 
 
 def test_groups_know_the_factors(network, ranks, replacements):

@@ -15,8 +15,10 @@ from rankwise import documents
 from rankwise.cli import app
 from rankwise.documents.plan_files import write_plan
 from rankwise.models.fidelity import relative_error
-from rankwise.models.pictures import Split, load_pictures
+from rankwise.models.network import only
+from rankwise.models.pictures import load_pictures
 from rankwise.models.source import load_network
+from rankwise.models.splits import Split
 
 SOURCE = """
 import torch
@@ -76,10 +78,10 @@ def test_every_format_holds_the_recovered_network(recover, tmp_path):
     for name in ("b.onnx", "c.pt2"):
         recover("-o", name)
     rows = np.random.default_rng(0).random((1, 3, 12, 12), dtype=np.float32)
-    from_onnx = load_network(tmp_path / "b.onnx").outputs(rows)
+    from_onnx = only(load_network(tmp_path / "b.onnx").outputs(rows))
     program = torch.export.load(tmp_path / "c.pt2").module()
     np.testing.assert_allclose(program(torch.from_numpy(rows)).numpy(force=True), from_onnx, 1e-3)
-    assert 0 < relative_error(load_network(MODEL).outputs(rows), from_onnx) < 0.5
+    assert 0 < relative_error(only(load_network(MODEL).outputs(rows)), from_onnx) < 0.5
 
 
 def test_a_person_reads_what_changed(recover):

@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from rankwise.errors import UsageError
+from rankwise.models.compared import Compared
 from rankwise.models.fidelity import relative_error
+from rankwise.models.network import only
 from rankwise.models.training_pictures import Rows
 from rankwise.training.freezing import Freezing
 from rankwise.training.pair import pair_of
@@ -27,7 +29,8 @@ def recovery(network, ranks, replacements, rows):
 
     def make(options=OPTIONS, examples=None, **more):
         pair = pair_of(network, replacements(network, ranks))
-        return RecoveryRun(pair, examples or Rows(rows[:16]), rows[16:], options, **more)
+        fit, whole = examples or Rows(rows[:16]), Compared.whole(network.output_names.compared)
+        return RecoveryRun(pair, fit, rows[16:], whole, options, **more)
 
     return make
 
@@ -45,9 +48,11 @@ def assert_equal(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> 
 class TestTraining:
     def test_much_of_the_error_goes(self, recovery, network, rows):
         work = recovery()
-        before = relative_error(network.outputs(rows), work.pair.network().outputs(rows))
+        before = relative_error(
+            only(network.outputs(rows)), only(work.pair.network().outputs(rows))
+        )
         result = work.run()
-        after = relative_error(network.outputs(rows), work.pair.network().outputs(rows))
+        after = relative_error(only(network.outputs(rows)), only(work.pair.network().outputs(rows)))
         assert result.stopped == "budget"
         assert result.steps == 60
         assert result.error_after < 0.6 * result.error_before

@@ -14,7 +14,12 @@ def test_whole_networks_go_along(
     rankwise: Callable[..., Result], network_file: Path, tmp_path: Path
 ) -> None:
     asked = [network_file, "--backend", "fake:step=16"]
-    plan = ["plan", *asked, "--max-error", 0.4, "--measured-trials", 0]
+    plan = [
+        "plan",
+        *asked,
+        "--max-error",
+        0.4,
+    ]
     assert rankwise(*plan, "-o", tmp_path / "one.json").exit_code == 0
     archive, other = tmp_path / "all.zip", f"sqlite:///{tmp_path}/other.db"
     assert rankwise("db", "export", archive).exit_code == 0

@@ -1,4 +1,4 @@
-"""A plan that the first version wrote still does its work."""
+"""Plans that earlier versions wrote still do their work."""
 
 import json
 from collections.abc import Callable
@@ -15,13 +15,21 @@ Command = Callable[..., Result]
 SAMPLES = Path(__file__).parents[1] / "data" / "plans"
 
 
-@pytest.fixture
-def old_plan(network_file: Path, pictures: Path, tmp_path: Path) -> Path:
-    """The sample, as if it had been made for this machine's file: exporters name nodes."""
-    plan = json.loads((SAMPLES / "version_1_first.json").read_text(encoding="utf-8"))
+@pytest.fixture(params=["version_1_first", "version_1_last", "version_2", "version_3"])
+def old_plan(
+    network_file: Path, pictures: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> Path:
+    """The sample, as if it had been made for this machine's file: exporters name nodes. Until
+    version 3 there was no confirm split."""
+    plan = json.loads((SAMPLES / f"{request.param}.json").read_text(encoding="utf-8"))
     network = load_network(str(network_file))
     plan["model"]["sha256"] = network.sha256
-    plan["calibration"]["sha256"] = load_calibration(pictures, "unit", network.input_shape).sha256
+    confirm = plan["schema_version"] > 2
+    calibration = load_calibration(pictures, "unit", network.input_shape, confirm=confirm)
+    plan["calibration"]["sha256"] = calibration.sha256
+    for part in plan.get("compared", []):
+        (part["output"],) = network.output_names.compared
+        part["name"] = part["output"]
     for layer, use in zip(plan["layers"], network.layers, strict=True):
         layer["name"] = use.name
     path = tmp_path / "plan.json"
@@ -34,13 +42,14 @@ def test_it_is_applied_verified_and_written_anew(
 ) -> None:
     layers = json.loads(old_plan.read_text())["layers"]
     assert {layer["factors"] for layer in layers} >= {"data"}
+    before = json.loads(old_plan.read_text())["predicted"]["network_error"]
     output = tmp_path / "small.onnx"
     words = ["apply", old_plan, network_file, "-o", output, "--calibration", pictures]
     assert rankwise(*words).exit_code == 0
     assert len(load_network(str(output)).layers) > len(layers)
     result = rankwise("verify", old_plan, network_file, "--data", pictures, "--json")
     assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["fidelity"]["relative_error"] < 0.2
+    assert json.loads(result.stdout)["fidelity"]["relative_error"] < 1.3 * before
     assert json.loads(old_plan.read_text())["schema_version"] == SCHEMA_VERSION
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from rankwise.factors.assembly import Assembly
 from rankwise.models.fidelity import relative_error
-from rankwise.models.network import Network
+from rankwise.models.network import Network, only
 from rankwise.models.onnx_network import OnnxNetwork
 from rankwise.models.torch_network import TorchNetwork
 from rankwise.records import Decomposition, LayerSpec
@@ -138,12 +138,12 @@ def test_apply_and_export_commute(
     small = applied(network)
     there = OnnxNetwork.load(small.save(tmp_path / "applied.onnx"))
     back = OnnxNetwork.load(applied(exported).save(tmp_path / "small.onnx"))
-    outputs = small.outputs(inputs)
-    assert relative_error(network.outputs(inputs), exported.outputs(inputs)) < 1e-4
+    outputs = only(small.outputs(inputs))
+    assert relative_error(only(network.outputs(inputs)), only(exported.outputs(inputs))) < 1e-4
     if kind is not Normalised:
-        assert relative_error(network.outputs(inputs), outputs) > 0.02  # the choices do cut
-    assert relative_error(outputs, there.outputs(inputs)) < 1e-3
-    assert relative_error(outputs, back.outputs(inputs)) < 1e-3
+        assert relative_error(only(network.outputs(inputs)), outputs) > 0.02  # the choices do cut
+    assert relative_error(outputs, only(there.outputs(inputs))) < 1e-3
+    assert relative_error(outputs, only(back.outputs(inputs))) < 1e-3
     assert len(there.layers) == len(back.layers) > len(exported.layers)
 
 
@@ -175,7 +175,7 @@ def test_an_open_batch_stays_open(
     assert model.metadata_props == network.model.metadata_props
     names = [value.name for value in (*model.graph.input, *model.graph.output)]
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    expected = applied(network_of(kind)).outputs(inputs)
+    expected = only(applied(network_of(kind)).outputs(inputs))
     for count in (1, 5):
         (found,) = session.run([names[-1]], {names[0]: inputs[:count]})
         assert relative_error(expected[:count], found) < 1e-3
@@ -201,7 +201,10 @@ def test_an_initializer_that_two_nodes_read(inputs: np.ndarray, tmp_path: Path) 
     assert name in initializers(one)
     assert name not in initializers(both)
     assert second in {use.name for use in one.layers}
-    errors = [relative_error(network.outputs(inputs), each.outputs(inputs)) for each in (one, both)]
+    errors = [
+        relative_error(only(network.outputs(inputs)), only(each.outputs(inputs)))
+        for each in (one, both)
+    ]
     assert 0 < errors[0] < 0.8
     assert 0 < errors[1] < 0.8
     stored = {t.name: numpy_helper.to_array(t) for t in network.model.graph.initializer}
@@ -220,7 +223,7 @@ def test_hooks_of_replaced_and_shared_layers_survive(inputs: np.ndarray) -> None
     module.fc.register_forward_pre_hook(lambda *_: seen.append("fc"))
     small = applied(TorchNetwork.of(module, "shared", SHAPE))
     seen.clear()
-    small.outputs(inputs[:2])
+    only(small.outputs(inputs[:2]))
     assert seen == ["conv", "conv", "fc", "fc"]
     assert isinstance(module.conv, nn.Conv2d)  # the given module stays as it is
 
@@ -234,7 +237,7 @@ def test_pt2_computes_what_was_applied(form: str, inputs: np.ndarray, tmp_path: 
     program = torch.export.load(small.save(tmp_path / "small.pt2"))  # written a line ago
     with torch.no_grad():
         found = program.module()(torch.from_numpy(inputs[:2]))
-    assert relative_error(small.outputs(inputs[:2]), found.numpy()) < 1e-4
+    assert relative_error(only(small.outputs(inputs[:2])), found.numpy()) < 1e-4
 
 
 def test_safetensors_hold_the_chains(inputs: np.ndarray, tmp_path: Path) -> None:
@@ -247,4 +250,4 @@ def test_safetensors_hold_the_chains(inputs: np.ndarray, tmp_path: Path) -> None
     for parameter in other.module.parameters():
         parameter.data.zero_()
     other.module.load_state_dict(state)
-    assert np.array_equal(other.outputs(inputs), small.outputs(inputs))
+    assert np.array_equal(only(other.outputs(inputs)), only(small.outputs(inputs)))

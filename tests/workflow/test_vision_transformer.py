@@ -18,6 +18,7 @@ from typer.testing import Result
 from rankwise import documents
 from rankwise.factors.assembly import Assembly
 from rankwise.models.fidelity import relative_error
+from rankwise.models.network import only
 from rankwise.models.source import load_network
 from rankwise.records import Decomposition
 
@@ -108,15 +109,16 @@ def test_the_module_and_its_export_become_the_same_network(tmp_path: Path) -> No
         wide = [use.name for use in one.layers if use.spec and use.spec.out_channels == 256]
         assert len(wide) == 2
         decisions = dict.fromkeys(wide, Decomposition("svd", (16,)))
-        found.append(Assembly(one).network_with(decisions).outputs(inputs))
-    assert relative_error(network.outputs(inputs), found[0]) > 1e-3
+        found.append(only(Assembly(one).network_with(decisions).outputs(inputs)))
+    assert relative_error(only(network.outputs(inputs)), found[0]) > 1e-3
     assert relative_error(*found) < 1e-3
 
 
-def test_without_a_head_the_first_tensor_is_compared() -> None:
+def test_without_a_head_both_tensors_are_compared() -> None:
     network = load_network("vision_transformers:backbone")
     inputs = np.zeros((2, 3, 32, 32), np.float32)
-    assert network.outputs(inputs).shape == (2, 17, 64)  # the last hidden state, not the pooled
+    shapes = {name: one.shape for name, one in network.outputs(inputs).items()}
+    assert shapes == {"last_hidden_state": (2, 17, 64), "pooler_output": (2, 64)}
 
 
 @pytest.mark.slow

@@ -88,6 +88,14 @@ def test_a_sum_of_few_terms_is_recovered() -> None:
     assert taken_apart(weight).error((3,)) < 1e-3
 
 
+@pytest.mark.parametrize("scale", [2.0**-10, 2.0**10])
+def test_the_error_does_not_depend_on_the_scale_of_the_weight(scale: float) -> None:
+    weight = random_weight(0)
+    for rank in (3, 8):
+        error = taken_apart(weight).error((rank,))
+        assert taken_apart(scale * weight).error((rank,)) == pytest.approx(error, rel=1e-6)
+
+
 def test_the_last_link_carries_the_scale() -> None:
     weight = 1e3 * np.random.default_rng(0).standard_normal((8, 6, 3, 3))
     *first, last = (link.weight for link in taken_apart(weight).at((5,)))

@@ -1,0 +1,80 @@
+"""What each choice of a layer adds to the squared network error, as it is modelled.
+
+One pass over the select split, forward and backward, gives the contribution of any change of any
+layer (see `factors.sensitivities`). It is taken for `PROBES` ranks of each layer and kind; between
+them the contribution is the squared layer error times a factor, which is interpolated, because
+the layer error is known at every rank (see `Assembly.estimated_error`). What was found is kept in
+the store.
+
+A network that torch cannot differentiate is run with one layer replaced at a time instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from ..factors.assembly import Assembly
+from ..records import Decomposition
+
+PROBES = 3
+"""Ranks of each layer and kind whose contributions are taken."""
+MIN_LAYER_ERROR = 1e-6
+"""Below this a layer error is rounding, and no factor can be made from it."""
+
+Probe = tuple[str, Decomposition]
+
+
+class Contributions:
+    """Contributions to the squared network error, from those that were taken of some choices."""
+
+    def __init__(self, assembly: Assembly, taken: Mapping[Probe, float]) -> None:
+        self._assembly = assembly
+        self._factors: dict[tuple[str, str, int], dict[float, float]] = {}
+        for (name, one), error_sq in taken.items():
+            error = self._layer_error(name, one)
+            of_kind = self._factors.setdefault((name, one.kind, one.groups), {})
+            of_kind[error] = float(np.sqrt(error_sq)) / error
+
+    def of(self, name: str, choice: Decomposition) -> float:
+        """The modelled contribution of this choice; between layer errors at which the factor is
+        known it is interpolated over their logarithms."""
+        known = sorted(self._factors[name, choice.kind, choice.groups].items())
+        errors, factors = zip(*known, strict=True)
+        error = self._layer_error(name, choice)
+        factor = np.interp(np.log(error), np.log(errors), factors)
+        return float(factor * self._assembly.estimated_error(name, choice)) ** 2
+
+    def _layer_error(self, name: str, choice: Decomposition) -> float:
+        return max(self._assembly.estimated_error(name, choice), MIN_LAYER_ERROR)
+
+
+def probes(
+    assembly: Assembly, candidates: Mapping[str, Sequence[Decomposition]], count: int = PROBES
+) -> list[Probe]:
+    """Of each layer's candidates those that are taken: of each kind `count`, from the smallest
+    layer error to the largest."""
+    return [
+        (name, one)
+        for name, every in candidates.items()
+        for of_kind in _by_kind(every)
+        for one in _spread(assembly, name, of_kind, count)
+    ]
+
+
+def _by_kind(candidates: Iterable[Decomposition]) -> list[list[Decomposition]]:
+    kinds: dict[tuple[str, int], list[Decomposition]] = {}
+    for one in candidates:
+        kinds.setdefault((one.kind, one.groups), []).append(one)
+    return list(kinds.values())
+
+
+def _spread(
+    assembly: Assembly, name: str, candidates: Sequence[Decomposition], count: int
+) -> list[Decomposition]:
+    by_error = sorted(candidates, key=lambda one: assembly.estimated_error(name, one))
+    if count == 1:
+        return [by_error[len(by_error) // 2]]
+    places = np.linspace(0, len(by_error) - 1, min(count, len(by_error))).round().astype(int)
+    return [by_error[place] for place in dict.fromkeys(places.tolist())]
