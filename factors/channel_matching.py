@@ -23,7 +23,7 @@ from torch import Tensor
 from ..errors import CalibrationError, ModelError
 from ..models.network import Network, Replacements
 from ..models.pictures import Calibration
-from ..models.torch_batches import fitting_batch
+from ..models.torch_batches import fitting_batch, one_thread
 from ..models.torch_network import TorchNetwork
 from ..ops.chain import LinkWeights
 from ..training.channel_statistics import LAYERS, Statistics, corrected, last_link, statistics
@@ -65,7 +65,7 @@ class ChannelMatcher:
         def note(path: str, outputs: Tensor) -> None:
             wanted.setdefault(path, statistics(outputs, links[path]))
 
-        with torch.no_grad(), hooked(module, links, note):
+        with torch.no_grad(), one_thread(), hooked(module, links, note):
             module(self._examples)
         return wanted
 
@@ -88,7 +88,7 @@ class ChannelMatcher:
             found[f"{paths[path]}.shift"] = shift.numpy()
             return answer
 
-        with torch.no_grad(), hooked(student, sorted(left), correct):
+        with torch.no_grad(), one_thread(), hooked(student, sorted(left), correct):
             student(self._examples)
         return found
 

@@ -6,7 +6,7 @@ import copy
 import io
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import redirect_stderr
+from contextlib import contextmanager, redirect_stderr
 from functools import partial
 from queue import SimpleQueue
 from typing import TypeVar
@@ -80,11 +80,20 @@ def in_replicas(
         finally:
             replicas.put(one)
 
-    threads = torch.get_num_threads()
-    try:
+    with one_thread():  # what the threads set holds for those that start later
         yield from in_order(of, items, workers, start=partial(torch.set_num_threads, 1))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one of torch's threads inside: several spin while they wait for one another,
+    which beside other work costs ten times what they bring."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
     finally:
-        torch.set_num_threads(threads)  # what the threads set holds for those that start later
+        torch.set_num_threads(threads)
 
 
 def replica(module: nn.Module) -> nn.Module:

@@ -31,7 +31,7 @@ from .network import (
     layer_named,
 )
 from .output_rules import OutputNames
-from .torch_batches import batch_for_outputs, copied, frozen, outputs
+from .torch_batches import batch_for_outputs, copied, frozen, one_thread, outputs
 from .torch_layers import TorchLayers, read_layers
 from .torch_outputs import answer_of
 
@@ -119,7 +119,7 @@ class TorchNetwork:
             try:
                 for part, counted in batches(inputs, self.input_shape[0]):
                     sums.start_batch(len(part), counted)
-                    with torch.no_grad():
+                    with torch.no_grad(), one_thread():
                         answer_of(self.module, torch.from_numpy(part))
             finally:
                 for hook in hooks:
