@@ -246,7 +246,7 @@ def stays_chosen(browser: Browser) -> None:
           done([layers().length, document.activeElement === layers().at(-1), told() === asked]);
         })();
     """
-    browser.driver.set_script_timeout(30)
+    browser.driver.set_script_timeout(120)
     count, focused, same = browser.driver.execute_async_script(again)
     assert count > 1
     assert focused
