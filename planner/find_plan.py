@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from .. import documents
+from ..errors import GoalNotReached
 from ..search.space import LayerChoices
 from .confirmation import confirmed
 from .found import Found
@@ -51,13 +52,10 @@ def find_plan(problem: PlanProblem) -> FoundPlan:
     solution = solve_as_asked(problem, layers)
     if problem.options.trials:
         solution = with_study(problem, layers, solution)
-    matched = with_matched_channels(problem, solution.assignment)
-    if matched is not problem:
-        problem, solution = matched, solve_as_asked(matched, layers)
     found = Found(as_measured(layers, solution.assignment), why_not=INTERRUPTED)
     try:
-        for better in _refined(problem, layers, solution):
-            found = better
+        for step in _refined(problem, layers, solution):
+            problem, found = step
     except KeyboardInterrupt:
         problem.reporter.message("interrupted: what follows is the best plan so far")
     document = plan_document(problem, layers, found, solution)
@@ -68,17 +66,23 @@ def find_plan(problem: PlanProblem) -> FoundPlan:
 
 def _refined(
     problem: PlanProblem, layers: Sequence[LayerChoices], solution: Solution
-) -> Iterator[Found]:
-    """What is found, step by step, for an interrupt to leave the last of it."""
+) -> Iterator[tuple[PlanProblem, Found]]:
+    """What is found, step by step, for an interrupt to leave the last of it, each time with the
+    problem whose assembly makes it."""
+    matched = with_matched_channels(problem, solution.assignment)
+    if matched is not problem:
+        solution = solve_as_asked(matched, layers, solution.full_budget)
+        problem = matched
+        yield problem, Found(as_measured(layers, solution.assignment), why_not=INTERRUPTED)
     learned = learn(problem, layers, solution)
     winner = as_measured(layers, learned.solution.assignment)
-    yield Found(winner, why_not=INTERRUPTED, runs=learned.runs)
+    yield problem, Found(winner, why_not=INTERRUPTED, runs=learned.runs)
     problem.progress.expect(PASS, LOOKS)
     problem.progress.expect(TIMING, 1 if learned.runs else 0)
     found = _confirmed(problem, layers, learned)
-    yield found
+    yield problem, found
     if found.runs:
-        yield _timed_afresh(problem, layers, found)
+        yield problem, _timed_afresh(problem, layers, found)
 
 
 def _confirmed(problem: PlanProblem, layers: Sequence[LayerChoices], learned: Learned) -> Found:
@@ -88,20 +92,26 @@ def _confirmed(problem: PlanProblem, layers: Sequence[LayerChoices], learned: Le
         return Found(winner, why_not="there are no pictures to confirm it on", runs=learned.runs)
     last = confirmed(problem, learned.layers, learned.solution)
     if last is None:
+        if not problem.constraints.limits().allow(original(layers)):
+            raise GoalNotReached(
+                "no plan keeps the limit on the network error on pictures that the search has not "
+                "read and the other limits, too: relax one of them"
+            )
         problem.reporter.message("no plan keeps the limit on the confirm split")
         return Found(original(layers), why_not="no plan could be confirmed", runs=learned.runs)
     return Found(as_measured(layers, last.assignment), last, runs=learned.runs)
 
 
 def _timed_afresh(problem: PlanProblem, layers: Sequence[LayerChoices], found: Found) -> Found:
-    """The winner timed once more; the original in its place if it is no faster than that."""
+    """The winner timed once more; the original in its place if it is no faster than that, and
+    the limits allow the original."""
     winner = found.winner
     if not winner.decisions or problem.progress.over:
         return found
     fresh = timed(problem, [winner], purpose=f"final of {winner.key}")
     runs = found.runs | fresh
     ((_, run),) = fresh.values()
-    if run.speedup_low <= 1:
+    if run.speedup_low <= 1 and problem.constraints.limits().allow(original(layers)):
         return replace(_of_original(found, layers), runs=runs)
     savings = network_model(problem, runs).savings(plan_of(winner))
     in_network = dict(zip(winner.decisions, savings, strict=True))

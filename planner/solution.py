@@ -40,15 +40,15 @@ class Solution:
         return self.assignment.error_sq / self.usage if self.usage else self.budget
 
 
-def solve_as_asked(problem: PlanProblem, layers: Sequence[LayerChoices]) -> Solution:
-    """The best additive plan. Raises `GoalNotReached` where none keeps all constraints."""
+def solve_as_asked(
+    problem: PlanProblem, layers: Sequence[LayerChoices], budget: float | None = None
+) -> Solution:
+    """The best additive plan, from a first budget of modelled squared error where a better one than
+    the limit itself is known. Raises `GoalNotReached` where none keeps all constraints."""
     if not problem.constraints.judged:
         return _least_error(problem, layers)
-    return solve_within(problem, layers, _first_budget(problem))
-
-
-def _first_budget(problem: PlanProblem) -> float:
-    return (problem.objective.max_error or START_ERROR) ** 2
+    first = (problem.objective.max_error or START_ERROR) ** 2
+    return solve_within(problem, layers, first if budget is None else budget)
 
 
 def solve_within(problem: PlanProblem, layers: Sequence[LayerChoices], budget: float) -> Solution:

@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rankwise.errors import GoalNotReached
 from rankwise.models.pictures import Calibration, FloatArray, load_calibration
 from rankwise.models.splits import SplitName
 from rankwise.planner import find_plan as module
 from rankwise.planner import learning
 from rankwise.planner.confirmation import Confirmed
 from rankwise.planner.find_plan import find_plan
-from rankwise.planner.problem import PlanProblem
+from rankwise.planner.problem import PlanProblem, choices
 from rankwise.planner.promise import interval
+from rankwise.planner.solution import Solution, original, solve_as_asked
 
 Problems = Callable[..., PlanProblem]
 SHAPE = (1, 3, 12, 12)
@@ -207,3 +209,42 @@ class TestFinalRun:
         for one in (module, learning):
             monkeypatch.setattr(one, "timed", refuse)
         assert find_plan(problem_of()).document.predicted.runs == 0
+
+    def test_the_original_gives_way_to_nothing_where_a_limit_excludes_it(
+        self, problem_of: Problems, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        problem = problem_of()
+        whole = original(choices(problem)).params
+        objective = replace(problem.objective, max_params=whole - 1)
+        monkeypatch.setattr(module, "confirmed", lambda *_: None)
+        assert not find_plan(problem).document.decisions
+        with pytest.raises(GoalNotReached, match="relax one of them"):
+            find_plan(problem.aimed_at(objective))
+
+
+def test_an_interrupt_while_channels_are_matched_keeps_the_plan(
+    problem_of: Problems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "with_matched_channels", interrupt)
+    plan = find_plan(problem_of()).document
+    assert plan.decisions
+    assert plan.promise is not None
+    assert not plan.promise.confirmed
+
+
+def test_matched_channels_are_searched_for_from_what_was_found(
+    problem_of: Problems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second search begins where the first one ended."""
+    budgets: list[float | None] = []
+
+    def solved(problem: PlanProblem, layers: Any, budget: float | None = None) -> Solution:
+        budgets.append(budget)
+        return solve_as_asked(problem, layers, budget)
+
+    monkeypatch.setattr(module, "solve_as_asked", solved)
+    monkeypatch.setattr(module, "with_matched_channels", lambda problem, _: replace(problem))
+    problem = problem_of()
+    first = solve_as_asked(problem, choices(problem))
+    find_plan(problem)
+    assert budgets == [None, first.full_budget]
