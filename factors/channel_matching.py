@@ -33,8 +33,9 @@ from .moments import spread
 
 VERSION = 1
 """Changes with how corrections are computed, so that older ones are not read."""
-EXAMPLES = 32
-"""Examples of the fit split that statistics are taken from: more say little more."""
+EXAMPLES = 16
+"""Examples of the fit split that statistics are taken from, all at once: 16, 32 and 64 gave the
+demosaicking network the same error to 0.2%."""
 
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import ModelError
 from ..factors.array_cache import ArrayCache
+from ..factors.moments import spread
 from ..models.compared import Compared, ComparedPart
 from ..models.network import Network, Outputs
 from ..models.output_groups import size_groups
@@ -49,7 +50,7 @@ def choose_compared(
     known = cache.read("compared", key)
     if known is not None:
         return _from_json(bytes(known["json"]).decode())
-    chosen = _chosen(network, asked, network.outputs(_some(inputs())))
+    chosen = _chosen(network, asked, network.outputs(spread(inputs(), EXAMPLES)))
     text = np.frombuffer(json.dumps(asdict(chosen)).encode(), np.uint8)
     cache.write("compared", key, {"json": text})
     return chosen
@@ -59,11 +60,6 @@ def _from_json(text: str) -> ComparedChoice:
     given = json.loads(text)
     parts = tuple(ComparedPart(**part) for part in given["compared"]["parts"])
     return ComparedChoice(Compared(parts), tuple(given["notes"]))
-
-
-def _some(inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return a few examples from all over the split."""
-    return inputs[:: -(-len(inputs) // EXAMPLES)]
 
 
 def _chosen(network: Network, asked: str | None, outputs: Outputs) -> ComparedChoice:
