@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,17 +18,9 @@ from rankwise.backends.acl_device import AclDevice, AclProcess, Handles
 from rankwise.backends.acl_runner import AclRunner
 from rankwise.backends.ascend_acl import AscendAclBackend
 
-Patch = pytest.MonkeyPatch
-Life = Callable[[Any, AscendAclBackend], list[str]]
-BROKEN: dict[str, Callable[[Patch], None]] = {}
+from .broken_adapters import BrokenAdapters, Life, Patch
 
-
-def broken(name: str) -> Callable[[Callable[[Patch], None]], Callable[[Patch], None]]:
-    def note(function: Callable[[Patch], None]) -> Callable[[Patch], None]:
-        BROKEN[name] = function
-        return function
-
-    return note
+broken = BrokenAdapters()
 
 
 # Return shapes
@@ -208,12 +199,12 @@ def test_the_whole_adapter_is_found_right(
     assert wrong_in_a_life(fake_cann, AscendAclBackend(cache=om_cache)) == []
 
 
-@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("name", broken)
 @pytest.mark.usefixtures("finalized")
 def test_is_caught(
     name: str, fake_cann: Any, om_cache: str, wrong_in_a_life: Life, monkeypatch: Patch
 ) -> None:
-    BROKEN[name](monkeypatch)
+    broken[name](monkeypatch)
     assert wrong_in_a_life(fake_cann, AscendAclBackend(cache=om_cache)), "not caught"
 
 

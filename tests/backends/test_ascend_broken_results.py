@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,9 @@ from rankwise.backends.acl_calls import Acl
 from rankwise.backends.acl_runner import AclRunner
 from rankwise.backends.ascend_acl import AscendAclBackend
 
-Patch = pytest.MonkeyPatch
-Life = Callable[[Any, AscendAclBackend], list[str]]
-BROKEN: dict[str, Callable[[Patch], None]] = {}
+from .broken_adapters import BrokenAdapters, Life, Patch
 
-
-def broken(name: str) -> Callable[[Callable[[Patch], None]], Callable[[Patch], None]]:
-    def note(function: Callable[[Patch], None]) -> Callable[[Patch], None]:
-        BROKEN[name] = function
-        return function
-
-    return note
+broken = BrokenAdapters()
 
 
 # Clock
@@ -193,7 +184,7 @@ def _(patch: Patch) -> None:
     patch.setattr(atc.Compiler, "_compile", believing)
 
 
-@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("name", broken)
 @pytest.mark.usefixtures("finalized")
 def test_is_caught(
     name: str,
@@ -203,7 +194,7 @@ def test_is_caught(
     wrong_in_a_life: Life,
     monkeypatch: Patch,
 ) -> None:
-    BROKEN[name](monkeypatch)
+    broken[name](monkeypatch)
     cache = str(tmp_path / "om") if name.startswith("atc") else om_cache
     assert wrong_in_a_life(fake_cann, AscendAclBackend(cache=cache)), "not caught"
 
