@@ -16,13 +16,14 @@ function policy() {
 
 const query = (more = {}) => new URLSearchParams({ network: state.get("network"), ...more });
 
-const asked = new Map(); // by element, the picture that was asked for last
+const asked = new Map(); // by element, the request that was made last
 
-/** Draw a picture, unless another one was asked for meanwhile: answers may overtake each other. */
+/** Draw a picture, unless it was asked for again meanwhile: answers may overtake each other. */
 async function draw(element, path) {
-  asked.set(element, path);
+  const request = Symbol(path);
+  asked.set(element, request);
   const markup = await text(path);
-  if (asked.get(element) === path) show(element, markup);
+  if (asked.get(element) === request) show(element, markup);
 }
 
 /** Show that there is no picture, whatever was asked for before. */
