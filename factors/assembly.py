@@ -155,11 +155,11 @@ class Assembly:
         return lower(self.spec(name), decomposition), self.links(name, decomposition)
 
     def probed(self, name: str, decomposition: Decomposition) -> Replacement:
-        """One layer's chain with the factors that are best by estimates, which are quicker to make
-        and nearly always those of `replacement`; not remembered."""
+        """One layer's chain with a draft of its factors, which is quicker to make than those of
+        `replacement` and some per cent worse at most; not remembered."""
         one = self._factorizer(name, decomposition.kind, decomposition.groups)
         chain = lower(self.spec(name), decomposition)
-        return chain, one.by_estimates().at(decomposition.ranks)
+        return chain, one.draft().at(decomposition.ranks)
 
     def plan_key(self, decisions: Mapping[str, Decomposition]) -> str:
         """What names a network with these layers replaced, by all that its weights depend on."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,23 @@ class Started(Factorization, Protocol):
 def start_of(made: Factorization, ranks: Ranks) -> Arrays:
     """The weights of the links before they are refined, if they are."""
     return made.start_weights(ranks) if isinstance(made, Started) else made.weights(ranks)
+
+
+Made = TypeVar("Made", bound=Factorization)
+
+
+@runtime_checkable
+class Drafted(Factorization, Protocol):
+    """A factorization that is refined in turns, of which the first bring most."""
+
+    def draft(self) -> Self:
+        """The same, refined in a few turns only."""
+        ...
+
+
+def draft_of(made: Made) -> Made:
+    """The same, refined in a few turns only, if it is refined in turns."""
+    return made.draft() if isinstance(made, Drafted) else made
 
 
 @runtime_checkable

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .curves import ErrorCurve, least
-from .kinds import Arrays, Factorization, Float64, Tabulated
+from .kinds import Arrays, Float64, Tabulated, draft_of
 from .output_error import MeasuredOnPatches, OutputError
 from .shapes import Ranks
 from .shrinkage import WEIGHTS_ALONE, Shrinkage
@@ -22,6 +22,10 @@ from .two_sided import Layer, Sides, from_sides, judged
 
 INPUT_SHRINKAGES = [0.001, 0.01, 0.1, 0.3, 0.6, 1.0]
 OUTPUT_SHRINKAGES = [0.003, 0.03, 0.3]
+CONTENDING = 1.1
+"""At each rank only ways whose draft loses at most so many times the least are refined to the end
+and compared: drafts are one to five per cent above that. The weights alone, which take least time,
+always are."""
 SHARES = (0.25, 0.5)
 """Of full rank, at which shrinkages are compared."""
 Way = tuple[Shrinkage, Tabulated]
@@ -36,9 +40,9 @@ class Selected:
     by_estimate: bool = False
     _chosen: dict[Ranks, Way] = field(default_factory=dict, repr=False)
 
-    def by_estimates(self) -> Selected:
-        """The same choice made by estimates, so that the best way alone is refined."""
-        return Selected(self.ways, by_estimate=True)
+    def draft(self) -> Selected:
+        """The same choice made by estimates, and the best way alone refined, in a few turns."""
+        return Selected(tuple((of, draft_of(made)) for of, made in self.ways), by_estimate=True)
 
     def shrinkage_at(self, ranks: Ranks) -> Shrinkage:
         """What the factors at these ranks are made from."""
@@ -62,11 +66,17 @@ class Selected:
 
     def _best(self, ranks: Ranks) -> Way:
         if ranks not in self._chosen:
-            self._chosen[ranks] = min(self.ways, key=lambda way: self._lost(way[1], ranks))
+            self._chosen[ranks] = self._compared(ranks)
         return self._chosen[ranks]
 
-    def _lost(self, made: Factorization, ranks: Ranks) -> float:
-        return made.estimate(ranks) if self.by_estimate else made.error(ranks)
+    def _compared(self, ranks: Ranks) -> Way:
+        if self.by_estimate:
+            return min(self.ways, key=lambda way: way[1].estimate(ranks))
+        drafts = [draft_of(made).error(ranks) for _, made in self.ways]
+        most = CONTENDING * min(drafts)
+        pairs = zip(self.ways, drafts, strict=True)
+        contending = [way for way, lost in pairs if lost <= most or way[0] == WEIGHTS_ALONE]
+        return min(contending, key=lambda way: way[1].error(ranks))
 
 
 def select(

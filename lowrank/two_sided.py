@@ -24,6 +24,7 @@ from .kinds import (
     FromData,
     Kind,
     Tabulated,
+    draft_of,
     start_of,
 )
 from .moments import MAX_VALUES, Moments, vector_size
@@ -98,6 +99,10 @@ class TwoSided:
     made: Factorization
     coordinates: Coordinates
     of_outputs: bool
+
+    def draft(self) -> TwoSided:
+        """The same, refined in a few turns only, if it is refined in turns."""
+        return replace(self, made=draft_of(self.made))
 
     def weights(self, ranks: Ranks) -> Arrays:
         return self._back(self.made.weights(ranks))

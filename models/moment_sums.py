@@ -83,6 +83,33 @@ class _Sum:
         return Moments(self.total / counted, second / counted, self.count)
 
 
+@dataclass(frozen=True, slots=True)
+class BatchRows:
+    """What layers see and compute in one batch, of which the first `counted` pictures count, as
+    vectors to be summed up."""
+
+    specs: Mapping[str, LayerSpec]
+    batch: int
+    counted: int
+    rows: list[tuple[str, Source, NDArray[np.float32]]] = field(default_factory=list)
+
+    def add_output(self, name: str, output: NDArray[Any]) -> None:
+        """One layer's output, channels on axis 1 of a convolution's, on the last of others."""
+        rows = channel_rows(self._counting(output), channel_axis(self.specs[name]))
+        self.rows.append((name, "outputs", rows))
+
+    def add_input(self, name: str, values: NDArray[Any]) -> None:
+        """Add one layer's input, whose patches are taken."""
+        spec, values = self.specs[name], self._counting(values)
+        rows = channel_rows(values, -1) if spec.op == "linear" else patch_rows(spec, values)
+        self.rows.append((name, "patches", rows))
+
+    def _counting(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return the values without pictures that only fill up the batch, save where a layer sees
+        the batch folded into another axis."""
+        return values[: self.counted] if values.shape[0] == self.batch else values
+
+
 class MomentSums:
     """Moments of one portion of what is wanted."""
 
@@ -95,35 +122,23 @@ class MomentSums:
             size = vector_size(specs[name], source)
             # In the order in which BLAS makes what is added.
             self._sums[name, source] = _Sum(np.zeros(size), np.zeros((size, size), order="F"))
-        self._batch = self._counted = 0
 
     def names(self, source: Source) -> list[str]:
         """Layers whose outputs, or inputs, are wanted."""
         return [name for name, of in self._sums if of == source]
 
-    def start_batch(self, batch: int, counted: int) -> None:
-        """What follows belongs to a batch of which the first `counted` pictures count."""
-        self._batch, self._counted = batch, counted
+    def batch(self, size: int, counted: int) -> BatchRows:
+        """An empty place for what layers see in a batch of `size` pictures."""
+        return BatchRows(self._specs, size, counted)
 
-    def add_output(self, name: str, output: NDArray[Any]) -> None:
-        """One layer's output, channels on axis 1 of a convolution's, on the last of others."""
-        rows = channel_rows(self._counting(output), channel_axis(self._specs[name]))
-        self.add_rows(name, "outputs", rows)
-
-    def add_input(self, name: str, values: NDArray[Any]) -> None:
-        """Add one layer's input, whose patches are taken."""
-        spec, values = self._specs[name], self._counting(values)
-        rows = channel_rows(values, -1) if spec.op == "linear" else patch_rows(spec, values)
-        self.add_rows(name, "patches", rows)
+    def add(self, seen: BatchRows) -> None:
+        """Add all vectors of one batch."""
+        for name, source, rows in seen.rows:
+            self.add_rows(name, source, rows)
 
     def add_rows(self, name: str, source: Source, rows: NDArray[np.float32]) -> None:
         """Add vectors as rows (count, n), which nobody changes any more."""
         self._sums[name, source].add(rows)
-
-    def _counting(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Return the values without pictures that only fill up the batch, save where a layer sees
-        the batch folded into another axis."""
-        return values[: self._counted] if values.shape[0] == self._batch else values
 
     def moments(self) -> Gathered:
         """Return the moments of all that was added, and give the sums up one by one."""

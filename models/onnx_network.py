@@ -144,12 +144,12 @@ class OnnxNetwork:
             session = TensorSession(self.model, tensors)
             size = self.input_shape[0]
             for computed, counted in results(session.run, inputs, size):
-                sums.start_batch(size, counted)
-                values = iter(computed)
+                rows, values = sums.batch(size, counted), iter(computed)
                 for layer in outputs:
-                    sums.add_output(layer.name, next(values))
+                    rows.add_output(layer.name, next(values))
                 for layer in seen:
-                    sums.add_input(layer.name, next(values))
+                    rows.add_input(layer.name, next(values))
+                sums.add(rows)
 
         return gather(self.layers, wanted, add_all)
 

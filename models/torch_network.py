@@ -5,8 +5,12 @@ from __future__ import annotations
 import copy
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,13 +19,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..lowrank import Source
 from ..records import LayerUse
-from .batching import batches
+from .batching import batches, workers_for
 from .convert import export_onnx, export_pt2
 from .differentiable import Differentiable
-from .files import write_by_suffix
-from .moment_sums import Gathered, MomentSums, Wanted, gather
+from .files import write_by_suffix, write_whole
+from .moment_sums import BatchRows, Gathered, MomentSums, Wanted, gather
 from .network import (
     Outputs,
     Replacements,
@@ -31,7 +34,7 @@ from .network import (
     layer_named,
 )
 from .output_rules import OutputNames
-from .torch_batches import batch_for_outputs, copied, frozen, one_thread, outputs
+from .torch_batches import batch_for_outputs, copied, frozen, in_replicas, outputs
 from .torch_layers import TorchLayers, read_layers
 from .torch_outputs import answer_of
 
@@ -112,38 +115,22 @@ class TorchNetwork:
         return outputs(self.module, inputs, batch)
 
     def moments(self, inputs: NDArray[Any], wanted: Wanted) -> Gathered:
-        """See `Network.moments`. Holds one layer's values for one batch at a time."""
+        """See `Network.moments`. Holds what the named layers see of a few batches at a time."""
 
         def add_all(sums: MomentSums) -> None:
-            hooks = [*self._hooks(sums, "outputs"), *self._hooks(sums, "patches")]
-            try:
-                for part, counted in batches(inputs, self.input_shape[0]):
-                    sums.start_batch(len(part), counted)
-                    with torch.no_grad(), one_thread():
-                        answer_of(self.module, torch.from_numpy(part))
-            finally:
-                for hook in hooks:
-                    hook.remove()
+            def seen(module: nn.Module, part: tuple[NDArray[np.float32], int]) -> BatchRows:
+                pictures, counted = part
+                rows = sums.batch(len(pictures), counted)
+                with torch.no_grad(), _noted(module, sums, rows):
+                    answer_of(module, torch.from_numpy(pictures))
+                return rows
+
+            size = self.input_shape[0]
+            workers = workers_for(len(inputs), size)
+            for rows in in_replicas(self.module, seen, batches(inputs, size), workers):
+                sums.add(rows)
 
         return gather(self.layers, wanted, add_all)
-
-    def _hooks(self, sums: MomentSums, source: Source) -> list[Any]:
-        def on_output(name: str) -> Callable[..., None]:
-            return lambda _part, _args, output: sums.add_output(name, output.numpy())
-
-        def on_input(name: str) -> Callable[..., None]:
-            def hook(_part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-                given = args[0] if args else next(iter(kwargs.values()))
-                sums.add_input(name, given.numpy())
-
-            return hook
-
-        parts = [(name, self._part(name)) for name in sums.names(source)]
-        if source == "outputs":
-            return [part.register_forward_hook(on_output(name)) for name, part in parts]
-        return [
-            part.register_forward_pre_hook(on_input(name), with_kwargs=True) for name, part in parts
-        ]
 
     def differentiable(self) -> Differentiable:
         """See `Network.differentiable`. It shares the module's weights."""
@@ -183,8 +170,19 @@ class TorchNetwork:
         )
 
     def to_onnx(self, path: Path) -> Path:
-        """Export with a fixed batch. Node names are the exporter's, not this network's."""
-        return export_onnx(self.module, self.input_shape, Path(path))
+        """Export with a fixed batch. Node names are the exporter's, not this network's.
+
+        The exporter takes seconds, and a plan's search asks for the original again and again: all
+        files but the first are copies of it.
+        """
+        return write_whole(path, partial(shutil.copyfile, self._exported))
+
+    @cached_property
+    def _exported(self) -> Path:
+        """The network as an ONNX file in a folder that goes when the network does."""
+        folder = tempfile.mkdtemp(prefix="rankwise-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return export_onnx(self.module, self.input_shape, Path(folder) / "network.onnx")
 
     def save(self, path: Path) -> Path:
         def to_pt2(path: Path) -> Path:
@@ -231,6 +229,30 @@ def _move_hooks(layer: nn.Module, memo: dict[int, Any]) -> None:
         for key, hook in getattr(layer, kind).items():
             if not type(hook).__module__.startswith("torch.nn.utils"):
                 getattr(chain, kind)[key] = copy.deepcopy(hook, memo)
+
+
+@contextmanager
+def _noted(module: nn.Module, sums: MomentSums, rows: BatchRows) -> Iterator[None]:
+    """What the layers that `sums` asks for see and compute inside is added to `rows`."""
+
+    def on_output(name: str) -> Callable[..., None]:
+        return lambda _part, _args, output: rows.add_output(name, output.numpy())
+
+    def on_input(name: str) -> Callable[..., None]:
+        def hook(_part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            given = args[0] if args else next(iter(kwargs.values()))
+            rows.add_input(name, given.numpy())
+
+        return hook
+
+    with ExitStack() as hooks:
+        for name in sums.names("outputs"):
+            part = module.get_submodule(name)
+            hooks.enter_context(part.register_forward_hook(on_output(name)))
+        for name in sums.names("patches"):
+            part = module.get_submodule(name)
+            hooks.enter_context(part.register_forward_pre_hook(on_input(name), with_kwargs=True))
+        yield
 
 
 def _digest(digest: Any, name: str, value: Any) -> None:

@@ -120,11 +120,18 @@ def last_link(layer: nn.Module) -> Any:
 
 
 def statistics(outputs: Tensor, link: nn.Module) -> Statistics:
-    """Return the standard deviation and the mean of every channel of a link's outputs."""
+    """Return the standard deviation and the mean of every channel of a link's outputs.
+
+    First of each plane of positions, which lies together in memory, then of all: torch's own
+    deviation over axes on both sides of the channels takes three times as long.
+    """
     axis = channel_axis(outputs, link)
-    others = [one for one in range(outputs.dim()) if one != axis]
-    deviation, mean = torch.std_mean(outputs, dim=others, correction=0)
-    return deviation, mean
+    planes = outputs.reshape(-1, outputs.shape[axis], math.prod(outputs.shape[axis + 1 :]))
+    means = planes.mean(dim=2)
+    lengths = torch.linalg.vector_norm(planes - means[..., None], dim=2)
+    mean = means.mean(dim=0)
+    variance = lengths.square().mean(dim=0) / planes.shape[2] + means.var(dim=0, correction=0)
+    return variance.sqrt(), mean
 
 
 def channel_axis(outputs: Tensor, link: Any) -> int:

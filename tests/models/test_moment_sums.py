@@ -21,6 +21,12 @@ def conv(size: int, channels: int = 3) -> LayerSpec:
     return LayerSpec("conv2d", channels, channels, (channels, size, size))
 
 
+def add_outputs(sums: MomentSums, batch: int, counted: int, outputs: np.ndarray) -> None:
+    rows = sums.batch(batch, counted)
+    rows.add_output("layer", outputs)
+    sums.add(rows)
+
+
 @given(
     batch=st.integers(1, 3), pictures=st.integers(1, 7), size=st.integers(1, 6), last=st.booleans()
 )
@@ -30,8 +36,7 @@ def test_sums_do_not_depend_on_batches(batch, pictures, size, last):
     spec = LayerSpec("linear", 3, 3, (size, size, 3)) if last else conv(size)
     sums = MomentSums({"layer": spec}, [("layer", "outputs")])
     for part, counted in batches(rows if last else outputs, batch):
-        sums.start_batch(batch, counted)
-        sums.add_output("layer", part)
+        add_outputs(sums, batch, counted, part)
     found = sums.moments()["layer", "outputs"]
     expected = Moments.from_outputs(rows.reshape(-1, 3))
     assert found.count == expected.count
@@ -42,8 +47,7 @@ def test_sums_do_not_depend_on_batches(batch, pictures, size, last):
 def test_large_pictures_are_sampled_from_both_phases_of_a_pattern():
     pattern = np.indices((100, 100)).sum(0) % 2
     sums = MomentSums({"layer": conv(100, 1)}, [("layer", "outputs")])
-    sums.start_batch(2, 2)
-    sums.add_output("layer", np.stack([pattern[None], pattern[None]]).astype(np.float32))
+    add_outputs(sums, 2, 2, np.stack([pattern[None], pattern[None]]).astype(np.float32))
     found = sums.moments()["layer", "outputs"]
     assert found.count == 2 * MAX_POSITIONS["outputs"]
     assert 0.4 < found.mean[0] < 0.6
@@ -105,8 +109,7 @@ def test_the_sum_of_many_blocks_is_exact_enough():
     sums = MomentSums({"layer": conv(1, 8)}, [("layer", "outputs")])
     rows = rng.standard_normal((20_000, 8)).astype(np.float32) + 10
     for part in np.split(rows, 40):
-        sums.start_batch(len(part), len(part))
-        sums.add_output("layer", part[:, :, None, None])
+        add_outputs(sums, len(part), len(part), part[:, :, None, None])
     found = sums.moments()["layer", "outputs"]
     exact = rows.astype(np.float64)
     np.testing.assert_allclose(found.second, exact.T @ exact / len(rows), rtol=1e-5)
