@@ -111,12 +111,8 @@ RIDGE = 1e-12
 def least_squares(gram: Matrix, seen: Matrix) -> Matrix:
     """The solution X of `gram @ X = seen`, with gram (n x n) positive semi-definite."""
     mean = float(np.trace(gram)) / len(gram)
-    held = gram + RIDGE * max(mean, np.finfo(float).tiny) * np.eye(len(gram))
-    try:
-        result = np.linalg.solve(held, seen)
-    except np.linalg.LinAlgError:
-        result = np.linalg.pinv(gram, hermitian=True) @ seen
-    return np.asarray(result, dtype=np.float64)
+    held = gram + max(RIDGE * mean, np.finfo(float).tiny) * np.eye(len(gram))
+    return np.asarray(np.linalg.solve(held, seen), dtype=np.float64)
 
 
 def conjugate_gradients(

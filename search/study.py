@@ -58,7 +58,7 @@ def run_study(
     layers: Sequence[LayerChoices],
     limits: exact.SolverLimits,
     *,
-    trials: int = 100,
+    trials: int,
     sampler: str = "tpe",
     seed: int = 0,
     storage: Path | None = None,

@@ -242,3 +242,17 @@ def test_a_factorizer_checks_ranks_too() -> None:
     for verb in (made.at, made.error, made.estimate):
         with pytest.raises(LayerError, match="outside 1 to 16"):
             verb((17,))
+
+
+def test_full_rank_of_input_svd_is_what_either_side_has() -> None:
+    few_outputs = LayerSpec("conv2d", 64, 4, (64, 9, 9), (3, 3))
+    assert full_ranks(few_outputs, "input_svd") == (4 * 3 * 3,)
+    assert full_ranks(replace(few_outputs, out_channels=64), "input_svd") == (64,)
+
+
+def test_moments_that_are_wanted() -> None:
+    """Of patches up to 4608 values (512 channels, 3x3), and of no grouped layer."""
+    wide = LayerSpec("conv2d", 512, 8, (512, 9, 9), (3, 3))
+    assert moments_wanted(wide, "tucker2") == "patches"
+    assert moments_wanted(replace(wide, in_channels=513, input_shape=(513, 9, 9)), "tucker2") == ""
+    assert moments_wanted(replace(wide, groups=2), "tucker2") == ""

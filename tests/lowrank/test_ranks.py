@@ -47,6 +47,12 @@ def test_pr_is_at_least_one_and_at_most_full() -> None:
     assert pr_rank(POINTWISE, "svd", 0.1) == (24,)
 
 
+def test_pr_of_tucker_has_no_fewer_outputs_than_inputs() -> None:
+    narrowing = LayerSpec("conv2d", 32, 24, (32, 9, 9), (3, 3))
+    rank_in, rank_out = pr_rank(narrowing, "tucker2", 4.0)
+    assert rank_in == rank_out < 24
+
+
 def test_pr_refusals() -> None:
     for ratio in (0.0, -1.0, math.nan, math.inf):
         with pytest.raises(LayerError, match="positive number"):

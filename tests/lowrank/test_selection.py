@@ -87,3 +87,7 @@ def test_the_bias_is_needed_to_judge_outputs() -> None:
     moments = Moments.from_outputs(np.eye(9))
     with pytest.raises(LayerError, match="has a bias, but none was given"):
         factorizer(LINEAR, "svd", np.ones((9, 12)), None, moments, held_out=moments)
+
+
+def test_of_equal_shrinkages_the_middle_stays() -> None:
+    assert downhill(AMOUNTS, lambda amount: (1, amount))[0] == AMOUNTS[(len(AMOUNTS) - 1) // 2]

@@ -22,6 +22,8 @@ from rankwise.lowrank import (
     moments_wanted,
 )
 from rankwise.lowrank.output_error import effective_weight
+from rankwise.lowrank.output_metric import OutputMetric
+from rankwise.lowrank.two_sided import Layer, Sides
 from rankwise.ops.chain import LinkWeights
 from rankwise.records import LayerSpec
 
@@ -301,3 +303,32 @@ def test_bad_metrics_are_refused() -> None:
 
 def test_all_kinds_are_tried_here() -> None:
     assert set(NAMES) == {name for name, kind in KINDS.items() if kind.moments}
+
+
+def test_amounts_that_are_given_are_taken() -> None:
+    weight, bias = layer(LINEAR)
+    fit, held = (
+        Moments.from_outputs(outputs_of(weight, bias, patches(LINEAR, 90, s))) for s in (1, 2)
+    )
+    g, known = metric(9, 100, 1), Shrinkage(0.123, 0.456)
+    given = (LINEAR, "svd", weight, bias, fit, known, held)
+    ways = factorizer(*given, outputs_metric=g, held_out_metric=g).error_curve().ways
+    assert ways == (Shrinkage(), Shrinkage(0.123), known)
+
+
+def test_a_metric_is_scaled_to_a_mean_diagonal_of_one() -> None:
+    made = OutputMetric.of(LINEAR, 17 * metric(9, 100, 1))
+    assert made is not None
+    assert np.trace(made.blocks[0]) == pytest.approx(9)
+
+
+def test_a_grouped_layer_of_any_size_has_its_metric() -> None:
+    """It needs no moments of white noise, which would be too large."""
+    wide = LayerSpec("conv2d", 1024, 512, (1024, 9, 9), (3, 3), groups=512)
+    kind = KINDS["channel_svd"]
+    sides = Sides.of(Layer(wide, kind, np.ones(wide.weight_shape), None), None, np.eye(512))
+    assert sides.metric is not None
+    whole = replace(wide, out_channels=2, groups=1)
+    assert Sides.of(Layer(whole, kind, np.ones(whole.weight_shape), None), None, np.eye(2))
+    tucker = KINDS["tucker2"]
+    assert not Sides.of(Layer(whole, tucker, np.ones(whole.weight_shape), None), None, np.eye(2))

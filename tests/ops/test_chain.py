@@ -25,6 +25,8 @@ def test_by_hand() -> None:
 def test_links_have_to_follow() -> None:
     with pytest.raises(LayerError, match=r"\(3, 5, 6\) is followed by \(3, 5, 7\)"):
         Chain((DOWN, replace(UP, input_shape=(3, 5, 7))))
+    with pytest.raises(LayerError, match=r"\(3, 5, 6\) is followed by \(3, 5, 5\)"):
+        Chain((DOWN, replace(UP, input_shape=(3, 5, 5))))
     with pytest.raises(LayerError, match="at least one"):
         Chain(())
 

@@ -41,7 +41,7 @@ class RandomTrial:
         return self.random.choice(choices)
 
     def suggest_int(self, _name: str, low: int, high: int) -> int:
-        assert low < high
+        assert 0 == low < high
         return self.random.randint(low, high)
 
 

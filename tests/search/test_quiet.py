@@ -15,8 +15,9 @@ def test_only_what_is_printed_inside_is_lost(capfd: pytest.CaptureFixture[str]) 
     with silent_output():
         os.write(1, b"from the file descriptor\n")
         ctypes.CDLL(None).puts(b"from C")
-    print("after")
-    assert capfd.readouterr().out == "before\nafter\n"
+    print("after", flush=True)
+    os.write(1, b"and for whoever writes there directly\n")
+    assert capfd.readouterr().out == "before\nafter\nand for whoever writes there directly\n"
 
 
 def test_output_comes_back_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:

@@ -78,3 +78,11 @@ def test_the_bound_of_several_limits_is_close(seed: int, rows: int, share: float
     assert (relaxed.multipliers >= 0).all()
     assert relaxed.bound == pytest.approx(problem.lagrangian_bound(relaxed.multipliers))
     assert bound - 1e-9 <= relaxed.bound <= bound + 1e-5 * max(1.0, abs(bound))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_picks_near_the_bound_of_several_limits_keep_them(seed: int) -> None:
+    problem = problem_of(seed, 3, 0.6)
+    relaxed = relax_all(problem, np.zeros(3))
+    assert relaxed is not None
+    assert problem.fits(relaxed.picks)

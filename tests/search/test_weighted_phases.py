@@ -71,3 +71,10 @@ def test_the_verdict_is_the_intervals():
     (found,) = weighed_rows([row(1, 0.5, 0.4)], [row(1, 0.5, 0.4)], 0.5)
     assert found.verdict is stats.verdict(found.speedup_low, found.speedup_high)
     assert replace(found, verdict=Verdict.SAME).verdict is Verdict.SAME
+
+
+def test_the_speedup_s_interval_is_that_of_the_saving():
+    (found,) = weighed_rows([row(1, 0.5, 0.1)], [row(1, 0.5, 0.1)], 0.5)
+    half = math.hypot(0.05, 0.05)
+    assert found.speedup_low == pytest.approx(1 / (0.5 + half))
+    assert found.speedup_high == pytest.approx(1 / (0.5 - half))

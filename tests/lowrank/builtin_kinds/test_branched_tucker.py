@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rankwise.lowrank import Factorizer, factorizer, full_ranks
+from rankwise.lowrank.kinds import start_of
+from rankwise.lowrank.output_error import effective_weight
 from rankwise.records import LayerSpec
 
 
@@ -67,3 +69,15 @@ def test_nothing_becomes_nothing() -> None:
     made = taken_apart(np.zeros((6, 4, 3, 3)), 2)
     assert made.error((2, 2)) == made.estimate((2, 2)) == 0
     assert not any(link.weight.any() for link in made.at((2, 2))[1:2])
+
+
+@given(st.integers(0, 10_000), st.sampled_from([(2, 2), (2, 4), (4, 2), (4, 4), (6, 6)]))
+@settings(max_examples=30)
+def test_the_estimate_is_the_start_s_error(seed: int, ranks: tuple[int, int]) -> None:
+    rng = np.random.default_rng(seed)
+    scales = 0.6 ** np.arange(8)
+    weight = rng.standard_normal((8, 8, 3, 3)) * scales[:, None, None, None] * scales[:, None, None]
+    made = taken_apart(weight, 2)
+    lost = weight.reshape(8, -1) - effective_weight(start_of(made.factorization, ranks))
+    error = np.linalg.norm(lost) / np.linalg.norm(weight)
+    assert made.estimate(ranks) == pytest.approx(error, abs=1e-9)
