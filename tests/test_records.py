@@ -14,6 +14,7 @@ from rankwise.records import (
     DeviceFingerprint,
     LayerSpec,
     MeasurementPolicy,
+    Sample,
     canonical_json,
     element_bytes,
 )
@@ -106,3 +107,17 @@ def test_bytes_of_a_number() -> None:
     for wrong in ("float", "int4", "", "bool"):
         with pytest.raises(ValueError, match="no type of whole bytes"):
             element_bytes(wrong)
+
+
+def test_keys_are_of_plain_ascii() -> None:
+    """So that a key depends on no encoding."""
+    assert canonical_json({"b": "\u00e9", "a": 1}) == '{"a":1,"b":"\\u00e9"}'
+
+
+def test_what_is_the_original() -> None:
+    assert ORIGINAL.is_original
+    assert not Decomposition("svd", (4,)).is_original
+
+
+def test_a_sample_is_of_one_execution_if_nothing_else_is_said() -> None:
+    assert Sample(0, "key", "wall", 0.5).loops == 1

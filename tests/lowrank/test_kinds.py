@@ -256,3 +256,16 @@ def test_moments_that_are_wanted() -> None:
     assert moments_wanted(wide, "tucker2") == "patches"
     assert moments_wanted(replace(wide, in_channels=513, input_shape=(513, 9, 9)), "tucker2") == ""
     assert moments_wanted(replace(wide, groups=2), "tucker2") == ""
+
+
+def test_kinds_that_take_long_are_asked_for_by_name() -> None:
+    slow = {name for name, kind in KINDS.items() if not kind.by_default}
+    assert slow == {"branched_tucker", "cp"}
+
+
+def test_a_curve_over_two_ranks_begins_with_the_first() -> None:
+    weight = np.random.default_rng(0).standard_normal((9, 7, 3, 3))
+    spec = LayerSpec("conv2d", 7, 9, (7, 9, 9), (3, 3), bias=False)
+    fit = Moments.from_outputs(np.random.default_rng(1).standard_normal((99, 63)))
+    curve = factorizer(spec, "tucker2", weight, None, fit).error_curve()
+    assert [axis.tolist() for axis in curve.axes] == [list(range(1, 8)), list(range(1, 10))]

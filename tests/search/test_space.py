@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -113,6 +114,10 @@ def test_a_replaced_layer_has_its_verdict_as_reason() -> None:
     layer = layer_choices(LAYER, [row()], lambda _: 0.0)
     taken = Assignment(("a",), (layer.choices[1],))
     assert decisions([layer], taken)[0].reason == "faster"
+    unsure = Assignment(("a",), (replace(layer.choices[1], verdict=Verdict.UNDECIDED),))
+    assert decisions([layer], unsure)[0].reason == "undecided"
+    unsaid = Assignment(("a",), (replace(layer.choices[1], verdict=None),))
+    assert decisions([layer], unsaid)[0].reason == "faster"
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,7 @@ def test_two_runs_add_up_in_the_file(tmp_path: Path) -> None:
     assert second.value >= first.value
     storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
     trials = optuna.load_study(study_name=None, storage=storage).trials
+    assert all("error" in trial.constraints for trial in trials)  # samplers learn from them
     assert len(trials) == 40
     assert [trial.number for trial in trials] == list(range(40))
     # The second run's sampler goes on instead of proposing the first one's points again.
@@ -119,6 +120,23 @@ def test_what_was_asked_otherwise_is_another_study_in_the_same_file(tmp_path: Pa
     study(trials=3, storage=path)
     for other in others:
         assert study(trials=2, storage=path, **other).trials == 2
+    assert study(trials=2, storage=path).trials == 3
+
+
+def test_limits_on_other_amounts_are_another_study(tmp_path: Path) -> None:
+    """Of several, any of them."""
+    path, layers = tmp_path / "study.log", make_layers()
+
+    def limited(*most: float) -> int:
+        ceilings = tuple(
+            exact.Ceiling(str(number), limit, lambda _name, choice: choice.params or 0.0)
+            for number, limit in enumerate(most)
+        )
+        limits = exact.SolverLimits(LIMIT, ceilings=ceilings)
+        return run_study(layers, limits, trials=2, storage=path).trials
+
+    study(trials=3, storage=path)
+    assert [limited(450), limited(460), limited(450, 450), limited(450, 460)] == [2, 2, 2, 2]
     assert study(trials=2, storage=path).trials == 3
 
 
