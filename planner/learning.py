@@ -19,10 +19,13 @@ from ..search.network_model import PlanParts
 from ..search.space import Assignment, LayerChoices
 from .problem import PlanProblem
 from .solution import Solution, original, solve_within
-from .whole_runs import Runs, as_measured, cannot_time, network_model, part_of, timed
+from .whole_runs import Runs, as_measured, cannot_time, network_model, part_of, plan_of, timed
 
 ROUNDS = 2
 """Times that the search is asked again with savings in the network."""
+WORTH_TIMING = 1.005
+"""A plan for a limit on the error is timed if it is predicted to be so many times faster than the
+best one known: timing takes more of a search than anything else."""
 OTHER_BUDGETS = (0.3, 2.0)
 """Of modelled squared error, for plans beside one that replaces a single layer."""
 AIM = 1.01
@@ -64,24 +67,44 @@ def _solved_again(
     problem: PlanProblem, layers: Sequence[LayerChoices], learned: Learned
 ) -> Solution | None:
     """The best plan by what layers save in the network; None where it is the one that is known,
-    or there is none."""
-    target = problem.least_error_at
+    or hardly faster, or there is none."""
     try:
-        if target is None:
-            budget = learned.solution.full_budget
-            found = solve_within(problem, learned.layers, budget)
+        if problem.least_error_at is None:
+            found = _faster(problem, layers, learned)
         else:
-            model = network_model(problem, learned.runs)
-            saving_s = model.original_s * (1 - 1 / (AIM * target))
-            limits = problem.constraints.limits(min_saving_s=saving_s)
-            plan = solve(learned.layers, limits)
-            found = Solution(plan, plan.error_sq)
+            found = _of_less_error(problem, learned, problem.least_error_at)
     except GoalNotReached:  # a limit on parameters may need choices that save nothing in it
         return None
+    if found is None or not found.assignment.decisions:
+        return None
     plan = as_measured(layers, found.assignment)
-    if not plan.decisions or plan.key == learned.solution.assignment.key:
+    if plan.key == learned.solution.assignment.key:
         return None
     return Solution(plan, found.budget, found.usage)
+
+
+def _faster(
+    problem: PlanProblem, layers: Sequence[LayerChoices], learned: Learned
+) -> Solution | None:
+    """The fastest plan within the limits, if it is worth to be timed."""
+    model, budget = network_model(problem, learned.runs), learned.solution.full_budget
+
+    def speedup(plan: Assignment) -> float:
+        return model.forecast(plan_of(as_measured(layers, plan))).speedup
+
+    least = WORTH_TIMING * speedup(learned.solution.assignment)
+    if speedup(solve(learned.layers, problem.constraints.limits(budget))) < least:
+        return None  # before anything is measured of it
+    found = solve_within(problem, learned.layers, budget)
+    return found if speedup(found.assignment) >= least else None
+
+
+def _of_less_error(problem: PlanProblem, learned: Learned, target: float) -> Solution:
+    """The plan of least modelled error that is predicted to reach the speedup."""
+    model = network_model(problem, learned.runs)
+    saving_s = model.original_s * (1 - 1 / (AIM * target))
+    plan = solve(learned.layers, problem.constraints.limits(min_saving_s=saving_s))
+    return Solution(plan, plan.error_sq)
 
 
 def _companions(layers: Sequence[LayerChoices], solution: Solution, seed: int) -> list[Assignment]:
