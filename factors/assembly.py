@@ -21,21 +21,19 @@ from ..records import Decomposition, LayerSpec, content_key
 from .array_cache import ArrayCache
 from .channel_matching import ChannelMatching
 from .moments import SELECTING, LayerMoments
+from .side_by_side import LastTakenApart, side_by_side
 from .stored_factors import from_array, from_arrays, to_array, to_arrays
 
 CURVES_VERSION = 4
 """Version of the curves' files: it changes with how errors are computed, so that older files are
 not read."""
-FACTORS_VERSION = 2
+FACTORS_VERSION = 3
 """Version of factors: it changes with how factors are made or refined, or which of them is
 taken."""
 
 Replacement = tuple[Chain, Sequence[LinkWeights]]
 Key = tuple[str, str, int]
 """Layer name, kind, branches."""
-
-KEPT_FACTORIZERS = 1
-"""Layers' weights that stay taken apart. Each holds four matrices as large as its moments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +69,7 @@ class Assembly:
         self.cache = cache or (moments.cache if moments else None)
         self.matching = matching
         self.specs = {use.name: use.spec for use in network.layers}
-        self._factorizers: dict[Key, Factorizer] = {}
+        self._last = LastTakenApart()
         self._made: dict[tuple[str, Decomposition], Made] = {}
         self._links: dict[tuple[str, Decomposition], tuple[LinkWeights, ...]] = {}
         self._curves: dict[Key, ErrorCurve] = {}
@@ -103,6 +101,12 @@ class Assembly:
         if key not in self._curves:
             self._curves[key] = self._cached_curve(key)
         return self._curves[key]
+
+    def make_curves(self, keys: Iterable[Key]) -> None:
+        """Make the curves that are not there yet, side by side."""
+        missing = [key for key in keys if key not in self._curves]
+        specs = [self.spec(name) for name, _, _ in missing]
+        side_by_side(lambda key: self.curve(*key), missing, specs)
 
     def _cached_curve(self, key: Key) -> ErrorCurve:
         if self.cache is None:
@@ -145,6 +149,7 @@ class Assembly:
 
     def replacements(self, decisions: Mapping[str, Decomposition]) -> Replacements:
         """The chains of these layers with their factors, by name."""
+        self.make_all(decisions)
         made = {name: self.replacement(name, one) for name, one in decisions.items()}
         if self.matching is None or not made:
             return made
@@ -154,18 +159,25 @@ class Assembly:
         """One layer's chain with its factors as they are made, its channels not matched."""
         return lower(self.spec(name), decomposition), self.links(name, decomposition)
 
-    def probed(self, name: str, decomposition: Decomposition) -> Replacement:
+    def draft(self, name: str, decomposition: Decomposition) -> Replacement:
         """One layer's chain with a draft of its factors, which is quicker to make than those of
         `replacement` and some per cent worse at most; not remembered."""
-        one = self._factorizer(name, decomposition.kind, decomposition.groups)
-        chain = lower(self.spec(name), decomposition)
-        return chain, one.draft().at(decomposition.ranks)
+        made = self._factorizer(name, decomposition.kind, decomposition.groups).draft()
+        return lower(self.spec(name), decomposition), made.at(decomposition.ranks)
 
     def plan_key(self, decisions: Mapping[str, Decomposition]) -> str:
         """What names a network with these layers replaced, by all that its weights depend on."""
+        self.make_all(decisions)
         factors = [self._factors_key(name, one) for name, one in sorted(decisions.items())]
         matched = None if self.matching is None else self.matching.key
         return content_key([self.network.sha256, sorted(decisions), factors, matched])
+
+    def make_all(self, decisions: Mapping[str, Decomposition]) -> None:
+        """Make the factors of these layers that are not there yet, side by side."""
+        if self.chosen is None:
+            missing = [one for one in decisions.items() if one not in self._made]
+            specs = [self.spec(name) for name, _ in missing]
+            side_by_side(lambda one: self.made(*one), missing, specs)
 
     def made(self, name: str, decomposition: Decomposition) -> Made:
         """What the layer's factors at these ranks lose, refined; remembered."""
@@ -258,11 +270,7 @@ class Assembly:
 
     def _factorizer(self, name: str, kind: str, groups: int) -> Factorizer:
         key = name, kind, groups
-        ready = self._factorizers.pop(key, None) or self._taken_apart(name, kind, groups)
-        self._factorizers[key] = ready
-        while len(self._factorizers) > KEPT_FACTORIZERS:
-            del self._factorizers[next(iter(self._factorizers))]
-        return ready
+        return self._last.get(key, lambda: self._taken_apart(*key))
 
     def _taken_apart(self, name: str, kind: str, groups: int) -> Factorizer:
         weight, bias = self.network.weights(name)

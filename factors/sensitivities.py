@@ -9,6 +9,7 @@ candidate's contribution to the squared network error (see `factors.cotangents`)
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -25,6 +26,7 @@ from .assembly import Assembly
 from .cotangents import Cotangents
 from .gradients import Take, by_batch, pull_back, recorded, require_gradients
 from .layer_changes import Changes, OutputChanges, Replacement, WeightChanges, by_weight, bytes_held
+from .side_by_side import side_by_side
 
 Candidates = Mapping[str, Sequence[Decomposition]]
 """What each layer may become, by the layer's name."""
@@ -85,21 +87,38 @@ class Held(NamedTuple):
 
     @classmethod
     def of(cls, assembly: Assembly, portion: Sequence[Change]) -> Held:
-        held = cls([], {})
+        held, made = cls([], {}), drafts(assembly, portion)
         for name in dict.fromkeys(name for name, _ in portion):
-            held._add(assembly, name, [change for of, change in portion if of == name])
+            of_layer = {change[1]: made[change] for change in portion if change[0] == name}
+            held._add(assembly, name, of_layer)
         return held
 
-    def _add(self, assembly: Assembly, name: str, decompositions: Sequence[Decomposition]) -> None:
+    def _add(
+        self, assembly: Assembly, name: str, made: Mapping[Decomposition, Replacement]
+    ) -> None:
         spec, parts = assembly.spec(name), self.by_layer.setdefault(name, [])
         for as_weight in (True, False):
-            those = [d for d in decompositions if by_weight(spec, lower(spec, d)) == as_weight]
+            those = [d for d, (links, _) in made.items() if by_weight(spec, links) == as_weight]
             if not those:
                 continue
-            made = [assembly.probed(name, d) for d in those]
             rows = slice(len(self.order), len(self.order) + len(those))
-            parts.append((rows, _changes(assembly, name, made, as_weight)))
+            replacements = [made[one] for one in those]
+            parts.append((rows, _changes(assembly, name, replacements, as_weight)))
             self.order.extend((name, decomposition) for decomposition in those)
+
+
+def drafts(assembly: Assembly, changes: Sequence[Change]) -> dict[Change, Replacement]:
+    """Return the layers' chains with drafts of their factors, made side by side: each layer and
+    kind is taken apart once."""
+    of_kind: dict[tuple[str, str, int], list[Change]] = {}
+    for name, one in changes:
+        of_kind.setdefault((name, one.kind, one.groups), []).append((name, one))
+
+    def made(every: Sequence[Change]) -> dict[Change, Replacement]:
+        return {change: assembly.draft(*change) for change in every}
+
+    specs = [assembly.spec(name) for name, _, _ in of_kind]
+    return dict(ChainMap(*side_by_side(made, list(of_kind.values()), specs)))
 
 
 def _changes(

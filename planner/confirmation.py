@@ -52,9 +52,8 @@ def confirmed(
     searched = problem.evidence.select.of(solution.assignment.decisions)
 
     def interval_of(step: int) -> Interval:
-        decisions = steps[step][1].decisions
-        others = [problem.evidence.select.of(decisions)] if decisions else []
-        return promise.interval(held_back.of(decisions), new, level, others)
+        # How far pictures differ is about the same under all plans of the path.
+        return promise.interval(held_back.of(steps[step][1].decisions), new, level, [searched])
 
     margin = promise.expected_margin(searched, held_back.inputs.pictures, new, level)
     start = promise.first_step(expected, limit, margin)

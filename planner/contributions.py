@@ -55,6 +55,11 @@ def probes(
 ) -> list[Probe]:
     """Of each layer's candidates those that are taken: of each kind `count`, from the smallest
     layer error to the largest."""
+    assembly.make_curves(
+        (name, of_kind[0].kind, of_kind[0].groups)
+        for name, every in candidates.items()
+        for of_kind in _by_kind(every)
+    )
     return [
         (name, one)
         for name, every in candidates.items()

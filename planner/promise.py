@@ -68,9 +68,9 @@ def interval(
     """Return the interval for the network error on `new` other pictures (infinite: on all there
     are), from that on the pictures `seen`.
 
-    `others` are errors of the same plan on pictures that the search has read. They say nothing
-    of its error here, but how far pictures differ. A t interval on the logarithm of the error,
-    with Johnson's correction for errors that few pictures make up (Journal of the American
+    `others` are errors of this plan, or of one like it, on pictures that the search has read. They
+    say nothing of its error here, but how far pictures differ. A t interval on the logarithm of the
+    error, with Johnson's correction for errors that few pictures make up (Journal of the American
     Statistical Association 73, 1978): who misses these sees a small error and a small variance.
     """
     if not math.isfinite(seen.value):

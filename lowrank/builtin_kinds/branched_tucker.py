@@ -91,16 +91,14 @@ class BranchedTucker:
         return self._best(ranks)[1]
 
     def estimate(self, ranks: Ranks) -> float:
-        """An upper bound, free for every pair of ranks: the better of one branch alone and of
-        the diagonal blocks of the HOSVD's core."""
-        one = self._whole.estimate(self._of_branch(ranks))
-        return min(one, self._diagonal_error(ranks)) if self._has_diagonal(ranks) else one
+        """An upper bound, free for every pair of ranks: of the diagonal blocks of the HOSVD's
+        core, of which one branch alone would be the first."""
+        if self._has_diagonal(ranks):
+            return self._diagonal_error(ranks)
+        return self._whole.estimate(self._of_branch(ranks))
 
     def _quick_start(self, ranks: Ranks) -> Branches:
-        one = self._whole.estimate(self._of_branch(ranks))
-        if self._has_diagonal(ranks) and self._diagonal_error(ranks) <= one:
-            return self._diagonal(ranks)
-        return self._one_alone(ranks)
+        return self._diagonal(ranks) if self._has_diagonal(ranks) else self._one_alone(ranks)
 
     def _one_alone(self, ranks: Ranks) -> Branches:
         """A truncated HOSVD in the first branch; the others are zero."""

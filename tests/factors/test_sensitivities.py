@@ -30,7 +30,7 @@ ALL = 10_000
 class RandomFactors(Assembly):
     """Factors that have nothing to do with the layer, biases included."""
 
-    def probed(self, name, decomposition):
+    def draft(self, name, decomposition):
         chain = lower(self.spec(name), decomposition)
         return chain, random_weights(chain, seed=len(name))
 
@@ -68,7 +68,7 @@ class Case:
 
     def measured(self, name, decomposition) -> float:
         """The squared network error of the network with that layer replaced."""
-        replacement = {name: self.assembly.probed(name, decomposition)}
+        replacement = {name: self.assembly.draft(name, decomposition)}
         after = outputs_of(self.network.replaced(replacement).module, self.inputs)
         errors = [
             np.sum((after[one].astype(float) - before) ** 2) / np.sum(before.astype(float) ** 2)
@@ -135,7 +135,7 @@ def test_a_few_directions_give_the_error_on_average():
 class NearlyExact(Assembly):
     """Factors at full rank, of which the last has a relative error of a thousandth."""
 
-    def probed(self, name, decomposition):
+    def draft(self, name, decomposition):
         chain, links = super().replacement(name, decomposition)
         noise = np.random.default_rng(0).standard_normal(links[-1].weight.shape)
         moved = links[-1].weight * (1 + 1e-3 * noise.astype(np.float32))
@@ -214,7 +214,7 @@ from rankwise.ops.chain import random_weights
 from rankwise.records import Decomposition
 
 class RandomFactors(Assembly):
-    def probed(self, name, decomposition):
+    def draft(self, name, decomposition):
         chain = lower(self.spec(name), decomposition)
         return chain, random_weights(chain)
 

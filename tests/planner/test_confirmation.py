@@ -38,6 +38,10 @@ def error(plan: Assignment, factor: float, pictures: int) -> NetworkError:
     return NetworkError(("y",), squared * spread, np.ones((pictures, 1)), np.ones(1))
 
 
+SEARCHED = error(exact(LAYERS, SolverLimits(LIMIT**2)), 1.0, 10)
+"""Of the plan that the search found, on the pictures that it read."""
+
+
 class Measured:
     """Errors by decisions; tells a log that pictures are read."""
 
@@ -94,7 +98,7 @@ def solution() -> Solution:
 
 
 def bound(plan: Assignment, factor: float) -> float:
-    return interval(error(plan, factor, 8), NEW, LEVEL, [error(plan, 1.0, 10)]).high
+    return interval(error(plan, factor, 8), NEW, LEVEL, [SEARCHED]).high
 
 
 @pytest.mark.parametrize("factor", [0.6, 0.9, 1.0, 1.3, 3.0])
@@ -106,9 +110,7 @@ def test_the_last_plan_that_keeps_the_limit_wins(
     plans = [one for one in log if isinstance(one, Assignment)]
     bounds = {bound(one, factor) for one in plans}
     assert found.interval.high == max(one for one in bounds if one <= LIMIT)
-    assert found.interval == interval(
-        error(found.assignment, factor, 8), NEW, LEVEL, [error(found.assignment, 1.0, 10)]
-    )
+    assert found.interval == interval(error(found.assignment, factor, 8), NEW, LEVEL, [SEARCHED])
     # The path is a few percent from plan to plan, and ends a little above the limit.
     assert found.interval.high > 0.95 * min(LIMIT, max(bounds))
     assert 1 <= found.looks <= 8

@@ -16,7 +16,10 @@ def svd(rank: int) -> Decomposition:
 
 
 def assembly(**errors: float) -> Any:
-    return SimpleNamespace(estimated_error=lambda _name, one: errors[f"{one.kind}{one.ranks[0]}"])
+    return SimpleNamespace(
+        estimated_error=lambda _name, one: errors[f"{one.kind}{one.ranks[0]}"],
+        make_curves=lambda _keys: None,
+    )
 
 
 def test_the_contribution_is_the_squared_layer_error_times_a_factor_between_those_known() -> None:

@@ -91,7 +91,7 @@ def affine() -> Network:
 def probed_error(found: Evidence, name: str, one: Decomposition) -> float:
     """The network error on the select split with factors that are not refined."""
     select, network = found.select, found.assembly.network
-    changed = network.replaced({name: found.assembly.probed(name, one)})
+    changed = network.replaced({name: found.assembly.draft(name, one)})
     outputs = changed.outputs(select.examples)
     return NetworkError.of(select.compared, select.reference, outputs).value
 

@@ -1,0 +1,44 @@
+"""Factors of several layers made side by side, one layer a processor, as far as memory allows."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from ..lowrank import Factorizer
+from ..models.workers import in_order, processors
+from ..records import LayerSpec
+
+Given = TypeVar("Given")
+Result = TypeVar("Result")
+
+LARGE = 2304
+"""Values that a kernel sees (256 channels, 3x3) above which layers are taken apart one after the
+other: each holds four square matrices of that size, and its eigenvectors as many again."""
+
+
+class LastTakenApart(threading.local):
+    """The layer that each thread took apart last: more of them would not fit into memory."""
+
+    key: tuple[str, str, int] | None = None
+    """Its name, kind and branches."""
+    factorizer: Factorizer | None = None
+
+    def get(self, key: tuple[str, str, int], take_apart: Callable[[], Factorizer]) -> Factorizer:
+        """That layer, if it is the last one; else taken apart now."""
+        if self.key != key or self.factorizer is None:
+            self.key = self.factorizer = None  # its memory first
+            self.factorizer = take_apart()
+            self.key = key
+        return self.factorizer
+
+
+def side_by_side(
+    work: Callable[[Given], Result], items: Sequence[Given], specs: Iterable[LayerSpec]
+) -> list[Result]:
+    """What `work` makes of each item, in their order; `specs` are those of the items' layers."""
+    largest = max((math.prod(spec.weight_shape[1:]) for spec in specs), default=0)
+    workers = min(processors(), len(items)) if largest <= LARGE else 1
+    return list(in_order(work, items, workers)) if workers > 1 else list(map(work, items))
