@@ -119,10 +119,15 @@ class Confirmation:
     looks: int
 
 
+CLOSE_ENOUGH = 0.985
+"""A plan whose bound is this share of the limit is good enough: no later step is looked at."""
+
+
 def confirmed(
     expected: Sequence[float], bound_of: Callable[[int], float], limit: float, start: int
 ) -> Confirmation:
-    """Return the last step of a path of plans whose bound keeps the limit.
+    """Return the last step of a path of plans whose bound keeps the limit, or one that is nearly
+    there.
 
     `expected` are the errors that the search expects of the plans, rising, fixed before the
     confirm split is read; `bound_of` reads it. This is fixed-sequence testing from the safest
@@ -135,16 +140,19 @@ def confirmed(
     while failing - passing > 1:
         bound, looks = bound_of(step), looks + 1
         passing, failing = (step, failing) if bound <= limit else (passing, step)
+        if CLOSE_ENOUGH * limit <= bound <= limit:
+            break
         wanted = bisect_right(expected, expected[step] * limit / max(bound, TINY)) - 1
         step = min(max(wanted, passing + 1), failing - 1)
     return Confirmation(passing if passing >= 0 else None, looks)
 
 
-def path(limit: float, top: float = 1.05, least: float = 0.1, spacing: float = 1.03) -> list[float]:
-    """Return the errors to plan for, rising: shares of the limit from `least` to `top`, each
-    larger than the one before by the factor `spacing`."""
-    count = int(math.log(top / least) / math.log(spacing))
-    return [limit * top / spacing**below for below in range(count, -1, -1)]
+def path(limit: float, top: float = 1.05) -> list[float]:
+    """Return the errors to plan for, rising to `top` times the limit: 1% from one to the next in
+    the upper half, where the winner is nearly always found, and 6% down to a tenth."""
+    fine = [top / 1.01**below for below in range(int(math.log(top / 0.5) / math.log(1.01)))]
+    coarse = [fine[-1] / 1.06**below for below in range(1, int(math.log(5) / math.log(1.06)) + 1)]
+    return [limit * share for share in reversed([*fine, *coarse])]
 
 
 def first_step(expected: Sequence[float], limit: float, margin: float) -> int:

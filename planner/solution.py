@@ -21,6 +21,9 @@ STEPS = 6
 """Most plans that are measured on the way."""
 CLOSE_ENOUGH = 0.94
 """A plan that uses this share of what may be lost, in squared error, is near enough."""
+NARROW = 1.08
+"""No further plan is measured between two budgets, one allowed and one that breaks a limit, which
+are at most so many times apart."""
 START_ERROR = 0.1
 """Network error to begin with where only a score is limited."""
 
@@ -72,6 +75,8 @@ def solve_within(problem: PlanProblem, layers: Sequence[LayerChoices], budget: f
         if CLOSE_ENOUGH <= found.usage <= 1 or (found.usage <= 1 and found.assignment.key in seen):
             break
         if best is not None and best.assignment.decisions and problem.progress.over:
+            break
+        if broken <= NARROW * allowed:
             break
         seen.add(found.assignment.key)
         budget = next_budget(budget, found.usage, allowed, broken)

@@ -82,7 +82,7 @@ def test_influences_of_many_pictures_are_the_derivatives(parts):
         more[picture] += step
         moved = errors_of(errors.lost * more, errors.whole * more).value
         derivative = 2 * (math.log(moved) - math.log(errors.value)) / step * 200
-        assert influences(errors)[picture] == pytest.approx(derivative, rel=0.05, abs=0.02)
+        assert influences(errors)[picture] == pytest.approx(derivative, rel=0.06, abs=0.02)
 
 
 class TestConfirmed:
@@ -118,7 +118,9 @@ def test_a_path_rises_from_far_below_the_limit_to_a_little_above():
     steps = path(0.2)
     assert steps[0] == pytest.approx(0.02, rel=0.05)
     assert steps[-1] == pytest.approx(0.21)
-    assert np.allclose(np.divide(steps[1:], steps[:-1]), 1.03)
+    ratios = np.divide(steps[1:], steps[:-1])
+    assert np.allclose(ratios[np.array(steps[:-1]) > 0.1], 1.01)
+    assert ratios.max() < 1.07
     assert steps[first_step(steps, 0.2, 1.25)] <= 0.16 < steps[first_step(steps, 0.2, 1.25) + 1]
     assert first_step(steps, 0.2, 1000) == 0
 
@@ -139,7 +141,7 @@ class Simulated:
     """
 
     def __init__(self, rng, sizes, spread):
-        self.steps = path(1.0, spacing=1.05)
+        self.steps = path(1.0)
         count = sum(sizes)
         walk = np.cumsum(rng.normal(size=(len(self.steps), count)), axis=0)
         own = math.sqrt(1 - CORRELATION**2) / math.sqrt(len(self.steps)) * walk
