@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from .markup import Html, joined, tag
@@ -26,6 +26,18 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     return [float(f"{number * step:.10g}") for number in range(first, last + 1)]
 
 
+def with_intervals(
+    values: Sequence[float], intervals: Iterable[tuple[float, float]]
+) -> tuple[float, float]:
+    """Return the least and the largest number that an axis covers: all values, and as much of their
+    intervals as is no further from them than they are from each other. One interval that says
+    next to nothing would otherwise leave no room for what is known."""
+    low, high = min(values), max(values)
+    reach = max(high - low, 0.1 * max(abs(low), abs(high)))
+    ends = [end for interval in intervals for end in interval]
+    return max(low - reach, min([low, *ends])), min(high + reach, max([high, *ends]))
+
+
 @dataclass(frozen=True, slots=True)
 class Scale:
     """Maps low..high to start..end in the drawing."""
@@ -34,6 +46,10 @@ class Scale:
     high: float
     start: float
     end: float
+
+    def inside(self, value: float) -> float:
+        """As `self(value)`, for a value outside that of the nearer end."""
+        return self(min(max(value, self.low), self.high))
 
     def __call__(self, value: float) -> float:
         share = (value - self.low) / (self.high - self.low)

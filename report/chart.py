@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from .axes import Scale, ticks
+from .axes import Scale, ticks, with_intervals
 from .markup import Html, tag
 
 WIDTH, HEIGHT = 720, 440
@@ -65,8 +65,7 @@ def chart(title: str, series: Sequence[Series], x: Axis, y: Axis) -> str:
     """Return an SVG document. Series without points are left out; without any it says so."""
     drawn = [one for one in series if one.points]
     across = _ticks([p.x for one in drawn for p in one.points], x)
-    heights = [v for one in drawn for p in one.points for v in (p.y, p.low, p.high)]
-    up = _ticks([v for v in heights if v is not None], y)
+    up = _ticks(_heights([p for one in drawn for p in one.points]), y)
     scale_x = Scale(across[0], across[-1], LEFT, WIDTH - RIGHT)
     scale_y = Scale(up[0], up[-1], HEIGHT - BOTTOM, TOP)
     foot, middle = HEIGHT - BOTTOM, (TOP + HEIGHT - BOTTOM) / 2
@@ -96,6 +95,14 @@ def chart(title: str, series: Sequence[Series], x: Axis, y: Axis) -> str:
     )
 
 
+def _heights(points: Sequence[Point]) -> Sequence[float]:
+    """Return what the axis upwards has to cover."""
+    if not points:
+        return []
+    intervals = [(p.low, p.high) for p in points if p.low is not None and p.high is not None]
+    return with_intervals([p.y for p in points], intervals)
+
+
 def _ticks(values: Sequence[float], axis: Axis) -> list[float]:
     start = [0.0] if axis.zero else []
     return ticks(min([*values, *start], default=0.0), max(values, default=1.0), 5)
@@ -110,7 +117,7 @@ def _series(series: Series, number: int, scale_x: Scale, scale_y: Scale) -> list
     for point in series.points:
         x, y = scale_x(point.x), scale_y(point.y)
         if point.low is not None and point.high is not None:
-            low, high = scale_y(point.low), scale_y(point.high)
+            low, high = scale_y.inside(point.low), scale_y.inside(point.high)
             parts.append(tag("line", x1=x, x2=x, y1=low, y2=high, stroke=colour))
         parts.append(_mark(number, x, y, point.note))
     return parts

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .. import documents
-from .axes import LEFT, Scale, axes, drawing, marker, ticks
+from .axes import LEFT, Scale, axes, drawing, marker, ticks, with_intervals
 from .cells import decomposition, duration, shape
 from .error_text import with_worst
 from .markup import Html, joined, tag
@@ -144,9 +144,10 @@ def front_picture(front: documents.Pareto | None, *, choose: bool = False) -> Ht
     if front is None:
         return tag("p", "No front was worked out for this network.", class_="empty")
     points = front.points
+    intervals = [(point.speedup_low, point.speedup_high) for point in points]
     drawn = axes(
         [point.network_error for point in points],
-        [bound for point in points for bound in (point.speedup_low, point.speedup_high)],
+        with_intervals([point.speedup for point in points], intervals),
         "network error (relative, select split)",
         "predicted speedup",
         lambda v: f"{v:g}",
@@ -170,7 +171,7 @@ def front_picture(front: documents.Pareto | None, *, choose: bool = False) -> Ht
 def _point(x: Scale, y: Scale, point: documents.FrontPoint, layers: int, choose: bool) -> Html:
     place, label = x(point.network_error), _point_label(point, layers)
     choose = choose and point.max_error is not None
-    low, high = y(point.speedup_low), y(point.speedup_high)
+    low, high = y.inside(point.speedup_low), y.inside(point.speedup_high)
     return tag(
         "g",
         tag("title", label),

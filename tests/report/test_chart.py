@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,6 +39,16 @@ def test_larger_is_to_the_right_and_above() -> None:
     (x1, y1), (x2, y2) = places(drawn(Series("s", [Point(1, 10), Point(2, 20)])))
     assert x1 < x2
     assert y1 > y2
+
+
+def test_an_interval_that_says_next_to_nothing_leaves_room_for_the_points() -> None:
+    """It is cut off at the frame."""
+    root = drawn(Series("s", [Point(0, 1, 1, 1), Point(1, 2, 1.9, 2.1), Point(2, 3, 1, 1000)]))
+    (_, y1), (_, y2), (_, y3) = places(root)
+    assert y1 - y3 > 100
+    assert y1 - y2 == pytest.approx(y2 - y3, abs=0.2)
+    bars = [line for line in root.iter(f"{SVG}line") if line.get("class") is None]
+    assert min(float(line.get("y2", "0")) for line in bars) >= 0
 
 
 def test_words_of_users_are_text_and_no_markup() -> None:
