@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -25,6 +25,8 @@ class Moments:
     mean: NDArray[np.float64]
     second: NDArray[np.float64]
     count: int
+    _about: dict[bytes, NDArray[np.float64]] = field(default_factory=dict, repr=False)
+    """What `about` made last, by its centre."""
 
     def __post_init__(self) -> None:
         channels = self.mean.shape[0] if self.mean.ndim == 1 else -1
@@ -41,13 +43,24 @@ class Moments:
 
     @property
     def covariance(self) -> NDArray[np.float64]:
-        """E[(v - mean)(v - mean)^T], (n, n)."""
-        return self.second - np.outer(self.mean, self.mean)
+        """E[(v - mean)(v - mean)^T], (n, n); not to be changed."""
+        return self.about(self.mean)
 
     def about(self, centre: NDArray[np.float64]) -> NDArray[np.float64]:
-        """E[(v - centre)(v - centre)^T], (n, n): the covariance and what the mean is off."""
-        off = self.mean - centre
-        return self.covariance + np.outer(off, off)
+        """E[(v - centre)(v - centre)^T], (n, n): the covariance and what the mean is off; not to
+        be changed. The last two are remembered: where shrinkages are compared the same ones are
+        asked for again and again, and they are large."""
+        key = centre.tobytes()
+        if key not in self._about:
+            off = self.mean - centre
+            made = self.second - np.outer(self.mean, self.mean)
+            if off.any():
+                made += np.outer(off, off)
+            made.flags.writeable = False
+            while len(self._about) >= 2:
+                del self._about[next(iter(self._about))]
+            self._about[key] = made
+        return self._about[key]
 
     @classmethod
     def zeros(cls, channels: int) -> Self:
