@@ -91,7 +91,7 @@ class Running:
             time.sleep(0.02)
         port = self.server.servers[0].sockets[0].getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
-        self.http = httpx.Client(base_url=f"{self.url}/api/v1", timeout=60)
+        self.http = httpx.Client(base_url=f"{self.url}/api/v1", timeout=180)
 
     @property
     def artifacts(self) -> Path:
