@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rankwise.models.network_error import NetworkError
 from rankwise.planner.promise import (
+    CLOSE_ENOUGH,
     Confirmation,
     confirmed,
     expected_margin,
@@ -87,7 +88,7 @@ def test_influences_of_many_pictures_are_the_derivatives(parts):
 
 class TestConfirmed:
     @given(st.data(), st.integers(1, 40))
-    def test_the_last_step_before_the_first_that_fails(self, data, count):
+    def test_the_last_step_before_the_first_that_fails_or_one_close_to_the_limit(self, data, count):
         steps = sorted(data.draw(st.lists(st.floats(0.1, 2), min_size=count, max_size=count)))
         start = data.draw(st.integers(0, count - 1))
         factor = data.draw(st.floats(0.2, 8))
@@ -99,9 +100,17 @@ class TestConfirmed:
 
         found = confirmed(steps, bound_of, 1.0, start)
         passing = [step for step in range(count) if factor * steps[step] <= 1]
-        assert found == Confirmation(passing[-1] if passing else None, len(asked))
+        assert found.looks == len(asked)
+        if found.step is not None and factor * steps[found.step] >= CLOSE_ENOUGH:
+            assert found.step in passing
+        else:
+            assert found.step == (passing[-1] if passing else None)
         assert len(set(asked)) == len(asked)
         assert asked[0] == start
+
+    def test_a_bound_close_to_the_limit_ends_the_looks(self):
+        steps = [0.5, CLOSE_ENOUGH, 0.99, 1.0]
+        assert confirmed(steps, lambda step: steps[step], 1.0, 1) == Confirmation(1, 1)
 
     def test_few_looks_where_bounds_go_with_what_was_expected(self):
         steps = path(1.0)
