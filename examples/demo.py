@@ -71,12 +71,11 @@ def main(words: Sequence[str] | None = None) -> int:
     calibration, photos = split_photos(WORK / "photos", seed)
     original = outputs(torch_network(), photos)
     print(*(f"\n$ export {name}={value}" for name, value in SETTINGS.items()), sep="")
-    options = ["--seed", str(seed), "--calibration", str(calibration)]
-    options += ["--preprocess", "demosaicking:mosaic"]
-    results = [one_backend(name, options, photos, original) for name in BACKENDS]
+    examples = ["--calibration", str(calibration), "--preprocess", "demosaicking:mosaic"]
+    results = [one_backend(name, examples, photos, original, seed) for name in BACKENDS]
     front = WORK / "front.svg"
-    within = ["--max-error", str(FRONT_ERROR), "--points", "6"]
-    rankwise("pareto", MODEL, "--backend", BACKENDS[0], *within, *options, "-o", str(front))
+    within = ["--max-error", str(FRONT_ERROR), "--points", "6", "--seed", str(seed)]
+    rankwise("pareto", MODEL, "--backend", BACKENDS[0], *within, *examples, "-o", str(front))
     print(f"\nOn {len(photos)} photos that neither calibration nor search has seen:")
     print(*map(summary, results), sep="\n")
     draw(photos, original, results, path := WORK / "pictures.png")
@@ -85,16 +84,16 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def one_backend(
-    backend: str, options: Sequence[str], photos: Sequence[Photo], original: Outputs
+    backend: str, examples: Sequence[str], photos: Sequence[Photo], original: Outputs, seed: int
 ) -> Result:
-    """The whole job on one backend; `options` say which pictures plans are made with."""
+    """The whole job on one backend; `examples` say which pictures plans are made with."""
     plan, network = WORK / f"plan-{backend}.json", WORK / f"compressed-{backend}.onnx"
-    limit = ["--max-error", str(MAX_ERROR)]
+    limits = ["--max-error", str(MAX_ERROR), "--seed", str(seed)]
     rankwise("profile", MODEL, "--backend", backend)
     rankwise("table", "--device", backend, "--layer", "main_processor.conv2")
-    rankwise("plan", MODEL, "--backend", backend, *limit, *options, "-o", str(plan))
+    rankwise("plan", MODEL, "--backend", backend, *limits, *examples, "-o", str(plan))
     rankwise("apply", str(plan), MODEL, "-o", str(network))
-    rankwise("verify", str(plan), MODEL, *options[2:])  # the seed stands in the plan
+    rankwise("verify", str(plan), MODEL, *examples)
     compressed = outputs(file_network(network), photos)
     loss = Loss.of(photos, original, compressed)
     return Result(backend, json.loads(plan.read_text()), compressed, loss)

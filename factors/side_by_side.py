@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from ..lowrank import Factorizer
+from ..lowrank import Factorizer, vector_size
 from ..models.workers import in_order, processors
 from ..records import LayerSpec
 
@@ -39,6 +38,6 @@ def side_by_side(
     work: Callable[[Given], Result], items: Sequence[Given], specs: Iterable[LayerSpec]
 ) -> list[Result]:
     """What `work` makes of each item, in their order; `specs` are those of the items' layers."""
-    largest = max((math.prod(spec.weight_shape[1:]) for spec in specs), default=0)
+    largest = max((vector_size(spec, "patches") for spec in specs), default=0)
     workers = min(processors(), len(items)) if largest <= LARGE else 1
     return list(in_order(work, items, workers)) if workers > 1 else list(map(work, items))

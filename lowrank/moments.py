@@ -25,7 +25,7 @@ class Moments:
     mean: NDArray[np.float64]
     second: NDArray[np.float64]
     count: int
-    _about: dict[bytes, NDArray[np.float64]] = field(default_factory=dict, repr=False)
+    _about: dict[bytes, NDArray[np.float64]] = field(default_factory=dict, init=False, repr=False)
     """What `about` made last, by its centre."""
 
     def __post_init__(self) -> None:

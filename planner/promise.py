@@ -28,6 +28,8 @@ GUESSED_VARIANCE = 1.0
 demosaicking is 1.2, of alike pictures far less. It counts as `GUESSED_PICTURES` more pictures do,
 which matters where there are three or four."""
 GUESSED_PICTURES = 1
+NEAR_LIMIT = 0.985
+"""A plan whose bound is this share of the limit is good enough: no later step is looked at."""
 TINY = 1e-30
 
 
@@ -119,10 +121,6 @@ class Confirmation:
     looks: int
 
 
-CLOSE_ENOUGH = 0.985
-"""A plan whose bound is this share of the limit is good enough: no later step is looked at."""
-
-
 def confirmed(
     expected: Sequence[float], bound_of: Callable[[int], float], limit: float, start: int
 ) -> Confirmation:
@@ -140,7 +138,7 @@ def confirmed(
     while failing - passing > 1:
         bound, looks = bound_of(step), looks + 1
         passing, failing = (step, failing) if bound <= limit else (passing, step)
-        if CLOSE_ENOUGH * limit <= bound <= limit:
+        if NEAR_LIMIT * limit <= bound <= limit:
             break
         wanted = bisect_right(expected, expected[step] * limit / max(bound, TINY)) - 1
         step = min(max(wanted, passing + 1), failing - 1)
@@ -152,7 +150,8 @@ def path(limit: float, top: float = 1.05) -> list[float]:
     the upper half, where the winner is nearly always found, and 6% down to a tenth.
 
     Finer steps use a little more of the limit, but promises are then kept less often than stated:
-    among plans that are nearly alike the lucky ones win (see the tests of this module).
+    among plans that are nearly alike the lucky ones win. In the simulation of this module's tests,
+    1% kept 0.896 of 1,500 promises of 0.9, 2% 0.906.
     """
     fine = [top / 1.02**below for below in range(int(math.log(top / 0.5) / math.log(1.02)))]
     coarse = [fine[-1] / 1.06**below for below in range(1, 2 + int(math.log(5) / math.log(1.06)))]

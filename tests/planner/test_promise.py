@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rankwise.models.network_error import NetworkError
 from rankwise.planner.promise import (
-    CLOSE_ENOUGH,
+    NEAR_LIMIT,
     Confirmation,
     confirmed,
     expected_margin,
@@ -101,7 +101,7 @@ class TestConfirmed:
         found = confirmed(steps, bound_of, 1.0, start)
         passing = [step for step in range(count) if factor * steps[step] <= 1]
         assert found.looks == len(asked)
-        if found.step is not None and factor * steps[found.step] >= CLOSE_ENOUGH:
+        if found.step is not None and factor * steps[found.step] >= NEAR_LIMIT:
             assert found.step in passing
         else:
             assert found.step == (passing[-1] if passing else None)
@@ -109,7 +109,7 @@ class TestConfirmed:
         assert asked[0] == start
 
     def test_a_bound_close_to_the_limit_ends_the_looks(self):
-        steps = [0.5, CLOSE_ENOUGH, 0.99, 1.0]
+        steps = [0.5, NEAR_LIMIT, 0.99, 1.0]
         assert confirmed(steps, lambda step: steps[step], 1.0, 1) == Confirmation(1, 1)
 
     def test_few_looks_where_bounds_go_with_what_was_expected(self):
