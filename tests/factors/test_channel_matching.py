@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 
 from rankwise.errors import CalibrationError
+from rankwise.factors import channel_matching
 from rankwise.factors.array_cache import ArrayCache
 from rankwise.factors.assembly import Assembly
 from rankwise.factors.channel_matching import ChannelMatcher, ChannelMatching, corrected_links
@@ -196,3 +198,22 @@ def test_a_chain_without_corrections_stays() -> None:
     assert first is links[0]
     np.testing.assert_array_equal(last.weight, np.full((4, 2), 2.0))
     np.testing.assert_array_equal(last.bias, 2.0 + np.arange(4))
+
+
+@pytest.mark.parametrize(("held", "examples"), [(100, 12), (9, 9), (1, 8)])
+def test_examples_are_as_many_as_caches_hold(
+    monkeypatch: pytest.MonkeyPatch, held: int, examples: int
+) -> None:
+    """Of the largest layer's outputs; but no fewer than eight."""
+    network = network_of_module(Net().eval(), SHAPE)
+    largest = max(int(np.prod(use.spec.output_shape)) for use in network.layers if use.spec)
+    monkeypatch.setattr(channel_matching, "MAX_NUMBERS", held * largest)
+    seen: list[int] = []
+
+    def noted(_network: Network, given: Any) -> None:
+        seen.append(len(given))
+
+    monkeypatch.setattr(channel_matching, "ChannelMatcher", noted)
+    pictures: Any = SimpleNamespace(fit=INPUTS)
+    channel_matching.matcher_of(network, pictures)
+    assert seen == [examples]

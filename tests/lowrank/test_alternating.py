@@ -212,3 +212,25 @@ def test_nothing_to_see_and_nothing_to_lose(kind: str) -> None:
     nothing = factorizer(CONV, kind, 0 * weight, bias, Moments.from_outputs(patches(CONV)), 0.1)
     assert nothing.error(ranks) == 0
     np.testing.assert_allclose(nothing.at(ranks)[-1].bias, bias)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_draft_is_between_the_start_and_the_refined_factors(kind: str) -> None:
+    weight, bias = layer(CONV)
+    fit = Moments.from_outputs(patches(CONV))
+    made = factorizer(CONV, kind, weight, bias, fit, Shrinkage(0.01))
+    ranks = tuple(max(1, full // 2) for full in full_ranks(CONV, kind))
+    draft = made.draft()
+    assert made.error(ranks) <= draft.error(ranks) * (1 + 1e-9)
+    assert draft.error(ranks) < made.estimate(ranks)
+    assert made.error(ranks) < made.estimate(ranks)  # the draft has not taken its place
+
+
+def test_the_best_of_a_draft_is_that_of_its_estimates() -> None:
+    weight, bias = layer(CONV)
+    fit, held = (Moments.from_outputs(patches(CONV, seed=seed)) for seed in (1, 2))
+    made = factorizer(CONV, "spatial_svd", weight, bias, fit, held_out=held)
+    ranks = (6,)
+    curve, draft = made.error_curve(), made.draft()
+    assert draft.shrinkage_at(ranks) == curve.shrinkage_at(ranks)
+    assert draft.error(ranks) <= made.estimate(ranks) * 1.01

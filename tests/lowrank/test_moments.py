@@ -73,3 +73,17 @@ def test_refusals() -> None:
         Moments(np.zeros(3), np.eye(4), 1)
     with pytest.raises(LayerError, match="3 and 4 channels"):
         Moments.zeros(3).merge(Moments.zeros(4))
+
+
+def test_moments_about_a_point_are_made_once_and_cannot_be_changed() -> None:
+    moments = Moments.from_outputs(np.random.default_rng(0).standard_normal((9, 3)) + 2)
+    centre = np.array([1.0, 0.0, -1.0])
+    first = moments.about(centre)
+    assert moments.about(centre.copy()) is first
+    with pytest.raises(ValueError, match="read-only"):
+        first += 1
+    for other in range(3):  # two are kept
+        moments.about(centre + other + 1)
+    again = moments.about(centre)
+    assert again is not first
+    np.testing.assert_array_equal(again, first)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,8 @@ from torch import nn
 from rankwise.backends.base import FileWorkload, ModuleWorkload
 from rankwise.errors import BackendError, ModelError, UsageError
 from rankwise.lowrank import Moments
+from rankwise.models import torch_network
+from rankwise.models.convert import export_onnx
 from rankwise.models.fidelity import relative_error
 from rankwise.models.network import only
 from rankwise.models.source import load_network, network_of_module
@@ -301,6 +305,24 @@ class TestFiles:
         assert not list(tmp_path.iterdir())
         with pytest.raises(BackendError):
             network.workload("k", (), tmp_path)
+
+
+def test_the_exporter_is_asked_once(small_net, tmp_path, monkeypatch):
+    """And what it wrote goes with the network."""
+    asked = []
+
+    def export(*given):
+        asked.append(given[-1])
+        return export_onnx(*given)
+
+    monkeypatch.setattr(torch_network, "export_onnx", export)
+    network = network_of_module(small_net, (1, 3, 8, 8))
+    first, second = (network.to_onnx(tmp_path / name) for name in ("a.onnx", "b.onnx"))
+    assert len(asked) == 1
+    assert first.read_bytes() == second.read_bytes()
+    del network
+    gc.collect()
+    assert not asked[0].parent.exists()
 
 
 def test_hash_depends_on_weights_and_structure(small_net):

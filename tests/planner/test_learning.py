@@ -122,3 +122,17 @@ def test_a_device_that_runs_no_networks_is_named(
     assert plan.predicted.runs == 0
     assert runs.plans == []
     assert "not refined in the network: it has no runtime" in told.messages
+
+
+def test_what_is_hardly_faster_is_not_timed(
+    problem_of: Problems, runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plan and its halves are; nothing is measured for another that would not be timed."""
+    monkeypatch.setattr(learning, "WORTH_TIMING", 10.0)
+    monkeypatch.setattr(learning, "solve_within", None)
+    problem = problem_of(refine=True)
+    layers = choices(problem)
+    solution = solve_as_asked(problem, layers)
+    learned = learn(problem, layers, solution)
+    assert len(runs.plans) == 3
+    assert learned.solution == solution

@@ -78,3 +78,17 @@ def test_nothing_is_used_of_a_plan_without_measured_limits() -> None:
     nothing = original(LAYERS)
     assert not nothing.decisions
     assert Solution(nothing, 0.25).full_budget == 0.25
+
+
+def test_budgets_that_are_nearly_equal_are_not_measured() -> None:
+    """Where the measured loss jumps no plan is near the limit from below."""
+    asked: list[float] = []
+
+    def usage(plan: Assignment) -> float:
+        asked.append(plan.error_sq)
+        return 0.5 if plan.error_sq < 0.0098 else 1.1
+
+    found = solve_within(problem(usage), LAYERS, 0.01)
+    assert found.usage == 0.5
+    assert found.assignment.error_sq > 0.0098 / solution.NARROW
+    assert len(asked) < solution.STEPS

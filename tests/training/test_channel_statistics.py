@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import pytest
 import torch
 from torch import nn
 
@@ -113,3 +114,24 @@ def _statistics(
     for hook in hooks:
         hook.remove()
     return found
+
+
+@pytest.mark.parametrize(
+    ("link", "shape"),
+    [
+        (nn.Conv2d(3, 5, 3), (4, 5, 7, 6)),
+        (nn.Conv1d(3, 5, 3), (4, 5, 7)),
+        (nn.Conv2d(3, 5, 3), (5, 7, 6)),
+        (nn.Linear(3, 5), (4, 5)),
+        (nn.Linear(3, 5), (4, 9, 5)),
+    ],
+)
+def test_statistics_are_those_of_torch(link, shape):
+    """Also where the mean is far larger than the deviation."""
+    outputs = 1e3 + torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    exact, axis = outputs.double(), shape.index(5)
+    others = [one for one in range(len(shape)) if one != axis]
+    deviation, mean = torch.std_mean(exact, dim=others, correction=0)
+    found = statistics(outputs, link)
+    torch.testing.assert_close(found[0].double(), deviation, rtol=1e-3, atol=0)
+    torch.testing.assert_close(found[1].double(), mean, rtol=1e-6, atol=0)
