@@ -24,6 +24,7 @@ MAKEFLAGS   += --no-print-directory
 RUN       := .venv/bin/python -P
 PIP       := $(RUN) -m pip --disable-pip-version-check -qq
 TYPECHECK := build/typecheck/rankwise
+STRUCTURE := tests/test_imports.py tests/test_sizes.py tests/test_words.py
 
 .PHONY: help venv demo test coverage mutants check format schemas wheel-test clean
 .DELETE_ON_ERROR:
@@ -33,7 +34,7 @@ help:
 	@echo "make test        the whole test suite"
 	@echo "make coverage    the same, with the share of branches that it takes"
 	@echo "make mutants     small faults, put in one at a time: do the tests notice?"
-	@echo "make check       lint, format, types"
+	@echo "make check       lint, format, types, who imports whom, how long files are, words"
 	@echo "make format      put the sources into the format that check wants"
 	@echo "make schemas     write docs/schemas/ anew from documents.py"
 	@echo "make wheel-test  build the wheel and run it outside the checkout"
@@ -80,12 +81,13 @@ mutants: venv
 	@.venv/bin/python tests/mutants/run.py --seed $(SEED) --count $(COUNT) --workers $(WORKERS) \
 	  $(if $(MODULES),--modules $(MODULES))
 
-# All three are run, so that one round shows everything there is to mend.
+# All four are run, so that one round shows everything there is to mend.
 check: venv $(TYPECHECK)
 	@failed=0; \
 	$(RUN) -m ruff check --quiet . || failed=1; \
 	$(RUN) -m ruff format --quiet --check . || { echo "not formatted; run: make format"; failed=1; }; \
 	$(RUN) -m mypy -p rankwise | sed 's|^$(TYPECHECK)/||' || failed=1; \
+	$(RUN) -m pytest -q --tb=line $(STRUCTURE) | grep -v '%]$$$$' || failed=1; \
 	exit $$failed
 
 format: venv
