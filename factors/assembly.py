@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
-from dataclasses import astuple, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import LayerError, PlanError
-from ..lowrank import ErrorCurve, Factorizer, Source, factorizer, lower, moments_wanted
+from ..lowrank import ErrorCurve, lower
 from ..lowrank.shrinkage import WEIGHTS_ALONE, Shrinkage
 from ..models.network import Network, Replacements
-from ..models.splits import SplitName
 from ..ops.chain import Chain, LinkWeights
 from ..records import Decomposition, LayerSpec, content_key
 from .array_cache import ArrayCache
 from .channel_matching import ChannelMatching
-from .moments import SELECTING, LayerMoments
-from .side_by_side import LastTakenApart, side_by_side
+from .layer_keys import LayerKeys
+from .layers_apart import LayersApart
+from .moments import LayerMoments
+from .side_by_side import side_by_side
 from .stored_factors import from_array, from_arrays, to_array, to_arrays
-
-CURVES_VERSION = 4
-"""Version of the curves' files: it changes with how errors are computed, so that older files are
-not read."""
-FACTORS_VERSION = 3
-"""Version of factors: it changes with how factors are made or refined, or which of them is
-taken."""
 
 Replacement = tuple[Chain, Sequence[LinkWeights]]
 Key = tuple[str, str, int]
@@ -68,12 +59,12 @@ class Assembly:
         self.network, self.moments, self.chosen = network, moments, chosen
         self.cache = cache or (moments.cache if moments else None)
         self.matching = matching
-        self.specs = {use.name: use.spec for use in network.layers}
-        self._last = LastTakenApart()
+        self.keys = LayerKeys(network, moments, chosen)
+        self.specs = self.keys.specs
+        self._apart = LayersApart(self.keys, self.cache)
         self._made: dict[tuple[str, Decomposition], Made] = {}
         self._links: dict[tuple[str, Decomposition], tuple[LinkWeights, ...]] = {}
         self._curves: dict[Key, ErrorCurve] = {}
-        self._weights: dict[str, list[object]] = {}
 
     def with_matching(self, matching: ChannelMatching) -> Assembly:
         """The same factors, with the channels of replaced layers matched."""
@@ -103,49 +94,24 @@ class Assembly:
         return self._curves[key]
 
     def make_curves(self, keys: Iterable[Key]) -> None:
-        """Make the curves that are not there yet, side by side."""
-        missing = [key for key in keys if key not in self._curves]
-        specs = [self.spec(name) for name, _, _ in missing]
-        side_by_side(lambda key: self.curve(*key), missing, specs)
+        """Make the curves that are not there yet, layers side by side."""
+        of_layer: dict[str, list[Key]] = {}
+        for key in keys:
+            if key not in self._curves:
+                of_layer.setdefault(key[0], []).append(key)
+        specs = [self.spec(name) for name in of_layer]
+        side_by_side(lambda every: [self.curve(*key) for key in every], [*of_layer.values()], specs)
 
     def _cached_curve(self, key: Key) -> ErrorCurve:
         if self.cache is None:
-            return self._factorizer(*key).error_curve()
-        of = self._curve_key(*key)
+            return self._apart.get(*key).error_curve()
+        of = self.keys.curve(*key)
         arrays = self.cache.read("curve", of)
         if arrays is not None:
             return ErrorCurve.from_arrays(arrays)
-        curve = self._factorizer(*key).error_curve()
+        curve = self._apart.get(*key).error_curve()
         self.cache.write("curve", of, curve.to_arrays())
         return curve
-
-    def _curve_key(self, name: str, kind: str, groups: int) -> list[object]:
-        """Return all that a curve depends on: the kind, the weights, and the moments with their
-        choice."""
-        data = self._data_key(name, kind, SELECTING)
-        if data:
-            data.append("select" if self.chosen is None else list(astuple(self.chosen[name])))
-        return [CURVES_VERSION, kind, groups, self._layer_key(name), data]
-
-    def _data_key(self, name: str, kind: str, splits: Iterable[SplitName]) -> list[object]:
-        """Return what names the moments and metrics that this layer's factors use."""
-        if self.moments is None or (self.chosen is not None and name not in self.chosen):
-            return []
-        source, key = self._source(name, kind), list[object]()
-        for split in splits:
-            if source:
-                key.append(self.moments.key(split, name, source))
-            if self.moments.has_metric("fit", name):
-                key.append(self.moments.metric_key(split, name))
-        return key
-
-    def _layer_key(self, name: str) -> list[object]:
-        """Return what names the layer's weights, and what else says how they are taken apart."""
-        if name not in self._weights:
-            weight, bias = self.network.weights(name)
-            spec, of_bias = self.spec(name), None if bias is None else _sha256(bias)
-            self._weights[name] = [spec.op, spec.groups, _sha256(weight), of_bias]
-        return self._weights[name]
 
     def replacements(self, decisions: Mapping[str, Decomposition]) -> Replacements:
         """The chains of these layers with their factors, by name."""
@@ -162,7 +128,7 @@ class Assembly:
     def draft(self, name: str, decomposition: Decomposition) -> Replacement:
         """One layer's chain with a draft of its factors, which is quicker to make than those of
         `replacement` and some per cent worse at most; not remembered."""
-        made = self._factorizer(name, decomposition.kind, decomposition.groups).draft()
+        made = self._apart.get(name, decomposition.kind, decomposition.groups).draft()
         return lower(self.spec(name), decomposition), made.at(decomposition.ranks)
 
     def plan_key(self, decisions: Mapping[str, Decomposition]) -> str:
@@ -199,17 +165,17 @@ class Assembly:
         return self._links[key]
 
     def _make(self, name: str, decomposition: Decomposition) -> Made:
-        one = self._factorizer(name, decomposition.kind, decomposition.groups)
+        one = self._apart.get(name, decomposition.kind, decomposition.groups)
         ranks = decomposition.ranks
         self._links[name, decomposition] = one.at(ranks)
         made = Made(one.error(ranks), one.shrinkage_at(ranks))
         if self.cache is not None:
             arrays = {"error": np.array(made.error), "shrinkage": to_array(made.shrinkage)}
-            self.cache.write("made", self._made_key(name, decomposition), arrays)
+            self.cache.write("made", self.keys.made(name, decomposition), arrays)
         return made
 
     def _cached_made(self, name: str, decomposition: Decomposition) -> Made | None:
-        arrays = self.cache and self.cache.read("made", self._made_key(name, decomposition))
+        arrays = self.cache and self.cache.read("made", self.keys.made(name, decomposition))
         if not arrays:
             return self._planned(name, decomposition)
         return Made(float(arrays["error"]), from_array(arrays["shrinkage"]))
@@ -223,22 +189,11 @@ class Assembly:
         wanted = self.chosen.get(name, WEIGHTS_ALONE)
         return made if made is not None and made.shrinkage == wanted else None
 
-    def _made_key(self, name: str, decomposition: Decomposition) -> list[object]:
-        curve = self._curve_key(name, decomposition.kind, decomposition.groups)
-        return [FACTORS_VERSION, curve, decomposition.ranks]
-
     def _factors_key(self, name: str, decomposition: Decomposition) -> list[object]:
-        """Return all that factors depend on; not what chose their shrinkage, so that those that
-        were made for a plan are the ones that it is applied with."""
-        if self.chosen is None:
-            shrinkage = self.made(name, decomposition).shrinkage
-        else:
-            shrinkage = self.chosen.get(name, WEIGHTS_ALONE)
-        data: list[object] = []
-        if shrinkage != WEIGHTS_ALONE:
-            data = [*self._data_key(name, decomposition.kind, ["fit"]), *astuple(shrinkage)]
-        layer = [self.spec(name).dtype, *self._layer_key(name)]
-        return [FACTORS_VERSION, decomposition.to_json(), layer, data]
+        chosen = self.chosen
+        if chosen is None:
+            return self.keys.factors(name, decomposition, self.made(name, decomposition).shrinkage)
+        return self.keys.factors(name, decomposition, chosen.get(name, WEIGHTS_ALONE))
 
     def network_with(self, decisions: Mapping[str, Decomposition]) -> Network:
         """A copy of the network in which each named layer is replaced by its chain."""
@@ -254,50 +209,7 @@ class Assembly:
 
     def spec(self, name: str) -> LayerSpec:
         """The spec of a layer; `PlanError` if there is no such layer or nothing applies."""
-        spec = self.specs.get(name)
-        if spec is None:
-            state = "cannot be decomposed" if name in self.specs else "is not in this network"
-            raise PlanError(f"layer {name!r} {state}")
-        return spec
-
-    def _source(self, name: str, kind: str) -> Source:
-        """Return which vectors' moments this layer's factors use; empty for none."""
-        if self.moments is None or (self.chosen is not None and name not in self.chosen):
-            return ""
-        source = moments_wanted(self.spec(name), kind)
-        there = source and (self.chosen is not None or self.moments.has("fit", name, source))
-        return source if there else ""
-
-    def _factorizer(self, name: str, kind: str, groups: int) -> Factorizer:
-        key = name, kind, groups
-        return self._last.get(key, lambda: self._taken_apart(*key))
-
-    def _taken_apart(self, name: str, kind: str, groups: int) -> Factorizer:
-        weight, bias = self.network.weights(name)
-        of, spec = (kind, weight, bias), self.spec(name)
-        source, moments = self._source(name, kind), self.moments
-        if moments is None or (self.chosen is not None and name not in self.chosen):
-            return factorizer(spec, *of, groups=groups)
-        fit = moments.read("fit", name, source) if source else None
-        metric = moments.read_metric("fit", name)
-        if self.chosen is not None:
-            chosen = self.chosen[name]
-            return factorizer(spec, *of, fit, chosen, groups=groups, outputs_metric=metric)
-        known = self._curves.get((name, kind, groups))
-        return factorizer(
-            spec,
-            *of,
-            fit,
-            known.shrinkage if known else None,
-            moments.read("select", name, source) if source else None,
-            groups,
-            outputs_metric=metric,
-            held_out_metric=moments.read_metric("select", name),
-        )
-
-
-def _sha256(array: NDArray[Any]) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array).data.cast("B")).hexdigest()
+        return self.keys.spec(name)
 
 
 def check_decisions(assembly: Assembly, decisions: Mapping[str, Decomposition]) -> None:

@@ -37,7 +37,14 @@ class LastTakenApart(threading.local):
 def side_by_side(
     work: Callable[[Given], Result], items: Sequence[Given], specs: Iterable[LayerSpec]
 ) -> list[Result]:
-    """What `work` makes of each item, in their order; `specs` are those of the items' layers."""
-    largest = max((vector_size(spec, "patches") for spec in specs), default=0)
-    workers = min(processors(), len(items)) if largest <= LARGE else 1
-    return list(in_order(work, items, workers)) if workers > 1 else list(map(work, items))
+    """What `work` makes of each item, in their order; `specs` are those of the items' layers.
+
+    Those of large layers are made first, so that none is left over when others are done.
+    """
+    sizes = [vector_size(spec, "patches") for spec in specs]
+    workers = min(processors(), len(items)) if max(sizes, default=0) <= LARGE else 1
+    if workers <= 1:
+        return list(map(work, items))
+    order = sorted(range(len(items)), key=lambda place: -sizes[place])
+    made = dict(zip(order, in_order(work, [items[place] for place in order], workers), strict=True))
+    return [made[place] for place in range(len(items))]

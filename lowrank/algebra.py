@@ -17,11 +17,17 @@ MIN_SHRINKAGE = 1e-9
 
 def shrunk_metric(metric: Matrix, amount: float) -> Matrix:
     """(1 - a) G + a I, I scaled to the trace of G; never quite without I."""
+    kept, added = shrinking(metric, amount)
+    result = kept * metric
+    result[np.diag_indices_from(result)] += added
+    return result
+
+
+def shrinking(metric: Matrix, amount: float) -> tuple[float, float]:
+    """How `shrunk_metric` shrinks: the factor of G, and what is added to its diagonal."""
     amount = max(amount, MIN_SHRINKAGE)
     scale = float(np.trace(metric)) / len(metric)
-    result = (1 - amount) * metric
-    result[np.diag_indices_from(result)] += amount * scale if scale > 0 else 1.0
-    return result
+    return 1 - amount, amount * scale if scale > 0 else 1.0
 
 
 def symmetric_roots(metric: Matrix) -> tuple[Matrix, Matrix]:

@@ -20,31 +20,23 @@ regression: its projection on the leading directions of the explained response (
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import LayerError
 from ..records import LayerSpec
-from .algebra import (
-    MIN_SHRINKAGE,
-    Matrix,
-    completed,
-    conjugate_gradients,
-    principal_basis,
-    principal_directions,
-    shrunk_metric,
-    with_fixed_signs,
-)
+from .algebra import Matrix, completed, principal_basis, principal_directions, with_fixed_signs
 from .curves import ErrorCurve
+from .first_link import FirstLink
 from .kinds import Arrays, Float64
 from .moments import Moments
-from .output_error import OutputError, energy, relative
+from .output_error import OutputEnergy, OutputError
 from .shapes import Ranks
 from .shrinkage import checked_shrinkage, default_shrinkage
+from .start_curves import curve_of_start
+from .views import View
 
 MAX_SWEEPS = 12
 """Most turns of S and F. On real layers four leave less than a per cent of the error to gain; the
@@ -52,23 +44,23 @@ start is one to ten per cent above."""
 DRAFT_SWEEPS = 2
 """Turns of a draft: on real layers it is one to five per cent above where the turns end, in a
 fifth of the time."""
-GRADIENT_STEPS = 4
-"""Steps of conjugate gradients for F in each turn; eight gain nothing."""
 TOLERANCE = 1e-3
 """Turns end when the lost energy falls by less than this share of itself."""
-MAX_INNER_RANKS = 32
-"""First ranks for which the error curve of a kind with two ranks is made."""
 
 
-@dataclass(frozen=True, slots=True)
-class View:
-    """How a kind sees a patch. `fold` makes the links' weights of F (r x inner), the core
-    (r_out x r x positions) and U (C_out x r_out); U is None where S has no rank of its own."""
+class Factors(NamedTuple):
+    """F (r x inner, orthonormal rows), the core (r_out or C_out x r*positions), U, and the energy
+    that is lost with them."""
 
-    inner: int
-    positions: int
-    two_ranks: bool
-    fold: Callable[[Matrix, Matrix, Matrix | None], Arrays]
+    first: Matrix
+    core: Matrix
+    last: Matrix | None
+    lost: float
+
+    @property
+    def second(self) -> Matrix:
+        """All that comes after F, (C_out x r*positions)."""
+        return self.core if self.last is None else self.last @ self.core
 
 
 class AlternatingFit:
@@ -76,19 +68,22 @@ class AlternatingFit:
 
     def __init__(
         self,
-        weight: Matrix,
         view: View,
         full: Ranks,
-        metric: Matrix,
+        energy: OutputEnergy,
         output_error: OutputError,
         mean: Float64 | None,
     ) -> None:
-        """`metric` (n, n) is positive definite; `mean` (n,) is the patches' mean that the bias
-        takes up, or None where it does not."""
-        self.weight, self.view, self.full = weight, view, full
-        self.metric, self.output_error, self.mean = metric, output_error, mean
+        """`energy` is what is made least, under a positive definite metric; `mean` (n,) is the
+        patches' mean that the bias takes up, or None where it does not."""
+        self.view, self.full, self.energy = view, full, energy
+        self.output_error, self.mean = output_error, mean
         self.sweeps = MAX_SWEEPS
-        self._refined: dict[tuple[int, Ranks], tuple[Matrix, Matrix, Matrix | None]] = {}
+        self._refined: dict[tuple[int, Ranks], Factors] = {}
+
+    @property
+    def weight(self) -> Matrix:
+        return self.energy.weight
 
     def measured_on(
         self, spec: LayerSpec, held_out: Moments, _bias: Float64 | None, metric: Float64 | None
@@ -105,7 +100,7 @@ class AlternatingFit:
         return other
 
     def weights(self, ranks: Ranks) -> Arrays:
-        first, core, last = self.factors(ranks)
+        first, core, last, _ = self.factors(ranks)
         shape = (core.shape[0], first.shape[0], self.view.positions)
         return self.view.fold(first, core.reshape(shape), last)
 
@@ -113,23 +108,31 @@ class AlternatingFit:
         """`y ~ W'(x - mean) + W mean + b`: all that does not depend on x."""
         if self.mean is None:
             return bias
-        result: Float64 = bias + (self.weight - self._rebuilt(*self.factors(ranks))) @ self.mean
+        result: Float64 = bias + (self.weight - self._rebuilt(ranks)) @ self.mean
         return result
 
     def error(self, ranks: Ranks) -> float:
         """The lost output of the refined factors."""
-        return self.output_error.error(self._rebuilt(*self.factors(ranks)))
+        return self.output_error.error(self._rebuilt(ranks))
+
+    def _rebuilt(self, ranks: Ranks) -> Matrix:
+        factors = self.factors(ranks)
+        return self.view.spread(factors.first, factors.second)
 
     def estimate(self, ranks: Ranks) -> float:
         """The lost output of the start, which the turns improve."""
-        return self.output_error.error(self._rebuilt(*self._solved(self.start[: ranks[0]], ranks)))
+        if ranks == self.full:  # which is the weight itself, as `error` finds exactly
+            return self.error(ranks)
+        factors, energy = self._solved(self.start[: ranks[0]], ranks), self.output_error.energy
+        crossed = self.view.features(factors.first, _columns(energy.response))
+        gram = self.view.gram(factors.first, energy.metric)
+        return self.output_error.relative(energy.lost_by(factors.second, crossed, gram))
 
     @cached_property
     def start(self) -> Matrix:
         """Orthonormal rows (full r x inner), by falling importance."""
         inner, positions = self.view.inner, self.view.positions
-        blocks = self.metric.reshape(inner, positions, inner, positions)
-        root = np.linalg.cholesky(np.einsum("apbp->ab", blocks))
+        root = np.linalg.cholesky(self.view.traced(self.energy.metric))
         rows = self.weight.reshape(-1, inner, positions).transpose(0, 2, 1).reshape(-1, inner)
         gram = rows.T @ rows
         directions = gram @ root @ principal_directions(root.T @ gram @ root)[:, : self.full[0]]
@@ -138,146 +141,49 @@ class AlternatingFit:
         directions /= np.where(length > 0, length, 1.0)
         return with_fixed_signs(np.linalg.qr(directions)[0]).T
 
-    def factors(self, ranks: Ranks) -> tuple[Matrix, Matrix, Matrix | None]:
-        """F (r x inner, orthonormal rows), core (r_out or C_out x r*positions), U; remembered."""
+    def factors(self, ranks: Ranks) -> Factors:
+        """The factors at these ranks, as far refined as `sweeps` says; remembered."""
         key = self.sweeps, ranks
         if key not in self._refined:
             self._refined[key] = self._improved(ranks)
         return self._refined[key]
 
-    def _improved(self, ranks: Ranks) -> tuple[Matrix, Matrix, Matrix | None]:
-        first = self.start[: ranks[0]]
-        solved = self._solved(first, ranks)
+    def _improved(self, ranks: Ranks) -> Factors:
+        found = self._solved(self.start[: ranks[0]], ranks)
         # Where the first rank is full, its directions span all there is: nothing to improve.
         if ranks[0] == self.full[0]:
-            return solved
-        lost = self._lost(solved)
+            return found
+        first_link = FirstLink(self.view, self.energy)
+        lost, last = found.lost, found
         for _ in range(self.sweeps):
-            first = self._better_first(*solved)
-            tried = self._solved(first, ranks)
-            now = self._lost(tried)
-            if now < lost:
-                solved = tried
-            if now > (1 - TOLERANCE) * lost:
+            last = self._solved(first_link.better(last.first, last.core, last.last), ranks)
+            if last.lost < found.lost:
+                found = last
+            if last.lost > (1 - TOLERANCE) * lost:
                 break
-            lost = now
-        return solved
+            lost = last.lost
+        return found
 
-    def _lost(self, factors: tuple[Matrix, Matrix, Matrix | None]) -> float:
-        return energy(self.weight - self._rebuilt(*factors), self.metric)
-
-    def _solved(self, first: Matrix, ranks: Ranks) -> tuple[Matrix, Matrix, Matrix | None]:
+    def _solved(self, first: Matrix, ranks: Ranks) -> Factors:
         """The best core (and U) for that F."""
         from scipy.linalg import cho_factor, cho_solve
 
-        seen = self._apply(first, self.metric)
-        gram = self._apply(first, np.ascontiguousarray(seen.T))
+        energy = self.energy
+        crossed = self.view.features(first, _columns(energy.response))
+        gram = self.view.gram(first, energy.metric)
         # Only what plain projection leaves is regressed: at full rank that is nothing, exactly.
-        plain = self._apply(first, np.ascontiguousarray(self.weight.T)).T
-        left = self.weight - self._spread(first, plain)
-        second = plain + cho_solve(cho_factor(gram), seen @ left.T).T
+        second = self.view.features(first, _columns(self.weight)).T
+        if len(first) < self.full[0]:
+            left = crossed - gram @ second.T
+            second = second + cho_solve(cho_factor(gram), left).T
         if not self.view.two_ranks:
-            return first, second, None
+            return Factors(first, second, None, energy.lost_by(second, crossed, gram))
         basis = completed(principal_basis(second, second @ gram @ second.T), ranks[1])
-        return first, basis.T @ second, basis
-
-    def _apply(self, first: Matrix, columns: Matrix) -> Matrix:
-        """(F (x) I) M for M (n, k)."""
-        product: Matrix = first @ columns.reshape(self.view.inner, -1)
-        return product.reshape(first.shape[0] * self.view.positions, -1)
-
-    def _spread(self, first: Matrix, second: Matrix) -> Matrix:
-        """S (F (x) I), (rows of S, n)."""
-        cores = second.reshape(len(second), first.shape[0], self.view.positions)
-        whole = np.einsum("orp,ra->oap", cores, first, optimize=True)
-        return np.ascontiguousarray(whole).reshape(len(second), -1)
-
-    def _rebuilt(self, first: Matrix, core: Matrix, last: Matrix | None) -> Matrix:
-        whole = self._spread(first, core)
-        return whole if last is None else last @ whole
-
-    def _better_first(self, first: Matrix, core: Matrix, last: Matrix | None) -> Matrix:
-        """F after a few conjugate gradients on its normal equations, preconditioned as if
-        positions were not correlated; rows made orthonormal."""
-        from scipy.linalg import cho_factor, cho_solve
-
-        positions, inner = self.view.positions, self.view.inner
-        cores = core.reshape(len(core), first.shape[0], positions)
-        target = self.weight if last is None else last.T @ self.weight
-        blocks = self.metric.reshape(inner, positions, inner, positions)
-        right = cho_factor(np.einsum("apbp->ab", blocks) / positions)
-        gram = np.einsum("orp,osp->rs", cores, cores, optimize=True)
-        left = cho_factor(gram + MIN_SHRINKAGE * max(np.trace(gram), 1e-300) * np.eye(len(gram)))
-
-        def gradient(rows: Matrix) -> Matrix:
-            seen = (rows @ self.metric).reshape(-1, inner, positions)
-            product: Matrix = np.einsum("orp,oap->ra", cores, seen, optimize=True)
-            return product
-
-        def preconditioned(residual: Matrix) -> Matrix:
-            solution: Matrix = cho_solve(right, cho_solve(left, residual).T).T
-            return solution
-
-        residual = gradient(target - self._spread(first, core))
-        better = first + conjugate_gradients(
-            lambda step: gradient(self._spread(step, core)),
-            preconditioned,
-            residual,
-            GRADIENT_STEPS,
-        )
-        return with_fixed_signs(np.linalg.qr(better.T)[0]).T
+        core = basis.T @ second
+        return Factors(first, core, basis, energy.lost_by(basis @ core, crossed, gram))
 
     def error_curve(self) -> ErrorCurve:
-        """The start's errors at all ranks of a grid, in one go.
-
-        The features of rank r are the first of those of rank r + 1, so that the Cholesky
-        factor of the largest gram matrix makes them orthonormal for every rank at once.
-        """
-        from scipy.linalg import solve_triangular
-
-        explained, seen, answers = self._orthonormal(solve_triangular)
-        width, heard = self.view.positions, self.output_error.as_heard
-        total = energy(self.weight, self.output_error.metric, self.output_error.heard)
-        if not self.view.two_ranks:
-            crossed = np.cumsum(np.einsum("oi,oi->i", explained, heard(answers)))
-            squares = _leading_sums((explained.T @ heard(explained)) * seen)
-            ranks = np.arange(1, self.full[0] + 1)
-            lost = total - 2 * crossed[width - 1 :: width] + squares[width - 1 :: width]
-            return ErrorCurve((ranks,), self._errors(lost), estimated=True)
-        firsts = _spread_ranks(self.full[0])
-        rows = [
-            self._over_last(explained[:, :n], seen[:n, :n], answers[:, :n], total)
-            for n in firsts * width
-        ]
-        lasts = np.arange(1, self.full[1] + 1)
-        return ErrorCurve((firsts, lasts), np.stack(rows), estimated=True)
-
-    def _orthonormal(
-        self, solve_triangular: Callable[..., Matrix]
-    ) -> tuple[Matrix, Matrix, Matrix]:
-        """In the orthonormal features: W's coefficients (C_out x m); under the metric of the
-        errors their Gram matrix (m x m) and their products with the output (C_out x m)."""
-        first = self.start
-        seen = self._apply(first, self.metric)
-        root = np.linalg.cholesky(self._apply(first, np.ascontiguousarray(seen.T)))
-        explained = solve_triangular(root, seen @ self.weight.T, lower=True).T
-        measured = self._apply(first, self.output_error.metric)
-        answers = solve_triangular(root, measured @ self.weight.T, lower=True).T
-        gram = self._apply(first, np.ascontiguousarray(measured.T))
-        half = solve_triangular(root, gram, lower=True)
-        return explained, solve_triangular(root, half.T, lower=True), answers
-
-    def _over_last(self, explained: Matrix, seen: Matrix, answers: Matrix, total: float) -> Float64:
-        """Errors at every last rank for one first rank."""
-        basis = principal_directions(explained @ explained.T)[:, : self.full[1]]
-        heard = self.output_error.as_heard(basis)
-        kept = basis.T @ explained
-        crossed = np.einsum("im,im->i", kept, heard.T @ answers)
-        squares = _leading_sums((basis.T @ heard) * (kept @ seen @ kept.T))
-        return self._errors(total - 2 * np.cumsum(crossed) + squares)
-
-    def _errors(self, lost: Float64) -> Float64:
-        return np.array([relative(value, self.output_error.total) for value in lost])
+        return curve_of_start(self.start, self.view, self.full, self.energy, self.output_error)
 
 
 def alternating_fit(
@@ -300,21 +206,9 @@ def alternating_fit(
     amount = default_shrinkage(moments) if shrinkage is None else checked_shrinkage(shrinkage)
     mean = moments.mean if spec.bias else None
     output_error = OutputError.of(spec, matrix, moments, mean)
-    return AlternatingFit(
-        matrix, view, full, shrunk_metric(output_error.metric, amount), output_error, mean
-    )
+    energy = output_error.energy.shrunk(amount)
+    return AlternatingFit(view, full, energy, output_error, mean)
 
 
-def _leading_sums(matrix: Matrix) -> Float64:
-    """Sums of the leading 1x1, 2x2, ... blocks of a symmetric matrix."""
-    new = 2 * np.tril(matrix, -1).sum(axis=1) + np.diag(matrix)
-    return np.cumsum(new)
-
-
-def _spread_ranks(full: int) -> NDArray[np.int64]:
-    """All ranks up to full, or multiples of a power of two, at most `MAX_INNER_RANKS`."""
-    step = 1
-    while full > step * MAX_INNER_RANKS:
-        step *= 2
-    ranks = np.arange(step, full + 1, step)
-    return ranks if ranks[-1] == full else np.append(ranks, full)
+def _columns(rows: Matrix) -> Matrix:
+    return np.ascontiguousarray(rows.T)

@@ -112,6 +112,13 @@ class Factorizer:
             return self.factorization.shrinkage_at(self._checked(ranks))
         return self.shrinkage
 
+    @property
+    def chosen(self) -> Shrinkage | None:
+        """What was chosen, or given, for factors from all the data; None where at no rank factors
+        are compared."""
+        made = self.factorization
+        return made.ways[-1][0] if isinstance(made, Selected) else None
+
     def error_curve(self) -> ErrorCurve:
         """The errors at all ranks of a grid; the original has none."""
         made = self.factorization

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..records import LayerSpec
-from .algebra import Matrix
+from .algebra import Matrix, shrinking, shrunk_metric
 from .curves import ErrorCurve
 from .kinds import Arrays, Factorization, Float64, Tabulated
 from .moments import Moments
@@ -19,15 +19,54 @@ from .shapes import Ranks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class OutputError:
-    """`metric` (n, n) are second moments of patches about the point where the replacement is
-    exact; `total` is the output's energy (its variance where the layer has a bias). `heard`
-    (C_out, C_out) says what an error of the output costs; None: the square of its length."""
+class OutputEnergy:
+    """What errors of a layer's output cost on patches, tr(K D A D^T) for an error D x.
+
+    `weight` (C_out, n) is the layer's, `metric` (n, n) the second moments A of its patches x, and
+    `response` their product W A; `heard` K (C_out, C_out), None for the identity.
+    """
 
     weight: Matrix
     metric: Matrix
-    total: float
+    response: Matrix
     heard: Matrix | None = None
+
+    def as_heard(self, rows: Matrix) -> Matrix:
+        """K R for R (C_out, n)."""
+        return rows if self.heard is None else self.heard @ rows
+
+    @property
+    def whole(self) -> float:
+        """That of the output itself."""
+        return float(np.vdot(self.as_heard(self.response), self.weight))
+
+    def shrunk(self, amount: float) -> OutputEnergy:
+        """Under (1 - a) A + a I, I scaled to the trace of A (see `shrunk_metric`)."""
+        kept, added = shrinking(self.metric, amount)
+        response = kept * self.response + added * self.weight
+        return OutputEnergy(self.weight, shrunk_metric(self.metric, amount), response)
+
+    def lost(self, rebuilt: Matrix) -> float:
+        """That of the error which `rebuilt` (C_out, n) in the weight's place makes."""
+        lost = self.weight - rebuilt
+        return float(np.vdot(self.as_heard(lost @ self.metric), lost))
+
+    def lost_by(self, second: Matrix, crossed: Matrix, gram: Matrix) -> float:
+        """The same where what takes the weight's place is S Phi, S (C_out, m), in a fraction of
+        the time: from Phi A W^T (m, C_out) and Phi A Phi^T (m, m). As a difference of large numbers
+        it is exact to 1e-15 of the whole."""
+        heard = self.as_heard(second)
+        crossed_by = float(np.vdot(heard, crossed.T))
+        return self.whole - 2 * crossed_by + float(np.vdot(heard @ gram, second))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OutputError:
+    """`energy` is taken about the point where the replacement is exact; `total` is the output's
+    (its variance where the layer has a bias)."""
+
+    energy: OutputEnergy
+    total: float
 
     @classmethod
     def of(
@@ -41,16 +80,20 @@ class OutputError:
         """For the weight (C_out, n). `centre`: the mean that the replacement's bias takes up
         (`b' = b + (W - W') centre`), or None where the bias stays as it is."""
         metric = moments.second if centre is None else moments.about(centre)
-        whole = moments.covariance if spec.bias else moments.second
-        return cls(weight, metric, energy(weight, whole, heard), heard)
+        energy = OutputEnergy(weight, metric, weight @ metric, heard)
+        total = energy.whole
+        if spec.bias:
+            off = weight @ (moments.mean if centre is None else moments.mean - centre)
+            total -= float(off @ energy.as_heard(off))
+        return cls(energy, total)
 
     def error(self, rebuilt: Matrix) -> float:
         """Relative error of the output with that weight (C_out, n) in the layer's place."""
-        return relative(energy(self.weight - rebuilt, self.metric, self.heard), self.total)
+        return self.relative(self.energy.lost(rebuilt))
 
-    def as_heard(self, rows: Matrix) -> Matrix:
-        """K R for R (C_out, n), K being what an error of the output costs."""
-        return rows if self.heard is None else self.heard @ rows
+    def relative(self, lost: float) -> float:
+        """The root of the lost energy over the whole."""
+        return relative(lost, self.total)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

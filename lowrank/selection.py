@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .curves import ErrorCurve, least
-from .kinds import Arrays, Float64, Tabulated, draft_of
+from .kinds import Arrays, Drafted, Float64, Tabulated, draft_of
 from .output_error import MeasuredOnPatches, OutputError
 from .shapes import Ranks
 from .shrinkage import WEIGHTS_ALONE, Shrinkage
@@ -24,8 +24,10 @@ INPUT_SHRINKAGES = [0.001, 0.01, 0.1, 0.3, 0.6, 1.0]
 OUTPUT_SHRINKAGES = [0.003, 0.03, 0.3]
 CONTENDING = 1.1
 """At each rank only ways whose draft loses at most so many times the least are refined to the end
-and compared: drafts are one to five per cent above that. The weights alone, which take least time,
-always are."""
+and compared: drafts are one to five per cent above that."""
+PROMISING = 1.25
+"""Only ways whose estimate is at most so many times the least have a draft made: where
+factors are refined in turns, estimates are one to ten per cent above what they lose in the end."""
 SHARES = (0.25, 0.5)
 """Of full rank, at which shrinkages are compared."""
 Way = tuple[Shrinkage, Tabulated]
@@ -42,7 +44,8 @@ class Selected:
 
     def draft(self) -> Selected:
         """The same choice made by estimates, and the best way alone refined, in a few turns."""
-        return Selected(tuple((of, draft_of(made)) for of, made in self.ways), by_estimate=True)
+        ways = tuple((of, draft_of(made)) for of, made in self.ways)
+        return Selected(ways, by_estimate=True)
 
     def shrinkage_at(self, ranks: Ranks) -> Shrinkage:
         """What the factors at these ranks are made from."""
@@ -64,6 +67,15 @@ class Selected:
         names, made = zip(*self.ways, strict=True)
         return least([one.error_curve() for one in made], names)
 
+    def _promising(self, ranks: Ranks) -> list[Way]:
+        """The ways whose estimates say that they may be the best, in their order; all of a kind
+        whose estimates are loose bounds, as are those of a kind that is not refined in turns."""
+        if not any(isinstance(made, Drafted) for of, made in self.ways if of.outputs is None):
+            return list(self.ways)
+        estimates = [made.estimate(ranks) for _, made in self.ways]
+        most, pairs = PROMISING * min(estimates), zip(self.ways, estimates, strict=True)
+        return [way for way, lost in pairs if lost <= most]
+
     def _best(self, ranks: Ranks) -> Way:
         if ranks not in self._chosen:
             self._chosen[ranks] = self._compared(ranks)
@@ -72,10 +84,11 @@ class Selected:
     def _compared(self, ranks: Ranks) -> Way:
         if self.by_estimate:
             return min(self.ways, key=lambda way: way[1].estimate(ranks))
-        drafts = [draft_of(made).error(ranks) for _, made in self.ways]
+        promising = self._promising(ranks)
+        drafts = [draft_of(made).error(ranks) for _, made in promising]
         most = CONTENDING * min(drafts)
-        pairs = zip(self.ways, drafts, strict=True)
-        contending = [way for way, lost in pairs if lost <= most or way[0] == WEIGHTS_ALONE]
+        pairs = zip(promising, drafts, strict=True)
+        contending = [way for way, lost in pairs if lost <= most]
         return min(contending, key=lambda way: way[1].error(ranks))
 
 
@@ -102,10 +115,7 @@ def select(
 
 def _best(layer: Layer, fit: Sides, held_out: Sides, amounts: Sequence[Shrinkage]) -> Way:
     """Of least held-out error, by the geometric mean over `SHARES` of full rank."""
-    full, step = layer.kind.full_ranks(layer.spec), layer.kind.rank_step(layer.spec)
-    probes = [
-        tuple(max(1, round(share * limit / step)) * step for limit in full) for share in SHARES
-    ]
+    probes = _probes(layer)
 
     def tried(shrinkage: Shrinkage) -> tuple[float, Tabulated]:
         made = judged(from_sides(layer, fit, shrinkage), layer, held_out)
@@ -113,6 +123,14 @@ def _best(layer: Layer, fit: Sides, held_out: Sides, amounts: Sequence[Shrinkage
         return float(np.log(errors).mean()), made
 
     return downhill(amounts, tried)
+
+
+def _probes(layer: Layer) -> tuple[Ranks, ...]:
+    """The ranks at `SHARES` of full rank."""
+    full, step = layer.kind.full_ranks(layer.spec), layer.kind.rank_step(layer.spec)
+    return tuple(
+        tuple(max(1, round(share * limit / step)) * step for limit in full) for share in SHARES
+    )
 
 
 def _weights_alone(layer: Layer, held_out: Sides) -> Tabulated:

@@ -94,7 +94,7 @@ def turned_inputs(
     amount = default_shrinkage(moments) if shrinkage is None else checked_shrinkage(shrinkage)
     mean = moments.mean if spec.bias else None
     output_error = OutputError.of(spec, matrix, moments, mean)
-    blocks = output_error.metric.reshape(c_in, kh * kw, c_in, kh * kw)
+    blocks = output_error.energy.metric.reshape(c_in, kh * kw, c_in, kh * kw)
     of_channels = shrunk_metric(np.einsum("apbp->ab", blocks), amount)
     root, inverse = symmetric_roots(of_channels)
     turned = np.einsum("oikl,ij->ojkl", weight, root, optimize=True)

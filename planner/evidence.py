@@ -8,8 +8,9 @@ from dataclasses import astuple, dataclass, replace
 from ..db.store import Store
 from ..errors import ModelError
 from ..factors.array_cache import ArrayCache
-from ..factors.assembly import FACTORS_VERSION, Assembly
+from ..factors.assembly import Assembly
 from ..factors.cotangents import Cotangents
+from ..factors.layer_keys import FACTORS_VERSION
 from ..factors.moments import (
     LayerMoments,
     gather_metrics,

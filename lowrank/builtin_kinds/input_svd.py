@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from ...records import LayerSpec
 from ..algebra import Matrix
-from ..alternating import AlternatingFit, View, alternating_fit
+from ..alternating import AlternatingFit, alternating_fit
 from ..grouped import by_group, each_group
 from ..kinds import Arrays, Float64, Kind
 from ..moments import Moments
 from ..projection import Projection, project
 from ..shapes import Links, Ranks, layer_after, of_group, pointwise_first, reason_unless_spatial
+from ..views import View
 
 
 def full_ranks(spec: LayerSpec) -> Ranks:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...records import LayerSpec
 from ..algebra import Matrix
-from ..alternating import AlternatingFit, View, alternating_fit
+from ..alternating import AlternatingFit, alternating_fit
 from ..grouped import by_group, each_group
 from ..kinds import Arrays, Float64, Kind
 from ..moments import Moments
@@ -26,6 +26,7 @@ from ..shapes import (
     reason_unless_spatial,
     vertical_part,
 )
+from ..views import View
 
 
 def _applies(spec: LayerSpec) -> str:

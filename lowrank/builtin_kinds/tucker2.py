@@ -15,7 +15,7 @@ import numpy as np
 
 from ...records import LayerSpec
 from ..algebra import Matrix, principal_basis, principal_directions
-from ..alternating import AlternatingFit, View, alternating_fit
+from ..alternating import AlternatingFit, alternating_fit
 from ..curves import ErrorCurve
 from ..grouped import by_group, each_group
 from ..kinds import Arrays, Float64, Kind
@@ -28,6 +28,7 @@ from ..shapes import (
     pointwise_last,
     reason_unless_spatial,
 )
+from ..views import View
 from . import input_svd, svd
 
 MAX_SWEEPS = 50

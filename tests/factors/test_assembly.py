@@ -199,7 +199,7 @@ class TestAssembly:
             found = assembly.curve("body", "spatial_svd")
             assert found.estimated is estimated
             again = Assembly(network, assembly.moments, cache=cache)
-            monkeypatch.setattr(again, "_taken_apart", None)
+            monkeypatch.setattr(again, "_apart", None)
             kept = again.curve("body", "spatial_svd")
             np.testing.assert_array_equal(kept.errors, found.errors)
             assert kept.estimated is estimated

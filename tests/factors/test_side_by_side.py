@@ -12,6 +12,7 @@ from rankwise.factors.side_by_side import LARGE, LastTakenApart, side_by_side
 from rankwise.records import LayerSpec
 
 SMALL = LayerSpec("conv2d", 4, 4, (4, 9, 9), (3, 3))
+LARGER = LayerSpec("conv2d", 8, 4, (8, 9, 9), (3, 3))
 WIDE = LayerSpec("linear", LARGE + 1, 4, (LARGE + 1,))
 
 
@@ -30,7 +31,8 @@ def threads_of(specs: list[LayerSpec]) -> list[str]:
 
 def test_results_are_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "processors", lambda: 4)
-    assert side_by_side(lambda n: n * n, list(range(50)), [SMALL]) == [n * n for n in range(50)]
+    numbers, specs = list(range(50)), [SMALL, LARGER] * 25
+    assert side_by_side(lambda n: n * n, numbers, specs) == [n * n for n in numbers]
     assert side_by_side(lambda n: n, [], []) == []
 
 

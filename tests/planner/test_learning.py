@@ -59,7 +59,7 @@ def test_the_halves_share_out_the_replaced_layers(problem_of: Problems, runs: Ru
 
 @pytest.mark.usefixtures("runs")
 def test_a_single_layer_has_no_halves_but_itself(problem_of: Problems) -> None:
-    problem = problem_of(0.02, refine=True)
+    problem = problem_of(0.01, refine=True)
     layers = choices(problem)
     solution = solve_as_asked(problem, layers)
     assert len(solution.assignment.decisions) == 1

@@ -13,6 +13,7 @@ from typer.testing import Result
 
 from rankwise.factors.array_cache import ArrayCache
 from rankwise.factors.assembly import Assembly
+from rankwise.factors.layers_apart import LayersApart
 from rankwise.factors.moments import gather_moments, wanted_moments
 from rankwise.lowrank import WEIGHTS_ALONE
 from rankwise.models.network import Network, only
@@ -75,7 +76,7 @@ class TestFactors:
         cold = only(planned.network_with(named).outputs(calibration.report))
         made = {name: planned.made(name, one).shrinkage for name, one in named.items()}
         chosen = {name: one for name, one in made.items() if one != WEIGHTS_ALONE}
-        monkeypatch.setattr(Assembly, "_taken_apart", refuse)
+        monkeypatch.setattr(LayersApart, "get", refuse)
         again = aware(network, calibration, cache)
         assert all(again.made(*one) == planned.made(*one) for one in named.items())
         applied = aware(network, calibration, cache, chosen=chosen)
@@ -100,7 +101,7 @@ class TestFactors:
         named: dict[str, Decomposition],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        from rankwise.factors import assembly as module
+        from rankwise.factors import layer_keys as module
 
         Assembly(network, cache=cache).network_with(named)
         monkeypatch.setattr(module, "FACTORS_VERSION", 99)
@@ -134,7 +135,7 @@ class TestCommand:
         cold = plan(0.2, "--no-refine")
         assert cold["search"]["trials"] == 0
         monkeypatch.setattr(type(network), "outputs", refuse)
-        monkeypatch.setattr(Assembly, "_taken_apart", refuse)
+        monkeypatch.setattr(LayersApart, "get", refuse)
         assert plan(0.2, "--no-refine") == cold
 
     def test_a_changed_limit_needs_a_few_passes(self, plan: Callable[..., dict[str, Any]]) -> None:
@@ -154,7 +155,7 @@ class TestCommand:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         plan(0.2, "--no-refine")
-        monkeypatch.setattr(Assembly, "_taken_apart", refuse)
+        monkeypatch.setattr(LayersApart, "get", refuse)
         path, output = tmp_path / "plan.json", tmp_path / "small.onnx"
         assert rankwise("apply", path, network_file, "-o", output).exit_code == 0
         verified = rankwise("verify", path, network_file, "--data", pictures, "--json")
