@@ -128,8 +128,9 @@ class Assembly:
     def draft(self, name: str, decomposition: Decomposition) -> Replacement:
         """One layer's chain with a draft of its factors, which is quicker to make than those of
         `replacement` and some per cent worse at most; not remembered."""
-        made = self._apart.get(name, decomposition.kind, decomposition.groups).draft()
-        return lower(self.spec(name), decomposition), made.at(decomposition.ranks)
+        key, ranks = (name, decomposition.kind, decomposition.groups), decomposition.ranks
+        made = self._apart.draft(*key, self.curve(*key).shrinkage_at(ranks))
+        return lower(self.spec(name), decomposition), made.at(ranks)
 
     def plan_key(self, decisions: Mapping[str, Decomposition]) -> str:
         """What names a network with these layers replaced, by all that its weights depend on."""

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from ..lowrank import KINDS, Factorizer, factorizer
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ..lowrank import KINDS, Factorizer, Moments, factorizer
 from ..lowrank.shrinkage import Shrinkage
+from ..models.splits import SplitName
 from .array_cache import ArrayCache
 from .layer_keys import LayerKeys
 from .side_by_side import LastTakenApart
 from .stored_factors import from_array, to_array
+
+Data = tuple[Moments | None, NDArray[Any] | None]
 
 
 class LayersApart:
@@ -29,6 +36,17 @@ class LayersApart:
         """The layer under that kind, in so many branches."""
         key = name, kind, groups
         return self._last.get(key, lambda: self._taken_apart(*key))
+
+    def draft(self, name: str, kind: str, groups: int, shrinkage: Shrinkage) -> Factorizer:
+        """The same, made from that much of the data, with drafts of its factors."""
+        key = name, kind, groups, shrinkage
+        return self._last.get(key, lambda: self._drafted(*key))
+
+    def _drafted(self, name: str, kind: str, groups: int, shrinkage: Shrinkage) -> Factorizer:
+        moments, metric = self._data_of("fit", name, kind)
+        of = self.keys.spec(name), kind, *self.keys.network.weights(name)
+        made = factorizer(*of, moments, shrinkage, groups=groups, outputs_metric=metric)
+        return made.draft()
 
     def _taken_apart(self, name: str, kind: str, groups: int) -> Factorizer:
         moments, chosen = self.keys.from_data(name), self.keys.chosen
@@ -62,23 +80,26 @@ class LayersApart:
         return max(alike or [KINDS[kind]], key=lambda one: one.full_ranks(spec)[0]).name
 
     def _made(self, name: str, kind: str, groups: int, shrinkage: Shrinkage | None) -> Factorizer:
-        weight, bias = self.keys.network.weights(name)
-        of, spec = (kind, weight, bias), self.keys.spec(name)
-        moments = self.keys.from_data(name)
-        if moments is None:
-            return factorizer(spec, *of, groups=groups)
-        source = self.keys.source(name, kind)
-        fit = moments.read("fit", name, source) if source else None
-        metric = moments.read_metric("fit", name)
+        of = self.keys.spec(name), kind, *self.keys.network.weights(name)
+        moments, metric = self._data_of("fit", name, kind)
         if self.keys.chosen is not None:
-            return factorizer(spec, *of, fit, shrinkage, groups=groups, outputs_metric=metric)
+            return factorizer(*of, moments, shrinkage, groups=groups, outputs_metric=metric)
+        held_out, held_out_metric = self._data_of("select", name, kind)
         return factorizer(
-            spec,
             *of,
-            fit,
+            moments,
             shrinkage,
-            moments.read("select", name, source) if source else None,
+            held_out,
             groups,
             outputs_metric=metric,
-            held_out_metric=moments.read_metric("select", name),
+            held_out_metric=held_out_metric,
         )
+
+    def _data_of(self, split: SplitName, name: str, kind: str) -> Data:
+        """The layer's moments and output metric on that split; neither where factors are from the
+        weights alone."""
+        moments, source = self.keys.from_data(name), self.keys.source(name, kind)
+        if moments is None:
+            return None, None
+        seen = moments.read(split, name, source) if source else None
+        return seen, moments.read_metric(split, name)

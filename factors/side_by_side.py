@@ -21,11 +21,11 @@ other: each holds four square matrices of that size, and its eigenvectors as man
 class LastTakenApart(threading.local):
     """The layer that each thread took apart last: more of them would not fit into memory."""
 
-    key: tuple[str, str, int] | None = None
-    """Its name, kind and branches."""
+    key: tuple[object, ...] | None = None
+    """What it was taken apart for: its name, kind and branches, and what else is asked for."""
     factorizer: Factorizer | None = None
 
-    def get(self, key: tuple[str, str, int], take_apart: Callable[[], Factorizer]) -> Factorizer:
+    def get(self, key: tuple[object, ...], take_apart: Callable[[], Factorizer]) -> Factorizer:
         """That layer, if it is the last one; else taken apart now."""
         if self.key != key or self.factorizer is None:
             self.key = self.factorizer = None  # its memory first

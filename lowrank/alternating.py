@@ -35,7 +35,7 @@ from .moments import Moments
 from .output_error import OutputEnergy, OutputError
 from .shapes import Ranks
 from .shrinkage import checked_shrinkage, default_shrinkage
-from .start_curves import curve_of_start
+from .start_curves import StartFeatures, curve_of_start
 from .views import View
 
 MAX_SWEEPS = 12
@@ -89,9 +89,8 @@ class AlternatingFit:
         self, spec: LayerSpec, held_out: Moments, _bias: Float64 | None, metric: Float64 | None
     ) -> AlternatingFit:
         """The same factors with their errors on other patches, whose moments `held_out` are."""
-        other = copy.copy(self)
-        other.output_error = OutputError.of(spec, self.weight, held_out, self.mean, metric)
-        return other
+        measured = OutputError.of(spec, self.weight, held_out, self.mean, metric)
+        return AlternatingFit(self.view, self.full, self.energy, measured, self.mean)
 
     def draft(self) -> AlternatingFit:
         """The same, refined in `DRAFT_SWEEPS` turns."""
@@ -123,10 +122,9 @@ class AlternatingFit:
         """The lost output of the start, which the turns improve."""
         if ranks == self.full:  # which is the weight itself, as `error` finds exactly
             return self.error(ranks)
-        factors, energy = self._solved(self.start[: ranks[0]], ranks), self.output_error.energy
-        crossed = self.view.features(factors.first, _columns(energy.response))
-        gram = self.view.gram(factors.first, energy.metric)
-        return self.output_error.relative(energy.lost_by(factors.second, crossed, gram))
+        rank, measured = ranks[0], self.output_error
+        second = self._regressed(self.start[:rank], ranks, *self._fit.first(rank)).second
+        return measured.relative(measured.energy.lost_by(second, *self._held_out.first(rank)))
 
     @cached_property
     def start(self) -> Matrix:
@@ -141,6 +139,14 @@ class AlternatingFit:
         directions /= np.where(length > 0, length, 1.0)
         return with_fixed_signs(np.linalg.qr(directions)[0]).T
 
+    @cached_property
+    def _fit(self) -> StartFeatures:
+        return StartFeatures(self.start, self.view, self.energy)
+
+    @cached_property
+    def _held_out(self) -> StartFeatures:
+        return StartFeatures(self.start, self.view, self.output_error.energy)
+
     def factors(self, ranks: Ranks) -> Factors:
         """The factors at these ranks, as far refined as `sweeps` says; remembered."""
         key = self.sweeps, ranks
@@ -149,6 +155,7 @@ class AlternatingFit:
         return self._refined[key]
 
     def _improved(self, ranks: Ranks) -> Factors:
+        # Not from the features that ranks share: the same factors again, whatever was asked before.
         found = self._solved(self.start[: ranks[0]], ranks)
         # Where the first rank is full, its directions span all there is: nothing to improve.
         if ranks[0] == self.full[0]:
@@ -166,11 +173,14 @@ class AlternatingFit:
 
     def _solved(self, first: Matrix, ranks: Ranks) -> Factors:
         """The best core (and U) for that F."""
+        crossed = self.view.features(first, _columns(self.energy.response))
+        return self._regressed(first, ranks, crossed, self.view.gram(first, self.energy.metric))
+
+    def _regressed(self, first: Matrix, ranks: Ranks, crossed: Matrix, gram: Matrix) -> Factors:
+        """The same from what F's features Phi give: Phi A W^T (r*positions, C_out), Phi A Phi^T."""
         from scipy.linalg import cho_factor, cho_solve
 
         energy = self.energy
-        crossed = self.view.features(first, _columns(energy.response))
-        gram = self.view.gram(first, energy.metric)
         # Only what plain projection leaves is regressed: at full rank that is nothing, exactly.
         second = self.view.features(first, _columns(self.weight)).T
         if len(first) < self.full[0]:
@@ -183,7 +193,7 @@ class AlternatingFit:
         return Factors(first, core, basis, energy.lost_by(basis @ core, crossed, gram))
 
     def error_curve(self) -> ErrorCurve:
-        return curve_of_start(self.start, self.view, self.full, self.energy, self.output_error)
+        return curve_of_start(self._fit, self._held_out, self.full, self.output_error)
 
 
 def alternating_fit(

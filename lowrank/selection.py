@@ -39,13 +39,7 @@ class Selected:
     """At each rank the best of several ways on held-out pictures; of equal ones the first."""
 
     ways: tuple[Way, ...]
-    by_estimate: bool = False
     _chosen: dict[Ranks, Way] = field(default_factory=dict, repr=False)
-
-    def draft(self) -> Selected:
-        """The same choice made by estimates, and the best way alone refined, in a few turns."""
-        ways = tuple((of, draft_of(made)) for of, made in self.ways)
-        return Selected(ways, by_estimate=True)
 
     def shrinkage_at(self, ranks: Ranks) -> Shrinkage:
         """What the factors at these ranks are made from."""
@@ -82,8 +76,6 @@ class Selected:
         return self._chosen[ranks]
 
     def _compared(self, ranks: Ranks) -> Way:
-        if self.by_estimate:
-            return min(self.ways, key=lambda way: way[1].estimate(ranks))
         promising = self._promising(ranks)
         drafts = [draft_of(made).error(ranks) for _, made in promising]
         most = CONTENDING * min(drafts)

@@ -22,53 +22,76 @@ LARGEST_SHARE = 0.75
 """Of full rank: above it a kind costs more than the layer, and the curve has full rank alone."""
 
 
+class StartFeatures:
+    """The features Phi = F (x) I of a start F (full r x inner) under one energy, for as many rows
+    of it as were asked for: those of a smaller rank are the first ones."""
+
+    def __init__(self, start: Matrix, view: View, energy: OutputEnergy) -> None:
+        self.start, self.view, self.energy = start, view, energy
+        self._crossed = np.empty((0, len(energy.weight)))
+        self._gram = np.empty((0, 0))
+
+    def first(self, rank: int) -> tuple[Matrix, Matrix]:
+        """Of the first rows Phi A W^T (r*positions, C_out) and Phi A Phi^T."""
+        size, known = rank * self.view.positions, len(self._gram)
+        if size > known:
+            self._add(rank, known // self.view.positions)
+        return self._crossed[:size], self._gram[:size, :size]
+
+    def _add(self, rank: int, known: int) -> None:
+        """The features of the rows from `known` to `rank`."""
+        view, new, old = self.view, self.start[known:rank], slice(len(self._gram))
+        crossed = view.features(new, np.ascontiguousarray(self.energy.response.T))
+        seen = view.features(new, self.energy.metric)
+        products = view.features(self.start[:rank], np.ascontiguousarray(seen.T))
+        gram = np.empty((len(products), len(products)))
+        gram[old, old] = self._gram
+        gram[:, len(self._gram) :] = products
+        gram[len(self._gram) :, old] = products[old].T
+        self._crossed, self._gram = np.concatenate([self._crossed, crossed]), gram
+
+
 def curve_of_start(
-    start: Matrix, view: View, full: Ranks, energy: OutputEnergy, output_error: OutputError
+    fit: StartFeatures, held_out: StartFeatures, full: Ranks, output_error: OutputError
 ) -> ErrorCurve:
-    """The errors of `start` (full r x inner, nested) at ranks of a grid, each with the best second
-    link under `energy`, and measured by `output_error`.
+    """The errors of a nested start at ranks of a grid, each with the best second link for `fit`,
+    and measured on `held_out`, which `output_error` is of.
 
     The features of a rank are the first of those of any larger one, and so are the Cholesky factor
     of their Gram matrix, the regression on the orthonormal features, and all that measures it.
     """
-    firsts, held_out = _grid(full[0]), output_error.energy
+    firsts, two_ranks = _grid(full[0]), fit.view.two_ranks
     lost = list[Float64]()
     if len(firsts) > 1:
-        lost += _before_full(start[: firsts[-2]], firsts[:-1], view, full, energy, held_out)
-    lost.append(_at_full(energy, held_out, full, view.two_ranks))
+        lost += _before_full(firsts[:-1], fit, held_out, full)
+    lost.append(_at_full(fit.energy, held_out.energy, full, two_ranks))
     errors = np.array([[output_error.relative(value) for value in row] for row in lost])
-    if not view.two_ranks:
+    if not two_ranks:
         return ErrorCurve((firsts,), errors[:, 0], estimated=True)
     return ErrorCurve((firsts, np.arange(1, full[1] + 1)), errors, estimated=True)
 
 
 def _before_full(
-    start: Matrix,
-    firsts: NDArray[np.int64],
-    view: View,
-    full: Ranks,
-    energy: OutputEnergy,
-    held_out: OutputEnergy,
+    firsts: NDArray[np.int64], fit: StartFeatures, held_out: StartFeatures, full: Ranks
 ) -> Iterator[Float64]:
-    """The lost energy at each first rank, of which the last is all of `start`: one value, or one
-    for each last rank."""
+    """The lost energy at each first rank: one value, or one for each last rank."""
     from scipy.linalg import solve_triangular
 
-    root = np.linalg.cholesky(view.gram(start, energy.metric))
-    seen = view.features(start, np.ascontiguousarray(energy.response.T))
+    largest, view = int(firsts[-1]), fit.view
+    seen, moments = fit.first(largest)
+    root = np.linalg.cholesky(moments)
     explained = solve_triangular(root, seen, lower=True)
-    crossed = view.features(start, np.ascontiguousarray(held_out.response.T))
-    gram = view.gram(start, held_out.metric)
+    crossed, gram = held_out.first(largest)
     for size in firsts * view.positions:
         part, known = slice(size), explained[:size]
         second = solve_triangular(root[part, part], known, lower=True, trans="T").T
         if not view.two_ranks:
-            yield np.array([held_out.lost_by(second, crossed[part], gram[part, part])])
+            yield np.array([held_out.energy.lost_by(second, crossed[part], gram[part, part])])
             continue
         basis = principal_directions(known.T @ known)[:, : full[1]]
         kept = basis.T @ second
-        moments = kept @ gram[part, part] @ kept.T
-        yield _over_last(held_out, basis, kept @ crossed[part], moments)
+        products = kept @ gram[part, part] @ kept.T
+        yield _over_last(held_out.energy, basis, kept @ crossed[part], products)
 
 
 def _at_full(energy: OutputEnergy, held_out: OutputEnergy, full: Ranks, two_ranks: bool) -> Float64:

@@ -224,13 +224,3 @@ def test_a_draft_is_between_the_start_and_the_refined_factors(kind: str) -> None
     assert made.error(ranks) <= draft.error(ranks) * (1 + 1e-9)
     assert draft.error(ranks) < made.estimate(ranks)
     assert made.error(ranks) < made.estimate(ranks)  # the draft has not taken its place
-
-
-def test_the_best_of_a_draft_is_that_of_its_estimates() -> None:
-    weight, bias = layer(CONV)
-    fit, held = (Moments.from_outputs(patches(CONV, seed=seed)) for seed in (1, 2))
-    made = factorizer(CONV, "spatial_svd", weight, bias, fit, held_out=held)
-    ranks = (6,)
-    curve, draft = made.error_curve(), made.draft()
-    assert draft.shrinkage_at(ranks) == curve.shrinkage_at(ranks)
-    assert draft.error(ranks) <= made.estimate(ranks) * 1.01
