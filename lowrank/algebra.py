@@ -15,6 +15,10 @@ MIN_SHRINKAGE = 1e-9
 """What second moments are shrunk by at least, so that they have an inverse."""
 
 
+RIDGE = 1e-12
+"""Of the size of normal equations or of a metric: directions that are alike do not blow up."""
+
+
 def shrunk_metric(metric: Matrix, amount: float) -> Matrix:
     """(1 - a) G + a I, I scaled to the trace of G; never quite without I."""
     kept, added = shrinking(metric, amount)
@@ -34,9 +38,26 @@ def symmetric_roots(metric: Matrix) -> tuple[Matrix, Matrix]:
     """G^1/2 and G^-1/2, symmetric, of a positive definite matrix (n x n), or of several
     (..., n, n)."""
     values, vectors = np.linalg.eigh(metric)
-    roots = np.sqrt(np.maximum(values, np.finfo(float).tiny))[..., None, :]
+    largest = np.maximum(values[..., -1:], np.finfo(float).tiny)
+    roots = np.sqrt(np.maximum(values, RIDGE * largest))[..., None, :]
     turned = np.swapaxes(vectors, -1, -2)
     return (vectors * roots) @ turned, (vectors / roots) @ turned
+
+
+def cholesky(gram: Matrix) -> Matrix:
+    """L (n x n, lower) with L L^T = `gram`, which is positive definite but for rounding: if it is
+    not, the least of 1e-12, 1e-11, ... of its largest entry that makes it so is added to its
+    diagonal."""
+    size = max(float(np.abs(gram).max(initial=0.0)), np.finfo(float).tiny)
+    added = 0.0
+    while True:
+        try:
+            held = gram + added * np.eye(len(gram)) if added else gram
+            return np.asarray(np.linalg.cholesky(held), dtype=np.float64)
+        except np.linalg.LinAlgError:
+            if not np.isfinite(size):
+                raise
+            added = max(RIDGE * size, 10 * added)
 
 
 def principal_directions(gram: Matrix) -> Matrix:
@@ -108,10 +129,6 @@ def tail_errors(energies: NDArray[Any], total: float | None = None) -> NDArray[n
         return np.zeros_like(tails)
     errors: NDArray[np.float64] = np.sqrt(np.maximum(tails / whole, 0.0))
     return errors if total is not None else np.minimum(errors, 1.0)
-
-
-RIDGE = 1e-12
-"""Of the mean diagonal of normal equations: directions that are alike do not blow up."""
 
 
 def least_squares(gram: Matrix, seen: Matrix) -> Matrix:

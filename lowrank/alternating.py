@@ -27,7 +27,14 @@ import numpy as np
 
 from ..errors import LayerError
 from ..records import LayerSpec
-from .algebra import Matrix, completed, principal_basis, principal_directions, with_fixed_signs
+from .algebra import (
+    Matrix,
+    cholesky,
+    completed,
+    principal_basis,
+    principal_directions,
+    with_fixed_signs,
+)
 from .curves import ErrorCurve
 from .first_link import FirstLink
 from .kinds import Arrays, Float64
@@ -130,7 +137,7 @@ class AlternatingFit:
     def start(self) -> Matrix:
         """Orthonormal rows (full r x inner), by falling importance."""
         inner, positions = self.view.inner, self.view.positions
-        root = np.linalg.cholesky(self.view.traced(self.energy.metric))
+        root = cholesky(self.view.traced(self.energy.metric))
         rows = self.weight.reshape(-1, inner, positions).transpose(0, 2, 1).reshape(-1, inner)
         gram = rows.T @ rows
         directions = gram @ root @ principal_directions(root.T @ gram @ root)[:, : self.full[0]]
@@ -178,14 +185,14 @@ class AlternatingFit:
 
     def _regressed(self, first: Matrix, ranks: Ranks, crossed: Matrix, gram: Matrix) -> Factors:
         """The same from what F's features Phi give: Phi A W^T (r*positions, C_out), Phi A Phi^T."""
-        from scipy.linalg import cho_factor, cho_solve
+        from scipy.linalg import cho_solve
 
         energy = self.energy
         # Only what plain projection leaves is regressed: at full rank that is nothing, exactly.
         second = self.view.features(first, _columns(self.weight)).T
         if len(first) < self.full[0]:
             left = crossed - gram @ second.T
-            second = second + cho_solve(cho_factor(gram), left).T
+            second = second + cho_solve((cholesky(gram), True), left).T
         if not self.view.two_ranks:
             return Factors(first, second, None, energy.lost_by(second, crossed, gram))
         basis = completed(principal_basis(second, second @ gram @ second.T), ranks[1])

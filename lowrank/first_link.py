@@ -7,11 +7,10 @@ matrix nobody forms: a few conjugate gradients on them, each a product with the 
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
-from .algebra import MIN_SHRINKAGE, Matrix, conjugate_gradients, with_fixed_signs
+from .algebra import MIN_SHRINKAGE, Matrix, cholesky, conjugate_gradients, with_fixed_signs
 from .output_error import OutputEnergy
 from .views import View
 
@@ -27,11 +26,9 @@ class FirstLink:
         self.view, self.energy = view, energy
 
     @cached_property
-    def _inputs(self) -> Any:
+    def _inputs(self) -> tuple[Matrix, bool]:
         """The Cholesky factor of the inner values' moments, as if positions were not correlated."""
-        from scipy.linalg import cho_factor
-
-        return cho_factor(self.view.traced(self.energy.metric) / self.view.positions)
+        return cholesky(self.view.traced(self.energy.metric) / self.view.positions), True
 
     def better(self, first: Matrix, core: Matrix, last: Matrix | None) -> Matrix:
         """F (r x inner) after a few steps from `first`, its rows made orthonormal.
@@ -40,13 +37,13 @@ class FirstLink:
         the core has all outputs) are what follows it. Preconditioned as if positions were not
         correlated.
         """
-        from scipy.linalg import cho_factor, cho_solve
+        from scipy.linalg import cho_solve
 
         shape = (len(core), first.shape[0], self.view.positions)
         cores = core.reshape(shape)
         gram = np.einsum("orp,osp->rs", cores, cores, optimize=True)
         ridge = MIN_SHRINKAGE * max(float(np.trace(gram)), 1e-300)
-        left = cho_factor(gram + ridge * np.eye(len(gram)))
+        left = cholesky(gram + ridge * np.eye(len(gram))), True
 
         def preconditioned(residual: Matrix) -> Matrix:
             solution: Matrix = cho_solve(self._inputs, cho_solve(left, residual).T).T

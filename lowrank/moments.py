@@ -14,6 +14,10 @@ from numpy.typing import NDArray
 from ..errors import LayerError
 from ..records import LayerSpec
 
+CONSTANT = 5e-7
+"""A value never varies whose second moment about the centre is at most this share of that about
+zero: stored as float32, they differ by rounding alone."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moments:
@@ -56,6 +60,8 @@ class Moments:
             made = self.second - np.outer(self.mean, self.mean)
             if off.any():
                 made += np.outer(off, off)
+            constant = np.diag(made) <= CONSTANT * np.diag(self.second)
+            made[constant] = made[:, constant] = 0.0
             made.flags.writeable = False
             while len(self._about) >= 2:
                 del self._about[next(iter(self._about))]

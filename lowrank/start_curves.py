@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from .algebra import Matrix, principal_directions
+from .algebra import Matrix, cholesky, principal_directions
 from .curves import ErrorCurve
 from .kinds import Float64
 from .output_error import OutputEnergy, OutputError
@@ -79,7 +79,7 @@ def _before_full(
 
     largest, view = int(firsts[-1]), fit.view
     seen, moments = fit.first(largest)
-    root = np.linalg.cholesky(moments)
+    root = cholesky(moments)
     explained = solve_triangular(root, seen, lower=True)
     crossed, gram = held_out.first(largest)
     for size in firsts * view.positions:
