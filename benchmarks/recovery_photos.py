@@ -27,7 +27,7 @@ from scenes import fetch_scenes
 from rankwise import documents
 from rankwise.models.compared import Compared
 from rankwise.models.network_error import NetworkError
-from rankwise.models.pictures import load_pictures
+from rankwise.models.picture_files import load_pictures
 from rankwise.models.preprocess import find_preprocess
 from rankwise.models.source import load_network
 from rankwise.training.comparison import ErrorRatio, error_ratio

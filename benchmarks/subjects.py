@@ -23,7 +23,8 @@ from digits import digits
 from scenes import fetch_scenes
 
 from rankwise.models.network import Network
-from rankwise.models.pictures import Picture, load_pictures, random_window
+from rankwise.models.picture_files import Picture, load_pictures
+from rankwise.models.pictures import random_window
 from rankwise.models.preprocess import Preprocess, channels_last, find_preprocess
 from rankwise.models.source import load_network
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,12 +15,12 @@ from numpy.typing import NDArray
 
 from ..errors import CalibrationError
 from ..records import canonical_json
+from .picture_files import Picture, load_pictures
 from .preprocess import Image, Preprocess, Shape, channels_last, find_preprocess
 from .splits import Split, SplitName, SplitRule
 
 FloatArray = NDArray[np.float32]
 
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 READY = "none"
 """Name of the preprocessing of an `.npz`: its tensors are ready."""
 ARRAY_NAMES = ("inputs", "images", "x", "arr_0")
@@ -37,22 +34,11 @@ REPORT_EXAMPLES = 32
 """The same for the confirm and the report split, but only where pictures are not resized: one
 window in the middle says little about a large photo, while one that is resized is seen whole."""
 
+NAMED = 5
+"""Most pictures that a note names."""
+
 MIN_SCALE = 0.6
 """Shortest side of a random crop, as a share of the picture's."""
-
-
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """One picture, and the SHA-256 of the file it comes from. Decoded when it is looked at."""
-
-    name: str
-    sha256: str
-    channels: int
-
-    @cached_property
-    def pixels(self) -> Image:
-        """Pixels (H, W, C). Raises `CalibrationError` if the file is damaged, or another by now."""
-        return _decoded(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +59,16 @@ class Calibration:
     make: Callable[[SplitName], FloatArray]
     photos: Sequence[Picture] = ()
     recipe: Preprocess | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the reader should know of the pictures."""
+        flat = [Path(picture.name).name for picture in self.photos if picture.flat]
+        if not flat:
+            return ()
+        named = ", ".join(flat[:NAMED]) + (", ..." if len(flat) > NAMED else "")
+        many = f"{len(flat)} of {self.images} pictures have one colour throughout and say little"
+        return (f"{many}: {named}",)
 
     @property
     def images(self) -> int:
@@ -136,66 +132,6 @@ def load_calibration(
 def channels_of(shape: Shape) -> int:
     """Return how many channels the pictures for an input of that shape have: 1 or 3."""
     return 1 if (shape[-1] if channels_last(shape) else shape[0]) == 1 else 3
-
-
-def load_pictures(path: str | Path, channels: int = 3) -> list[Picture]:
-    """Return all pictures in a folder and below it, in natural order, each content once.
-
-    Raises `CalibrationError` if there is none, or one is plainly no picture; one that is damaged
-    further on is noticed when it is decoded.
-    """
-    path = Path(path)
-    if not path.is_dir():
-        raise CalibrationError(f"there is no folder of pictures {path}")
-    files = [f for f in path.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file()]
-    files = [f for f in files if not f.name.startswith(".")]
-    if not files:
-        raise CalibrationError(f"there are no pictures in {path}")
-    pictures: dict[str, Picture] = {}
-    for file in sorted(files, key=lambda f: _natural(str(f.relative_to(path)))):
-        picture = _read(file, channels)
-        pictures.setdefault(picture.sha256, picture)
-    return list(pictures.values())
-
-
-def _natural(text: str) -> list[tuple[int, str]]:
-    """Return a sorting key in which 2 comes before 10."""
-    parts = re.findall(r"\d+|\D+", text)
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
-
-
-def _read(file: Path, channels: int) -> Picture:
-    from PIL import Image as Pillow
-
-    with _readable(file):
-        data = file.read_bytes()
-        Pillow.open(io.BytesIO(data)).verify()
-    return Picture(str(file), hashlib.sha256(data).hexdigest(), channels)
-
-
-def _decoded(picture: Picture) -> Image:
-    from PIL import Image as Pillow
-    from PIL import ImageOps
-
-    with _readable(Path(picture.name)):
-        data = Path(picture.name).read_bytes()
-        with Pillow.open(io.BytesIO(data)) as opened:
-            upright = ImageOps.exif_transpose(opened)
-            pixels = np.asarray(upright.convert("L" if picture.channels == 1 else "RGB"))
-    if hashlib.sha256(data).hexdigest() != picture.sha256:
-        raise CalibrationError(f"{picture.name} has changed meanwhile: start again")
-    return pixels[:, :, None] if picture.channels == 1 else pixels
-
-
-@contextmanager
-def _readable(file: Path) -> Iterator[None]:
-    from PIL import Image as Pillow
-
-    try:
-        yield
-    except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
-        # Pillow's readers raise all of these for damaged files.
-        raise CalibrationError(f"{file} cannot be read as a picture") from error
 
 
 def _examples(

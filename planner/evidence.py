@@ -91,7 +91,10 @@ def gather_evidence(
             confirm = MeasuredErrors(assembly, compared, held_back, progress)
     select = MeasuredErrors(assembly, compared, inputs, progress)
     taken = _contributions(select, candidates, store, progress)
-    return Evidence(assembly, Contributions(assembly, taken), select, confirm, notes)
+    of_pictures = () if calibration is None else calibration.notes
+    return Evidence(
+        assembly, Contributions(assembly, taken), select, confirm, (*of_pictures, *notes)
+    )
 
 
 def _from_pictures(

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from rankwise.errors import CalibrationError
-from rankwise.models import pictures
+from rankwise.models import picture_files
+from rankwise.models.picture_files import load_pictures
 from rankwise.models.pictures import (
     FIT_EXAMPLES,
     REPORT_EXAMPLES,
     SELECT_EXAMPLES,
     load_calibration,
-    load_pictures,
 )
 from rankwise.models.preprocess import Recipe, find_preprocess
 from rankwise.models.splits import SPLITS, Split
@@ -127,7 +127,7 @@ class TestFolder:
     def test_pictures_are_decoded_when_they_are_looked_at(self, folder, monkeypatch):
         whole = load_calibration(folder, "unit", SHAPE)
         lengths = {name: len(getattr(whole, name)) for name in SPLITS}
-        monkeypatch.setattr(pictures, "_decoded", None)
+        monkeypatch.setattr(picture_files, "_decoded", None)
         found = load_calibration(folder, "unit", SHAPE)
         assert (found.sha256, found.examples) == (whole.sha256, lengths)
         monkeypatch.undo()
@@ -136,14 +136,13 @@ class TestFolder:
         with pytest.raises(CalibrationError, match="has changed meanwhile"):
             _ = [found.make(name) for name in SPLITS]
 
-    def test_damaged_where_only_decoding_shows_it(self, folder):
-        pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / "photo11.jpg", quality=95)
-        data = (folder / "photo11.jpg").read_bytes()
-        (folder / "photo11.jpg").write_bytes(data[: len(data) // 2])
-        found = load_calibration(folder, "unit", SHAPE)
-        with pytest.raises(CalibrationError, match=r"photo11\.jpg cannot be read"):
-            _ = [found.make(name) for name in SPLITS]
+    def test_flat_pictures_are_named(self, folder):
+        assert load_calibration(folder, "unit", SHAPE).notes == ()
+        Image.new("RGB", (30, 30), (5, 6, 7)).save(folder / "blank.png")
+        Image.new("L", (30, 30), 9).save(folder / "grey.jpg")
+        (note,) = load_calibration(folder, "unit", SHAPE).notes
+        assert note.startswith("2 of 12 pictures have one colour throughout")
+        assert note.endswith("blank.png, grey.jpg")
 
     def test_two_pictures_are_too_few(self, folder):
         for file in sorted(folder.iterdir())[2:]:

@@ -16,7 +16,7 @@ from rankwise.cli import app
 from rankwise.documents.plan_files import write_plan
 from rankwise.models.fidelity import relative_error
 from rankwise.models.network import only
-from rankwise.models.pictures import load_pictures
+from rankwise.models.picture_files import load_pictures
 from rankwise.models.source import load_network
 from rankwise.models.splits import Split
 
