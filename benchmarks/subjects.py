@@ -83,7 +83,7 @@ SUBJECTS = {
         Subject("ResNet-50-thin", "open-nsfw.onnx", (1, 224, 224, 3), "caffe-bgr"),
         Subject("digits", "digits:network", (1, 1, 28, 28), None),
         Subject("EfficientNet-lite0", "lite0:network", (1, 3, 224, 224), "imagenet"),
-        Subject("detector", "detector:network", (1, 3, 320, 320), "unit"),
+        Subject("detector", "detector:network", (1, 3, 320, 320), "imagenet"),
         Subject("vgg16", "vgg16", (1, 3, 224, 224), "imagenet"),
     )
 }
