@@ -5,10 +5,11 @@
 
 ResNet-50-thin (relative error of the logits 0.10 and 0.25) and the demosaicking network (0.3 and
 1.0 dB of PSNR), on onnxruntime-cpu and torch-cpu, one thread, no training. Every rule's knob is
-turned as far as the same limit on the same select split allows, once with factors from the weights,
-as published, and once with factors from data; ours must keep the limit on the confirm split, too,
-where it is one of the error. All networks of a cell are then timed together, interleaved, and their
-fidelity is read on the report split. The store, with the profiles, lies beside the results.
+turned as far as the same limit allows on the same split (select for the error, confirm for PSNR),
+once with factors from the weights, as published, and once with factors from data; ours must keep
+the limit on the confirm split, too, where it is one of the error. All networks of a cell are then
+timed together, interleaved, and their fidelity is read on the report split. The store, with the
+profiles, lies beside the results.
 """
 
 from __future__ import annotations
