@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ Replacements = Mapping[str, tuple[Chain, Sequence[LinkWeights]]]
 
 Outputs = Mapping[str, NDArray[np.float32]]
 """By output name, in the network's order: what is compared of it, (n, ...)."""
+
+
+AnyNetwork = TypeVar("AnyNetwork", bound="Network")
 
 
 class Network(Protocol):
@@ -130,6 +133,22 @@ def layer_named(layers: Sequence[LayerUse], name: str) -> LayerUse:
             return use
     known = ", ".join(use.name for use in layers[:5])
     raise ModelError(f"the network has no layer {name!r}; it has {known or 'none'}, ...")
+
+
+def with_finite_weights(network: AnyNetwork) -> AnyNetwork:
+    """Return the network; `ModelError` names the first of its layers whose weights are not all
+    numbers: training has broken it, and no factors can be made of it."""
+    for use in network.layers:
+        if use.spec is None:
+            continue
+        for what, array in zip(("weight", "bias"), network.weights(use.name), strict=True):
+            if array is not None and not np.isfinite(array).all():
+                count = int((~np.isfinite(array)).sum())
+                raise ModelError(
+                    f"{count} of {array.size} numbers in the {what} of layer {use.name!r} are not "
+                    "finite (NaN or infinite)"
+                )
+    return network
 
 
 def check_replacements(layers: Sequence[LayerUse], replacements: Replacements) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError, UsageError, first_line
 from .callables import find_callable, is_callable_path, working_directory_importable
-from .network import Network
+from .network import Network, with_finite_weights
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +38,9 @@ def load_network(
 
         if weights is not None:
             raise ModelError("an .onnx file brings its own weights: leave --weights out")
-        return OnnxNetwork.load(Path(text), input_shape=input_shape, batch=batch)
+        return with_finite_weights(
+            OnnxNetwork.load(Path(text), input_shape=input_shape, batch=batch)
+        )
     from .checkpoint import load_state, read_state
     from .torch_network import TorchNetwork
 
@@ -49,7 +51,7 @@ def load_network(
     if weights is not None:
         load_state(module, read_state(Path(weights)), Path(weights))
     make = TorchNetwork.owning if ours else TorchNetwork.of
-    return make(module, text, (batch or shape[0], *shape[1:]))
+    return with_finite_weights(make(module, text, (batch or shape[0], *shape[1:])))
 
 
 def network_of(
@@ -73,7 +75,8 @@ def network_of(
 def network_of_module(module: Any, example_input: Any, source: str = "") -> Network:
     """Make a network from a copy of a torch module, and an input (or its shape).
 
-    Raises `ModelError` if it is no module, or does not run on such an input.
+    Raises `ModelError` if it is no module, does not run on such an input, or has weights that are
+    not finite.
     """
     from torch import nn
 
@@ -83,7 +86,7 @@ def network_of_module(module: Any, example_input: Any, source: str = "") -> Netw
         raise ModelError(f"expected a torch.nn.Module, not a {type(module).__name__}")
     kind = type(module)
     name = source or f"{kind.__module__}:{kind.__qualname__}"
-    return TorchNetwork.of(module, name, _shape_of(example_input))
+    return with_finite_weights(TorchNetwork.of(module, name, _shape_of(example_input)))
 
 
 def _shape_of(example_input: Any) -> tuple[int, ...]:
