@@ -12,6 +12,7 @@ from ..records import LayerSpec, LayerUse
 from .network import linear_input_shape
 from .output_rules import OutputNames
 from .torch_outputs import find_outputs
+from .weight_reads import WeightReads
 
 OTHER_CONVOLUTIONS = (
     nn.Conv1d,
@@ -88,9 +89,11 @@ def read_layers(module: nn.Module, input_shape: Shape) -> TorchLayers:
         for name, part in module.named_modules()
         if isinstance(part, LAYERS) or _is_quantized(part)
     }
-    calls, outputs = _calls(module, list(names), input_shape)
+    calls, read, outputs = _calls(module, list(names), input_shape)
     order = dict.fromkeys([*calls, *names])
-    uses = (_use(names[part], part, calls.get(part, []), input_shape[0]) for part in order)
+    uses = (
+        _use(names[part], part, calls.get(part, []), part in read, input_shape[0]) for part in order
+    )
     notes = {
         names[part]: f"shared: called {len(shapes)} times"
         for part, shapes in calls.items()
@@ -108,9 +111,9 @@ def _is_quantized(part: nn.Module) -> bool:
 
 def _calls(
     module: nn.Module, parts: list[nn.Module], input_shape: Shape
-) -> tuple[dict[nn.Module, list[Shape]], OutputNames]:
-    """The input shapes that each layer was called with, in the order of the first calls, and
-    what of the outputs is compared."""
+) -> tuple[dict[nn.Module, list[Shape]], set[nn.Module], OutputNames]:
+    """The input shapes that each layer was called with, in the order of the first calls; the layers
+    whose parameters are used elsewhere; and what of the outputs is compared."""
     calls: dict[nn.Module, list[Shape]] = {}
 
     def note(part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -119,19 +122,24 @@ def _calls(
             calls.setdefault(part, []).append(tuple(given.shape))
 
     hooks = [part.register_forward_pre_hook(note, with_kwargs=True) for part in parts]
+    reads = WeightReads(parts)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), reads.of(module):
             outputs, _ = find_outputs(module, torch.zeros(input_shape))
     finally:
         for hook in hooks:
             hook.remove()
-    return calls, outputs
+    return calls, reads.found, outputs
 
 
-def _use(name: str, part: nn.Module, shapes: list[Shape], batch: int) -> LayerUse:
+def _use(
+    name: str, part: nn.Module, shapes: list[Shape], read_elsewhere: bool, batch: int
+) -> LayerUse:
     op = "linear" if isinstance(part, nn.Linear) else type(part).__name__
     op = "conv2d" if isinstance(part, nn.Conv2d) else op
     reason = _unreadable(part) or _badly_called(part, shapes, batch)
+    if read_elsewhere:
+        reason = reason or "its weight or bias is used beside calling it"
     if reason:
         return LayerUse(name, op, None, reason)
     spec = _conv_spec(part, shapes[0]) if isinstance(part, nn.Conv2d) else None

@@ -34,9 +34,13 @@ from .network import (
     layer_named,
 )
 from .output_rules import OutputNames
+from .replaced_layer import ReplacedLayer, leave_fast_paths
 from .torch_batches import batch_for_outputs, copied, frozen, in_replicas, outputs
 from .torch_layers import TorchLayers, read_layers
 from .torch_outputs import answer_of
+
+SEED = 0
+"""Of the weights that lazy layers draw."""
 
 
 class TorchNetwork:
@@ -62,6 +66,7 @@ class TorchNetwork:
     @classmethod
     def owning(cls, module: nn.Module, source: str, input_shape: Sequence[int]) -> TorchNetwork:
         """Make a network of a module that nobody else has; as `of` otherwise."""
+        _make_lazy_parts(module, input_shape)
         network = cls(module, source, input_shape)
         _ = network.layers
         return network
@@ -144,10 +149,11 @@ class TorchNetwork:
         check_replacements(self.layers, replacements)
         # Whoever refers to a replaced layer in the copy gets the chain: deepcopy's memo says so.
         memo: dict[int, Any] = {
-            id(self._part(name)): ReplacedLayer(*to_torch(chain, weights)).eval()
+            id(self._part(name)): ReplacedLayer(self._part(name), to_torch(chain, weights)).eval()
             for name, (chain, weights) in replacements.items()
         }
         module = copied(self.module, memo)
+        leave_fast_paths(module)
         for name in replacements:
             _move_hooks(self._part(name), memo)
         network = TorchNetwork(module, self.source, self.input_shape)
@@ -198,16 +204,14 @@ class TorchNetwork:
         save_file(state, path, metadata={"format": "pt"})
 
 
-class ReplacedLayer(nn.Sequential):
-    """A chain in a layer's place."""
-
-    @property
-    def weight(self) -> Tensor:
-        """For code that asks a layer for its weight's type or device, as transformers does
-        before a call. It has no elements: who computes with the weight that has gone gets an
-        error and no wrong result."""
-        first: Tensor = next(self.parameters())
-        return first.detach().flatten()[:0]
+def _make_lazy_parts(module: nn.Module, input_shape: Sequence[int]) -> None:
+    """Let lazy layers draw their weights, the same ones everywhere, so that the network keeps its
+    hash."""
+    state = [*module.parameters(), *module.buffers()]
+    if any(nn.parameter.is_lazy(one) for one in state):
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(SEED)
+            answer_of(module.eval(), torch.zeros(tuple(input_shape)))
 
 
 HOOKS = (

@@ -172,30 +172,6 @@ class TestReplaced:
         only(compressed.outputs(np.zeros((1, 3, 8, 8))))
         assert seen == ["stem", "net"]
 
-    def test_a_weight_that_has_gone_says_its_type_and_no_more(self, full_rank, noise):
-        class Asks(nn.Module):
-            def __init__(self, computes):
-                super().__init__()
-                self.fc, self.computes = nn.Linear(6, 4), computes
-
-            def forward(self, x):
-                x = x.to(self.fc.weight.dtype).to(self.fc.weight.device)
-                extra = nn.functional.linear(x, self.fc.weight) if self.computes else 0
-                return self.fc(x) + extra
-
-        for computes in (False, True):
-            network = network_of_module(Asks(computes), (2, 6))
-            before, small = (
-                only(network.outputs(noise(2, 6))),
-                network.replaced(full_rank(network)[0]),
-            )
-            if computes:
-                with pytest.raises(ModelError, match="does not run"):
-                    only(small.outputs(noise(2, 6)))
-            else:
-                assert relative_error(before, only(small.outputs(noise(2, 6)))) < 1e-4
-                assert "fc.weight" not in small.module.state_dict()
-
     def test_layers_of_the_result_are_the_links(self, small_net, full_rank):
         network = network_of_module(small_net, (1, 3, 8, 8))
         chosen = {"body.0": full_rank(network)[0]["body.0"]}

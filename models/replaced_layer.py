@@ -1,0 +1,51 @@
+"""A chain of links in a layer's place, which answers as the layer did when asked what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+SETTINGS = (
+    *("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups"),
+    *("padding_mode", "transposed", "output_padding", "in_features", "out_features"),
+)
+"""What networks ask their layers for."""
+
+
+class ReplacedLayer(nn.Sequential):
+    """Links, one after the other, with the settings of `layer`.
+
+    `weight` has the layer's shape, type and device, but there is no such matrix: its numbers are
+    NaN, so that nothing can be computed with them unnoticed.
+    """
+
+    def __init__(self, layer: nn.Module, links: Iterable[nn.Module]) -> None:
+        super().__init__(*links)
+        for name in SETTINGS:
+            if hasattr(layer, name):
+                setattr(self, name, getattr(layer, name))
+        self._weight_shape = getattr(layer, "weight", torch.empty(0)).shape
+
+    @property
+    def weight(self) -> Tensor:
+        some: Tensor = next(self[-1].parameters())
+        return some.detach().new_full((1,), float("nan")).expand(self._weight_shape)
+
+    @property
+    def bias(self) -> Tensor | None:
+        """That of the last link."""
+        found: Tensor | None = self[-1].bias  # type: ignore[assignment]
+        return found
+
+
+def leave_fast_paths(module: nn.Module) -> None:
+    """Keep torch's transformer layers from reading the weights of layers that are replaced, which
+    they do without calling them."""
+    for part in module.modules():
+        if isinstance(part, nn.TransformerEncoderLayer) and any(
+            isinstance(inner, ReplacedLayer) for inner in part.modules()
+        ):
+            # Torch's own word for "neither relu nor gelu", for which there is no fast path.
+            part.activation_relu_or_gelu = 0
