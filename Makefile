@@ -24,7 +24,7 @@ MAKEFLAGS   += --no-print-directory
 RUN       := .venv/bin/python -P
 PIP       := $(RUN) -m pip --disable-pip-version-check -qq
 TYPECHECK := build/typecheck/rankwise
-STRUCTURE := tests/test_imports.py tests/test_sizes.py tests/test_words.py
+STRUCTURE := tests/test_imports.py tests/test_sizes.py tests/test_words.py tests/mutants/test_lists.py
 
 .PHONY: help venv demo test coverage mutants check format schemas wheel-test clean
 .DELETE_ON_ERROR:
