@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +25,6 @@ Replacements = Mapping[str, tuple[Chain, Sequence[LinkWeights]]]
 
 Outputs = Mapping[str, NDArray[np.float32]]
 """By output name, in the network's order: what is compared of it, (n, ...)."""
-
-
-AnyNetwork = TypeVar("AnyNetwork", bound="Network")
 
 
 class Network(Protocol):
@@ -135,7 +132,7 @@ def layer_named(layers: Sequence[LayerUse], name: str) -> LayerUse:
     raise ModelError(f"the network has no layer {name!r}; it has {known or 'none'}, ...")
 
 
-def with_finite_weights(network: AnyNetwork) -> AnyNetwork:
+def with_finite_weights(network: Network) -> Network:
     """Return the network; `ModelError` names the first of its layers whose weights are not all
     numbers: training has broken it, and no factors can be made of it."""
     for use in network.layers:

@@ -18,8 +18,8 @@ from ..errors import CalibrationError
 from .preprocess import Image
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-WHITE = {"I;16": 65535, "I;16L": 65535, "I;16B": 65535, "I;16N": 65535}
-"""By Pillow's name of a file's pixels, the value of white where it is not 255."""
+OF_16_BITS = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
+"""Pillow's names for pixels of 16 bits, whose white is 65535."""
 UNKNOWN_WHITE = frozenset({"I", "F"})
 """Pixels of 32 bits, which say nothing of what white is."""
 EIGHTH = 8
@@ -77,8 +77,11 @@ def _read(file: Path, channels: int) -> Picture:
         Pillow.open(io.BytesIO(data)).verify()
         with Pillow.open(io.BytesIO(data)) as opened:
             _require_known_white(file, opened)
-            opened.draft(None, (opened.width // EIGHTH, opened.height // EIGHTH))
+            opened.draft(None, (max(1, opened.width // EIGHTH), max(1, opened.height // EIGHTH)))
             flat = _flat(opened)
+        if flat:  # maybe only so coarsely seen
+            with Pillow.open(io.BytesIO(data)) as opened:
+                flat = _flat(opened)
     return Picture(str(file), hashlib.sha256(data).hexdigest(), channels, flat)
 
 
@@ -94,7 +97,7 @@ def _flat(opened: Any) -> bool:
     """Whether all pixels are alike; decodes them."""
     extrema = opened.getextrema()
     bands = extrema if isinstance(extrema[0], tuple) else (extrema,)
-    return opened.mode != "P" and all(least == most for least, most in bands)
+    return all(least == most for least, most in bands)
 
 
 def _decoded(picture: Picture) -> Image:
@@ -113,8 +116,8 @@ def _decoded(picture: Picture) -> Image:
 
 def _with_channels(opened: Any, channels: int) -> Image:
     """Pixels (H, W, channels) from 0 to 255."""
-    if opened.mode in WHITE:  # which Pillow would clip at 255
-        exact = np.asarray(opened).astype(np.float32) * (255 / WHITE[opened.mode])
+    if opened.mode in OF_16_BITS:  # which Pillow would clip at 255
+        exact = np.asarray(opened).astype(np.float32) / 257
         return np.repeat(np.rint(exact).astype(np.uint8)[:, :, None], channels, axis=2)
     pixels = np.asarray(opened.convert("L" if channels == 1 else "RGB"))
     return pixels[:, :, None] if channels == 1 else pixels

@@ -34,3 +34,19 @@ def test_damaged_where_only_decoding_shows_it(tmp_path):
     (tmp_path / "photo11.jpg").write_bytes(data[: len(data) // 2])
     with pytest.raises(CalibrationError, match=r"photo11\.jpg cannot be read"):
         load_pictures(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".gif", ".bmp"])
+@pytest.mark.parametrize("size", [(1, 1), (3, 40)])
+def test_small_flat_pictures_are_read(tmp_path, suffix, size):
+    Image.new("RGB", size, (9, 9, 9)).save(tmp_path / f"icon{suffix}")
+    (picture,) = load_pictures(tmp_path)
+    assert picture.pixels.shape == (*size[::-1], 3)
+    assert picture.flat
+
+
+def test_a_fine_pattern_is_not_flat(tmp_path):
+    """Each 8 x 8 block of a JPEG has the same mean."""
+    pixels = np.tile(np.array([[0, 255], [255, 0]], np.uint8), (32, 32))
+    Image.fromarray(pixels).save(tmp_path / "pattern.jpg", quality=95)
+    assert not load_pictures(tmp_path)[0].flat
