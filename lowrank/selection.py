@@ -77,6 +77,8 @@ class Selected:
 
     def _compared(self, ranks: Ranks) -> Way:
         promising = self._promising(ranks)
+        if len(promising) == 1:
+            return promising[0]
         drafts = [draft_of(made).error(ranks) for _, made in promising]
         most = CONTENDING * min(drafts)
         pairs = zip(promising, drafts, strict=True)
