@@ -21,7 +21,7 @@ from .moments import SELECTING, LayerMoments
 CURVES_VERSION = 5
 """Version of the curves' files: it changes with how errors are computed, so that older files are
 not read."""
-FACTORS_VERSION = 4
+FACTORS_VERSION = 5
 """Version of factors: it changes with how factors are made or refined, or which of them is
 taken."""
 

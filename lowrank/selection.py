@@ -23,11 +23,11 @@ from .two_sided import Layer, Sides, from_sides, judged
 INPUT_SHRINKAGES = [0.001, 0.01, 0.1, 0.3, 0.6, 1.0]
 OUTPUT_SHRINKAGES = [0.003, 0.03, 0.3]
 CONTENDING = 1.1
-"""At each rank only ways whose draft loses at most so many times the least are refined to the end
-and compared: drafts are one to five per cent above that."""
+"""How many times what a way loses once it is refined its draft may lose: drafts are one to five
+per cent above that."""
 PROMISING = 1.25
-"""Only ways whose estimate is at most so many times the least have a draft made: where
-factors are refined in turns, estimates are one to ten per cent above what they lose in the end."""
+"""The same of its estimate: where factors are refined in turns, estimates are one to ten per cent
+above what they lose in the end. Drafts are made where more than one is within it of the least."""
 SHARES = (0.25, 0.5)
 """Of full rank, at which shrinkages are compared."""
 Way = tuple[Shrinkage, Tabulated]
@@ -61,29 +61,34 @@ class Selected:
         names, made = zip(*self.ways, strict=True)
         return least([one.error_curve() for one in made], names)
 
-    def _promising(self, ranks: Ranks) -> list[Way]:
-        """The ways whose estimates say that they may be the best, in their order; all of a kind
-        whose estimates are loose bounds, as are those of a kind that is not refined in turns."""
-        if not any(isinstance(made, Drafted) for of, made in self.ways if of.outputs is None):
-            return list(self.ways)
-        estimates = [made.estimate(ranks) for _, made in self.ways]
-        most, pairs = PROMISING * min(estimates), zip(self.ways, estimates, strict=True)
-        return [way for way, lost in pairs if lost <= most]
-
     def _best(self, ranks: Ranks) -> Way:
         if ranks not in self._chosen:
             self._chosen[ranks] = self._compared(ranks)
         return self._chosen[ranks]
 
     def _compared(self, ranks: Ranks) -> Way:
-        promising = self._promising(ranks)
-        if len(promising) == 1:
-            return promising[0]
-        drafts = [draft_of(made).error(ranks) for _, made in promising]
-        most = CONTENDING * min(drafts)
-        pairs = zip(promising, drafts, strict=True)
-        contending = [way for way, lost in pairs if lost <= most]
-        return min(contending, key=lambda way: way[1].error(ranks))
+        """Refines ways to the end, the one that may lose least first, until no other may lose less
+        than the best of them: few pictures can be fitted so well that refining loses more."""
+        bounds, errors = self._least_possible(ranks), dict[int, float]()
+        for index in sorted(range(len(bounds)), key=bounds.__getitem__):
+            if errors and bounds[index] > min(errors.values()):
+                break
+            errors[index] = self.ways[index][1].error(ranks)
+        return self.ways[min(sorted(errors), key=errors.__getitem__)]
+
+    def _least_possible(self, ranks: Ranks) -> list[float]:
+        """What each way may lose at least once it is refined: by its estimate, or by its draft
+        where the estimate is a loose bound, as that of a kind that is not refined in turns is, or
+        does not tell the best ways apart."""
+        tight = any(isinstance(made, Drafted) for of, made in self.ways if of.outputs is None)
+        bounds = [made.estimate(ranks) / PROMISING if tight else 0.0 for _, made in self.ways]
+        promising = [
+            index for index, bound in enumerate(bounds) if bound <= PROMISING * min(bounds)
+        ]
+        if len(promising) > 1:
+            for index in promising:
+                bounds[index] = draft_of(self.ways[index][1]).error(ranks) / CONTENDING
+        return bounds
 
 
 def select(

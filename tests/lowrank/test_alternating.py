@@ -88,10 +88,22 @@ def test_never_worse_than_the_weights_alone_on_held_out_patches(
     kind: str, has_bias: bool, seed: int, data: st.DataObject
 ) -> None:
     """Even when the data that factors are made from have nothing to do with them."""
+    ranks = ranks_of(replace(CONV, bias=has_bias), kind, data)
+    assert_never_worse_than_the_weights_alone(kind, ranks, has_bias, seed)
+
+
+def test_where_refining_fits_few_patches_too_well_the_weights_alone_are_looked_at_again() -> None:
+    """There the draft loses 0.82, the refined factors 0.953, and the weights alone, of which start
+    and draft look worse, 0.945."""
+    assert_never_worse_than_the_weights_alone("tucker2", (2, 4), has_bias=True, seed=1)
+
+
+def assert_never_worse_than_the_weights_alone(
+    kind: str, ranks: tuple[int, ...], has_bias: bool, seed: int
+) -> None:
     spec = replace(CONV, bias=has_bias)
     weight, bias = layer(spec, seed)
     few, others = patches(spec, 5, seed), patches(spec, 200, seed + 1)
-    ranks = ranks_of(spec, kind, data)
     made = factorizer(
         spec, kind, weight, bias, Moments.from_outputs(few), held_out=Moments.from_outputs(others)
     )
