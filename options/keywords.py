@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import fields
-from typing import Any, ParamSpec, TypeVar, cast, get_type_hints
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, cast, get_args, get_type_hints
 
 P = ParamSpec("P")
 Options = TypeVar("Options")
@@ -19,7 +20,7 @@ def takes(options: Callable[P, Options]) -> Callable[[Callable[[Options], R]], C
     def decorate(body: Callable[[Options], R]) -> Callable[P, R]:
         @functools.wraps(body)
         def verb(*args: P.args, **given: P.kwargs) -> R:
-            return body(options(*args, **given))
+            return body(_with_paths(options(*args, **given)))
 
         verb.__signature__ = _signature(cast("type", options), body)  # type: ignore[attr-defined]
         return verb
@@ -33,6 +34,20 @@ def _signature(options: type, body: Callable[..., Any]) -> inspect.Signature:
     parameters = [p.replace(annotation=hints[name]) for name, p in made.parameters.items()]
     returns = inspect.signature(body).return_annotation
     return made.replace(parameters=parameters, return_annotation=returns)
+
+
+def _with_paths(options: Options) -> Options:
+    """The same with paths of those that were given as text, as `open` takes them."""
+    hints = get_type_hints(type(options))
+    texts = {name: value for name, value in keywords(options).items() if isinstance(value, str)}
+    paths = {name: Path(text) for name, text in texts.items() if _is_path(hints[name])}
+    return replace(cast("Any", options), **paths) if paths else options
+
+
+def _is_path(hint: Any) -> bool:
+    """Whether an option of that type is a path, and no text beside it."""
+    types = get_args(hint) or (hint,)
+    return Path in types and str not in types
 
 
 def keywords(options: Any) -> dict[str, Any]:

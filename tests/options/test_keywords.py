@@ -85,3 +85,17 @@ def test_a_function_is_given_what_it_has_parameters_for() -> None:
     options = measuring.ProfileOptions("net", backend="fake", batch=2)
     assert arguments_for(load, options) == {"model": "net", "weights": None, "batch": 2}
     assert arguments_for(load, options, batch=5)["batch"] == 5
+
+
+def test_paths_may_be_given_as_text() -> None:
+    @takes(networks.ApplyOptions)
+    def verb(options: networks.ApplyOptions) -> dict[str, Any]:
+        """Say what was given."""
+        return keywords(options)
+
+    given = verb("plan.json", "net.onnx", output="out.onnx", calibration="photos", weights="w.pth")
+    assert given["output"] == Path("out.onnx")
+    assert given["calibration"] == Path("photos")
+    assert given["weights"] == Path("w.pth")
+    assert (given["plan"], given["model"]) == ("plan.json", "net.onnx")
+    assert given["db"].startswith("sqlite")
