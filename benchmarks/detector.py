@@ -98,13 +98,14 @@ def network() -> Detector:
     module, rng = Detector(), np.random.default_rng(0)
     for part in module.modules():
         if isinstance(part, nn.Conv2d):
-            part.weight.copy_(torch.from_numpy(_weight(part.weight.shape, rng)))
+            part.weight.copy_(torch.from_numpy(falling(part.weight.shape, rng)))
             assert part.bias is not None
             part.bias.copy_(torch.from_numpy(rng.normal(0, 0.1, len(part.bias))))
     return module.eval()
 
 
-def _weight(shape: torch.Size, rng: np.random.Generator) -> np.ndarray:
+def falling(shape: torch.Size, rng: np.random.Generator) -> np.ndarray:
+    """A weight of which the singular values fall off by `DECAY`, each output of about unit gain."""
     drawn = rng.standard_normal((shape[0], int(np.prod(shape[1:]))))
     left, values, right = np.linalg.svd(drawn, full_matrices=False)
     values = np.arange(1, len(values) + 1) ** -DECAY

@@ -26,6 +26,7 @@ from zoo_networks import Inputs, Member, members
 
 import rankwise as rw
 from rankwise.errors import GoalNotReached, RankwiseError
+from rankwise.models.source import load_network
 
 FAKE = "fake:step=4,launch_us=0.0001"
 LIMIT = 0.9
@@ -71,12 +72,12 @@ def whole_way(member: Member, folder: Path) -> dict[str, Any]:
     asked: dict[str, Any] = {"db": db}
     if inputs:
         asked["example_input"] = only_one(inputs)
-    rw.profile(model, backend=FAKE, rank_quantum="4", **asked)
+    rw.profile(model, backend=FAKE, **asked)
     try:
         plan = rw.plan(model, backend=FAKE, max_error=LIMIT, **asked)
     except GoalNotReached as error:
         plan = error.document
-    replaced = sum(not one.decomposition.is_original for one in plan.layers)
+    replaced = sum(one.decomposition.kind != "original" for one in plan.layers)
     for suffix, reopened in FORMATS.items():
         if isinstance(model, nn.Module) or suffix == ".onnx":
             file = folder / f"smaller{suffix}"
@@ -120,11 +121,13 @@ FORMATS: dict[str, Reopened] = {".onnx": of_onnx, ".pt2": of_pt2, ".safetensors"
 
 def compare(suffix: str, compressed: Any, file: Path, inputs: Inputs, reopened: Reopened) -> None:
     """Raise `Different` unless the file answers as the network in memory."""
-    if not isinstance(compressed, nn.Module):
-        return
     with torch.no_grad():
-        known = arrays(compressed(**inputs))
-        found = reopened(file, compressed, inputs)
+        if isinstance(compressed, nn.Module):
+            known, found = arrays(compressed(**inputs)), reopened(file, compressed, inputs)
+        else:
+            noise = np.random.default_rng(0).standard_normal(compressed.input_shape, np.float32)
+            networks = compressed, load_network(file)
+            known, found = ([*one.outputs(noise).values()] for one in networks)
     if len(known) != len(found):
         raise Different(f"{suffix}: {len(found)} outputs in place of {len(known)}")
     for number, (one, other) in enumerate(zip(known, found, strict=True)):
