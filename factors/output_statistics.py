@@ -9,7 +9,6 @@ mean and deviation back. The same pictures give the same network.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from ..errors import ModelError, UsageError
 from ..models.batching import batches
 from ..models.compared import Compared
+from ..models.module_copies import copied
 from ..models.network import Network
 from ..models.network_error import NetworkError
 from ..models.onnx_network import OnnxNetwork
@@ -89,7 +89,7 @@ def with_statistics(network: Network, inputs: NDArray[np.float32]) -> Network:
     counterpart of an operator.
     """
     if isinstance(network, TorchNetwork):
-        module = copy.deepcopy(network.module)
+        module = copied(network.module)
         _estimate(module, network.input_shape, inputs)
         return TorchNetwork(module, network.source, network.input_shape)
     assert isinstance(network, OnnxNetwork)

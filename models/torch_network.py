@@ -24,6 +24,7 @@ from .batching import batches, workers_for
 from .convert import export_onnx, export_pt2
 from .differentiable import Differentiable
 from .files import write_by_suffix, write_whole
+from .module_copies import copied, folded
 from .moment_sums import BatchRows, Gathered, MomentSums, Wanted, gather
 from .network import (
     Outputs,
@@ -35,7 +36,7 @@ from .network import (
 )
 from .output_rules import OutputNames
 from .replaced_layer import ReplacedLayer, leave_fast_paths
-from .torch_batches import batch_for_outputs, copied, frozen, in_replicas, outputs
+from .torch_batches import batch_for_outputs, frozen, in_replicas, outputs
 from .torch_layers import TorchLayers, read_layers
 from .torch_outputs import answer_of
 
@@ -170,7 +171,7 @@ class TorchNetwork:
         return choose_workload(
             backend_accepts,
             {
-                "ModuleWorkload": lambda kind: kind(key, self.module, self.input_shape),
+                "ModuleWorkload": lambda kind: kind(key, folded(self.module), self.input_shape),
                 "FileWorkload": lambda kind: kind(key, self.to_onnx(path), self.input_shape),
             },
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -16,6 +15,7 @@ from ..backends.base import CompilesAhead, FileWorkload, ModuleWorkload, Workloa
 from ..campaign.setup import Setup
 from ..db import NetworkRun, Store
 from ..errors import MeasurementError, ModelError
+from ..models.module_copies import copied
 from ..models.network import Network
 from ..profiler import session
 from ..profiler.executor import Executor, LocalExecutor, RemoteWorkload
@@ -171,5 +171,5 @@ def _bench(setup: Setup, effort: Effort, workload: Workload | RemoteWorkload) ->
 def _own_copy(workload: Workload | RemoteWorkload) -> Workload | RemoteWorkload:
     """A module prepared again lies elsewhere in memory: alignment is part of the draw."""
     if isinstance(workload, ModuleWorkload):
-        return replace(workload, module=copy.deepcopy(workload.module))
+        return replace(workload, module=copied(workload.module))
     return workload
