@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from ..errors import ModelError, UsageError
 from ..models.batching import batches
 from ..models.compared import Compared
-from ..models.module_copies import copied
 from ..models.network import Network
 from ..models.network_error import NetworkError
 from ..models.onnx_network import OnnxNetwork
@@ -29,6 +28,7 @@ from ..models.torch_batches import fitting_batch
 from ..models.torch_network import TorchNetwork
 from ..models.training_pictures import TrainingExamples, training_examples
 from ..reporter import Reporter
+from ..sources.module_copies import copied
 from ..training.batch_norm import batch_norms, reestimate
 from ..training.channel_statistics import MIN_EXAMPLES, ChannelStatistics, examples_at_once
 from ..training.pair import pair_of

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import ModelError
+from ..sources.module_copies import copied
 from .batching import batches, joined, outputs_of, workers_for
-from .module_copies import copied
 from .network import Outputs
 from .torch_outputs import compared_tensors
 from .workers import in_order

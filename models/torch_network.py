@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..records import LayerUse
+from ..sources.module_copies import copied, folded
+from ..sources.wrappers import bare, unwrapped
 from .batching import batches, workers_for
 from .convert import export_onnx, export_pt2
 from .differentiable import Differentiable
 from .files import write_by_suffix, write_whole
-from .module_copies import copied, folded
 from .moment_sums import BatchRows, Gathered, MomentSums, Wanted, gather
 from .network import (
     Outputs,
@@ -62,7 +63,7 @@ class TorchNetwork:
 
         Raises `ModelError` if the module cannot be copied or does not run on such an input.
         """
-        return cls.owning(copied(module).cpu(), source, input_shape)
+        return cls.owning(unwrapped(copied(bare(module))).cpu(), source, input_shape)
 
     @classmethod
     def owning(cls, module: nn.Module, source: str, input_shape: Sequence[int]) -> TorchNetwork:

@@ -15,12 +15,12 @@ from ..backends.base import CompilesAhead, FileWorkload, ModuleWorkload, Workloa
 from ..campaign.setup import Setup
 from ..db import NetworkRun, Store
 from ..errors import MeasurementError, ModelError
-from ..models.module_copies import copied
 from ..models.network import Network
 from ..profiler import session
 from ..profiler.executor import Executor, LocalExecutor, RemoteWorkload
 from ..profiler.process_executor import ProcessExecutor
 from ..records import Comparison, Effort, PairSummary
+from ..sources.module_copies import copied
 from .named_networks import NamedNetwork
 
 NETWORK_EFFORT = Effort(

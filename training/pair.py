@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import ModelError, first_line
-from ..models.module_copies import copied
 from ..models.network import Network, Replacements
 from ..models.onnx_to_torch.conversion import Converted
 from ..models.torch_network import TorchNetwork
 from ..ops.chain import LinkWeights
+from ..sources.module_copies import copied
 
 MIN_SIZE = 1e-3
 """Smallest size of a weight: one that is nearly zero, such as a bias, has to move, too."""
