@@ -41,8 +41,9 @@ def load_network(
         return with_finite_weights(
             OnnxNetwork.load(Path(text), input_shape=input_shape, batch=batch)
         )
-    from ..sources.checkpoint import load_state, read_state
+    from ..sources.checkpoint import read_state
     from ..sources.module_copies import copied
+    from ..sources.weights import load_state
     from ..sources.wrappers import unwrapped
     from .torch_network import TorchNetwork
 
@@ -51,10 +52,14 @@ def load_network(
     shape = tuple(input_shape or default or ())
     if not shape:
         raise ModelError(f"say which input {text} takes, for instance --input-shape 1,3,224,224")
+    notes: tuple[str, ...] = ()
     if weights is not None:
-        load_state(module, read_state(Path(weights)), Path(weights))
-    shape = (batch or shape[0], *shape[1:])
-    return with_finite_weights(TorchNetwork.owning(module.cpu(), text, shape))
+        state = read_state(Path(weights))
+        load_state(module, state, Path(weights))
+        notes += state.notes
+    network = TorchNetwork.owning(module.cpu(), text, (batch or shape[0], *shape[1:]))
+    network.loading_notes = notes
+    return with_finite_weights(network)
 
 
 def network_of(

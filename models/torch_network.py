@@ -55,6 +55,7 @@ class TorchNetwork:
         self.source = source
         self.input_shape = tuple(input_shape)
         self.replacements: Replacements = {}
+        self.loading_notes: tuple[str, ...] = ()
         self._loaded: TorchNetwork | None = None
 
     @classmethod
