@@ -3,10 +3,10 @@
     import rankwise as rw
 
     rw.profile(model, example_input, backend="torch-cpu")
-    rw.table(model)                      # a pandas frame
-    plan = rw.plan(model, backend="torch-cpu", max_error=0.1)
-    smaller = rw.apply(plan, model)
-    rw.verify(plan, model)
+    rw.table()                           # a pandas frame
+    plan = rw.plan(model, example_input, backend="torch-cpu", max_error=0.1)
+    smaller = rw.apply(plan, model, example_input)  # a module of the model's class
+    rw.verify(plan, model, example_input)
 
 Every verb takes the same words as the command of that name: `options` has them. Verbs load on
 first use, so that importing rankwise stays instant.

@@ -60,9 +60,12 @@ class Fingerprint(Strict):
 
 
 class Model(Strict):
+    """A network. `notes`: sentences on how it was read."""
+
     source: str
     sha256: str
     input_shape: Shape
+    notes: list[str] = []
 
 
 class Failure(Strict):

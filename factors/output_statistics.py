@@ -9,7 +9,6 @@ mean and deviation back. The same pictures give the same network.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -29,6 +28,7 @@ from ..models.torch_batches import fitting_batch
 from ..models.torch_network import TorchNetwork
 from ..models.training_pictures import TrainingExamples, training_examples
 from ..reporter import Reporter
+from ..sources.module_copies import copied
 from ..training.batch_norm import batch_norms, reestimate
 from ..training.channel_statistics import MIN_EXAMPLES, ChannelStatistics, examples_at_once
 from ..training.pair import pair_of
@@ -89,7 +89,7 @@ def with_statistics(network: Network, inputs: NDArray[np.float32]) -> Network:
     counterpart of an operator.
     """
     if isinstance(network, TorchNetwork):
-        module = copy.deepcopy(network.module)
+        module = copied(network.module)
         _estimate(module, network.input_shape, inputs)
         return TorchNetwork(module, network.source, network.input_shape)
     assert isinstance(network, OnnxNetwork)

@@ -59,6 +59,11 @@ class Network(Protocol):
         ...
 
     @property
+    def loading_notes(self) -> Sequence[str]:
+        """What the reader should know of how the network was read, a sentence each."""
+        ...
+
+    @property
     def replacements(self) -> Replacements:
         """Chains in the place of layers of `original`."""
         ...

@@ -15,9 +15,12 @@ from .pictures import Calibration
 
 
 def model_note(network: Network) -> documents.Model:
-    """Return what identifies a network."""
+    """Return what identifies a network, and what is to be known of how it was read."""
     return documents.Model(
-        source=network.source, sha256=network.sha256, input_shape=network.input_shape
+        source=network.source,
+        sha256=network.sha256,
+        input_shape=network.input_shape,
+        notes=list(network.loading_notes),
     )
 
 

@@ -51,6 +51,7 @@ class OnnxNetwork:
         self.input_shape = tuple(input_shape)
         self._sha256 = sha256
         self.replacements: Replacements = {}
+        self.loading_notes: tuple[str, ...] = ()
         self._loaded: OnnxNetwork | None = None
 
     @classmethod

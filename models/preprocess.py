@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CalibrationError, ModelError, first_line
-from .callables import find_callable
+from ..sources.callables import find_callable
 
 Image = NDArray[np.uint8]
 """(H, W, 3), or (H, W, 1) where the network takes one channel."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError, UsageError, first_line
-from .callables import find_callable, is_callable_path, working_directory_importable
+from ..sources.callables import find_callable, is_callable_path, working_directory_importable
 from .network import Network, with_finite_weights
 
 if TYPE_CHECKING:
@@ -41,17 +41,25 @@ def load_network(
         return with_finite_weights(
             OnnxNetwork.load(Path(text), input_shape=input_shape, batch=batch)
         )
-    from .checkpoint import load_state, read_state
+    from ..sources.checkpoint import read_state
+    from ..sources.module_copies import copied
+    from ..sources.weights import load_state
+    from ..sources.wrappers import unwrapped
     from .torch_network import TorchNetwork
 
     module, default, ours = _module_of(text)
+    module = module if ours else unwrapped(copied(module))
     shape = tuple(input_shape or default or ())
     if not shape:
         raise ModelError(f"say which input {text} takes, for instance --input-shape 1,3,224,224")
+    notes: tuple[str, ...] = ()
     if weights is not None:
-        load_state(module, read_state(Path(weights)), Path(weights))
-    make = TorchNetwork.owning if ours else TorchNetwork.of
-    return with_finite_weights(make(module, text, (batch or shape[0], *shape[1:])))
+        state = read_state(Path(weights))
+        load_state(module, state, Path(weights))
+        notes += state.notes
+    network = TorchNetwork.owning(module.cpu(), text, (batch or shape[0], *shape[1:]))
+    network.loading_notes = notes
+    return with_finite_weights(network)
 
 
 def network_of(
@@ -80,8 +88,10 @@ def network_of_module(module: Any, example_input: Any, source: str = "") -> Netw
     """
     from torch import nn
 
+    from ..sources.wrappers import bare
     from .torch_network import TorchNetwork
 
+    module = bare(module)
     if not isinstance(module, nn.Module):
         raise ModelError(f"expected a torch.nn.Module, not a {type(module).__name__}")
     kind = type(module)

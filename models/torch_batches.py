@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import io
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..errors import ModelError, first_line
+from ..errors import ModelError
+from ..sources.module_copies import copied
 from .batching import batches, joined, outputs_of, workers_for
 from .network import Outputs
 from .torch_outputs import compared_tensors
@@ -112,15 +112,6 @@ def frozen(module: nn.Module) -> nn.Module:
     for parameter in module.parameters():
         memo[id(parameter)] = nn.Parameter(parameter.detach(), requires_grad=False)
     return copied(module, memo)
-
-
-def copied(module: nn.Module, memo: dict[int, object] | None = None) -> nn.Module:
-    """Return a deep copy; `memo` as `copy.deepcopy` takes it. Raises `ModelError` if there cannot
-    be one."""
-    try:
-        return copy.deepcopy(module, memo)
-    except Exception as error:
-        raise ModelError(f"the network cannot be copied: {first_line(error)}") from error
 
 
 def batch_for_outputs(module: nn.Module, input_shape: tuple[int, ...]) -> int:

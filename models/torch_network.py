@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..records import LayerUse
+from ..sources.module_copies import copied, folded
+from ..sources.wrappers import bare, unwrapped
 from .batching import batches, workers_for
 from .convert import export_onnx, export_pt2
 from .differentiable import Differentiable
@@ -35,7 +37,7 @@ from .network import (
 )
 from .output_rules import OutputNames
 from .replaced_layer import ReplacedLayer, leave_fast_paths
-from .torch_batches import batch_for_outputs, copied, frozen, in_replicas, outputs
+from .torch_batches import batch_for_outputs, frozen, in_replicas, outputs
 from .torch_layers import TorchLayers, read_layers
 from .torch_outputs import answer_of
 
@@ -53,6 +55,7 @@ class TorchNetwork:
         self.source = source
         self.input_shape = tuple(input_shape)
         self.replacements: Replacements = {}
+        self.loading_notes: tuple[str, ...] = ()
         self._loaded: TorchNetwork | None = None
 
     @classmethod
@@ -61,7 +64,7 @@ class TorchNetwork:
 
         Raises `ModelError` if the module cannot be copied or does not run on such an input.
         """
-        return cls.owning(copied(module).cpu(), source, input_shape)
+        return cls.owning(unwrapped(copied(bare(module))).cpu(), source, input_shape)
 
     @classmethod
     def owning(cls, module: nn.Module, source: str, input_shape: Sequence[int]) -> TorchNetwork:
@@ -170,7 +173,7 @@ class TorchNetwork:
         return choose_workload(
             backend_accepts,
             {
-                "ModuleWorkload": lambda kind: kind(key, self.module, self.input_shape),
+                "ModuleWorkload": lambda kind: kind(key, folded(self.module), self.input_shape),
                 "FileWorkload": lambda kind: kind(key, self.to_onnx(path), self.input_shape),
             },
         )

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
 
@@ -16,9 +17,10 @@ class WeightReads(TorchFunctionMode):
     A parameter that another module holds too (tied weights) may be used by that one.
     """
 
-    def __init__(self, layers: Iterable[nn.Module]) -> None:
+    def __init__(self, layers: Sequence[nn.Module]) -> None:
         super().__init__()
-        self._owners = {id(p): one for one in layers for p in one.parameters(recurse=False)}
+        self._computing = [one for one in layers if "weight" in vars(one)]
+        self._owners = {id(p): one for one in layers for p in _own_parameters(one)}
         self._running: list[nn.Module] = []
         self.found: set[nn.Module] = set()
 
@@ -29,7 +31,7 @@ class WeightReads(TorchFunctionMode):
             hook
             for part in module.modules()
             for hook in (
-                part.register_forward_pre_hook(lambda one, _: self._running.append(one)),
+                part.register_forward_pre_hook(self._begun, prepend=True),
                 part.register_forward_hook(self._ended, always_call=True),
             )
         ]
@@ -39,6 +41,10 @@ class WeightReads(TorchFunctionMode):
         finally:
             for hook in hooks:
                 hook.remove()
+
+    def _begun(self, part: nn.Module, *_: Any) -> None:
+        """First of the hooks: another may compute the weight (`torch.nn.utils.weight_norm`)."""
+        self._running.append(part)
 
     def _ended(self, *_: Any) -> None:
         self._running.pop()
@@ -53,12 +59,26 @@ class WeightReads(TorchFunctionMode):
         kwargs = kwargs or {}
         if getattr(func, "__name__", "") != "__get__":  # the shape, the type: no numbers
             for given in (*args, *kwargs.values()):
-                owner = self._owners.get(id(given)) if isinstance(given, Tensor) else None
-                if owner is not None and not self._holds(given):
+                owner = self._owner(given) if isinstance(given, Tensor) else None
+                if owner is None or owner in self._running:
+                    continue
+                if not self._holds(given):
                     self.found.add(owner)
         return func(*args, **kwargs)
+
+    def _owner(self, given: Tensor) -> nn.Module | None:
+        """The layer whose parameter that is, or whose weight, where hooks compute it."""
+        computed = (one for one in self._computing if vars(one)["weight"] is given)
+        return self._owners.get(id(given)) or next(computed, None)
 
     def _holds(self, parameter: Tensor) -> bool:
         """Whether the module that runs now has that parameter itself."""
         own = self._running[-1].parameters(recurse=False) if self._running else ()
         return any(parameter is one for one in own)
+
+
+def _own_parameters(layer: nn.Module) -> Iterator[nn.Parameter]:
+    """Yield the layer's parameters, and those that its own are computed from."""
+    yield from layer.parameters(recurse=False)
+    if parametrize.is_parametrized(layer):
+        yield from layer.parametrizations.parameters()  # type: ignore[union-attr]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -21,6 +20,7 @@ from ..profiler import session
 from ..profiler.executor import Executor, LocalExecutor, RemoteWorkload
 from ..profiler.process_executor import ProcessExecutor
 from ..records import Comparison, Effort, PairSummary
+from ..sources.module_copies import copied
 from .named_networks import NamedNetwork
 
 NETWORK_EFFORT = Effort(
@@ -171,5 +171,5 @@ def _bench(setup: Setup, effort: Effort, workload: Workload | RemoteWorkload) ->
 def _own_copy(workload: Workload | RemoteWorkload) -> Workload | RemoteWorkload:
     """A module prepared again lies elsewhere in memory: alignment is part of the draw."""
     if isinstance(workload, ModuleWorkload):
-        return replace(workload, module=copy.deepcopy(workload.module))
+        return replace(workload, module=copied(workload.module))
     return workload

@@ -49,7 +49,9 @@ STORE = Option(
 Db = Annotated[str, STORE]
 Weights = Annotated[
     Path | None,
-    Option(".safetensors, or .pth with plain tensors.", crossing=Crossing.WITH_NETWORK),
+    Option(
+        ".safetensors, its .index.json, or .pth with plain tensors.", crossing=Crossing.WITH_NETWORK
+    ),
 ]
 InputShape = Annotated[
     Sequence[int] | None,

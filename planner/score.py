@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from ..errors import UsageError
 from ..factors.assembly import Assembly
-from ..models.callables import find_callable
 from ..models.network import Network, Outputs, only
 from ..records import Decomposition
 from ..search.space import Assignment
+from ..sources.callables import find_callable
 
 NetworkFunction = Callable[[NDArray[Any]], NDArray[np.float32] | Outputs]
 Evaluate = Callable[[NetworkFunction], float]

@@ -19,6 +19,9 @@ def show(document: documents.Document) -> None:
     width = None if sys.stdout.isatty() else piped_width
     console = Console(highlight=False, emoji=False, width=width)
     _RENDERERS[type(document)](document, console)
+    model = getattr(document, "model", None)
+    for note in model.notes if isinstance(model, documents.Model) else ():
+        console.print(f"note: {note}", markup=False)
 
 
 _RENDERERS: dict[type[documents.Document], Callable[[Any, Console], None]] = {

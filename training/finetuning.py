@@ -13,8 +13,8 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from ..errors import GoalNotReached, RankwiseError, UsageError, first_line
-from ..models.callables import find_callable
 from ..reporter import Reporter
+from ..sources.callables import find_callable
 from . import checkpoint
 from .freezing import Freezing
 from .pair import Pair, parameter_groups

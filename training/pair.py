@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from ..models.network import Network, Replacements
 from ..models.onnx_to_torch.conversion import Converted
 from ..models.torch_network import TorchNetwork
 from ..ops.chain import LinkWeights
+from ..sources.module_copies import copied
 
 MIN_SIZE = 1e-3
 """Smallest size of a weight: one that is nearly zero, such as a bias, has to move, too."""
@@ -59,7 +59,7 @@ def _torch_pair(network: TorchNetwork, replacements: Replacements) -> Pair:
         return TorchNetwork(module, network.source, network.input_shape)
 
     student = network.replaced(replacements).module
-    return Pair(copy.deepcopy(network.module), student, tuple(replacements), home)
+    return Pair(copied(network.module), student, tuple(replacements), home)
 
 
 def _onnx_pair(network: Any, replacements: Replacements) -> Pair:

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from ..db.url import companion
 from ..errors import UsageError
 from ..factors.output_statistics import fitting_for
 from ..factors.planned_network import PlannedNetwork
 from ..models.network import Network
 from ..models.output_files import NETWORKS, check_output
+from ..models.torch_network import TorchNetwork
 from ..options.keywords import arguments_for, takes
 from ..options.networks import ApplyOptions
 from ..reporter import Silent
 
+if TYPE_CHECKING:
+    from torch import nn
+
 
 @takes(ApplyOptions)
-def apply(options: ApplyOptions) -> Network:
+def apply(options: ApplyOptions) -> Network | nn.Module:
     """Return the compressed network; also written to `output` (.onnx, .pt2, .safetensors) if given.
 
+    Of a torch module it is a module of the same class, to be called as before, on the same
+    device and in the same mode; of a network that was named, a `Network`, which has `outputs` and
+    `save`, and `module` where it is torch's.
     Where factors were made from data, the same calibration is needed again, or its moments
     from the cache beside the store. `reestimate_bn` estimates the statistics of batch
     normalisation again on the fit split, `match_channels` gives every layer's channels the
@@ -42,4 +51,14 @@ def apply(options: ApplyOptions) -> Network:
         compressed = fitting(network, pictures, planned.compared, reporter)
     if options.output is not None:
         compressed.save(options.output)
+    return _as_given(compressed, options.model)
+
+
+def _as_given(compressed: Network, model: Any) -> Network | nn.Module:
+    from torch import nn
+
+    from ..models.own_module import like_given
+
+    if isinstance(model, nn.Module) and isinstance(compressed, TorchNetwork):
+        return like_given(compressed, model)
     return compressed

@@ -46,7 +46,8 @@ def test_every_sample_is_read_and_loses_nothing(path: Path, tmp_path: Path) -> N
         assert old.items() <= new.items()
     kept = {name: value for name, value in before["search"].items() if name not in GONE}
     assert kept.items() <= after["search"].items()
-    changed = {"schema_version", "layers", "predicted", "search"}
+    assert before["model"].items() <= after["model"].items()
+    changed = {"schema_version", "model", "layers", "predicted", "search"}
     assert {k: v for k, v in before.items() if k not in changed}.items() <= after.items()
     write_plan(plan, tmp_path / "again.json")
     assert read_plan(tmp_path / "again.json") == plan

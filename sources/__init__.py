@@ -1,0 +1,1 @@
+"""Where the user's torch modules come from: callables, libraries, files of weights, wrappers."""

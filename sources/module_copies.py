@@ -1,0 +1,76 @@
+"""Copies of torch modules, whatever they keep of earlier calls or compute their weights from."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.spectral_norm import SpectralNorm, remove_spectral_norm
+from torch.nn.utils.weight_norm import WeightNorm, remove_weight_norm
+from torch.overrides import TorchFunctionMode
+
+from ..errors import ModelError, first_line
+
+HOOKS = "_forward_pre_hooks"
+NORMS = (WeightNorm, SpectralNorm)
+"""Torch's hooks of before there were parametrizations: they compute `weight` before each call."""
+
+
+class _ComputedAsValues(TorchFunctionMode):
+    """While it is on, a tensor that was computed with a gradient is copied as a value.
+
+    Torch refuses to copy those. A module keeps some of them as plain attributes: the weight that
+    `torch.nn.utils.weight_norm` computes anew before each call, or what it remembers of a call.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if func is Tensor.__deepcopy__ and not args[0].is_leaf:
+            return args[0].detach().clone()
+        return func(*args, **(kwargs or {}))
+
+
+def copied(module: nn.Module, memo: dict[int, object] | None = None) -> nn.Module:
+    """Return a deep copy; `memo` as `copy.deepcopy` takes it. Raises `ModelError` if there cannot
+    be one."""
+    try:
+        with _ComputedAsValues():
+            return copy.deepcopy(module, memo)
+    except Exception as error:
+        raise ModelError(f"the network cannot be copied: {first_line(error)}") from error
+
+
+def folded(module: nn.Module) -> nn.Module:
+    """Return the module, or a copy, with plain weights where they are computed before each call.
+
+    The chain in a layer's place computes no weights: an original that does would be timed with
+    work that nobody needs for inference, and that would count as a gain of the plan.
+    """
+    if not any(_computes_weights(part) for part in module.modules()):
+        return module
+    made = copied(module)
+    for part in list(made.modules()):
+        for hook in list(_norms(part)):
+            remove = remove_weight_norm if isinstance(hook, WeightNorm) else remove_spectral_norm
+            remove(part, hook.name)
+        if parametrize.is_parametrized(part):
+            for name in list(part.parametrizations):  # type: ignore[arg-type]
+                parametrize.remove_parametrizations(part, name)
+    return made
+
+
+def _computes_weights(part: nn.Module) -> bool:
+    return parametrize.is_parametrized(part) or any(_norms(part))
+
+
+def _norms(part: nn.Module) -> Iterator[Any]:
+    """Yield torch's old normalisations of the part's own parameters."""
+    return (hook for hook in getattr(part, HOOKS).values() if isinstance(hook, NORMS))
