@@ -41,7 +41,8 @@ def export_onnx(module: nn.Module, input_shape: tuple[int, ...], path: Path) -> 
 
 
 def export_pt2(module: nn.Module, input_shape: tuple[int, ...], path: Path) -> Path:
-    """Write the module as a `torch.export` archive (rankwise writes these, and never reads)."""
+    """Write the module as a `torch.export` archive (rankwise reads none but to try
+    what it has just written)."""
 
     def write(target: Path) -> None:
         program = torch.export.export(module, (torch.zeros(input_shape),))

@@ -28,7 +28,7 @@ def write_by_suffix(
     path: Path,
     to_onnx: Callable[[Path], Path],
     to_pt2: Callable[[Path], Path],
-    write_tensors: Callable[[Path], object],
+    to_tensors: Callable[[Path], Path],
 ) -> Path:
     """Write a network as .onnx, .pt2 or .safetensors. Raises `UsageError` for another suffix."""
     path = Path(path)
@@ -38,5 +38,5 @@ def write_by_suffix(
         case ".pt2":
             return to_pt2(path)
         case ".safetensors":
-            return write_whole(path, write_tensors)
+            return to_tensors(path)
     raise UsageError(f"cannot write {path.name}: use .onnx, .pt2 or .safetensors")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto, numpy_helper
+from onnx import ModelProto, TensorProto
 
 from ..errors import ModelError
+from ..integrity.checked_files import Checked
+from ..integrity.onnx_files import run_onnx, run_weights, write_weights
 from ..records import LayerUse
 from .batching import outputs_of, results
 from .differentiable import Differentiable
@@ -210,21 +212,35 @@ class OnnxNetwork:
         return OnnxNetwork(model, self.source, self.input_shape)
 
     def to_onnx(self, path: Path) -> Path:
-        return write_whole(Path(path), lambda target: onnx.save(self.model, target))
+        return write_whole(Path(path), self._write)
+
+    def _write(self, path: Path) -> None:
+        onnx.save(self.model, path)
 
     def save(self, path: Path) -> Path:
+        checked = Checked(self._answers, self.input_shape)
+
         def to_pt2(path: Path) -> Path:
+            from ..integrity.torch_files import run_pt2
             from .convert import export_pt2
+            from .torch_outputs import all_answers
 
-            return export_pt2(self.to_torch().module, self.input_shape, path)
+            write = partial(export_pt2, self.to_torch().module, self.input_shape)
+            return write_whole(path, checked.writing(write, run_pt2(all_answers)))
 
-        return write_by_suffix(path, self.to_onnx, to_pt2, self._write_weights)
+        def to_onnx(path: Path) -> Path:
+            return write_whole(path, checked.writing(self._write, run_onnx))
 
-    def _write_weights(self, path: Path) -> None:
-        from safetensors.numpy import save_file
+        def to_tensors(path: Path) -> Path:
+            write, run = partial(write_weights, self.model), partial(run_weights, self.model)
+            return write_whole(path, checked.writing(write, run))
 
-        tensors = self.model.graph.initializer
-        save_file({t.name: np.array(numpy_helper.to_array(t)) for t in tensors}, path)
+        return write_by_suffix(path, to_onnx, to_pt2, to_tensors)
+
+    def _answers(self, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Every output by name."""
+        names = [output.name for output in self.model.graph.output]
+        return dict(zip(names, TensorSession(self.model, names).run(inputs), strict=True))
 
 
 def _resolved_shape(

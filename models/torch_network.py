@@ -19,6 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..integrity.checked_files import Checked
+from ..integrity.onnx_files import run_onnx
+from ..integrity.torch_files import precision_of, run_pt2, run_state, write_state
 from ..records import LayerUse
 from ..sources.module_copies import copied, folded
 from ..sources.wrappers import bare, unwrapped
@@ -39,7 +42,7 @@ from .output_rules import OutputNames
 from .replaced_layer import ReplacedLayer, leave_fast_paths
 from .torch_batches import batch_for_outputs, frozen, in_replicas, outputs
 from .torch_layers import TorchLayers, read_layers
-from .torch_outputs import answer_of
+from .torch_outputs import all_answers, answer_of
 
 SEED = 0
 """Of the weights that lazy layers draw."""
@@ -191,20 +194,25 @@ class TorchNetwork:
         """The network as an ONNX file in a folder that goes when the network does."""
         folder = tempfile.mkdtemp(prefix="rankwise-")
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        return export_onnx(self.module, self.input_shape, Path(folder) / "network.onnx")
+        file = export_onnx(self.module, self.input_shape, Path(folder) / "network.onnx")
+        self._checked.check(file, run_onnx)
+        return file
+
+    @property
+    def _checked(self) -> Checked:
+        precision = precision_of(self.module)
+        return Checked(partial(all_answers, self.module), self.input_shape, precision)
 
     def save(self, path: Path) -> Path:
         def to_pt2(path: Path) -> Path:
-            return export_pt2(self.module, self.input_shape, path)
+            write = partial(export_pt2, self.module, self.input_shape)
+            return write_whole(path, self._checked.writing(write, run_pt2(all_answers)))
 
-        return write_by_suffix(path, self.to_onnx, to_pt2, self._write_state)
+        def to_tensors(path: Path) -> Path:
+            write, run = partial(write_state, self.module), run_state(self.module, all_answers)
+            return write_whole(path, self._checked.writing(write, run))
 
-    def _write_state(self, path: Path) -> None:
-        from safetensors.torch import save_file
-
-        # Clones, because the format refuses tensors that share memory.
-        state = {name: t.contiguous().clone() for name, t in self.module.state_dict().items()}
-        save_file(state, path, metadata={"format": "pt"})
+        return write_by_suffix(path, self.to_onnx, to_pt2, to_tensors)
 
 
 def _make_lazy_parts(module: nn.Module, input_shape: Sequence[int]) -> None:

@@ -13,11 +13,14 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
+import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from ..errors import ModelError, first_line
+from ..integrity.torch_files import as_array
 from .output_rules import OutputNames, free_name, judged, named, unlike
 
 LOOKED_THROUGH = frozenset({"softmax", "log_softmax", "sigmoid", "sigmoid_", "topk", "sort"})
@@ -155,6 +158,13 @@ def named_tensors(module: nn.Module, answer: Any) -> dict[str, Tensor]:
     meta = getattr(module, "meta", None)
     names = meta.get(OUTPUT_NAMES) if isinstance(meta, dict) else None
     return dict(zip(names, found.values(), strict=True)) if names else found
+
+
+def all_answers(module: nn.Module, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Run one forward pass; return every tensor that the module answers with, by name."""
+    with torch.no_grad():
+        found = named_tensors(module, answer_of(module, torch.from_numpy(inputs)))
+    return {name: as_array(tensor) for name, tensor in found.items()}
 
 
 def _named(answer: Any, name: str) -> Iterator[tuple[str, Tensor]]:

@@ -23,7 +23,7 @@ BOTTOM = {"records", "errors", "stats", "files", "clock", "version", "documents"
 OPTIONS = {"options"} | BOTTOM
 OPS = {"ops"} | BOTTOM
 LOWRANK = {"lowrank"} | OPS
-MODELS = {"models", "sources"} | LOWRANK
+MODELS = {"models", "sources", "integrity"} | LOWRANK
 CAMPAIGN = {"campaign", "profiler", "backends", "db", "search"} | MODELS
 FACTORS = {"factors", "training"} | MODELS
 NETWORK_TIMING = {"network_timing", "factors", "training"} | CAMPAIGN
@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "lowrank": LOWRANK,
     "backends": {"backends"} | OPS,
     "sources": {"sources"} | BOTTOM,
+    "integrity": {"integrity"} | BOTTOM,
     "models": MODELS,
     "training": {"training"} | MODELS,
     "profiler": {"profiler", "backends"} | LOWRANK,

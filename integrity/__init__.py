@@ -1,0 +1,1 @@
+"""What a network is, and whether a file of it is right."""

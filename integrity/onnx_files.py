@@ -1,0 +1,60 @@
+"""What ONNX files answer, and weights of ONNX networks as `.safetensors`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import ModelProto, numpy_helper
+
+from ..errors import ModelError, first_line
+from .checked_files import Answers
+
+SILENT = 4
+"""onnxruntime's severity above which it writes nothing on the terminal."""
+
+
+def run_onnx(file: Path | bytes, inputs: NDArray[Any]) -> Answers:
+    """Return what ONNX Runtime makes of a file (or its content) with one input. Raises
+    `ModelError`."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = SILENT
+    what = file if isinstance(file, bytes) else str(file)
+    try:
+        session = onnxruntime.InferenceSession(what, options, providers=["CPUExecutionProvider"])
+        names = [output.name for output in session.get_outputs()]
+        answers = session.run(names, {session.get_inputs()[0].name: inputs})
+    except Exception as error:  # onnxruntime's exceptions have no common root
+        raise ModelError(
+            f"the file is not written: onnxruntime cannot run it: {first_line(error)}"
+        ) from error
+    return dict(zip(names, (np.asarray(one) for one in answers), strict=True))
+
+
+def write_weights(model: ModelProto, path: Path) -> None:
+    """Write all initializers by their names."""
+    from safetensors.numpy import save_file
+
+    tensors = model.graph.initializer
+    save_file({t.name: np.array(numpy_helper.to_array(t)) for t in tensors}, path)
+
+
+def run_weights(model: ModelProto, path: Path, inputs: NDArray[Any]) -> Answers:
+    """Return what the model answers with the weights of a file in the place of its own.
+
+    Raises `ModelError` where the file does not hold all of them.
+    """
+    from safetensors.numpy import load_file
+
+    state = load_file(path)
+    if state.keys() != {tensor.name for tensor in model.graph.initializer}:
+        raise ModelError(
+            "the .safetensors file is not written: it does not hold the network's weights"
+        )
+    loaded = ModelProto.FromString(model.SerializeToString())
+    for tensor in loaded.graph.initializer:
+        tensor.CopyFrom(numpy_helper.from_array(state[tensor.name], tensor.name))
+    return run_onnx(loaded.SerializeToString(), inputs)
