@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError, ModelError
+from ..layering.parameter_accounts import ParameterAccounts
 from ..ops.chain import Chain, LinkWeights
 from ..records import LayerUse
 from .output_rules import OutputNames
@@ -56,6 +57,11 @@ class Network(Protocol):
     @property
     def notes(self) -> Mapping[str, str]:
         """Remarks for the reader by layer name (a layer used several times)."""
+        ...
+
+    @property
+    def accounts(self) -> ParameterAccounts:
+        """Where every parameter is, and what products cost."""
         ...
 
     @property

@@ -19,6 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..layering.parameter_accounts import ParameterAccounts
+from ..layering.replaced_layer import ReplacedLayer, leave_fast_paths
 from ..records import LayerUse
 from .batching import batches, workers_for
 from .convert import export_onnx, export_pt2
@@ -34,7 +36,7 @@ from .network import (
     layer_named,
 )
 from .output_rules import OutputNames
-from .replaced_layer import ReplacedLayer, leave_fast_paths
+from .torch_accounts import torch_accounts
 from .torch_batches import batch_for_outputs, copied, frozen, in_replicas, outputs
 from .torch_layers import TorchLayers, read_layers
 from .torch_outputs import answer_of
@@ -95,6 +97,11 @@ class TorchNetwork:
     @property
     def output_names(self) -> OutputNames:
         return self._read.outputs
+
+    @cached_property
+    def accounts(self) -> ParameterAccounts:
+        read = self._read
+        return torch_accounts(self.module, read.uses, read.products, self.input_shape[0])
 
     @cached_property
     def sha256(self) -> str:
