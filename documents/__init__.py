@@ -22,7 +22,7 @@ from .base import (
     Shape,
 )
 from .explanation import ExplainedCandidate, ExplainedLayer, Explanation, LayerCost
-from .layers import Layer, Layers, RankedLayer, Ranking
+from .layers import Layer, Layers, OtherParameters, Parameters, RankedLayer, Ranking
 from .machine import Check, Device, Devices, Doctor
 from .pareto import FrontPoint, Pareto
 from .plan import (
@@ -63,6 +63,8 @@ __all__ = [
     "LayerCost",
     "Layers",
     "Model",
+    "OtherParameters",
+    "Parameters",
     "Pareto",
     "PictureErrors",
     "Plan",

@@ -32,6 +32,9 @@ class Ranking(Strict):
 
 
 class Layer(Strict):
+    """`count` layers share the spec. `macs` are for one example, 0 where they are not `counted`: of
+    a layer that cannot be decomposed not all are known."""
+
     name: str
     op: str
     spec: dict[str, Any] | None
@@ -42,6 +45,28 @@ class Layer(Strict):
     kinds: list[str]
     reason: str
     ranked: RankedLayer | None = None
+    counted: bool = True
+
+
+class OtherParameters(Strict):
+    """Parameters that are in no layer: of which kind, and which classes or operators hold them."""
+
+    kind: str
+    holders: list[str]
+    parameters: int
+
+
+class Parameters(Strict):
+    """All parameters of the network, each once: in layers that can be decomposed, in layers of the
+    list that cannot, and in no layer. A tied one counts for a layer that can, if there is one.
+    `products_macs`: multiply-accumulates for one example of products of two computed tensors
+    (attention), where they are no layers; null where nobody counted."""
+
+    total: int
+    decomposable: int
+    other_layers: int
+    others: list[OtherParameters]
+    products_macs: int | None
 
 
 class Layers(Document):
@@ -49,3 +74,4 @@ class Layers(Document):
     model: Model
     ranking: Ranking | None = None
     layers: list[Layer]
+    parameters: Parameters | None = None

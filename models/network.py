@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError, ModelError
+from ..layering.parameter_accounts import ParameterAccounts
 from ..ops.chain import Chain, LinkWeights
 from ..records import LayerUse
 from .output_rules import OutputNames
@@ -61,6 +62,11 @@ class Network(Protocol):
     @property
     def loading_notes(self) -> Sequence[str]:
         """What the reader should know of how the network was read, a sentence each."""
+        ...
+
+    @property
+    def accounts(self) -> ParameterAccounts:
+        """Where every parameter is, and what products cost."""
         ...
 
     @property

@@ -16,6 +16,7 @@ from onnx import ModelProto, TensorProto
 from ..errors import ModelError
 from ..integrity.checked_files import Checked
 from ..integrity.onnx_files import run_onnx, run_weights, write_weights
+from ..layering.parameter_accounts import ParameterAccounts
 from ..records import LayerUse
 from .batching import outputs_of, results
 from .differentiable import Differentiable
@@ -29,8 +30,10 @@ from .network import (
     file_name,
     layer_named,
 )
+from .onnx_accounts import onnx_accounts
 from .onnx_file import read_model
 from .onnx_layers import OnnxLayer, find_layers, layer_use, layer_weights
+from .onnx_macs import layer_macs
 from .onnx_outputs import OutputOrigins
 from .onnx_rewrite import replace_layers
 from .onnx_session import TensorSession
@@ -94,6 +97,16 @@ class OnnxNetwork:
         shapes = {name: tensor.shape for name, tensor in zip(names, tensors, strict=False)}
         weights = {name: tuple(tensor.dims) for name, tensor in self._constants.items()}
         return tuple(layer_use(layer, weights, shapes, self.input_shape[0]) for layer in nodes)
+
+    @cached_property
+    def accounts(self) -> ParameterAccounts:
+        def shapes_of(names: list[str]) -> list[tuple[int, ...]]:
+            inputs = np.zeros(self.input_shape, np.float32)
+            return [tensor.shape for tensor in TensorSession(self.model, names).run(inputs)]
+
+        nodes = {name: layer.node for name, layer in self._nodes.items()}
+        macs = layer_macs(self.model.graph, nodes, self.layers, shapes_of, self.input_shape[0])
+        return onnx_accounts(self.model.graph, nodes, self.layers, macs)
 
     @property
     def original(self) -> OnnxNetwork:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from ..layering.replaced_layer import ReplacedLayer
 from ..sources.wrappers import bare
-from .replaced_layer import ReplacedLayer
 from .torch_network import TorchNetwork
 
 

@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..layering.functional_layers import with_functional_layers
+from ..layering.products import Products
+from ..layering.weight_reads import WeightReads
 from ..records import LayerSpec, LayerUse
 from .network import linear_input_shape
 from .output_rules import OutputNames
 from .torch_outputs import find_outputs
-from .weight_reads import WeightReads
 
 OTHER_CONVOLUTIONS = (
     nn.Conv1d,
@@ -36,11 +38,13 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class TorchLayers:
-    """`uses` in the order of the first call; `notes` by layer name; `outputs` of the network."""
+    """`uses` in the order of the first call; `notes` by layer name; `outputs` of the network;
+    `products` of one forward pass."""
 
     uses: tuple[LayerUse, ...]
     notes: dict[str, str]
     outputs: OutputNames
+    products: Products
 
 
 class PaddedConv2d(nn.Conv2d):
@@ -87,22 +91,25 @@ def read_layers(module: nn.Module, input_shape: Shape) -> TorchLayers:
     names = {
         part: name
         for name, part in module.named_modules()
-        if isinstance(part, LAYERS) or _is_quantized(part)
+        if isinstance(part, LAYERS) or is_quantized(part)
     }
-    calls, read, outputs = _calls(module, list(names), input_shape)
+    products = Products(module.parameters())
+    with products:
+        calls, read, outputs = _calls(module, list(names), input_shape)
     order = dict.fromkeys([*calls, *names])
-    uses = (
+    uses = [
         _use(names[part], part, calls.get(part, []), part in read, input_shape[0]) for part in order
-    )
+    ]
     notes = {
         names[part]: f"shared: called {len(shapes)} times"
         for part, shapes in calls.items()
         if len(shapes) > 1
     }
-    return TorchLayers(tuple(uses), notes, outputs)
+    every = with_functional_layers(uses, module, names, products)
+    return TorchLayers(every, notes, outputs, products)
 
 
-def _is_quantized(part: nn.Module) -> bool:
+def is_quantized(part: nn.Module) -> bool:
     """An int8 convolution or linear layer of torch's."""
     name, module = type(part).__name__, type(part).__module__
     is_layer = "Packed" not in name and any(word in name for word in ("Conv", "Linear"))
@@ -152,7 +159,7 @@ def _unreadable(part: nn.Module) -> str:
     """Return why the layer's kind has no spec, in one phrase; else empty."""
     if isinstance(part, OTHER_CONVOLUTIONS):
         return type(part).__name__
-    if _is_quantized(part):
+    if is_quantized(part):
         return f"int8 weights ({type(part).__name__})"
     for kind, why in OTHER_LAYERS:
         if isinstance(part, kind):

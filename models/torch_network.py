@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from ..integrity.checked_files import Checked
 from ..integrity.onnx_files import run_onnx
 from ..integrity.torch_files import precision_of, run_pt2, run_state, write_state
+from ..layering.parameter_accounts import ParameterAccounts
+from ..layering.replaced_layer import ReplacedLayer, leave_fast_paths
 from ..records import LayerUse
 from ..sources.module_copies import copied, folded
 from ..sources.wrappers import bare, unwrapped
@@ -39,7 +41,7 @@ from .network import (
     layer_named,
 )
 from .output_rules import OutputNames
-from .replaced_layer import ReplacedLayer, leave_fast_paths
+from .torch_accounts import torch_accounts
 from .torch_batches import batch_for_outputs, frozen, in_replicas, outputs
 from .torch_layers import TorchLayers, read_layers
 from .torch_outputs import all_answers, answer_of
@@ -101,6 +103,11 @@ class TorchNetwork:
     @property
     def output_names(self) -> OutputNames:
         return self._read.outputs
+
+    @cached_property
+    def accounts(self) -> ParameterAccounts:
+        read = self._read
+        return torch_accounts(self.module, read.uses, read.products, self.input_shape[0])
 
     @cached_property
     def sha256(self) -> str:

@@ -43,7 +43,13 @@ def layers(document: documents.Layers, console: Console) -> None:
     """Print a network's layers, with what a rule decides for them if one was asked."""
     if document.ranking is not None:
         _ranked_layers(document, document.ranking, console)
-        return
+    else:
+        _plain_layers(document, console)
+    if document.parameters is not None:
+        _parameters(document.parameters, console)
+
+
+def _plain_layers(document: documents.Layers, console: Console) -> None:
     print_rows(
         console,
         ("layer", "x", "op", "shape", "MMACs", "params", "kinds or reason"),
@@ -54,6 +60,23 @@ def layers(document: documents.Layers, console: Console) -> None:
     distinct = len({layer.spec_key for layer in document.layers if layer.spec_key})
     console.print(
         f"{len(document.layers)} layers, {distinct} distinct specs, {total / 1e6:.1f} MMACs"
+    )
+
+
+def _parameters(counts: documents.Parameters, console: Console) -> None:
+    """Print where all parameters are; the last line says how many can be decomposed."""
+    if counts.products_macs:
+        macs = f"{counts.products_macs / 1e6:.1f} MMACs"
+        console.print(f"products of two computed tensors (attention): {macs}")
+    if counts.other_layers:
+        console.print(f"layers that cannot be decomposed: {counts.other_layers} parameters")
+    for other in counts.others:
+        holders = ", ".join(other.holders)
+        console.print(f"{other.kind} ({holders}): {other.parameters} parameters", markup=False)
+    share = counts.decomposable / counts.total if counts.total else 0.0
+    console.print(
+        f"{counts.decomposable} of {counts.total} parameters in layers that can be decomposed "
+        f"({share:.1%})"
     )
 
 
@@ -101,7 +124,7 @@ def _layer_cells(layer: documents.Layer) -> list[str]:
         str(layer.count),
         layer.op,
         shape(layer.spec),
-        f"{layer.macs / 1e6:.1f}",
+        f"{layer.macs / 1e6:.1f}" if layer.counted else "-",
         str(layer.params),
         " ".join(layer.kinds) or layer.reason,
     ]

@@ -23,7 +23,7 @@ BOTTOM = {"records", "errors", "stats", "files", "clock", "version", "documents"
 OPTIONS = {"options"} | BOTTOM
 OPS = {"ops"} | BOTTOM
 LOWRANK = {"lowrank"} | OPS
-MODELS = {"models", "sources", "integrity"} | LOWRANK
+MODELS = {"models", "sources", "integrity", "layering"} | LOWRANK
 CAMPAIGN = {"campaign", "profiler", "backends", "db", "search"} | MODELS
 FACTORS = {"factors", "training"} | MODELS
 NETWORK_TIMING = {"network_timing", "factors", "training"} | CAMPAIGN
@@ -34,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "options": OPTIONS,
     "ops": OPS,
     "lowrank": LOWRANK,
+    "layering": {"layering"} | BOTTOM,
     "backends": {"backends"} | OPS,
     "sources": {"sources"} | BOTTOM,
     "integrity": {"integrity"} | BOTTOM,

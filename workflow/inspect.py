@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .. import documents
 from ..errors import UsageError
+from ..layering.parameter_accounts import KINDS, ParameterAccounts
 from ..lowrank import applicable_kinds
 from ..lowrank.ranks import spectra
 from ..models.network import Network
@@ -54,17 +55,35 @@ def layers(options: LayersOptions) -> documents.Layers:
             network, ranked, ranking.kinds, ranking.mode.select(network.layers), options.spectra
         )
     counts = Counter(use.spec.key for use in network.layers if use.spec)
+    listed = [
+        _layer(use, counts, network.accounts).model_copy(update={"ranked": ranked.get(use.name)})
+        for use in network.layers
+    ]
     return documents.Layers(
         model=model_note(network),
         ranking=ranking.note if options.ranks else None,
-        layers=[
-            _layer(use, counts).model_copy(update={"ranked": ranked.get(use.name)})
-            for use in network.layers
-        ],
+        layers=listed,
+        parameters=_parameters(network.accounts, [one.name for one in listed if one.kinds]),
     )
 
 
-def _layer(use: LayerUse, counts: Counter[str]) -> documents.Layer:
+def _parameters(accounts: ParameterAccounts, decomposable: Collection[str]) -> documents.Parameters:
+    inside = sum(accounts.layers[name] for name in decomposable)
+    held = {kind: accounts.of_kind(kind) for kind in KINDS}
+    return documents.Parameters(
+        total=accounts.total,
+        decomposable=inside,
+        other_layers=sum(accounts.layers.values()) - inside,
+        others=[
+            documents.OtherParameters(kind=kind, holders=list(of), parameters=sum(of.values()))
+            for kind, of in held.items()
+            if of
+        ],
+        products_macs=accounts.products_macs,
+    )
+
+
+def _layer(use: LayerUse, counts: Counter[str], accounts: ParameterAccounts) -> documents.Layer:
     spec = use.spec
     if spec is None:
         return documents.Layer(
@@ -73,10 +92,11 @@ def _layer(use: LayerUse, counts: Counter[str]) -> documents.Layer:
             spec=None,
             spec_key=None,
             count=1,
-            macs=0,
-            params=0,
+            macs=accounts.macs.get(use.name, 0),
+            params=accounts.layers[use.name],
             kinds=[],
             reason=use.reason,
+            counted=use.name in accounts.macs,
         )
     kinds, reason = applicable_kinds(spec)
     return documents.Layer(

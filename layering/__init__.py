@@ -1,0 +1,1 @@
+"""Torch modules seen as layers: what they multiply with, and equal ones made of layers."""

@@ -1,0 +1,130 @@
+"""The products that a torch module computes: how many multiply-accumulates, and with which weights.
+
+What is counted: convolutions, products of matrices and vectors, attention products, bilinear and
+recurrent layers. What only adds or scales (normalisation, pooling, activations, embeddings) is not,
+nor are int8 kernels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry, sdpa_flop_count
+
+
+def _of_matrix_and_vector(args: Sequence[Any], _out: Any) -> int:
+    return max((one.numel() for one in args[:3] if isinstance(one, Tensor)), default=0)
+
+
+def _recurrent(args: Sequence[Any], _out: Any) -> int:
+    """A layer of an LSTM in one direction: input (steps, examples, ...), its two weights next."""
+    steps: Tensor = args[0]
+    return math.prod(steps.shape[:2]) * int(args[1].numel() + args[2].numel())
+
+
+def _trilinear(args: Sequence[Any], _out: Any) -> int:
+    """`nn.Bilinear`: each pair of rows meets all of the weight (out, in1, in2)."""
+    return int(len(args[0]) * args[1].numel())
+
+
+def _attention(args: Sequence[Any], _out: Any) -> int:
+    shapes = (one.shape for one in args[:3])
+    return int(sdpa_flop_count(*shapes)) // 2  # type: ignore[no-untyped-call]
+
+
+MORE: Mapping[str, Callable[[Sequence[Any], Any], int]] = {
+    "mv": _of_matrix_and_vector,
+    "addmv": _of_matrix_and_vector,
+    "dot": _of_matrix_and_vector,
+    "mkldnn_rnn_layer": _recurrent,
+    "_trilinear": _trilinear,
+    "_scaled_dot_product_flash_attention_for_cpu": _attention,
+}
+"""Multiply-accumulates of products that torch's own counter does not know, by the operator."""
+KNOWN = {str(packet).rpartition(".")[2]: count for packet, count in flop_registry.items()}
+"""Torch's formulas, which count a multiply-accumulate as two."""
+
+ADDED_FIRST = ("addmm", "addmv", "baddbmm")
+"""Products whose first argument is only added."""
+CONVOLUTIONS = ("convolution", "_convolution")
+
+
+class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts a module's products while it runs, by their weights; `of_computed` has those without.
+
+    Views of a parameter (a transposed weight, a part of a packed one) are told by their memory.
+    """
+
+    def __init__(self, parameters: Iterable[Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._storages = {one.untyped_storage().data_ptr() for one in parameters}
+        self._of_weights: Counter[int] = Counter()
+        self._convolved: set[int] = set()
+        self.of_computed = 0
+
+    def macs_of(self, parameter: Tensor) -> int | None:
+        """Return how many there were with a parameter or a part of it; None if it was no weight."""
+        there = _addresses(parameter)
+        found = [macs for address, macs in self._of_weights.items() if address in there]
+        return sum(found) if found else None
+
+    def first_use(self, parameter: Tensor) -> int | None:
+        """Return when it was first a weight, as a number that grows; None if it never was."""
+        there = _addresses(parameter)
+        order = enumerate(self._of_weights)
+        return next((number for number, address in order if address in there), None)
+
+    def convolved(self, parameter: Tensor) -> bool:
+        """Whether a convolution had it, or a part of it, as its weight."""
+        there = _addresses(parameter)
+        return any(address in there for address in self._convolved)
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Iterable[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        name = func.name().partition("::")[2].partition(".")[0]
+        if name in MORE:
+            self._note(name, args, MORE[name](args, out))
+        elif name in KNOWN:
+            count = KNOWN[name](*args, **(kwargs or {}), out_val=out)
+            self._note(name, args, int(count) // 2)
+        return out
+
+    def _note(self, operator: str, args: Sequence[Any], macs: int) -> None:
+        """Count a product for the parameters among its factors: what is multiplied by a weight may
+        be a parameter, too, so that the last one counts."""
+        factors = _weights(operator, args)
+        known = [one for one in factors if one.untyped_storage().data_ptr() in self._storages]
+        if not known:
+            self.of_computed += macs
+            return
+        address = known[-1].data_ptr()
+        self._of_weights[address] += macs
+        if operator in CONVOLUTIONS:
+            self._convolved.add(address)
+
+
+def _weights(operator: str, args: Sequence[Any]) -> list[Tensor]:
+    """Return what is multiplied: no bias, and of a convolution the weight alone."""
+    if operator in CONVOLUTIONS:
+        return [args[1]]
+    if operator == "mkldnn_rnn_layer":
+        return [args[1]]
+    factors = args[1:3] if operator in ADDED_FIRST else args[:3]
+    return [one for one in factors if isinstance(one, Tensor)]
+
+
+def _addresses(tensor: Tensor) -> range:
+    """Return the addresses at which a part of the tensor may begin."""
+    first = tensor.data_ptr()
+    return range(first, first + tensor.numel() * tensor.element_size())
