@@ -1,36 +1,33 @@
-"""Frozen value types and their content keys. Numbers and names only: nothing here computes.
-
-A content key is the first 32 hex digits of the SHA-256 of a value's canonical JSON, so equal
-values have equal keys in every process, on every machine, and in every version of the store.
-"""
+"""Frozen value types. Numbers and names only: nothing here computes."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Self
 
-Op = Literal["conv2d", "linear"]
+from .content_keys import Jsonable, Keyed
+from .content_keys import canonical_json as canonical_json
+from .content_keys import content_key as content_key
+
+Op = Literal[
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "linear",
+]
 Phase = Literal["inference", "training"]
 Context = Literal["isolated", "marginal", "in_network"]
 Cache = Literal["hot", "cold"]
 FailureStage = Literal["prepare", "convert", "run", "timeout", "crash"]
 
-KEY_DIGITS = 32
-
-
-def canonical_json(value: object) -> str:
-    """JSON with sorted keys and no spaces: one text for one value."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-
-
-def content_key(value: object) -> str:
-    """The content key of anything that JSON can hold."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:KEY_DIGITS]
+LINEAR_AXES = 2
+"""Of the kernel of ones that a linear layer is said to have: keys of years depend on it."""
 
 
 def element_bytes(dtype: str) -> int:
@@ -41,73 +38,86 @@ def element_bytes(dtype: str) -> int:
     return int(bits) // 8
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(v) for v in value) if isinstance(value, list) else value
-
-
-class _Jsonable:
-    """`to_json` / `from_json` for flat dataclasses whose sequences are tuples."""
-
-    __slots__ = ()
-
-    def to_json(self) -> dict[str, Any]:
-        # not `asdict`, whose deep copies are most of the time that a key takes
-        return {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Self:
-        known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
-        return cls(**{k: _frozen(v) for k, v in document.items() if k in known})
-
-
-class _Keyed(_Jsonable):
-    """A value that has a content key."""
-
-    __slots__ = ()
-
-    @property
-    def key(self) -> str:
-        return content_key(self.to_json())
-
-
 @dataclass(frozen=True, slots=True)
-class LayerSpec(_Keyed):
+class LayerSpec(Keyed):
     """A convolution or linear layer without its name, its weights and the batch.
 
-    Shapes: `input_shape` is one example's, without the batch: (C_in, H, W) for `conv2d`,
-    (..., C_in) for `linear`. `padding` is ONNX's order (top, left, bottom, right). The
-    weight of a convolution is (out_channels, in_channels / groups, kh, kw), of a linear
-    layer (out_channels, in_channels).
+    Shapes: `input_shape` is one example's, without the batch: (C_in, H, W) for `conv2d` (a
+    position axis for each of the op's dimensions), (..., C_in) for `linear`. `kernel_size`,
+    `stride` and `dilation` have a number for each dimension, `padding` is ONNX's order (all
+    begins, then all ends; of a transposed convolution it is cut off its output), and
+    `output_padding` (transposed ones only) is added at the end. What is left out is filled in.
+    The weight of every convolution, transposed ones as well, is (out_channels, in_channels /
+    groups, *kernel_size), of a linear layer (out_channels, in_channels).
     """
 
     op: Op
     in_channels: int
     out_channels: int
     input_shape: tuple[int, ...]
-    kernel_size: tuple[int, int] = (1, 1)
-    stride: tuple[int, int] = (1, 1)
-    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
-    dilation: tuple[int, int] = (1, 1)
+    kernel_size: tuple[int, ...] = ()
+    stride: tuple[int, ...] = ()
+    padding: tuple[int, ...] = ()
+    dilation: tuple[int, ...] = ()
     groups: int = 1
     bias: bool = True
     dtype: str = "float32"
+    output_padding: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        axes = self.dimensions or LINEAR_AXES
+        usual = {"kernel_size": 1, "stride": 1, "dilation": 1, "padding": 0}
+        if self.is_transposed:
+            usual["output_padding"] = 0
+        for name, value in usual.items():
+            wanted = 2 * axes if name == "padding" else axes
+            if not getattr(self, name):
+                object.__setattr__(self, name, (value,) * wanted)
+            if len(getattr(self, name)) != wanted:
+                raise ValueError(f"{self.op} has {wanted} numbers as its {name}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Without an empty `output_padding`, so that keys made before it was there stay."""
+        document = Keyed.to_json(self)
+        if not self.output_padding:
+            del document["output_padding"]
+        return document
+
+    @property
+    def dimensions(self) -> int:
+        """How many axes of positions its kernel has; 0 for a linear layer."""
+        return 0 if self.op == "linear" else int(self.op[-2])
+
+    @property
+    def is_transposed(self) -> bool:
+        """Whether every input position is spread over the output, instead of gathered for it."""
+        return self.op.startswith("conv_transpose")
+
+    @property
+    def is_pointwise(self) -> bool:
+        """Whether the layer sees one position at a time: a linear layer or a 1x1 kernel."""
+        return set(self.kernel_size) == {1}
+
+    @property
+    def padding_by_axis(self) -> tuple[tuple[int, int], ...]:
+        """(begin, end) of each axis of positions."""
+        axes = self.dimensions
+        return tuple(zip(self.padding[:axes], self.padding[axes:], strict=False))
 
     @property
     def output_shape(self) -> tuple[int, ...]:
         """One example's output: (C_out, H_out, W_out), or (..., C_out) for `linear`."""
         if self.op == "linear":
             return (*self.input_shape[:-1], self.out_channels)
-        top, left, bottom, right = self.padding
-        height, width = self.input_shape[1:]
-        return (
-            self.out_channels,
-            self._length(0, height + top + bottom),
-            self._length(1, width + left + right),
-        )
+        return (self.out_channels, *map(self._length, range(self.dimensions)))
 
-    def _length(self, axis: int, padded: int) -> int:
+    def _length(self, axis: int) -> int:
+        size, stride = self.input_shape[1 + axis], self.stride[axis]
         reach = self.dilation[axis] * (self.kernel_size[axis] - 1)
-        return (padded - reach - 1) // self.stride[axis] + 1
+        padded = sum(self.padding_by_axis[axis])
+        if self.is_transposed:
+            return (size - 1) * stride - padded + reach + self.output_padding[axis] + 1
+        return (size + padded - reach - 1) // stride + 1
 
     @property
     def weight_shape(self) -> tuple[int, ...]:
@@ -121,14 +131,21 @@ class LayerSpec(_Keyed):
         return math.prod(self.weight_shape) + (self.out_channels if self.bias else 0)
 
     @property
+    def positions(self) -> int:
+        """How often one example meets the whole kernel: output positions, input positions of a
+        transposed convolution, or the rows of a linear layer."""
+        if self.is_transposed:
+            return math.prod(self.input_shape[1:])
+        return math.prod(self.output_shape) // self.out_channels
+
+    @property
     def macs(self) -> int:
         """Multiply-accumulates for one example (never doubled); the bias is not counted."""
-        positions = math.prod(self.output_shape) // self.out_channels
-        return math.prod(self.weight_shape) * positions
+        return math.prod(self.weight_shape) * self.positions
 
 
 @dataclass(frozen=True, slots=True)
-class Decomposition(_Keyed):
+class Decomposition(Keyed):
     """A kind of low-rank decomposition and its ranks. The original is a value too."""
 
     kind: str = "original"
@@ -170,7 +187,7 @@ class LayerUse:
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceFingerprint(_Keyed):
+class DeviceFingerprint(Keyed):
     """What a device is. Rows are comparable only where both keys agree.
 
     `hardware`: chip, cores or SMs, memory, ISA. `software`: driver, runtime, library
@@ -212,7 +229,7 @@ def _pairs(facts: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class MeasurementPolicy(_Keyed):
+class MeasurementPolicy(Keyed):
     """How something is timed. Different policies answer different questions; never mixed.
 
     `threads` is what the user asks of the backend (its intra-op threads); 0 means the
@@ -247,7 +264,7 @@ class Effort:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample(_Jsonable):
+class Sample(Jsonable):
     """One timing: a workload, in a round of a session, on a clock. `seconds` is for one
     execution (the elapsed time over `loops` executions, divided by `loops`)."""
 
@@ -259,7 +276,7 @@ class Sample(_Jsonable):
 
 
 @dataclass(frozen=True, slots=True)
-class Failure(_Jsonable):
+class Failure(Jsonable):
     """Why a workload has no number: a record with a reason, never a big number."""
 
     workload_key: str
@@ -277,7 +294,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class PairSummary(_Jsonable):
+class PairSummary(Jsonable):
     """One session's view of a candidate against the original (see `stats.summarize_pairs`).
 
     `log_ratio` estimates log(original / candidate), `saving_s` original - candidate; the
@@ -294,7 +311,7 @@ class PairSummary(_Jsonable):
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison(_Jsonable):
+class Comparison(Jsonable):
     """A candidate against the original over all sessions: what a table's row is made of."""
 
     speedup: float

@@ -29,7 +29,7 @@ class Operator(NamedTuple):
 
 
 def operators_in_file(path: Path, input_shape: Sequence[int]) -> list[Operator]:
-    """The Conv, Gemm and MatMul nodes of an ONNX file, in its order.
+    """The Conv, ConvTranspose, Gemm and MatMul nodes of an ONNX file, in its order.
 
     `input_shape` includes the batch and replaces symbolic sizes. `MeasurementError` (stage
     `prepare`) if the file cannot be read, its input has another shape, or shapes cannot be
@@ -44,7 +44,7 @@ def operators_in_file(path: Path, input_shape: Sequence[int]) -> list[Operator]:
     except Exception as error:  # of the checker, of shape inference
         raise unreadable(path, error) from error
     shapes = _shapes(model)
-    makers = {"Conv": _conv, "Gemm": _gemm, "MatMul": _matmul}
+    makers = {"Conv": _conv, "ConvTranspose": _transposed, "Gemm": _gemm, "MatMul": _matmul}
     return [makers[n.op_type](n, shapes) for n in model.graph.node if n.op_type in makers]
 
 
@@ -72,6 +72,13 @@ def _conv(node: NodeProto, shapes: Shapes) -> Operator:
     return Operator(image[1], weight[0], math.prod(weight) * output[0] * math.prod(output[2:]))
 
 
+def _transposed(node: NodeProto, shapes: Shapes) -> Operator:
+    image, weight, output = (
+        _shape(shapes, name) for name in (node.input[0], node.input[1], node.output[0])
+    )
+    return Operator(image[1], output[1], math.prod(weight) * image[0] * math.prod(image[2:]))
+
+
 def _gemm(node: NodeProto, shapes: Shapes) -> Operator:
     rows, wide = _shape(shapes, node.output[0])
     deep = math.prod(_shape(shapes, node.input[1])) // wide
@@ -91,15 +98,16 @@ def operators_in_module(module: Any, input_shape: Sequence[int]) -> list[Operato
     """
     import torch
 
+    from ..ops.torch_modules import CONVOLUTIONS, TRANSPOSED
     from .base import random_input
     from .modules import evaluating
 
     operators: list[Operator] = []
 
-    def gather(part: Any, _inputs: Any, output: Any) -> None:
-        operators.append(_called(part, output.shape))
+    def gather(part: Any, inputs: Any, output: Any) -> None:
+        operators.append(_called(part, inputs[0].shape, output.shape))
 
-    kinds = (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d, torch.nn.Linear)
+    kinds = (*CONVOLUTIONS.values(), *TRANSPOSED.values(), torch.nn.Linear)
     parts = [part for part in module.modules() if isinstance(part, kinds)]
     hooks = [part.register_forward_hook(gather) for part in parts]
     try:
@@ -113,7 +121,10 @@ def operators_in_module(module: Any, input_shape: Sequence[int]) -> list[Operato
     return operators
 
 
-def _called(part: Any, output: Sequence[int]) -> Operator:
-    wide, size = part.weight.shape[0], math.prod(part.weight.shape)
+def _called(part: Any, given: Sequence[int], output: Sequence[int]) -> Operator:
     deep = getattr(part, "in_channels", None) or part.in_features
-    return Operator(deep, wide, size * (math.prod(output) // wide))
+    wide = getattr(part, "out_channels", None) or part.out_features
+    # A transposed convolution meets its whole kernel once for each of its inputs' positions.
+    transposed = getattr(part, "transposed", False)
+    positions = math.prod(given) // deep if transposed else math.prod(output) // wide
+    return Operator(deep, wide, math.prod(part.weight.shape) * positions)

@@ -90,7 +90,7 @@ class TrainingStep:
 
 def freeze_links(chain: nn.Sequential, frozen: str) -> list[nn.Parameter]:
     """Freeze the named links of a chain; the parameters that are left to train."""
-    links = [part for part in chain if isinstance(part, nn.Conv2d | nn.Linear)]
+    links = [part for part in chain if isinstance(getattr(part, "weight", None), nn.Parameter)]
     stopped = links[FROZEN_LINKS[frozen]] if len(links) > 1 else []
     for link in stopped:
         link.requires_grad_(False)

@@ -16,6 +16,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.modules.batchnorm import _NormBase
 
 from ..errors import ModelError, first_line
+from ..layering.torch_convolutions import spec_input
 from ..models.batching import batches, workers_for
 from ..models.compared import Compared
 from ..models.differentiable import Differentiable
@@ -125,12 +126,12 @@ def _hook(name: str, called: Called) -> Callable[..., Tensor]:
     """A forward hook that lets gradients of the layer's output reach `called`'s taker."""
 
     def hook(
-        _part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor
+        part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor
     ) -> Tensor:
         if not torch.is_grad_enabled():
             raise ModelError(f"layer {name!r} runs where the network switches gradients off")
         given = args[0] if args else next(iter(kwargs.values()))
-        take = called(name, given.detach(), output.detach())
+        take = called(name, spec_input(part, given.detach()), output.detach())
         if not output.requires_grad:
             # A clone, because what comes next may change it in place, which no leaf allows.
             output = output.detach().requires_grad_().clone()

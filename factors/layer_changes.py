@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.grad import conv2d_weight
 
 from ..lowrank.output_error import effective_weight
 from ..ops.chain import Chain, LinkWeights
+from ..ops.torch_modules import torch_pads
 from ..ops.torch_writer import to_torch
 from ..records import LayerSpec
 
@@ -53,7 +53,7 @@ def _amounts_to_a_layer(spec: LayerSpec, chain: Chain) -> bool:
     return plain and all(
         math.prod(link.kernel_size[axis] for link in chain.links) == spec.kernel_size[axis]
         and sum(link.kernel_size[axis] > 1 for link in chain.links) <= 1
-        for axis in (0, 1)
+        for axis in range(len(spec.kernel_size))
     )
 
 
@@ -103,12 +103,29 @@ def _weight_gradient(spec: LayerSpec, inputs: Tensor, gradient: Tensor) -> tuple
     if spec.op == "linear":
         rows = gradient.reshape(-1, spec.out_channels)
         return rows.T @ inputs.reshape(-1, spec.in_channels), rows.sum(dim=0)
-    top, left, bottom, right = spec.padding
-    padded = F.pad(inputs, (left, right, top, bottom))
-    by_weight = conv2d_weight(  # type: ignore[no-untyped-call]
-        padded, spec.weight_shape, gradient, spec.stride, 0, spec.dilation
+    axes, by_bias = spec.dimensions, gradient.transpose(0, 1).flatten(1).sum(dim=1)
+    pads, nothing = torch_pads(spec.padding), [0] * axes
+    if spec.is_transposed:
+        gradient = F.pad(gradient, pads)
+    else:
+        inputs = F.pad(inputs, pads)
+    shape = list(spec.weight_shape)
+    if spec.is_transposed:
+        shape[:2] = reversed(shape[:2])  # ungrouped, see `by_weight`
+    _, by_weight, _ = torch.ops.aten.convolution_backward(
+        gradient,
+        inputs,
+        gradient.new_empty(shape),
+        None,
+        spec.stride,
+        nothing,
+        spec.dilation,
+        spec.is_transposed,
+        spec.output_padding or nothing,
+        1,
+        [False, True, False],
     )
-    return by_weight, gradient.sum(dim=(0, 2, 3))
+    return by_weight.transpose(0, 1) if spec.is_transposed else by_weight, by_bias
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from ..errors import ModelError
+from .torch_convolutions import Padding, pads_itself
 
 SETTINGS = (
     *("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups"),
@@ -28,6 +32,17 @@ class ReplacedLayer(nn.Sequential):
                 setattr(self, name, getattr(layer, name))
         self._weight_shape = getattr(layer, "weight", torch.empty(0)).shape
 
+    def forward(self, input: Tensor, output_size: Any = None) -> Tensor:
+        """As `nn.Sequential`; a transposed convolution may be asked for a size of its output."""
+        outputs: Tensor = super().forward(input)  # type: ignore[no-untyped-call]
+        made = tuple(outputs.shape[2:])
+        if output_size is not None and tuple(output_size)[-len(made) :] != made:
+            raise ModelError(
+                f"a replaced layer is asked for outputs of size {tuple(output_size)}, but its "
+                f"plan was made for {made}"
+            )
+        return outputs
+
     @property
     def weight(self) -> Tensor:
         some: Tensor = next(self[-1].parameters())
@@ -38,6 +53,12 @@ class ReplacedLayer(nn.Sequential):
         """That of the last link."""
         found: Tensor | None = self[-1].bias  # type: ignore[assignment]
         return found
+
+
+def replaced_layer(layer: nn.Module, links: Iterable[nn.Module]) -> ReplacedLayer:
+    """The links in the layer's place, behind its padding where that is not of zeros."""
+    padding = [Padding(layer)] if pads_itself(layer) else []
+    return ReplacedLayer(layer, [*padding, *links])
 
 
 def leave_fast_paths(module: nn.Module) -> None:

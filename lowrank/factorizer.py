@@ -16,6 +16,7 @@ from .kinds import Factorization, Kind, Tabulated, draft_of
 from .moments import MAX_VALUES, Moments, Source, vector_size
 from .registry import KINDS, find_kind
 from .selection import Selected, select
+from .shapes import with_sides
 from .shrinkage import WEIGHTS_ALONE, Shrinkage
 from .two_sided import Layer, Sides, from_sides, judged
 
@@ -87,7 +88,9 @@ class Factorizer:
     def at(self, ranks: tuple[int, ...]) -> tuple[LinkWeights, ...]:
         """Weights for each link of `lower(spec, Decomposition(kind, ranks))`, bias on the last."""
         ranks = self._checked(ranks)
-        weights = [self._cast(weight) for weight in self.factorization.weights(ranks)]
+        links = self.kind.links(self.spec, ranks)
+        made = zip(self.factorization.weights(ranks), links, strict=True)
+        weights = [self._cast(weight.reshape(link.weight_shape)) for weight, link in made]
         first = [LinkWeights(weight) for weight in weights[:-1]]
         return (*first, LinkWeights(weights[-1], self._bias(ranks)))
 
@@ -187,7 +190,7 @@ def factorizer(
     if bias is not None and not spec.bias:
         raise LayerError("a bias was given for a layer without one")
     exact_bias = None if bias is None else _finite(bias, (spec.out_channels,), "bias")
-    layer = Layer(spec, fitting, exact, exact_bias)
+    layer = Layer(spec, fitting, with_sides(spec, exact), exact_bias)
     fit = Sides.of(layer, moments, outputs_metric)
     held = Sides.of(layer, held_out, held_out_metric)
     made, used = _from(layer, fit, held, shrinkage)

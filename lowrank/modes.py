@@ -54,12 +54,12 @@ class Layout:
 
 
 def _is_conv(use: LayerUse) -> bool:
-    return use.op == "conv2d"
+    return use.op.startswith("conv")
 
 
-def _kernel(use: LayerUse) -> tuple[int, int]:
-    """The kernel's size, if the layer is a convolution that can be replaced; else (0, 0)."""
-    return use.spec.kernel_size if use.spec and use.spec.op == "conv2d" else (0, 0)
+def _kernel(use: LayerUse) -> tuple[int, ...]:
+    """The kernel's size, if the layer is a convolution that can be replaced; else (0,)."""
+    return use.spec.kernel_size if use.spec and use.spec.dimensions else (0,)
 
 
 def _is_faster(use: LayerUse, layout: Layout) -> bool:
@@ -79,7 +79,7 @@ SELECTORS: dict[str, Selects] = {
     "final_dense": lambda use, layout: use.name == layout.final_dense,
     "first_stage": lambda use, layout: layout.stages.get(use.name) == 1,
     "spatial": lambda use, _layout: max(_kernel(use)) > 1,
-    "pointwise": lambda use, _layout: _kernel(use) == (1, 1),
+    "pointwise": lambda use, _layout: set(_kernel(use)) == {1},
     "linear": lambda use, _layout: use.op == "linear",
     "faster": _is_faster,
 }

@@ -136,19 +136,20 @@ def effective_weight(weights: Sequence[NDArray[Any]]) -> Matrix:
     """The weight (C_out, C_in*kh*kw) that a chain of links amounts to; of a grouped layer
     (C_out, C_in/groups*kh*kw).
 
-    Links are convolutions of which, along each axis, one has a kernel larger than 1; or linear
-    layers.
+    Links are convolutions (or transposed ones and plain 1x1) of which, along each axis, one has a
+    kernel larger than 1; or linear layers. All have the same number of axes.
     """
-    kernels = [w.reshape(*w.shape, 1, 1) if w.ndim == 2 else w for w in weights]
-    whole = reduce(_after, kernels)
+    whole = reduce(_after, weights)
     return whole.reshape(whole.shape[0], -1)
 
 
 def _after(first: Matrix, second: Matrix) -> Matrix:
     """One kernel for two, the second of which may take its inputs in groups."""
-    groups, out, inner = first.shape[0] // second.shape[1], second.shape[0], first.shape[1]
+    groups, axes = first.shape[0] // second.shape[1], first.ndim - 2
+    of_first, of_second = "ijk"[:axes], "xyz"[:axes]
+    sides = "".join(map("".join, zip(of_first, of_second, strict=True)))
     grouped = (one.reshape(groups, -1, *one.shape[1:]) for one in (first, second))
-    both = np.einsum("grcij,gorkl->gocikjl", *grouped, optimize=True)
-    height, width = first.shape[2] * second.shape[2], first.shape[3] * second.shape[3]
-    result: Matrix = both.reshape(out, inner, height, width)
+    both = np.einsum(f"grc{of_first},gor{of_second}->goc{sides}", *grouped, optimize=True)
+    kernel = np.multiply(first.shape[2:], second.shape[2:])
+    result: Matrix = both.reshape(second.shape[0], first.shape[1], *kernel)
     return result

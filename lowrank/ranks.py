@@ -18,7 +18,7 @@ from .algebra import singular_energies, tail_errors
 from .factorizer import factorizer, full_ranks, lower, rank_step
 from .moments import Moments
 from .registry import find_kind
-from .shapes import Ranks
+from .shapes import Ranks, with_sides
 from .vbmf import evbmf
 
 Rounding = Literal["nearest", "down", "up"]
@@ -112,7 +112,8 @@ def _unfoldings(
     full_ranks(spec, kind)
     if weight.shape != spec.weight_shape:
         raise LayerError(f"the weight has shape {weight.shape}, the layer {spec.weight_shape}")
-    unfolded = find_kind(kind).unfold(spec, np.asarray(weight, dtype=np.float64))
+    seen = with_sides(spec, np.asarray(weight, dtype=np.float64))
+    unfolded = find_kind(kind).unfold(spec, seen)
     return tuple(one if one.ndim == 3 else one[None] for one in unfolded)
 
 

@@ -39,7 +39,8 @@ MANY = 2**62
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layer:
-    """One layer's weight, and its bias if that is known, under one kind."""
+    """One layer's weight as kinds see it (`shapes.with_sides`), and its bias if that is known,
+    under one kind."""
 
     spec: LayerSpec
     kind: Kind

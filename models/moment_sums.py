@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 from ..errors import ModelError
 from ..lowrank import Moments, Source, vector_size
 from ..records import LayerSpec, LayerUse
+from .patches import patch_rows, positions
 
 Wanted = Mapping[str, Iterable[Source]]
 """The vectors whose moments are wanted, by layer name."""
@@ -101,7 +100,10 @@ class BatchRows:
     def add_input(self, name: str, values: NDArray[Any]) -> None:
         """Add one layer's input, whose patches are taken."""
         spec, values = self.specs[name], self._counting(values)
-        rows = channel_rows(values, -1) if spec.op == "linear" else patch_rows(spec, values)
+        if spec.op == "linear":
+            rows = channel_rows(values, -1)
+        else:
+            rows = patch_rows(spec, values, MAX_POSITIONS["patches"])
         self.rows.append((name, "patches", rows))
 
     def _counting(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -175,40 +177,9 @@ def channel_rows(output: NDArray[Any], channel_axis: int) -> NDArray[np.float32]
     # Few positions are taken before the axes are turned: turning all of them costs more.
     if channel_axis == 1:
         pictures = output.reshape(*output.shape[:2], -1)
-        chosen = _positions(pictures.shape[2], MAX_POSITIONS["outputs"])
+        chosen = positions(pictures.shape[2], MAX_POSITIONS["outputs"])
         taken = pictures[:, :, chosen].transpose(0, 2, 1)
     else:
         pictures = output.reshape(len(output), -1, output.shape[-1])
-        taken = pictures[:, _positions(pictures.shape[1], MAX_POSITIONS["outputs"])]
+        taken = pictures[:, positions(pictures.shape[1], MAX_POSITIONS["outputs"])]
     return np.array(taken.reshape(-1, taken.shape[-1]), dtype=np.float32)
-
-
-def patch_rows(spec: LayerSpec, values: NDArray[Any]) -> NDArray[np.float32]:
-    """Return what the kernel of a convolution sees, as (positions, C_in*kh*kw), at most
-    `MAX_POSITIONS` per picture; `values` are (pictures, C_in, H, W)."""
-    top, left, bottom, right = spec.padding
-    padded = np.pad(values, ((0, 0), (0, 0), (top, bottom), (left, right)))
-    _, height, width = spec.output_shape
-    row, column = np.divmod(_positions(height * width, MAX_POSITIONS["patches"]), width)
-    rows = _reach(row, 0, spec)
-    columns = _reach(column, 1, spec)
-    # Channels last, so that each index takes a run of memory; turned once at the end.
-    seen = np.ascontiguousarray(padded.transpose(0, 2, 3, 1))[
-        :, rows[:, :, None], columns[:, None, :]
-    ]
-    turned = seen.transpose(0, 1, 4, 2, 3).reshape(-1, math.prod(seen.shape[2:]))
-    return np.ascontiguousarray(turned, dtype=np.float32)
-
-
-def _reach(starts: NDArray[np.intp], axis: int, spec: LayerSpec) -> NDArray[np.intp]:
-    """Return the rows (axis 0) or columns (1) of the padded input that each position sees."""
-    taps = np.arange(spec.kernel_size[axis]) * spec.dilation[axis]
-    reach: NDArray[np.intp] = starts[:, None] * spec.stride[axis] + taps
-    return reach
-
-
-@cache
-def _positions(count: int, most: int) -> NDArray[np.intp]:
-    """Return which of a picture's positions count: always the same ones."""
-    chosen = np.random.default_rng(0).permutation(count)[:most]
-    return np.sort(chosen)

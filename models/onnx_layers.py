@@ -10,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
-from ..records import LayerSpec, LayerUse
+from ..ops.layouts import turned
+from ..records import LayerSpec, LayerUse, Op
 from .network import linear_input_shape
 from .onnx_file import subgraphs
+from .onnx_transposed import OPS, transposed_spec
 
 Shapes = Mapping[str, tuple[int, ...]]
 """By tensor name, batch included."""
 
 UNSUPPORTED = {
-    "ConvTranspose": "ConvTranspose",
     "DeformConv": "several inputs (DeformConv)",
     "Einsum": "Einsum",
     **{op: f"recurrent layer ({op})" for op in ("LSTM", "GRU", "RNN")},
@@ -29,13 +30,19 @@ UNSUPPORTED = {
 }
 """Layers of other kinds by the node's type, each with the reason."""
 
+CONVOLUTIONS: dict[str, dict[int, Op]] = {
+    "Conv": {1: "conv1d", 2: "conv2d", 3: "conv3d"},
+    "ConvTranspose": OPS,
+}
+"""The ops of convolutions by the node's type and the number of their axes of positions."""
+
 FUSED = ("Conv", "Gemm", "MatMul", "Attention")
 """What the names of a runtime's own layers have in them (FusedConv, MatMulNBits, ...)."""
 
 
 @dataclass(frozen=True, slots=True)
 class OnnxLayer:
-    """One node that is a layer. `op`: `conv2d`, `linear`, or the node's type."""
+    """One node that is a layer. `op`: that of a spec, or the node's type."""
 
     name: str
     op: str
@@ -93,13 +100,14 @@ def _classify(
     if op in UNSUPPORTED:
         constant = any(name in constants for name in node.input)
         return (op, UNSUPPORTED[op]) if op != "Einsum" or constant else None
-    if op not in ("Conv", "Gemm", "MatMul"):
+    if op not in (*CONVOLUTIONS, "Gemm", "MatMul"):
         return None
     weight = constants.get(node.input[1])
     if weight is None:
-        kind = "conv2d" if op == "Conv" else "linear"
+        axes = len(attributes(node).get("kernel_shape", (0, 0)))
+        kind = CONVOLUTIONS[op].get(axes, op) if op in CONVOLUTIONS else "linear"
         return kind, _computed(node, constants, makers)
-    if op == "Conv":
+    if op in CONVOLUTIONS:
         return _classify_conv(node, weight, constants)
     return "linear", _unfit_linear(node, weight, constants)
 
@@ -110,7 +118,7 @@ def _computed(
     """Say why a node has no constant weight where layers have theirs."""
     if makers.get(node.input[1]) == "DequantizeLinear":
         return "int8 weights (QDQ)"
-    if node.op_type != "Conv" and node.input[0] in constants:
+    if node.op_type not in CONVOLUTIONS and node.input[0] in constants:
         return "its weight stands on the left"
     if node.op_type == "MatMul":
         return "several inputs (product of two computed tensors)"
@@ -120,10 +128,10 @@ def _computed(
 def _classify_conv(
     node: NodeProto, weight: TensorProto, constants: Mapping[str, TensorProto]
 ) -> tuple[str, str]:
-    rank = len(weight.dims) - 2
-    if rank != 2:
-        return f"Conv{rank}d", f"Conv{rank}d"
-    return "conv2d", _unfit_tensors(node, weight, constants)
+    axes, of_node = len(weight.dims) - 2, CONVOLUTIONS[node.op_type]
+    if axes not in of_node:
+        return node.op_type, f"{axes} axes of positions"
+    return of_node[axes], _unfit_tensors(node, weight, constants)
 
 
 def _unfit_linear(
@@ -170,6 +178,9 @@ def layer_use(layer: OnnxLayer, graph_weights: Shapes, shapes: Shapes, batch: in
     if shape[0] != batch:
         reason = f"its input {shape} does not have the network's batch"
         return LayerUse(layer.name, layer.op, None, reason)
+    if layer.node.op_type == "ConvTranspose":
+        given, bias = attributes(layer.node), bool(_bias_name(layer.node))
+        return LayerUse(layer.name, layer.op, transposed_spec(given, weight, shape, bias))
     return LayerUse(layer.name, layer.op, _conv_spec(layer.node, weight, shape))
 
 
@@ -189,12 +200,13 @@ def _transposed(node: NodeProto) -> bool:
 
 
 def _conv_spec(node: NodeProto, weight: tuple[int, ...], shape: tuple[int, ...]) -> LayerSpec:
-    given = attributes(node)
-    stride = _pair(given.get("strides", (1, 1)))
-    dilation = _pair(given.get("dilations", (1, 1)))
-    kernel = (weight[2], weight[3])
+    given, kernel = attributes(node), weight[2:]
+    ones = (1,) * len(kernel)
+    stride, dilation = (
+        tuple(int(n) for n in given.get(name, ones)) for name in ("strides", "dilations")
+    )
     return LayerSpec(
-        "conv2d",
+        CONVOLUTIONS["Conv"][len(kernel)],
         shape[1],
         weight[0],
         shape[1:],
@@ -207,29 +219,24 @@ def _conv_spec(node: NodeProto, weight: tuple[int, ...], shape: tuple[int, ...])
     )
 
 
-def _pair(numbers: Any) -> tuple[int, int]:
-    return (int(numbers[0]), int(numbers[1]))
-
-
 def _padding(
     given: Mapping[str, Any],
     size: tuple[int, ...],
-    kernel: tuple[int, int],
-    stride: tuple[int, int],
-    dilation: tuple[int, int],
-) -> tuple[int, int, int, int]:
-    """Return (top, left, bottom, right), with `auto_pad` worked out for this input size."""
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+) -> tuple[int, ...]:
+    """Return all begins, then all ends, with `auto_pad` worked out for this input size."""
     mode = given.get("auto_pad", b"NOTSET").decode()
     if mode == "VALID":
-        return (0, 0, 0, 0)
+        return ()
     if mode == "NOTSET":
-        top, left, bottom, right = given.get("pads", (0, 0, 0, 0))
-        return (int(top), int(left), int(bottom), int(right))
-    (top, bottom), (left, right) = (
-        same_padding(size[axis], kernel[axis], stride[axis], dilation[axis], mode == "SAME_UPPER")
-        for axis in (0, 1)
-    )
-    return (top, left, bottom, right)
+        return tuple(int(n) for n in given.get("pads", ()))
+    sides = [
+        same_padding(*axis, mode == "SAME_UPPER")
+        for axis in zip(size, kernel, stride, dilation, strict=True)
+    ]
+    return (*(begin for begin, _ in sides), *(end for _, end in sides))
 
 
 def same_padding(
@@ -245,8 +252,10 @@ def same_padding(
 def layer_weights(
     layer: OnnxLayer, constants: Mapping[str, TensorProto]
 ) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Return the weight as (out, in / groups, kh, kw) or (out, in), and the bias (out,)."""
+    """Return the weight in the shape that specs have, and the bias (out,)."""
     weight = np.array(numpy_helper.to_array(constants[layer.node.input[1]]))
+    if layer.node.op_type == "ConvTranspose":
+        weight = turned(weight, int(attributes(layer.node).get("group", 1)))
     if layer.op == "linear" and not _transposed(layer.node):
         weight = np.ascontiguousarray(weight.T)
     name = _bias_name(layer.node)

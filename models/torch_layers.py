@@ -10,26 +10,26 @@ from torch import Tensor, nn
 
 from ..layering.functional_layers import with_functional_layers
 from ..layering.products import Products
+from ..layering.torch_convolutions import (
+    CONVOLUTIONS,
+    computes_plainly,
+    conv_op,
+    conv_spec,
+    output_sizes,
+)
 from ..layering.weight_reads import WeightReads
 from ..records import LayerSpec, LayerUse
 from .network import linear_input_shape
 from .output_rules import OutputNames
 from .torch_outputs import find_outputs
 
-OTHER_CONVOLUTIONS = (
-    nn.Conv1d,
-    nn.Conv3d,
-    nn.ConvTranspose1d,
-    nn.ConvTranspose2d,
-    nn.ConvTranspose3d,
-)
 OTHER_LAYERS: tuple[tuple[type[nn.Module], str], ...] = (
     (nn.Bilinear, "several inputs (Bilinear)"),
     (nn.MultiheadAttention, "several inputs (MultiheadAttention)"),
     (nn.RNNBase, "recurrent layer"),
     (nn.RNNCellBase, "recurrent layer"),
 )
-LAYERS = (nn.Conv2d, nn.Linear, *OTHER_CONVOLUTIONS, *(kind for kind, _ in OTHER_LAYERS))
+LAYERS = (*CONVOLUTIONS, nn.Linear, *(kind for kind, _ in OTHER_LAYERS))
 QUANTIZED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized")
 """Where torch keeps its int8 modules, which are children of none of these."""
 
@@ -47,27 +47,6 @@ class TorchLayers:
     products: Products
 
 
-class PaddedConv2d(nn.Conv2d):
-    """A convolution whose padding (top, left, bottom, right) may differ between opposite sides.
-
-    Its attributes say so in torch's own way, so that its spec is read like any other's.
-    """
-
-    def __init__(self, *sizes: Any, padding: tuple[int, int, int, int], **settings: Any) -> None:
-        super().__init__(*sizes, **settings)
-        top, left, bottom, right = padding
-        self._reversed_padding_repeated_twice = [left, right, top, bottom]
-
-    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        padded = nn.functional.pad(input, self._reversed_padding_repeated_twice)
-        outputs: Tensor = super()._conv_forward(padded, weight, bias)
-        return outputs
-
-    def extra_repr(self) -> str:
-        plain = super().extra_repr()  # type: ignore[no-untyped-call]
-        return f"{plain}, padded={self._reversed_padding_repeated_twice}"
-
-
 class Shift(nn.Module):
     """A bias for what has none: added to the last axis, (..., features)."""
 
@@ -77,10 +56,6 @@ class Shift(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         return inputs + self.bias
-
-
-PLAIN_CONVOLUTIONS = (nn.Conv2d._conv_forward, PaddedConv2d._conv_forward)
-"""The convolutions that compute nothing else than a `LayerSpec` says."""
 
 
 def read_layers(module: nn.Module, input_shape: Shape) -> TorchLayers:
@@ -94,11 +69,19 @@ def read_layers(module: nn.Module, input_shape: Shape) -> TorchLayers:
         if isinstance(part, LAYERS) or is_quantized(part)
     }
     products = Products(module.parameters())
-    with products:
+    with products, output_sizes(names) as asked:
         calls, read, outputs = _calls(module, list(names), input_shape)
     order = dict.fromkeys([*calls, *names])
     uses = [
-        _use(names[part], part, calls.get(part, []), part in read, input_shape[0]) for part in order
+        _use(
+            names[part],
+            part,
+            calls.get(part, []),
+            asked.get(part, {None}),
+            part in read,
+            input_shape[0],
+        )
+        for part in order
     ]
     notes = {
         names[part]: f"shared: called {len(shapes)} times"
@@ -140,37 +123,36 @@ def _calls(
 
 
 def _use(
-    name: str, part: nn.Module, shapes: list[Shape], read_elsewhere: bool, batch: int
+    name: str,
+    part: nn.Module,
+    shapes: list[Shape],
+    output_sizes: set[Shape | None],
+    read_elsewhere: bool,
+    batch: int,
 ) -> LayerUse:
-    op = "linear" if isinstance(part, nn.Linear) else type(part).__name__
-    op = "conv2d" if isinstance(part, nn.Conv2d) else op
+    op = "linear" if isinstance(part, nn.Linear) else conv_op(part) or type(part).__name__
     reason = _unreadable(part) or _badly_called(part, shapes, batch)
+    if len(output_sizes) > 1:
+        reason = reason or "called with different output sizes"
     if read_elsewhere:
         reason = reason or "its weight or bias is used beside calling it"
     if reason:
         return LayerUse(name, op, None, reason)
-    spec = _conv_spec(part, shapes[0]) if isinstance(part, nn.Conv2d) else None
     if isinstance(part, nn.Linear):
-        spec = _linear_spec(part, shapes[0], batch)
-    return LayerUse(name, op, spec)
+        return LayerUse(name, op, _linear_spec(part, shapes[0], batch))
+    return LayerUse(name, op, conv_spec(part, shapes[0], *output_sizes))
 
 
 def _unreadable(part: nn.Module) -> str:
     """Return why the layer's kind has no spec, in one phrase; else empty."""
-    if isinstance(part, OTHER_CONVOLUTIONS):
-        return type(part).__name__
     if is_quantized(part):
         return f"int8 weights ({type(part).__name__})"
     for kind, why in OTHER_LAYERS:
         if isinstance(part, kind):
             return why
-    plain = nn.Conv2d if isinstance(part, nn.Conv2d) else nn.Linear
-    if type(part).forward is not plain.forward or (
-        isinstance(part, nn.Conv2d) and type(part)._conv_forward not in PLAIN_CONVOLUTIONS
-    ):
+    linear = isinstance(part, nn.Linear)
+    if type(part).forward is not nn.Linear.forward if linear else not computes_plainly(part):
         return f"{type(part).__name__} computes in its own way"
-    if isinstance(part, nn.Conv2d) and part.padding_mode != "zeros":
-        return f"padding mode {part.padding_mode}"
     weight = part.weight
     if not isinstance(weight, Tensor) or weight.dtype != torch.float32:
         return f"weights of type {getattr(weight, 'dtype', type(weight).__name__)}"
@@ -184,32 +166,15 @@ def _badly_called(part: nn.Module, shapes: list[Shape], batch: int) -> str:
     if len(set(shapes)) > 1:
         return f"called {len(shapes)} times with inputs of different shapes"
     shape = shapes[0]
-    if isinstance(part, nn.Conv2d) and (len(shape) != 4 or shape[0] != batch):
+    if isinstance(part, CONVOLUTIONS) and not _has_batch(part, shape, batch):
         return f"its input {shape} does not have the network's batch"
     if isinstance(part, nn.Linear) and linear_input_shape(shape, batch) is None:
         return f"its input {shape} does not divide by the network's batch"
     return ""
 
 
-def _conv_spec(part: nn.Conv2d, shape: Shape) -> LayerSpec:
-    # torch keeps the padding as (left, right, top, bottom), with "same" already worked out.
-    left, right, top, bottom = part._reversed_padding_repeated_twice
-    return LayerSpec(
-        "conv2d",
-        part.in_channels,
-        part.out_channels,
-        shape[1:],
-        _pair(part.kernel_size),
-        _pair(part.stride),
-        (top, left, bottom, right),
-        _pair(part.dilation),
-        part.groups,
-        part.bias is not None,
-    )
-
-
-def _pair(numbers: tuple[int, ...]) -> tuple[int, int]:
-    return (numbers[0], numbers[1])
+def _has_batch(part: Any, shape: Shape, batch: int) -> bool:
+    return len(shape) == 2 + len(part.kernel_size) and shape[0] == batch
 
 
 def _linear_spec(part: nn.Linear, shape: Shape, batch: int) -> LayerSpec:

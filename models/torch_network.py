@@ -23,7 +23,9 @@ from ..integrity.checked_files import Checked
 from ..integrity.onnx_files import run_onnx
 from ..integrity.torch_files import precision_of, run_pt2, run_state, write_state
 from ..layering.parameter_accounts import ParameterAccounts
-from ..layering.replaced_layer import ReplacedLayer, leave_fast_paths
+from ..layering.replaced_layer import leave_fast_paths, replaced_layer
+from ..layering.torch_convolutions import TRANSPOSED, spec_input
+from ..ops.layouts import turned
 from ..records import LayerUse
 from ..sources.module_copies import copied, folded
 from ..sources.wrappers import bare, unwrapped
@@ -125,7 +127,10 @@ class TorchNetwork:
         part = self.module.get_submodule(name)
         weight, bias = part.weight, part.bias
         assert isinstance(weight, Tensor)
-        return _array(weight), _array(bias) if isinstance(bias, Tensor) else None
+        array = _array(weight)
+        if isinstance(part, TRANSPOSED):
+            array = turned(array, part.groups)
+        return array, _array(bias) if isinstance(bias, Tensor) else None
 
     def outputs(self, inputs: NDArray[Any]) -> Outputs:
         own = self.input_shape[0]
@@ -162,7 +167,7 @@ class TorchNetwork:
         check_replacements(self.layers, replacements)
         # Whoever refers to a replaced layer in the copy gets the chain: deepcopy's memo says so.
         memo: dict[int, Any] = {
-            id(self._part(name)): ReplacedLayer(self._part(name), to_torch(chain, weights)).eval()
+            id(self._part(name)): replaced_layer(self._part(name), to_torch(chain, weights)).eval()
             for name, (chain, weights) in replacements.items()
         }
         module = copied(self.module, memo)
@@ -261,9 +266,9 @@ def _noted(module: nn.Module, sums: MomentSums, rows: BatchRows) -> Iterator[Non
         return lambda _part, _args, output: rows.add_output(name, output.numpy())
 
     def on_input(name: str) -> Callable[..., None]:
-        def hook(_part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        def hook(part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             given = args[0] if args else next(iter(kwargs.values()))
-            rows.add_input(name, given.numpy())
+            rows.add_input(name, spec_input(part, given).numpy())
 
         return hook
 

@@ -6,6 +6,7 @@ written and counted like any layer.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -110,7 +111,9 @@ def random_weights(chain: Chain, seed: int = 0) -> tuple[LinkWeights, ...]:
 
 
 def _random_link(link: LayerSpec, rng: np.random.Generator) -> LinkWeights:
-    fan_in = _size(link.weight_shape[1:])
+    # An output of a transposed convolution meets one in so many of the kernel's values.
+    apart = math.prod(link.stride) if link.is_transposed else 1
+    fan_in = max(_size(link.weight_shape[1:]) / apart, 1.0)
     weight = rng.standard_normal(link.weight_shape, dtype=np.float32) / np.float32(fan_in**0.5)
     bias = rng.standard_normal(link.out_channels, dtype=np.float32) * np.float32(0.1)
     return LinkWeights(weight, bias if link.bias else None)

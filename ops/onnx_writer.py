@@ -11,6 +11,7 @@ from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_help
 
 from ..records import LayerSpec
 from .chain import Chain, LinkWeights, require_weights
+from .layouts import as_written
 
 IR_VERSION = 10
 """Read by every ONNX Runtime since 1.18; a newer one would shut out older runtimes."""
@@ -59,26 +60,39 @@ class _Step(NamedTuple):
     attributes: Mapping[str, Any]
 
 
-def _operands(weights: LinkWeights) -> dict[str, NDArray[Any]]:
+def _operands(link: LayerSpec, weights: LinkWeights) -> dict[str, NDArray[Any]]:
     bias = {} if weights.bias is None else {"bias": weights.bias}
-    return {"weight": weights.weight, **bias}
+    return {"weight": as_written(link, weights.weight), **bias}
 
 
 def _conv(link: LayerSpec, weights: LinkWeights) -> list[_Step]:
-    geometry = {
+    geometry: dict[str, Any] = {
         "kernel_shape": link.kernel_size,
         "strides": link.stride,
         "pads": link.padding,
         "dilations": link.dilation,
         "group": link.groups,
     }
-    return [_Step("Conv", _operands(weights), geometry)]
+    if not link.is_transposed:
+        return [_Step("Conv", _operands(link, weights), geometry)]
+    geometry["pads"], geometry["output_padding"] = _cut_off(link)
+    return [_Step("ConvTranspose", _operands(link, weights), geometry)]
+
+
+def _cut_off(link: LayerSpec) -> tuple[list[int], list[int]]:
+    """Return a transposed convolution's pads and output padding, the latter only where nothing is
+    cut off at that end: runtimes want it below the stride."""
+    axes = link.dimensions
+    begins, ends = link.padding[:axes], link.padding[axes:]
+    added = [max(o - e, 0) for o, e in zip(link.output_padding, ends, strict=True)]
+    cut = [max(e - o, 0) for o, e in zip(link.output_padding, ends, strict=True)]
+    return [*begins, *cut], added
 
 
 def _linear(link: LayerSpec, weights: LinkWeights) -> list[_Step]:
     """Gemm for vectors; MatMul and Add where there are axes between batch and channels."""
     if len(link.input_shape) == 1:
-        return [_Step("Gemm", _operands(weights), {"transB": 1})]
+        return [_Step("Gemm", _operands(link, weights), {"transB": 1})]
     product = _Step("MatMul", {"weight": weights.weight.T}, {})
     return (
         [product] if weights.bias is None else [product, _Step("Add", {"bias": weights.bias}, {})]

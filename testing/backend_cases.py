@@ -37,6 +37,38 @@ CHAINS: dict[str, Chain] = {
     ),
     "groups": Chain((LayerSpec("conv2d", 6, 4, (6, 7, 7), (3, 3), groups=2),)),
     "depthwise": Chain((LayerSpec("conv2d", 6, 6, (6, 7, 7), (3, 3), groups=6),)),
+    "one axis": Chain(
+        (
+            LayerSpec("conv1d", 3, 4, (3, 17), (5,), (2,), (2, 1), (2,)),
+            LayerSpec("conv1d", 4, 6, (4, 6), (3,), groups=2, bias=False),
+        )
+    ),
+    "three axes": Chain(
+        (
+            LayerSpec("conv3d", 3, 4, (3, 5, 6, 7), (3, 1, 1), (2, 1, 1), (1, 0, 0, 1, 0, 0)),
+            LayerSpec("conv3d", 4, 5, (4, 3, 6, 7), (1, 3, 2), padding=(0, 1, 0, 0, 1, 1)),
+        )
+    ),
+    "transposed": Chain(
+        (
+            LayerSpec("conv2d", 6, 4, (6, 4, 5), bias=False),
+            LayerSpec(
+                "conv_transpose2d", 4, 6, (4, 4, 5), (3, 4), (2, 2), (1,) * 4, output_padding=(1, 0)
+            ),
+        )
+    ),
+    "transposed in groups": Chain(
+        (LayerSpec("conv_transpose2d", 4, 6, (4, 4, 5), (3, 2), groups=2),)
+    ),
+    "transposed, cut off unequally": Chain(
+        (LayerSpec("conv_transpose2d", 3, 4, (3, 5, 4), (3, 3), (2, 1), (1, 0, 0, 2)),)
+    ),
+    "transposed sequence": Chain(
+        (LayerSpec("conv_transpose1d", 4, 3, (4, 7), (4,), (2,), (1, 1)),)
+    ),
+    "transposed volume": Chain(
+        (LayerSpec("conv_transpose3d", 3, 2, (3, 3, 4, 3), (2, 3, 2), (2, 1, 2)),)
+    ),
     "linear": Chain((LayerSpec("linear", 9, 4, (9,), bias=False), LayerSpec("linear", 4, 6, (4,)))),
     "linear of a sequence": Chain((LayerSpec("linear", 8, 5, (3, 8)),)),
 }

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..lowrank import Factorizer, Kind, Moments, factorizer
-from ..lowrank.shapes import Ranks
+from ..lowrank.shapes import Ranks, with_sides
 from ..ops.chain import Chain, LinkWeights
 from ..ops.reference import reference
 from ..records import Decomposition, LayerSpec
@@ -33,16 +33,34 @@ LAYERS: dict[str, LayerSpec] = {
     "groups": LayerSpec("conv2d", 6, 8, (6, 8, 9), (3, 3), (1, 2), groups=2),
     "1x1 in groups": LayerSpec("conv2d", 6, 9, (6, 6, 6), groups=3),
     "depthwise": LayerSpec("conv2d", 5, 5, (5, 9, 8), (3, 5), (2, 1), (1, 2, 0, 2), groups=5),
+    "sequence": LayerSpec("conv1d", 5, 6, (5, 11), (4,), (2,), (1, 2)),
+    "1x1 of a sequence": LayerSpec("conv1d", 5, 6, (5, 4), bias=False),
+    "depthwise sequence": LayerSpec("conv1d", 4, 4, (4, 9), (3,), groups=4),
+    "volume": LayerSpec("conv3d", 4, 5, (4, 6, 7, 5), (2, 3, 2), (1, 2, 1), (1, 0, 1, 0, 1, 1)),
+    "frames of a volume": LayerSpec("conv3d", 4, 3, (4, 3, 5, 6), (1, 3, 2), bias=False),
+    "transposed": LayerSpec(
+        "conv_transpose2d", 5, 4, (5, 5, 6), (3, 2), (2, 1), (1, 0, 0, 1), output_padding=(1, 0)
+    ),
+    "transposed in groups": LayerSpec(
+        "conv_transpose2d", 4, 6, (4, 4, 5), (2, 3), (1, 2), groups=2, bias=False
+    ),
+    "transposed depthwise": LayerSpec("conv_transpose2d", 4, 4, (4, 5, 5), (2, 3), groups=4),
+    "transposed 1x1": LayerSpec("conv_transpose2d", 5, 4, (5, 4, 5)),
+    "transposed sequence": LayerSpec("conv_transpose1d", 4, 6, (4, 5), (3,), (2,), (1, 0)),
+    "transposed volume": LayerSpec("conv_transpose3d", 3, 4, (3, 3, 4, 3), (2, 2, 3), (1, 2, 2)),
 }
 """Small, and each with a trait that shapes or weights could get wrong."""
 
-GEOMETRIES = [
+GEOMETRIES: list[dict[str, Any]] = [
     {"stride": stride, "padding": padding, "dilation": dilation}
     for stride, padding, dilation in product(
-        [(1, 1), (2, 1), (3, 2)], [(0, 0, 0, 0), (1, 1, 1, 1), (2, 0, 1, 3)], [(1, 1), (2, 1)]
+        [(1, 1, 1), (2, 1, 2), (3, 2, 1)],
+        [((0, 0, 0), (0, 0, 0)), ((1, 1, 1), (1, 1, 1)), ((2, 0, 1), (1, 3, 0))],
+        [(1, 1, 1), (2, 1, 2)],
     )
 ]
-"""Strides, paddings (top, left, bottom, right) and dilations that every convolution is given."""
+"""Strides, paddings (begins, ends) and dilations that every convolution is given, as many numbers
+of each as it has axes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,18 +119,45 @@ class KindCase:
 
     def in_other_geometries(self) -> Iterator[KindCase]:
         """The same layer with every other stride, padding and dilation that the kind takes."""
-        if self.spec.op == "conv2d":
-            for change in GEOMETRIES:
-                spec = replace(self.spec, **change)  # type: ignore[arg-type]
-                if not self.kind.applies(spec):
-                    yield replace(self, spec=spec)
+        axes = self.spec.dimensions
+        for geometry in GEOMETRIES if axes else ():
+            begins, ends = geometry["padding"]
+            spec = replace(
+                self.spec,
+                stride=geometry["stride"][:axes],
+                padding=(*begins[:axes], *ends[:axes]),
+                dilation=geometry["dilation"][:axes],
+            )
+            if not self.kind.applies(spec) and min(spec.output_shape) > 0:
+                yield replace(self, spec=spec)
 
     def at_one_position(self) -> KindCase:
-        """The layer with inputs as large as its kernel, so that it is a matrix of all of them."""
+        """The layer with inputs as large as its kernel, so that it is a matrix of all of them: of
+        a transposed one the position that sees all of its kernel is left."""
         spec = self.spec
-        kernel = spec.kernel_size if spec.op == "conv2d" else ()
-        plain: dict[str, Any] = {"stride": (1, 1), "padding": (0,) * 4, "dilation": (1, 1)}
-        return replace(self, spec=replace(spec, input_shape=(spec.in_channels, *kernel), **plain))
+        kernel = spec.kernel_size if spec.dimensions else ()
+        cut = tuple(n - 1 for n in (*kernel, *kernel)) if spec.is_transposed else ()
+        plain = LayerSpec(
+            spec.op,
+            spec.in_channels,
+            spec.out_channels,
+            (spec.in_channels, *kernel),
+            kernel,
+            padding=cut,
+            groups=spec.groups,
+            bias=spec.bias,
+        )
+        return replace(self, spec=plain)
+
+    def patches(self, inputs: Float64) -> Float64:
+        """What the kernel sees in inputs (n, ...) of a layer that has one position, in the order
+        of the weight's axes."""
+        axes = tuple(range(2, inputs.ndim)) if self.spec.is_transposed else ()
+        return np.flip(inputs, axes).reshape(len(inputs), -1)
+
+    def seen(self, weight: Float64) -> Float64:
+        """A weight of the layer as the kind sees it."""
+        return with_sides(self.spec, weight)
 
 
 @cache

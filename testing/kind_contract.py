@@ -116,15 +116,17 @@ class KindContract:
         values, macs = np.ones((1, *case.spec.input_shape)), 0
         for link, one in zip(chain.links, weights, strict=True):
             assert one.weight.shape == link.weight_shape
+            before = values.size // link.in_channels
             values = reference(Chain((link,)), (one,), values)
-            macs += one.weight.size * values.size // link.out_channels
+            after = values.size // link.out_channels
+            macs += one.weight.size * (before if link.is_transposed else after)
         assert chain.macs == macs
         arrays = [array for one in weights for array in (one.weight, one.bias) if array is not None]
         assert chain.params == sum(array.size for array in arrays)
 
     def test_each_rank_limits_a_matrix_of_all_weights(self, case: KindCase) -> None:
         weight = case.layer().weight
-        matrices = case.kind.unfold(case.spec, weight)
+        matrices = case.kind.unfold(case.spec, case.seen(weight))
         assert len(matrices) == len(case.full)
         for matrix in matrices:
             assert np.linalg.norm(matrix) == pytest.approx(np.linalg.norm(weight))
@@ -208,7 +210,8 @@ class KindContract:
             return
         layer, held_out = one.layer(), inputs_of(one.spec, 200, seed=2)
         fit = moments_of(one, layer, inputs_of(one.spec, count, seed=1))
-        assert isinstance(one.kind.factorize(one.spec, layer.weight, fit, 0.1), FromData)
+        weight = one.seen(layer.weight)
+        assert isinstance(one.kind.factorize(one.spec, weight, fit, 0.1), FromData)
         made, plain = one.factorizer(layer, fit, moments_of(one, layer, held_out)), taken_apart(one)
         for share in SHARES:
             ranks = one.ranks(share)
@@ -264,8 +267,10 @@ def matrix_of(chain: Chain, weights: tuple[LinkWeights, ...]) -> Float64:
 
 def moments_of(case: KindCase, layer: LinkWeights, inputs: Float64) -> Moments:
     """The moments that the kind makes factors from, of a layer that has one position."""
-    values = case.layer_outputs(layer, inputs) if case.kind.moments == "outputs" else inputs
-    return Moments.from_outputs(values.reshape(len(inputs), -1))
+    if case.kind.moments == "outputs":
+        outputs = case.layer_outputs(layer, inputs)
+        return Moments.from_outputs(outputs.reshape(len(inputs), -1))
+    return Moments.from_outputs(case.patches(inputs))
 
 
 def output_error(

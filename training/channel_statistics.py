@@ -16,12 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..layering.torch_convolutions import CONVOLUTIONS
 from ..models.torch_batches import fitting_batch
 from ..models.torch_layers import Shift
 from .hooks import hooked
 from .pair import Pair, links
 
-LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, Shift)
+LAYERS: tuple[type[nn.Module], ...] = (nn.Linear, *CONVOLUTIONS, Shift)
 MAX_SCALE = 2.0
 """A channel is scaled by at most this, or its inverse: one that hardly spreads says nothing."""
 
@@ -148,9 +149,20 @@ def corrected(link: Any, outputs: Tensor, wanted: Statistics) -> tuple[Tensor, T
     if not isinstance(link, Shift):
         tiny = torch.finfo(outputs.dtype).tiny
         scale = (wanted[0] / deviation.clamp_min(tiny)).clamp(1 / MAX_SCALE, MAX_SCALE)
-        link.weight.mul_(scale.reshape(-1, *[1] * (link.weight.dim() - 1)))
+        _scale_outputs(link, scale)
     shift = wanted[1] - scale * mean
     link.bias.mul_(scale).add_(shift)
     shape = [1] * outputs.dim()
     shape[channel_axis(outputs, link)] = -1
     return outputs * scale.reshape(shape) + shift.reshape(shape), scale, shift
+
+
+def _scale_outputs(link: Any, scale: Tensor) -> None:
+    """Scale the part of the link's weight that each output is made from."""
+    behind = [1] * (link.weight.dim() - 1)
+    if getattr(link, "transposed", False):  # (C_in, C_out / groups, ...)
+        inputs = link.in_channels // link.groups
+        scale = scale.reshape(link.groups, -1).repeat_interleave(inputs, dim=0)
+        link.weight.mul_(scale.reshape(*scale.shape, *behind[1:]))
+    else:
+        link.weight.mul_(scale.reshape(-1, *behind))

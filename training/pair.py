@@ -15,6 +15,7 @@ from ..models.network import Network, Replacements
 from ..models.onnx_to_torch.conversion import Converted
 from ..models.torch_network import TorchNetwork
 from ..ops.chain import LinkWeights
+from ..ops.layouts import turned
 from ..sources.module_copies import copied
 
 MIN_SIZE = 1e-3
@@ -105,7 +106,12 @@ def links(chain: nn.Module) -> list[nn.Module]:
 
 def link_weights(chain: nn.Module) -> tuple[LinkWeights, ...]:
     """Return the weights and biases of a chain's links, as arrays."""
-    return tuple(LinkWeights(_array(part.weight), _bias(part)) for part in links(chain))
+    return tuple(LinkWeights(_weight(part), _bias(part)) for part in links(chain))
+
+
+def _weight(part: Any) -> NDArray[np.float32]:
+    weight = _array(part.weight)
+    return turned(weight, part.groups) if getattr(part, "transposed", False) else weight
 
 
 def _array(tensor: Any) -> NDArray[np.float32]:

@@ -30,6 +30,7 @@ from ..shapes import (
     pointwise_first,
     pointwise_last,
     reason_unless_spatial,
+    sides,
     vertical_part,
 )
 from ..turned_inputs import TurnedInputs, turned_inputs
@@ -232,20 +233,20 @@ def _unit(columns: Matrix) -> Matrix:
 
 def _full_ranks(spec: LayerSpec) -> Ranks:
     """As many terms as the kernel's positions have singular values together."""
-    kh, kw = spec.kernel_size
     one = of_group(spec)
-    return (spec.groups * min(one.in_channels, one.out_channels) * kh * kw,)
+    return (spec.groups * min(one.in_channels, one.out_channels) * math.prod(spec.kernel_size),)
 
 
 def _links(spec: LayerSpec, ranks: Ranks) -> Links:
     """1x1 C_in -> r, (kh x 1) and (1 x kw) depthwise, 1x1 r -> C_out.
 
-    A kernel with one row or column needs one depthwise link, which has the whole geometry.
+    A kernel with one row or column (or one axis) needs one depthwise link, which has the whole
+    geometry.
     """
     (rank,) = ranks
     first = pointwise_first(spec, rank)
     depthwise = partial(replace, out_channels=rank, groups=rank, bias=False)
-    if 1 in spec.kernel_size:
+    if 1 in sides(spec):
         middle = [depthwise(layer_after(first, spec, False))]
     else:
         column = depthwise(layer_after(first, vertical_part(spec), False))

@@ -7,6 +7,8 @@ is what loses least of the output (see `alternating`).
 
 from __future__ import annotations
 
+import math
+
 from ...records import LayerSpec
 from ..algebra import Matrix
 from ..alternating import AlternatingFit, alternating_fit
@@ -20,9 +22,8 @@ from ..views import View
 
 def full_ranks(spec: LayerSpec) -> Ranks:
     """The rank of the C_in x (C_out*kh*kw) unfolding."""
-    kh, kw = spec.kernel_size
     one = of_group(spec)
-    return (spec.groups * min(one.in_channels, one.out_channels * kh * kw),)
+    return (spec.groups * min(one.in_channels, one.out_channels * math.prod(spec.kernel_size)),)
 
 
 def _links(spec: LayerSpec, ranks: Ranks) -> Links:

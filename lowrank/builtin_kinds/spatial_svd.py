@@ -1,7 +1,8 @@
 """spatial_svd: a k x k convolution as (kh x 1) C_in -> r and (1 x kw) r -> C_out.
 
-Jaderberg et al., BMVC 2014; with moments of the patches what loses least of the output (see
-`alternating`).
+Jaderberg et al., BMVC 2014; of three axes the first is split from the others, (kt x 1 x 1) and
+(1 x kh x kw), as in R(2+1)D (Tran et al., CVPR 2018). With moments of the patches what loses least
+of the output (see `alternating`).
 """
 
 from __future__ import annotations
@@ -24,18 +25,19 @@ from ..shapes import (
     layer_after,
     of_group,
     reason_unless_spatial,
+    sides,
     vertical_part,
 )
 from ..views import View
 
 
 def _applies(spec: LayerSpec) -> str:
-    flat = 1 in spec.kernel_size
+    flat = 1 in sides(spec)
     return reason_unless_spatial(spec) or ("kernel with a single row or column" if flat else "")
 
 
 def _full_ranks(spec: LayerSpec) -> Ranks:
-    kh, kw = spec.kernel_size
+    kh, kw = sides(spec)
     one = of_group(spec)
     return (spec.groups * min(one.in_channels * kh, one.out_channels * kw),)
 

@@ -7,6 +7,7 @@ moments and gets no bias, so that what was timed as a candidate and what ships a
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -18,20 +19,19 @@ from ..grouped import by_group, each_group
 from ..kinds import Arrays, Float64, Kind
 from ..moments import Moments
 from ..projection import Projection, project
-from ..shapes import Links, Ranks, is_pointwise, of_group, pointwise_last, reason_if_depthwise
+from ..shapes import Links, Ranks, of_group, pointwise_last, reason_if_depthwise
 from ..shrinkage import checked_shrinkage, default_shrinkage
 
 
 def _applies(spec: LayerSpec) -> str:
-    larger = "" if is_pointwise(spec) else "kernel larger than 1x1"
+    larger = "" if spec.is_pointwise else "kernel larger than 1x1"
     return reason_if_depthwise(spec) or larger
 
 
 def full_ranks(spec: LayerSpec) -> Ranks:
     """The rank of the C_out x (C_in*kh*kw) unfolding."""
-    kh, kw = spec.kernel_size
     one = of_group(spec)
-    return (spec.groups * min(one.out_channels, one.in_channels * kh * kw),)
+    return (spec.groups * min(one.out_channels, one.in_channels * math.prod(spec.kernel_size)),)
 
 
 def _links(spec: LayerSpec, ranks: Ranks) -> Links:

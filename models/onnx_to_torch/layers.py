@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...ops.torch_modules import CONVOLUTIONS, padded_kind, torch_pads, transposed_kind
 from ..onnx_layers import same_padding
-from ..torch_layers import PaddedConv2d, Shift
+from ..onnx_transposed import transposed_spec
+from ..torch_layers import Shift
 from .graph import Call, Operators, Origin, Refusal
 
 OPERATORS = Operators()
-CONVOLUTIONS: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 BATCH_NORMS = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
 MAX_POOLS = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 AVERAGE_POOLS = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
@@ -40,12 +40,6 @@ def window(call: Call, kernel: Sequence[int]) -> tuple[list[int], list[int], lis
     return strides, dilations, [before for before, _ in both], [after for _, after in both]
 
 
-def _torch_pads(before: Sequence[int], after: Sequence[int]) -> tuple[int, ...]:
-    """Return paddings as `F.pad` takes them: the last axis first."""
-    turned = zip(reversed(before), reversed(after), strict=True)
-    return tuple(n for pair in turned for n in pair)
-
-
 def _meta(kind: Any, *sizes: Any, **settings: Any) -> nn.Module:
     """Return a module whose weights are still to be filled in."""
     module: nn.Module = kind(*sizes, **settings, device="meta")
@@ -55,51 +49,43 @@ def _meta(kind: Any, *sizes: Any, **settings: Any) -> nn.Module:
 @OPERATORS.converts("Conv")
 def _conv(call: Call) -> Any:
     weight = call.constant(1, "weight")
-    rank = weight.ndim - 2
+    rank, groups = weight.ndim - 2, call.given.get("group", 1)
     if rank not in CONVOLUTIONS:
         raise Refusal(f"{rank} axes of positions")
     strides, dilations, before, after = window(call, weight.shape[2:])
-    operand, kind, padding = call[0], CONVOLUTIONS[rank], tuple(before)
-    if before != after and rank == 2:
-        kind, padding = PaddedConv2d, (before[0], before[1], after[0], after[1])
-    elif before != after:
-        operand, padding = call.run(F.pad, operand, _torch_pads(before, after)), (0,) * rank
-    groups = call.given.get("group", 1)
+    kind, padding = padded_kind([*before, *after])
     module = _meta(
         kind,
         weight.shape[1] * groups,
         weight.shape[0],
         weight.shape[2:],
         stride=tuple(strides),
-        padding=padding,
         dilation=tuple(dilations),
         groups=groups,
         bias=call.has(2),
+        **padding,
     )
-    return _filled(call, module, operand)
+    return _filled(call, module, call[0])
 
 
 @OPERATORS.converts("ConvTranspose")
 def _conv_transpose(call: Call) -> Any:
     weight = call.constant(1, "weight")
-    rank = weight.ndim - 2
-    strides, dilations, before, after = window(call, weight.shape[2:])
-    if before != after or rank not in TRANSPOSED or call.given.get("output_shape"):
-        raise Refusal("an output_shape, or padding that differs between opposite sides")
-    if call.given.get("auto_pad", b"NOTSET") != b"NOTSET":
-        raise Refusal("auto_pad")
-    groups = call.given.get("group", 1)
+    if weight.ndim - 2 not in CONVOLUTIONS:
+        raise Refusal(f"{weight.ndim - 2} axes of positions")
+    spec = transposed_spec(call.given, weight.shape, call.shape(), call.has(2))
+    steps = [max(pair) for pair in zip(spec.stride, spec.dilation, strict=True)]
+    kind, padding = transposed_kind(spec.padding, spec.output_padding, steps)
     module = _meta(
-        TRANSPOSED[rank],
-        weight.shape[0],
-        weight.shape[1] * groups,
-        weight.shape[2:],
-        stride=tuple(strides),
-        padding=tuple(before),
-        output_padding=tuple(call.numbers("output_padding") or [0] * rank),
-        groups=groups,
-        bias=call.has(2),
-        dilation=tuple(dilations),
+        kind,
+        spec.in_channels,
+        spec.out_channels,
+        spec.kernel_size,
+        stride=spec.stride,
+        dilation=spec.dilation,
+        groups=spec.groups,
+        bias=spec.bias,
+        **padding,
     )
     return _filled(call, module, call[0])
 
@@ -220,7 +206,7 @@ def _max_pool(call: Call) -> Any:
     strides, dilations, before, after = window(call, kernel)
     operand = call[0]
     if before != after or any(2 * pad > size for pad, size in zip(before, kernel, strict=True)):
-        operand = call.run(F.pad, operand, _torch_pads(before, after), value=-math.inf)
+        operand = call.run(F.pad, operand, torch_pads([*before, *after]), value=-math.inf)
         before = [0] * len(kernel)
     return call.run(
         MAX_POOLS[len(kernel)],
@@ -246,10 +232,10 @@ def _average_pool(call: Call) -> Any:
     even = before == after and all(2 * p <= n for p, n in zip(before, kernel, strict=True))
     if even:
         return call.run(pool, call[0], *sizes, tuple(before), ceil, counted)
-    padded = call.run(F.pad, call[0], _torch_pads(before, after))
+    padded = call.run(F.pad, call[0], torch_pads([*before, *after]))
     if counted:
         return call.run(pool, padded, *sizes)
-    return call.run(_uneven_average, call[0], pads=_torch_pads(before, after), sizes=sizes)
+    return call.run(_uneven_average, call[0], pads=torch_pads([*before, *after]), sizes=sizes)
 
 
 def _uneven_average(x: Tensor, pads: Sequence[int], sizes: tuple[Any, Any]) -> Tensor:

@@ -14,7 +14,12 @@ from torch.nn import functional as F
 from .graph import Call, Operators, Refusal
 
 OPERATORS = Operators()
-PAD_MODES = {b"constant": "constant", b"reflect": "reflect", b"edge": "replicate"}
+PAD_MODES = {
+    b"constant": "constant",
+    b"reflect": "reflect",
+    b"edge": "replicate",
+    b"wrap": "circular",
+}
 
 
 @OPERATORS.converts("Reshape")
@@ -139,10 +144,11 @@ def _pad(call: Call) -> Any:
         value = float(call.constant(2, "value").reshape(-1)[0])
     half = len(pads) // 2
     turned = [n for axis in reversed(range(half)) for n in (pads[axis], pads[axis + half])]
-    if mode != b"constant":  # torch knows these for the last two axes of four only
-        if any(turned[4:]) or half != 4:
-            raise Refusal(f"mode {mode.decode()} on other than the last two of four axes")
-        return call.run(F.pad, call[0], tuple(turned[:4]), mode=PAD_MODES[mode])
+    if mode != b"constant":  # torch knows these for axes of positions only
+        of_positions = 2 * (half - 2)
+        if any(turned[of_positions:]) or half not in (3, 4, 5):
+            raise Refusal(f"mode {mode.decode()} on other than one to three axes of positions")
+        return call.run(F.pad, call[0], tuple(turned[:of_positions]), mode=PAD_MODES[mode])
     return call.run(F.pad, call[0], tuple(turned), value=value)
 
 

@@ -59,6 +59,16 @@ def test_one_spatial_axis(tmp_path: Path) -> None:
     assert operators_in_file(path, (1, 4, 7)) == [Operator(4, 6, 6 * 4 * 3 * 5)]
 
 
+def test_a_transposed_convolution_by_hand(tmp_path: Path) -> None:
+    """Each of the 5 x 6 positions of the input is spread by the whole kernel."""
+    node = helper.make_node("ConvTranspose", ["x", "w"], ["y"], strides=[2, 2], group=2)
+    path = save(tmp_path / "n.onnx", [node], [3, 4, 5, 6], {"w": [4, 5, 3, 3]})
+    wanted = [Operator(4, 10, 3 * (4 * 5 * 9) * 30)]
+    assert operators_in_file(path, (3, 4, 5, 6)) == wanted
+    module = torch.nn.ConvTranspose2d(4, 10, 3, 2, groups=2)
+    assert operators_in_module(module, (3, 4, 5, 6)) == wanted
+
+
 @pytest.mark.parametrize(("transposed", "dims"), [(0, [3, 5]), (1, [5, 3])])
 def test_gemm_either_way_round(tmp_path: Path, transposed: int, dims: list[int]) -> None:
     node = helper.make_node("Gemm", ["x", "w"], ["y"], transB=transposed)

@@ -14,7 +14,7 @@ from rankwise.lowrank import KINDS, Moments, factorizer, moments_wanted
 from rankwise.lowrank.shrinkage import WEIGHTS_ALONE
 from rankwise.records import LayerSpec
 
-CONV = LayerSpec("conv2d", 3, 5, (3, 9, 9), (3, 3), padding=(1, 1))
+CONV = LayerSpec("conv2d", 3, 5, (3, 9, 9), (3, 3), padding=(1,) * 4)
 FITTING = [
     kind.name for kind in KINDS.values() if not kind.applies(CONV) and kind.name != "original"
 ]

@@ -6,14 +6,13 @@ import itertools
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rankwise.lowrank import Moments
 from rankwise.models import moment_sums
 from rankwise.models.batching import batches
-from rankwise.models.moment_sums import MAX_POSITIONS, MomentSums, patch_rows, portions
+from rankwise.models.moment_sums import MAX_POSITIONS, MomentSums, portions
 from rankwise.records import LayerSpec
 
 
@@ -51,44 +50,6 @@ def test_large_pictures_are_sampled_from_both_phases_of_a_pattern():
     found = sums.moments()["layer", "outputs"]
     assert found.count == 2 * MAX_POSITIONS["outputs"]
     assert 0.4 < found.mean[0] < 0.6
-
-
-@st.composite
-def conv_specs(draw):
-    small = st.integers(1, 3)
-    return LayerSpec(
-        "conv2d",
-        (c_in := draw(small)),
-        2,
-        (c_in, draw(st.integers(8, 11)), draw(st.integers(8, 11))),
-        (draw(small), draw(small)),
-        (draw(small), draw(small)),
-        tuple(draw(st.integers(0, 2)) for _ in range(4)),
-        (draw(small), draw(small)),
-    )
-
-
-@given(conv_specs())
-def test_patches_times_the_weight_are_the_outputs(spec):
-    """Against torch's convolution: padding, stride and dilation as it has them."""
-    rng = np.random.default_rng(0)
-    inputs = rng.standard_normal((2, *spec.input_shape))
-    weight = rng.standard_normal(spec.weight_shape)
-    top, left, bottom, right = spec.padding
-    padded = torch.nn.functional.pad(torch.from_numpy(inputs), (left, right, top, bottom))
-    expected = torch.nn.functional.conv2d(
-        padded, torch.from_numpy(weight), None, spec.stride, 0, spec.dilation
-    ).numpy()
-    rows = patch_rows(spec, inputs)
-    found = (rows @ weight.reshape(2, -1).T).reshape(2, *spec.output_shape[1:], 2)
-    np.testing.assert_allclose(np.moveaxis(found, -1, 1), expected, atol=1e-5)
-
-
-def test_patches_of_large_pictures_are_a_sample():
-    spec = LayerSpec("conv2d", 1, 1, (1, 40, 40), (3, 3))
-    rows = patch_rows(spec, np.arange(1600.0).reshape(1, 1, 40, 40))
-    assert rows.shape == (MAX_POSITIONS["patches"], 9)
-    assert len(np.unique(rows[:, 0])) == len(rows)
 
 
 def test_sums_that_do_not_fit_take_another_pass(monkeypatch):

@@ -55,11 +55,6 @@ class TestLayers:
         assert spec.weight_shape == tuple(conv.weight.shape)
         assert spec.params == sum(p.numel() for p in conv.parameters())
 
-    def test_other_convolutions_are_named_with_the_reason(self):
-        assert reason_of(nn.Conv1d(3, 4, 3), 1, 3, 9) == "Conv1d"
-        assert reason_of(nn.ConvTranspose2d(3, 4, 3), 1, 3, 9, 9) == "ConvTranspose2d"
-        assert "reflect" in reason_of(nn.Conv2d(3, 4, 3, padding_mode="reflect"), 1, 3, 9, 9)
-
     def test_own_forward(self):
         class Scaled(nn.Conv2d):
             def forward(self, x):

@@ -1,0 +1,54 @@
+"""What values have in common: a JSON document, and the content key of it.
+
+A content key is the first 32 hex digits of the SHA-256 of a value's canonical JSON, so equal
+values have equal keys in every process, on every machine, and in every version of the store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, Self
+
+KEY_DIGITS = 32
+
+
+def canonical_json(value: object) -> str:
+    """JSON with sorted keys and no spaces: one text for one value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def content_key(value: object) -> str:
+    """The content key of anything that JSON can hold."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:KEY_DIGITS]
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(v) for v in value) if isinstance(value, list) else value
+
+
+class Jsonable:
+    """`to_json` / `from_json` for flat dataclasses whose sequences are tuples."""
+
+    __slots__ = ()
+
+    def to_json(self) -> dict[str, Any]:
+        # not `asdict`, whose deep copies are most of the time that a key takes
+        return {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+        return cls(**{k: _frozen(v) for k, v in document.items() if k in known})
+
+
+class Keyed(Jsonable):
+    """A value that has a content key."""
+
+    __slots__ = ()
+
+    @property
+    def key(self) -> str:
+        return content_key(self.to_json())
