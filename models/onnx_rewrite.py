@@ -12,6 +12,8 @@ from .onnx_file import opset, used_names
 from .onnx_layers import OnnxLayer
 from .onnx_padding import keep_auto_pad
 
+GEMM_BROADCASTS_FROM = 7
+"""Opset from which on Gemm's bias needs no attribute that says so, and runtimes know Gemm."""
 GEMM_NEEDS_BIAS_BELOW = 11
 """Opset from which on Gemm's bias is optional."""
 
@@ -88,7 +90,8 @@ def _chain(
 
     chain, weights = replacements[layer.name]
     prefix = _free_prefix(layer.name, taken)
-    nodes, tensors = chain_nodes(chain, weights, layer.input, layer.output, prefix)
+    gemm = version >= GEMM_BROADCASTS_FROM
+    nodes, tensors = chain_nodes(chain, weights, layer.input, layer.output, prefix, gemm)
     if version < GEMM_NEEDS_BIAS_BELOW:
         tensors = [*tensors, *_add_biases(nodes, tensors, prefix)]
     taken.update(tensor.name for tensor in tensors)

@@ -25,11 +25,13 @@ def chain_nodes(
     input_name: str,
     output_name: str,
     prefix: str,
+    gemm: bool = True,
 ) -> tuple[list[NodeProto], list[TensorProto]]:
     """Nodes from `input_name` to `output_name`, and the initializers they need.
 
     Names of nodes, inner tensors and initializers begin with `prefix`. Initializers have the
-    links' dtype. Raises `LayerError` for weights that are not the chain's.
+    links' dtype. Without `gemm` vectors are multiplied by MatMul, too. Raises `LayerError` for
+    weights that are not the chain's.
     """
     require_weights(chain, weights)
     nodes: list[NodeProto] = []
@@ -38,7 +40,7 @@ def chain_nodes(
     for number, (link, one) in enumerate(zip(chain.links, weights, strict=True)):
         name = f"{prefix}.{number}"
         target = output_name if number == last else f"{name}.out"
-        steps = _linear(link, one) if link.op == "linear" else _conv(link, one)
+        steps = _linear(link, one, gemm) if link.op == "linear" else _conv(link, one)
         for step in steps:
             result = target if step is steps[-1] else f"{name}.{step.op.lower()}"
             inputs = [input_name]
@@ -89,9 +91,9 @@ def _cut_off(link: LayerSpec) -> tuple[list[int], list[int]]:
     return [*begins, *cut], added
 
 
-def _linear(link: LayerSpec, weights: LinkWeights) -> list[_Step]:
+def _linear(link: LayerSpec, weights: LinkWeights, gemm: bool) -> list[_Step]:
     """Gemm for vectors; MatMul and Add where there are axes between batch and channels."""
-    if len(link.input_shape) == 1:
+    if len(link.input_shape) == 1 and gemm:
         return [_Step("Gemm", _operands(link, weights), {"transB": 1})]
     product = _Step("MatMul", {"weight": weights.weight.T}, {})
     return (

@@ -103,6 +103,28 @@ class Affine(nn.Module):
         return 100 * self.head(x.mean(dim=1)), x[:, :2]
 
 
+class AffineVolume(nn.Module):
+    """The same of one and three axes, transposed, and padded with what the input holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.volume = nn.Conv3d(3, 4, (2, 3, 2), padding=(0, 1, 1))
+        self.frames = nn.Conv3d(4, 4, (1, 3, 3), padding=1, padding_mode="circular")
+        self.sequence = nn.Conv1d(4, 6, 4, 2, 1)
+        self.longer = nn.ConvTranspose1d(6, 4, 4, 2, 1, output_padding=1, bias=False)
+        self.larger = nn.ConvTranspose2d(4, 5, (3, 2), (2, 1), (1, 0), dilation=(1, 2))
+        self.whole = nn.ConvTranspose3d(5, 3, 2, 2)
+        self.head = nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.frames(self.volume(x))
+        x = self.longer(self.sequence(x.flatten(2)))
+        x = self.larger(x[:, :, :12].unflatten(2, (3, 4)))
+        x = self.whole(x[:, :, None])
+        return self.head(x.mean(dim=4).flatten(2).transpose(1, 2))
+
+
 def inputs_of(*shape: int) -> np.ndarray:
     return np.random.default_rng(3).standard_normal(shape).astype(np.float32)
 
@@ -119,6 +141,16 @@ def test_contributions_to_an_affine_network_are_its_errors(batch):
     for (name, decomposition), value in found.items():
         expected = case.measured(name, decomposition)
         assert value == pytest.approx(expected, rel=2e-3), (name, decomposition)
+
+
+def test_contributions_of_all_sorts_of_convolutions_are_their_errors():
+    case = Case(AffineVolume(), inputs_of(2, 3, 3, 4, 3))
+    candidates = case.candidates(share=0.5)
+    found = case.modelled(candidates)
+    assert len({name for name, _ in found}) == 7
+    for (name, decomposition), value in found.items():
+        expected = case.measured(name, decomposition)
+        assert value == pytest.approx(expected, rel=3e-3), (name, decomposition)
 
 
 def test_a_few_directions_give_the_error_on_average():

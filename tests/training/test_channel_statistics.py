@@ -10,7 +10,13 @@ from torch import nn
 
 from rankwise.models.torch_layers import Shift
 from rankwise.training import channel_statistics
-from rankwise.training.channel_statistics import ChannelStatistics, last_link, layers_of, statistics
+from rankwise.training.channel_statistics import (
+    ChannelStatistics,
+    corrected,
+    last_link,
+    layers_of,
+    statistics,
+)
 from rankwise.training.pair import Pair, pair_of
 
 
@@ -114,6 +120,24 @@ def _statistics(
     for hook in hooks:
         hook.remove()
     return found
+
+
+@pytest.mark.parametrize(
+    ("link", "shape"),
+    [
+        (nn.Conv1d(4, 6, 3, groups=2), (5, 4, 9)),
+        (nn.ConvTranspose1d(4, 6, 3, 2), (5, 4, 9)),
+        (nn.ConvTranspose2d(4, 6, 3, groups=2), (5, 4, 6, 5)),
+    ],
+)
+def test_a_corrected_link_answers_what_was_said(link, shape):
+    inputs = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(1)
+    wanted = torch.rand(6, generator=generator) + 0.5, torch.randn(6, generator=generator)
+    with torch.no_grad():
+        told, _, _ = corrected(link, link(inputs), wanted)
+        torch.testing.assert_close(link(inputs), told, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(statistics(told, link)[1], wanted[1], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(
