@@ -59,10 +59,20 @@ class Fingerprint(Strict):
         return cls.model_validate({**record.to_json(), **keys})
 
 
+class ModelInput(Strict):
+    name: str
+    shape: Shape
+    dtype: str
+
+
 class Model(Strict):
+    """`inputs` where a network takes anything else than one float32 tensor; `input_shape` is the
+    first one's."""
+
     source: str
     sha256: str
     input_shape: Shape
+    inputs: tuple[ModelInput, ...] = ()
 
 
 class Failure(Strict):

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..inputs.examples import NetworkInputs, Takes, inputs_of
 from ..records import LayerSpec, LayerUse
 from .network import linear_input_shape
 from .output_rules import OutputNames
@@ -79,7 +80,7 @@ PLAIN_CONVOLUTIONS = (nn.Conv2d._conv_forward, PaddedConv2d._conv_forward)
 """The convolutions that compute nothing else than a `LayerSpec` says."""
 
 
-def read_layers(module: nn.Module, input_shape: Shape) -> TorchLayers:
+def read_layers(module: nn.Module, takes: Takes) -> TorchLayers:
     """Every convolution and linear layer once, under its first name.
 
     Raises `ModelError` if the network does not run on such an input.
@@ -89,10 +90,11 @@ def read_layers(module: nn.Module, input_shape: Shape) -> TorchLayers:
         for name, part in module.named_modules()
         if isinstance(part, LAYERS) or _is_quantized(part)
     }
-    calls, read, outputs = _calls(module, list(names), input_shape)
+    inputs = inputs_of(takes)
+    calls, read, outputs = _calls(module, list(names), inputs)
     order = dict.fromkeys([*calls, *names])
     uses = (
-        _use(names[part], part, calls.get(part, []), part in read, input_shape[0]) for part in order
+        _use(names[part], part, calls.get(part, []), part in read, inputs.batch) for part in order
     )
     notes = {
         names[part]: f"shared: called {len(shapes)} times"
@@ -110,7 +112,7 @@ def _is_quantized(part: nn.Module) -> bool:
 
 
 def _calls(
-    module: nn.Module, parts: list[nn.Module], input_shape: Shape
+    module: nn.Module, parts: list[nn.Module], inputs: NetworkInputs
 ) -> tuple[dict[nn.Module, list[Shape]], set[nn.Module], OutputNames]:
     """The input shapes that each layer was called with, in the order of the first calls; the layers
     whose parameters are used elsewhere; and what of the outputs is compared."""
@@ -125,7 +127,7 @@ def _calls(
     reads = WeightReads(parts)
     try:
         with torch.no_grad(), reads.of(module):
-            outputs, _ = find_outputs(module, torch.zeros(input_shape))
+            outputs, _ = find_outputs(module, inputs.example)
     finally:
         for hook in hooks:
             hook.remove()

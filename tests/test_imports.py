@@ -23,7 +23,7 @@ BOTTOM = {"records", "errors", "stats", "files", "clock", "version", "documents"
 OPTIONS = {"options"} | BOTTOM
 OPS = {"ops"} | BOTTOM
 LOWRANK = {"lowrank"} | OPS
-MODELS = {"models"} | LOWRANK
+MODELS = {"models", "inputs"} | LOWRANK
 CAMPAIGN = {"campaign", "profiler", "backends", "db", "search"} | MODELS
 FACTORS = {"factors", "training"} | MODELS
 NETWORK_TIMING = {"network_timing", "factors", "training"} | CAMPAIGN
@@ -35,6 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ops": OPS,
     "lowrank": LOWRANK,
     "backends": {"backends"} | OPS,
+    "inputs": {"inputs"} | OPS,
     "models": MODELS,
     "training": {"training"} | MODELS,
     "profiler": {"profiler", "backends"} | LOWRANK,
