@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from .. import records
 
@@ -72,7 +72,7 @@ class Model(Strict):
     source: str
     sha256: str
     input_shape: Shape
-    inputs: tuple[ModelInput, ...] = ()
+    inputs: tuple[ModelInput, ...] = Field(default=(), exclude_if=lambda found: not found)
 
 
 class Failure(Strict):

@@ -43,7 +43,9 @@ def inputs_of_graph(
             )
         asked = [AskedInput(values[0].name, tuple(input_shape), "")]
     wanted = by_name(asked, [value.name for value in values])
-    arrays = {value.name: _array(value, wanted.get(value.name)) for value in values}
+    arrays = {
+        value.name: _array(value, wanted.get(value.name), len(values) == 1) for value in values
+    }
     batched = _batched(values)
     made = NetworkInputs.of(arrays, batched=batched)
     if batch is not None and batch != made.batch:
@@ -61,13 +63,14 @@ def _plain(made: NetworkInputs) -> NetworkInputs:
     return NetworkInputs((spec,), (np.zeros(spec.shape, np.float32),))
 
 
-def _array(value: ValueInfoProto, asked: AskedInput | None) -> NDArray[np.generic]:
+def _array(value: ValueInfoProto, asked: AskedInput | None, alone: bool) -> NDArray[np.generic]:
     tensor, name = value.type.tensor_type, value.name
     dtype = _dtype(value)
     if asked and asked.dtype not in ("", dtype):
         raise ModelError(f"the network's input {name!r} is of type {dtype}, not {asked.dtype}")
+    flag = "--input-shape " if alone else f"--input {name}="
     known, sizes = tensor.HasField("shape"), _sizes(value)
-    shape = asked.shape if asked else _defaults(name, sizes, known)
+    shape = asked.shape if asked else _defaults(name, flag, sizes, known)
     if known:
         _check_fits(shape, sizes)
     return array_for(AskedInput(name, tuple(shape), dtype))
@@ -97,14 +100,14 @@ def _sizes(value: ValueInfoProto) -> Fixed:
     return [dim.dim_value if dim.dim_value > 0 else None for dim in dims]
 
 
-def _defaults(name: str, sizes: Fixed, known: bool) -> list[int]:
+def _defaults(name: str, flag: str, sizes: Fixed, known: bool) -> list[int]:
     """Return the file's own shape, with 1 for an open batch."""
     shape = [1 if axis == 0 and size is None else size for axis, size in enumerate(sizes)]
     if not known or None in shape:
         said = ",".join("?" if size is None else str(size) for size in sizes) or "unknown"
         raise ModelError(
             f"the file leaves the size of its input {name!r} open ({said}): say it, for instance "
-            f"--input {name}={example_of(sizes)}"
+            f"{flag}{example_of(sizes)}"
         )
     return [size for size in shape if size is not None]
 

@@ -24,8 +24,6 @@ from .splits import Split, SplitName, SplitRule
 
 FloatArray = NDArray[np.float32]
 
-PICTURE_AXES = (4,)
-"""Axes of an input that pictures are made into, the batch's among them."""
 READY = "none"
 """Name of the preprocessing of an `.npz`: its tensors are ready."""
 
@@ -123,7 +121,7 @@ def load_calibration(
     path, inputs, rule = Path(path), inputs_of(takes), SplitRule(seed, confirm)
     if path.suffix.lower() == ".npz" or is_callable_path(str(path)):
         return _of_rows(path, preprocess, inputs, rule)
-    if not (inputs.plain and len(inputs.shape) in PICTURE_AXES):
+    if not inputs.plain:
         raise CalibrationError(
             f"pictures are no inputs of this network: give an .npz with an array for each of "
             f"{', '.join(inputs.names)}, or package.module:callable"
