@@ -14,15 +14,16 @@ from importlib import import_module
 from pathlib import Path
 
 from ..errors import BackendError, MeasurementError
+from ..ops.made_up import InputSpec
 from ..records import DeviceFingerprint, MeasurementPolicy
 from .acl_calls import INFO_AI_CORES, MEMORY_HBM, RUN_MODE_HOST, AclError, is_bad_model
 from .acl_device import AclProcess, Handles, process_of
 from .acl_runner import AclRunner
 from .atc import Compiler, Order, default_cache, find_atc
-from .base import ChainWorkload, FileWorkload, Workload
+from .base import ChainWorkload, FileWorkload, Workload, chain_inputs
 from .cann_version import cann_version, driver_version
 from .host import cpu_hardware, host_run_metadata
-from .network_file import fix_input, read_network
+from .network_file import fix_inputs, read_network
 from .onnx_dtypes import chain_in
 from .validation import INFERENCE_ONLY, checked_policy, one_line, whole_number
 
@@ -177,9 +178,18 @@ class AscendAclBackend:
         return compiler
 
     def _input_shape(self, workload: Workload, policy: MeasurementPolicy) -> tuple[int, ...]:
+        return self._specs(workload, policy)[0].shape
+
+    def _specs(self, workload: Workload, policy: MeasurementPolicy) -> tuple[InputSpec, ...]:
+        """Raises `MeasurementError` for what would need other inputs than a picture."""
         if isinstance(workload, ChainWorkload):
-            return (policy.batch, *workload.chain.input_shape)
-        return tuple(workload.input_shape)
+            return chain_inputs(workload.chain, policy.batch)
+        specs = workload.specs
+        if len(specs) > 1 or not specs[0].plain:
+            said = ", ".join(f"{spec.name} ({spec.dtype})" for spec in specs)
+            reason = f"{self.name} runs networks with one float32 input, this one has {said}"
+            raise MeasurementError(reason, "prepare")
+        return specs
 
     def _order(self, workload: Workload, policy: MeasurementPolicy) -> Order:
         if isinstance(workload, ChainWorkload):
@@ -189,7 +199,7 @@ class AscendAclBackend:
         else:
             raise BackendError(f"{self.name} runs ONNX, not a {type(workload).__name__}")
         shape = self._input_shape(workload, policy)
-        name = fix_input(model, shape)
+        (name,) = fix_inputs(model, self._specs(workload, policy))
         flags = _flags(name, shape, policy)
         return Order(model.SerializeToString(), self.soc, self.cann, flags)
 

@@ -46,6 +46,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..ops.chain import Chain
+from ..ops.made_up import InputSpec
 from ..records import DeviceFingerprint, MeasurementPolicy
 
 Arrays = list[NDArray[Any]]
@@ -66,20 +67,40 @@ class ChainWorkload:
 
 @dataclass(frozen=True, slots=True)
 class FileWorkload:
-    """A network in an ONNX file; `input_shape` includes the batch."""
+    """A network in an ONNX file; `input_shape` includes the batch.
+
+    `inputs`, by the names that they have in the file, where it takes anything else than one
+    float32 input of that shape.
+    """
 
     key: str
     path: Path
     input_shape: tuple[int, ...]
+    inputs: tuple[InputSpec, ...] = ()
+
+    @property
+    def specs(self) -> tuple[InputSpec, ...]:
+        """What the network takes, whatever that is."""
+        return self.inputs or (InputSpec("input", tuple(self.input_shape)),)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModuleWorkload:
-    """A network as a `torch.nn.Module` in this process; `input_shape` includes the batch."""
+    """A network as a `torch.nn.Module` in this process; `input_shape` includes the batch.
+
+    `inputs`, in the order in which they are given, where it takes anything else than one float32
+    input of that shape.
+    """
 
     key: str
     module: Any
     input_shape: tuple[int, ...]
+    inputs: tuple[InputSpec, ...] = ()
+
+    @property
+    def specs(self) -> tuple[InputSpec, ...]:
+        """What the network takes, whatever that is."""
+        return self.inputs or (InputSpec("input", tuple(self.input_shape)),)
 
 
 Workload = ChainWorkload | FileWorkload | ModuleWorkload
@@ -159,6 +180,11 @@ class TrainsNetworks(Protocol):
     def torch_device(self) -> str:
         """Torch's name of the device, such as `cuda:1`."""
         ...
+
+
+def chain_inputs(chain: Chain, batch: int) -> tuple[InputSpec, ...]:
+    """What a chain takes."""
+    return (InputSpec("input", (batch, *chain.input_shape)),)
 
 
 def random_input(shape: Sequence[int], dtype: str = "float32", seed: int = 0) -> NDArray[Any]:

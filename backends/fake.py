@@ -101,11 +101,11 @@ class FakeBackend:
             case ChainWorkload(_, chain):
                 seconds = self.seconds(chain.links, policy.batch)
                 return _Runner(self, seconds, lambda inputs: _compute_chain(chain, inputs))
-            case FileWorkload(_, path, shape):
-                seconds = self.seconds(operators_in_file(path, shape))
+            case FileWorkload(_, path):
+                seconds = self.seconds(operators_in_file(path, workload.specs))
                 return _Runner(self, seconds, lambda inputs: _reference(str(path), inputs))
-            case ModuleWorkload(_, module, shape):
-                seconds = self.seconds(operators_in_module(module, shape))
+            case ModuleWorkload(_, module):
+                seconds = self.seconds(operators_in_module(module, workload.specs))
                 return _Runner(self, seconds, lambda inputs: _compute_module(module, inputs))
         raise BackendError(f"the fake device does not run a {type(workload).__name__}")
 

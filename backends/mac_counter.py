@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import MeasurementError
-from .network_file import fix_input, read_network, unreadable
+from ..ops.made_up import InputSpec, all_made_up
+from .network_file import fix_inputs, read_network, unreadable
 from .validation import one_line
 
 if TYPE_CHECKING:
@@ -28,17 +29,16 @@ class Operator(NamedTuple):
     macs: int
 
 
-def operators_in_file(path: Path, input_shape: Sequence[int]) -> list[Operator]:
+def operators_in_file(path: Path, specs: Sequence[InputSpec]) -> list[Operator]:
     """The Conv, ConvTranspose, Gemm and MatMul nodes of an ONNX file, in its order.
 
-    `input_shape` includes the batch and replaces symbolic sizes. `MeasurementError` (stage
-    `prepare`) if the file cannot be read, its input has another shape, or shapes cannot be
-    inferred.
+    Shapes of the inputs replace symbolic sizes. `MeasurementError` (stage `prepare`) if the file
+    cannot be read, its inputs are others, or shapes cannot be inferred.
     """
     import onnx
 
     model = read_network(path)
-    fix_input(model, input_shape)
+    fix_inputs(model, specs)
     try:
         model = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     except Exception as error:  # of the checker, of shape inference
@@ -90,7 +90,7 @@ def _matmul(node: NodeProto, shapes: Shapes) -> Operator:
     return Operator(deep, output[-1], deep * math.prod(output))
 
 
-def operators_in_module(module: Any, input_shape: Sequence[int]) -> list[Operator]:
+def operators_in_module(module: Any, specs: Sequence[InputSpec]) -> list[Operator]:
     """The convolutions and linear layers of a `torch.nn.Module`, in the order of their calls.
 
     They are seen in one execution, in eval mode, on random input. `MeasurementError` (stage
@@ -99,7 +99,6 @@ def operators_in_module(module: Any, input_shape: Sequence[int]) -> list[Operato
     import torch
 
     from ..ops.torch_modules import CONVOLUTIONS, TRANSPOSED
-    from .base import random_input
     from .modules import evaluating
 
     operators: list[Operator] = []
@@ -112,7 +111,7 @@ def operators_in_module(module: Any, input_shape: Sequence[int]) -> list[Operato
     hooks = [part.register_forward_hook(gather) for part in parts]
     try:
         with evaluating(module), torch.inference_mode():
-            module(torch.from_numpy(random_input(input_shape)))
+            module(*map(torch.from_numpy, all_made_up(specs)))
     except Exception as error:  # a user's module may raise anything
         raise MeasurementError(f"the module failed: {one_line(error)}", "prepare") from error
     finally:

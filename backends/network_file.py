@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import MeasurementError
+from ..ops.made_up import InputSpec
 from .validation import one_line
 
 if TYPE_CHECKING:
@@ -30,12 +31,31 @@ def unreadable(path: Path, error: Exception) -> MeasurementError:
     return MeasurementError(f"{path.name} cannot be read: {one_line(error)}", "prepare")
 
 
-def fix_input(model: ModelProto, input_shape: Sequence[int]) -> str:
-    """Replace symbolic sizes of the input by the ones that are timed; the input's name.
+def fix_inputs(model: ModelProto, specs: Sequence[InputSpec]) -> list[str]:
+    """Replace symbolic sizes of the inputs by the ones that are timed; the inputs' names.
 
-    `MeasurementError` (`prepare`) if another shape is wanted, or another number of inputs.
+    `MeasurementError` (`prepare`) if another shape is wanted, or other inputs.
     """
-    value = _only_input(model)
+    weights = {tensor.name for tensor in model.graph.initializer}
+    values = {one.name: one for one in model.graph.input if one.name not in weights}
+    for name, spec in in_file(list(values), specs).items():
+        _fix(values[name], spec.shape)
+    return list(values)
+
+
+def in_file(names: Sequence[str], specs: Sequence[InputSpec]) -> dict[str, InputSpec]:
+    """What each of a file's inputs is like: the only one whatever it is called, several by their
+    names. `MeasurementError` (`prepare`) if there are others."""
+    if len(specs) == 1:
+        return {require_one_input(names): specs[0]}
+    known = {spec.name: spec for spec in specs}
+    if missing := [name for name in names if name not in known]:
+        found = ", ".join(known)
+        raise MeasurementError(f"nothing is known of the input {missing[0]!r}: {found}", "prepare")
+    return {name: known[name] for name in names}
+
+
+def _fix(value: ValueInfoProto, input_shape: Sequence[int]) -> None:
     dims = value.type.tensor_type.shape.dim
     said = [dim.dim_value or dim.dim_param or "?" for dim in dims]
     fits = len(dims) == len(input_shape) and all(
@@ -46,14 +66,6 @@ def fix_input(model: ModelProto, input_shape: Sequence[int]) -> str:
         raise MeasurementError(f"{wanted} does not fit input {value.name!r} {said}", "prepare")
     for dim, size in zip(dims, input_shape, strict=True):
         dim.dim_value = size
-    return str(value.name)
-
-
-def _only_input(model: ModelProto) -> ValueInfoProto:
-    weights = {tensor.name for tensor in model.graph.initializer}
-    inputs: list[ValueInfoProto] = [one for one in model.graph.input if one.name not in weights]
-    require_one_input([one.name for one in inputs])
-    return inputs[0]
 
 
 def require_one_input(names: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ import onnxruntime as ort
 from ..errors import BackendError
 from ..records import DeviceFingerprint, MeasurementPolicy
 from . import nvidia
-from .base import ChainWorkload, FileWorkload, Workload
+from .base import ChainWorkload, FileWorkload, Workload, chain_inputs
 from .host import cpu_hardware, host_run_metadata
 from .onnx_dtypes import chain_in, cpu_casts_float16, network_in
 from .onnxruntime_session import CPU, OnnxRuntimeRunner, Place, make_session
@@ -226,14 +226,14 @@ class OnnxRuntimeBackend:
         model: bytes | str
         if isinstance(workload, ChainWorkload):
             model = chain_in(workload.chain, policy.dtype, policy.batch).SerializeToString()
-            shape: tuple[int, ...] = (policy.batch, *workload.chain.input_shape)
+            specs = chain_inputs(workload.chain, policy.batch)
         elif isinstance(workload, FileWorkload):
-            model, shape = network_in(workload.path, policy.dtype), workload.input_shape
+            model, specs = network_in(workload.path, policy.dtype), workload.specs
         else:
             raise BackendError(f"{self.name} runs ONNX, not a {type(workload).__name__}")
         place = self._place(policy)
         session = make_session(model, place, self._pool(policy))
-        return OnnxRuntimeRunner(session, shape, place)
+        return OnnxRuntimeRunner(session, specs, place)
 
     def _pool(self, policy: MeasurementPolicy) -> int:
         """Threads of ONNX Runtime's own pool: one where the provider brings another pool."""

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError, MeasurementError
+from ..ops.made_up import InputSpec, all_made_up
 from ..records import DeviceFingerprint, MeasurementPolicy
-from .base import Arrays, ChainWorkload, FileWorkload, Workload, random_input
+from .base import Arrays, ChainWorkload, FileWorkload, Workload, chain_inputs
 from .clocks import HostClock
 from .host import cpu_hardware, host_run_metadata
-from .network_file import require_one_input
+from .network_file import in_file
 from .onnx_dtypes import chain_in
 from .validation import INFERENCE_ONLY, checked_policy, one_line
 
@@ -115,27 +116,28 @@ class OpenVinoBackend:
     def prepare(self, workload: Workload, policy: MeasurementPolicy) -> OpenVinoRunner:
         if isinstance(workload, ChainWorkload):
             made = chain_in(workload.chain, "float32", policy.batch).SerializeToString()
-            return self._runner(made, (policy.batch, *workload.chain.input_shape), policy)
+            return self._runner(made, chain_inputs(workload.chain, policy.batch), policy)
         if isinstance(workload, FileWorkload):
             if not workload.path.is_file():
                 raise MeasurementError(f"there is no file {workload.path.name}", "prepare")
-            return self._runner(workload.path, workload.input_shape, policy)
+            return self._runner(workload.path, workload.specs, policy)
         raise BackendError(f"{self.name} runs ONNX, not a {type(workload).__name__}")
 
     def _runner(
-        self, source: Any, input_shape: Sequence[int], policy: MeasurementPolicy
+        self, source: Any, specs: Sequence[InputSpec], policy: MeasurementPolicy
     ) -> OpenVinoRunner:
         import openvino
 
         try:
             model = _core().read_model(source)
-            require_one_input([port.any_name for port in model.inputs])
-            said = model.inputs[0].partial_shape
-            if not said.compatible(openvino.PartialShape(list(input_shape))):
-                raise MeasurementError(f"{list(input_shape)} does not fit {said}", "prepare")
-            model.reshape(list(input_shape))
+            inputs = in_file([port.any_name for port in model.inputs], specs)
+            for port in model.inputs:
+                shape, said = list(inputs[port.any_name].shape), port.partial_shape
+                if not said.compatible(openvino.PartialShape(shape)):
+                    raise MeasurementError(f"{shape} does not fit {said}", "prepare")
+            model.reshape({name: list(spec.shape) for name, spec in inputs.items()})
             compiled = _core().compile_model(model, self.device, self._config(policy))
-            return OpenVinoRunner(compiled, input_shape)
+            return OpenVinoRunner(compiled, list(inputs.values()))
         except MeasurementError:
             raise
         except Exception as error:  # OpenVINO raises plain RuntimeError
@@ -156,15 +158,22 @@ class OpenVinoBackend:
 class OpenVinoRunner:
     """A compiled model and its one request; tensors are set once, so nothing is copied."""
 
-    def __init__(self, compiled: openvino.CompiledModel, input_shape: Sequence[int]) -> None:
+    def __init__(self, compiled: openvino.CompiledModel, specs: Sequence[InputSpec]) -> None:
         import openvino
 
         self._compiled: openvino.CompiledModel | None = compiled
-        dtype = compiled.input(0).element_type.to_dtype()
-        self._image = random_input(input_shape).astype(dtype)
+        # Kept, because the request shares their memory.
+        self._inputs = self._typed(all_made_up(specs))
         self._request = compiled.create_infer_request()
-        self._request.set_input_tensor(openvino.Tensor(self._image, shared_memory=True))
+        for place, array in enumerate(self._inputs):
+            tensor = openvino.Tensor(array, shared_memory=bool(array.ndim))
+            self._request.set_input_tensor(place, tensor)
         self._request.infer()
+
+    def _typed(self, arrays: Sequence[NDArray[Any]]) -> Arrays:
+        ports = self._open().inputs
+        pairs = zip(arrays, ports, strict=True)
+        return [array.astype(port.element_type.to_dtype()) for array, port in pairs]
 
     def run(self, loops: int) -> Mapping[str, float]:
         self._open()
@@ -182,7 +191,7 @@ class OpenVinoRunner:
         compiled = self._open()
         try:
             request = compiled.create_infer_request()
-            request.infer([inputs[0].astype(self._image.dtype)])
+            request.infer(self._typed(inputs))
             found = [request.get_output_tensor(i).data for i in range(len(compiled.outputs))]
             return [np.array(output) for output in found]
         except Exception as error:

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from ..errors import BackendError, MeasurementError
 from ..ops.chain import Chain, random_weights
+from ..ops.made_up import InputSpec, all_made_up
 from ..ops.torch_writer import to_torch
 from ..records import DeviceFingerprint, MeasurementPolicy
-from .base import Arrays, ChainWorkload, ModuleWorkload, Workload, random_input
+from .base import Arrays, ChainWorkload, ModuleWorkload, Workload, chain_inputs
 from .clocks import Clock, Step
 from .host import host_run_metadata
 from .modules import compute, evaluating
@@ -163,8 +164,8 @@ class TorchBackend:
             module = to_torch(chain, random_weights(chain))
         module = self._placed(module, policy)
         trained = freeze_links(module, policy.frozen) if policy.phase == "training" else []
-        shape = (policy.batch, *chain.input_shape)
-        return TorchRunner(self.device, policy, module, shape, trained, input_gradient, whole=True)
+        specs = chain_inputs(chain, policy.batch)
+        return TorchRunner(self.device, policy, module, specs, trained, input_gradient, whole=True)
 
     def _module(self, workload: ModuleWorkload, policy: MeasurementPolicy) -> TorchRunner:
         """A user's module stays as it is: whatever has to change it works on a copy."""
@@ -173,7 +174,7 @@ class TorchBackend:
             module = self._placed(_copied(module), policy)
         if policy.phase == "training":
             trained = freeze_named(module, policy.frozen)
-        return TorchRunner(self.device, policy, module, workload.input_shape, trained, False)
+        return TorchRunner(self.device, policy, module, workload.specs, trained, False)
 
     def _placed(self, module: Any, policy: MeasurementPolicy) -> Any:
         """On the device, in the policy's dtype and layout. Changes the module, which is ours."""
@@ -210,7 +211,7 @@ class TorchRunner:
         device: TorchDevice,
         policy: MeasurementPolicy,
         module: torch.nn.Module,
-        shape: Sequence[int],
+        specs: Sequence[InputSpec],
         trained: Sequence[torch.nn.Parameter],
         input_gradient: bool,
         whole: bool = False,
@@ -219,23 +220,27 @@ class TorchRunner:
         self._way = Execution.of(policy.execution)
         self._module: torch.nn.Module | None = module
         with _failing("prepare"), device.environment(policy):
-            image = self._placed(torch.from_numpy(random_input(shape)))
+            inputs = [self._placed(torch.from_numpy(one)) for one in all_made_up(specs)]
             self._forward: Callable[..., Any] = (
                 compiled(module, whole) if self._way.way == "compiled" else module
             )
-            self._make_step(image, trained, input_gradient)
+            self._make_step(inputs, trained, input_gradient)
             self._warm_up()
 
     def _placed(self, tensor: torch.Tensor) -> torch.Tensor:
-        moved = tensor.to(self._device.place(), getattr(torch, self._policy.dtype))
+        dtype = getattr(torch, self._policy.dtype) if tensor.is_floating_point() else tensor.dtype
+        moved = tensor.to(self._device.place(), dtype)
         return laid_out(moved, self._way.memory_format)
 
     def _make_step(
-        self, image: torch.Tensor, trained: Sequence[torch.nn.Parameter], input_gradient: bool
+        self,
+        inputs: Sequence[torch.Tensor],
+        trained: Sequence[torch.nn.Parameter],
+        input_gradient: bool,
     ) -> None:
-        step: ForwardStep | TrainingStep = ForwardStep(self._forward, image)
+        step: ForwardStep | TrainingStep = ForwardStep(self._forward, inputs)
         if self._policy.phase == "training":
-            step = TrainingStep(self._forward, image, trained, input_gradient)
+            step = TrainingStep(self._forward, inputs, trained, input_gradient)
         self._step: Step | None = step
         self._captured_from: Step | None = None
         self._between = step.between

@@ -59,7 +59,7 @@ def laid_out(tensor: torch.Tensor, memory_format: torch.memory_format) -> torch.
     return tensor.contiguous(memory_format=memory_format) if tensor.dim() == 4 else tensor
 
 
-def compiled(module: Callable[[torch.Tensor], Any], whole: bool) -> Callable[..., Any]:
+def compiled(module: Callable[..., Any], whole: bool) -> Callable[..., Any]:
     """`torch.compile` for one module that is to stay compiled.
 
     Dynamo keeps what it compiled by code object, and after eight it quietly runs the rest
@@ -67,8 +67,8 @@ def compiled(module: Callable[[torch.Tensor], Any], whole: bool) -> Callable[...
     its own. `whole` refuses a graph in pieces.
     """
 
-    def step(image: torch.Tensor) -> Any:
-        return module(image)
+    def step(*inputs: torch.Tensor) -> Any:
+        return module(*inputs)
 
     code = step.__code__.replace(co_name=f"step_{next(_numbers)}")
     own = types.FunctionType(code, step.__globals__, code.co_name, None, step.__closure__)

@@ -27,7 +27,7 @@ FROZEN_LINKS: dict[str, slice] = {
 }
 """Frozen sets of a chain by name. A chain of one link is the layer itself: never frozen."""
 
-Forward = Callable[[torch.Tensor], Any]
+Forward = Callable[..., Any]
 
 
 class ForwardStep:
@@ -35,11 +35,11 @@ class ForwardStep:
 
     between: Step | None = None
 
-    def __init__(self, forward: Forward, image: torch.Tensor) -> None:
-        self._forward, self._image = forward, image
+    def __init__(self, forward: Forward, inputs: Sequence[torch.Tensor]) -> None:
+        self._forward, self._inputs = forward, inputs
 
     def __call__(self) -> None:
-        self._forward(self._image)
+        self._forward(*self._inputs)
 
 
 class TrainingStep:
@@ -53,14 +53,17 @@ class TrainingStep:
     def __init__(
         self,
         forward: Forward,
-        image: torch.Tensor,
+        inputs: Sequence[torch.Tensor],
         trained: Sequence[nn.Parameter],
         input_gradient: bool,
     ) -> None:
         if not trained and not input_gradient:
             raise MeasurementError("everything is frozen: there is nothing to train", "prepare")
         self._forward = forward
-        self._image = image.detach().requires_grad_(input_gradient)
+        self._inputs = [
+            one.detach().requires_grad_(input_gradient and one.is_floating_point())
+            for one in inputs
+        ]
         self._trained = trained
         self._optimizer = (
             torch.optim.SGD(trained, lr=LEARNING_RATE, momentum=MOMENTUM) if trained else None
@@ -68,14 +71,15 @@ class TrainingStep:
         self._upstream: list[torch.Tensor] = []
 
     def __call__(self) -> None:
-        outputs = tensors_of(self._forward(self._image))
+        outputs = tensors_of(self._forward(*self._inputs))
         torch.autograd.backward(outputs, self._upstream or self._make_upstream(outputs))
         if self._optimizer is not None:
             self._optimizer.step()
 
     def between(self) -> None:
         """Drop the gradients, as training loops do, instead of filling them with zeros."""
-        self._image.grad = None
+        for one in self._inputs:
+            one.grad = None
         for parameter in self._trained:
             parameter.grad = None
 

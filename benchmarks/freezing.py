@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     request = {
         "source": words.model,
         "weights": None if words.weights is None else str(words.weights),
-        "input_shape": shape,
+        "inputs": {"input_shape": shape},
         "threads": words.threads,
         "device": words.device,
         "dtype": words.dtype,

@@ -248,7 +248,7 @@ class Recipe:
         request = {
             "source": MODEL,
             "weights": None,
-            "input_shape": [batch, 1, 28, 28],
+            "inputs": {"input_shape": [batch, 1, 28, 28]},
             "threads": torch.get_num_threads(),
             "device": settings.device,
             "dtype": settings.time_dtype,

@@ -12,6 +12,7 @@ from .. import documents
 from ..backends.base import Backend
 from ..backends.registry import open_backend
 from ..errors import BackendError, UsageError
+from ..inputs.examples import AskedInput
 from ..models.network import Network
 from ..models.notes import model_note
 from ..models.pictures import Calibration, load_calibration
@@ -60,7 +61,7 @@ class Setup:
         """Return the calibration pictures for the network; None for no folder."""
         if calibration is None:
             return None
-        return load_calibration(calibration, preprocess, self.network.input_shape, seed=seed)
+        return load_calibration(calibration, preprocess, self.network.inputs, seed=seed)
 
 
 def make_setup(
@@ -71,6 +72,7 @@ def make_setup(
     weights: Path | None = None,
     input_shape: Sequence[int] | None = None,
     batch: int | None = None,
+    inputs: Sequence[AskedInput] = (),
     threads: int = 1,
     phase: str = "inference",
     dtype: str = "float32",
@@ -83,10 +85,30 @@ def make_setup(
     `execution` "eager" and `numeric_mode` "default" leave it to the backend and its options.
     Raises `UsageError` (or a child of it) with one sentence.
     """
-    if threads < 1:
-        raise UsageError(f"--threads must be at least 1, not {threads}")
     if batch is not None and batch < 1:
         raise UsageError(f"--batch must be at least 1, not {batch}")
+    wanted = _wanted_policy(phase, context, threads, dtype, execution, numeric_mode)
+    device = usable_backend(backend)
+    device.resolve_policy(wanted)
+    network = network_of(
+        model,
+        example_input=example_input,
+        weights=weights,
+        input_shape=input_shape,
+        batch=batch,
+        inputs=inputs,
+    )
+    policy = device.resolve_policy(replace(wanted, batch=network.inputs.batch))
+    named = isinstance(model, (str, Path))
+    return Setup(network, device, backend, policy, named, weights)
+
+
+def _wanted_policy(
+    phase: str, context: str, threads: int, dtype: str, execution: str, numeric_mode: str
+) -> MeasurementPolicy:
+    """Raises `UsageError` for what no backend knows."""
+    if threads < 1:
+        raise UsageError(f"--threads must be at least 1, not {threads}")
     if phase not in ("inference", "training"):
         raise UsageError(f"--phase is inference or training, not {phase!r}")
     if context not in ("isolated", "marginal"):
@@ -94,8 +116,7 @@ def make_setup(
             f"--context is isolated or marginal, not {context!r}; in_network is what `plan` "
             "times of whole plans"
         )
-    device = usable_backend(backend)
-    wanted = MeasurementPolicy(
+    return MeasurementPolicy(
         phase=phase,  # type: ignore[arg-type]
         context=context,  # type: ignore[arg-type]
         threads=threads,
@@ -103,13 +124,6 @@ def make_setup(
         execution=execution,
         numeric_mode=numeric_mode,
     )
-    device.resolve_policy(wanted)
-    network = network_of(
-        model, example_input=example_input, weights=weights, input_shape=input_shape, batch=batch
-    )
-    policy = device.resolve_policy(replace(wanted, batch=network.input_shape[0]))
-    named = isinstance(model, (str, Path))
-    return Setup(network, device, backend, policy, named, weights)
 
 
 def usable_backend(text: str) -> Backend:

@@ -94,9 +94,12 @@ def _typed(context: typer.Context) -> frozenset[str]:
 def _value(field: OptionField, given: dict[str, Any]) -> Any:
     """An option's value, taken out of what the command line gave."""
     value, option = given.pop(field.name), field.option
+    if field.repeats:
+        parse = option.parse or (lambda text, _flag: text)
+        return tuple(parse(one, field.flag) for one in value or ())
     if option.parse is not None and value is not None:
         return option.parse(value, field.flag)
-    return tuple(value or ()) if field.repeats else value
+    return value
 
 
 def _parameters(signature: inspect.Signature, options: type | None) -> Iterator[inspect.Parameter]:

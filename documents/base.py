@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from .. import records
 
@@ -59,13 +59,21 @@ class Fingerprint(Strict):
         return cls.model_validate({**record.to_json(), **keys})
 
 
+class ModelInput(Strict):
+    name: str
+    shape: Shape
+    dtype: str
+
+
 class Model(Strict):
-    """A network. `notes`: sentences on how it was read."""
+    """A network. `notes`: sentences on how it was read. `inputs` where it takes anything else than
+    one float32 tensor; `input_shape` is the first one's."""
 
     source: str
     sha256: str
     input_shape: Shape
     notes: list[str] = []
+    inputs: tuple[ModelInput, ...] = Field(default=(), exclude_if=lambda found: not found)
 
 
 class Failure(Strict):

@@ -22,10 +22,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import CalibrationError, ModelError
+from ..inputs.examples import Given
 from ..models.network import Network, Replacements
 from ..models.pictures import Calibration
 from ..models.torch_batches import fitting_batch, one_thread
 from ..models.torch_network import TorchNetwork
+from ..models.torch_outputs import answer_of
 from ..ops.chain import LinkWeights
 from ..training.channel_statistics import LAYERS, Statistics, corrected, last_link, statistics
 from ..training.hooks import hooked
@@ -51,12 +53,12 @@ class ChannelMatcher:
     run the network, or it takes another number of examples only.
     """
 
-    def __init__(self, network: Network, examples: NDArray[np.float32]) -> None:
+    def __init__(self, network: Network, examples: Given) -> None:
         found = network.differentiable()
-        self._network = TorchNetwork(found.module, network.source, found.input_shape)
+        self._network = TorchNetwork(found.module, network.source, found.inputs)
         self._paths = found.paths
-        self._examples = torch.from_numpy(examples)
-        if fitting_batch(found.module, found.input_shape, len(examples)) != len(examples):
+        self._examples = examples
+        if fitting_batch(found.module, found.inputs, len(examples)) != len(examples):
             raise ModelError(f"the network does not take {len(examples)} examples at once")
 
     @cached_property
@@ -71,7 +73,7 @@ class ChannelMatcher:
             wanted.setdefault(path, statistics(outputs, links[path]))
 
         with torch.no_grad(), one_thread(), hooked(module, links, note):
-            module(self._examples)
+            answer_of(module, self._examples)
         return wanted
 
     def corrections(self, replacements: Replacements) -> dict[str, NDArray[np.float32]]:
@@ -94,7 +96,7 @@ class ChannelMatcher:
             return answer
 
         with torch.no_grad(), one_thread(), hooked(student, sorted(left), correct):
-            student(self._examples)
+            answer_of(student, self._examples)
         return found
 
 

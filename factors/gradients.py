@@ -8,14 +8,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.modules.batchnorm import _NormBase
 
 from ..errors import ModelError, first_line
+from ..inputs.calls import ForCall
+from ..inputs.examples import Given
 from ..layering.torch_convolutions import spec_input
 from ..models.batching import batches, workers_for
 from ..models.compared import Compared
@@ -38,23 +38,21 @@ VALUES_HELD = 6
 """Values held for each one of the layers' outputs: it, its copy as the next layer's input, its
 gradient, and what operators between layers keep of theirs."""
 
-Work = Callable[[Differentiable, Tensor, Mapping[int, int]], Made]
+Work = Callable[[Differentiable, Given, Mapping[int, int]], Made]
 """Makes something of a batch; the mapping says by row which number the example there has. Other
 rows only fill the batch up."""
 
 
-def by_batch(
-    network: Differentiable, inputs: NDArray[np.float32], size: int, work: Work[Made]
-) -> Iterator[Made]:
+def by_batch(network: Differentiable, inputs: Given, size: int, work: Work[Made]) -> Iterator[Made]:
     """Yield what `work` makes of the inputs (n, ...), `size` at a time, in order.
 
     Batches run side by side, each in a replica of the network and with one thread.
     """
 
-    def one(module: nn.Module, batch: tuple[int, tuple[NDArray[np.float32], int]]) -> Made:
+    def one(module: nn.Module, batch: tuple[int, tuple[Given, int]]) -> Made:
         number, (part, counted) = batch
         examples = {row: number * size + row for row in range(counted)}
-        return work(replace(network, module=module), torch.from_numpy(part), examples)
+        return work(replace(network, module=module), part, examples)
 
     room = max(1, MAX_BYTES // (size * bytes_held(network)))
     workers = min(room, workers_for(len(inputs), size))
@@ -70,7 +68,7 @@ def bytes_held(network: Differentiable) -> int:
 @contextmanager
 def recorded(
     network: Differentiable,
-    inputs: Tensor,
+    inputs: ForCall,
     compared: Compared,
     names: Iterable[str],
     called: Called,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CalibrationError
+from ..inputs.examples import Given
 from ..lowrank import Moments, Source, moments_wanted
 from ..models.compared import Compared
 from ..models.network import Network
@@ -142,11 +143,10 @@ def gather_metrics(
     return known
 
 
-def spread(examples: NDArray[np.float32], most: int) -> NDArray[np.float32]:
+def spread(examples: Given, most: int) -> Given:
     """Return at most so many examples, evenly spread: those of one picture stand together."""
     places = np.linspace(0, len(examples) - 1, min(most, len(examples))).round().astype(int)
-    taken: NDArray[np.float32] = examples[places]
-    return taken
+    return examples[places]
 
 
 def cached_moments(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..inputs.examples import Given
 from ..lowrank import Source
 from ..models.differentiable import Differentiable
 from ..models.moment_sums import MomentSums, channel_axis, channel_rows, gather
@@ -29,7 +30,7 @@ from .gradients import (
 
 def output_metrics(
     network: Differentiable,
-    inputs: NDArray[np.float32],
+    inputs: Given,
     names: Iterable[str],
     cotangents: Cotangents,
 ) -> dict[str, NDArray[np.float64]]:
@@ -63,7 +64,7 @@ def _gradient_rows(
     names: Sequence[str],
     cotangents: Cotangents,
     network: Differentiable,
-    batch: Tensor,
+    batch: Given,
     examples: Mapping[int, int],
 ) -> list[tuple[str, NDArray[np.float32]]]:
     """Return the gradients by the named layers' outputs as rows (positions, C_out), for each call
@@ -86,7 +87,7 @@ def _gradient_rows(
 
 def _batch_size(network: Differentiable, examples: int) -> int:
     """Return how many examples go through the network together."""
-    own = network.input_shape[0]
+    own = network.inputs.batch
     room = MAX_BYTES // (bytes_held(network) * processors())
     wanted = min(BATCH, room, examples)
-    return fitting_batch(network.module, network.input_shape, wanted) if wanted > own else own
+    return fitting_batch(network.module, network.inputs, wanted) if wanted > own else own

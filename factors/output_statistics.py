@@ -9,15 +9,14 @@ mean and deviation back. The same pictures give the same network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from ..errors import ModelError, UsageError
+from ..inputs.examples import Given, NetworkInputs
 from ..models.batching import batches
 from ..models.compared import Compared
 from ..models.network import Network
@@ -77,10 +76,10 @@ def fitting_for(reestimate_bn: bool, match_channels: bool) -> Fitting | None:
 
 
 def _matched(network: Network, pictures: Calibration) -> Network:
-    return with_channels(network, training_examples(pictures, network.input_shape))
+    return with_channels(network, training_examples(pictures, network.inputs))
 
 
-def with_statistics(network: Network, inputs: NDArray[np.float32]) -> Network:
+def with_statistics(network: Network, inputs: Given) -> Network:
     """A copy of the network with statistics of its batch normalisation over `inputs` (n, ...).
 
     An ONNX graph is computed by torch for this, and the statistics go back into its
@@ -90,17 +89,17 @@ def with_statistics(network: Network, inputs: NDArray[np.float32]) -> Network:
     """
     if isinstance(network, TorchNetwork):
         module = copied(network.module)
-        _estimate(module, network.input_shape, inputs)
-        return TorchNetwork(module, network.source, network.input_shape)
+        _estimate(module, network.inputs, inputs)
+        return TorchNetwork(module, network.source, network.inputs)
     assert isinstance(network, OnnxNetwork)
     converted = network.to_torch(compared=True)
-    _estimate(converted.module, network.input_shape, inputs)
+    _estimate(converted.module, network.inputs, inputs)
     state = converted.module.state_dict()
     changed = {name: value for name, value in state.items() if name.endswith(STATISTICS)}
     return network.with_state(converted, changed)
 
 
-def _estimate(module: nn.Module, shape: Sequence[int], inputs: NDArray[np.float32]) -> None:
+def _estimate(module: nn.Module, takes: NetworkInputs, inputs: Given) -> None:
     """Set the module's statistics to their averages over the inputs."""
     if not batch_norms(module):
         raise UsageError(
@@ -108,7 +107,7 @@ def _estimate(module: nn.Module, shape: Sequence[int], inputs: NDArray[np.float3
             "the convolution before it): --match-channels does without"
         )
     try:
-        reestimate(module, _whole_batches(module, tuple(shape), inputs))
+        reestimate(module, _whole_batches(module, takes, inputs))
     except ValueError as error:  # torch's, for one value per channel
         raise ModelError(f"batch normalisation cannot be estimated again: {error}") from None
 
@@ -122,21 +121,19 @@ def with_channels(network: Network, examples: TrainingExamples, seed: int = 0) -
     counterpart of an operator.
     """
     pair = pair_of(network.original, network.replacements)
-    size = examples_at_once(pair.original, network.input_shape)
+    size = examples_at_once(pair.original, network.inputs)
     if not size:
         raise UsageError(
             f"--match-channels needs a network that takes {MIN_EXAMPLES} examples at once"
         )
     drawn = examples.batch(size, np.random.default_rng(seed))
-    ChannelStatistics(pair, torch.from_numpy(drawn)).match()
+    ChannelStatistics(pair, drawn).match()
     return pair.network()
 
 
-def _whole_batches(
-    module: Any, shape: tuple[int, ...], inputs: NDArray[np.float32]
-) -> list[Tensor]:
+def _whole_batches(module: Any, takes: NetworkInputs, inputs: Given) -> list[Given]:
     """The inputs in batches of one size: each counts as much as another, so an incomplete one
     is left out, unless it is the only one."""
-    size = fitting_batch(module, shape, min(BATCH, len(inputs)))
+    size = fitting_batch(module, takes, min(BATCH, len(inputs)))
     whole = len(inputs) - len(inputs) % size
-    return [torch.from_numpy(part) for part, _ in batches(inputs[: whole or None], size)]
+    return [part for part, _ in batches(inputs[: whole or None], size)]

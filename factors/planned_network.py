@@ -15,7 +15,7 @@ from ..lowrank import moments_wanted
 from ..lowrank.shrinkage import Shrinkage
 from ..models.compared import Compared
 from ..models.network import Network, Replacements
-from ..models.notes import compared_of
+from ..models.notes import asked_of, compared_of
 from ..models.pictures import Calibration, load_calibration
 from ..models.source import network_of
 from .array_cache import ArrayCache
@@ -66,7 +66,7 @@ class PlannedNetwork:
             document.model.source if model is None else model,
             example_input=example_input,
             weights=weights,
-            input_shape=document.model.input_shape,
+            **asked_of(document.model),
         )
         return cls(document, network, ArrayCache(cache))
 
@@ -103,10 +103,10 @@ class PlannedNetwork:
 
     def _split(self, data: Path, preprocess: str | None) -> Calibration:
         """The pictures, split as the plan's were: older ones have no confirm split."""
-        note, shape = self.plan.calibration, self.plan.model.input_shape
+        note = self.plan.calibration
         confirm = note is None or "confirm" in note.split
         seed = self.plan.search.seed
-        return load_calibration(data, preprocess, shape, seed=seed, confirm=confirm)
+        return load_calibration(data, preprocess, self.network.inputs, seed=seed, confirm=confirm)
 
     def assembly(self, pictures: Calibration | None = None) -> Assembly:
         """The network's factors as the plan says, from its pictures or from what the cache keeps.

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..inputs.examples import Given
 from ..lowrank import lower
 from ..models.differentiable import Differentiable
 from ..records import Decomposition
@@ -40,7 +41,7 @@ MAX_BYTES = 10**9
 def contributions(
     assembly: Assembly,
     network: Differentiable,
-    inputs: NDArray[np.float32],
+    inputs: Given,
     candidates: Candidates,
     cotangents: Cotangents,
 ) -> dict[Change, float]:
@@ -55,7 +56,7 @@ def contributions(
     for portion in portions(assembly, candidates):
         held = Held.of(assembly, portion)
         work = partial(_squares, held, cotangents)
-        total = np.sum(list(by_batch(network, inputs, network.input_shape[0], work)), axis=0)
+        total = np.sum(list(by_batch(network, inputs, network.inputs.batch, work)), axis=0)
         found |= dict(zip(held.order, total.tolist(), strict=True))
     require_gradients(value > 0 for value in found.values())
     return found
@@ -133,7 +134,7 @@ def _squares(
     held: Held,
     cotangents: Cotangents,
     network: Differentiable,
-    batch: Tensor,
+    batch: Given,
     examples: Mapping[int, int],
 ) -> NDArray[np.float64]:
     """Return for each change the sum of its squared products with the gradients of one batch.

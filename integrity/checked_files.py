@@ -22,10 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError
+from ..inputs.examples import Examples, Given, NetworkInputs
 
 Answers = Mapping[str, NDArray[Any]]
 """Every output by name, in the network's order; those of a file may have other names."""
-FileRun = Callable[[Path, NDArray[Any]], Answers]
+FileRun = Callable[[Path, Given], Answers]
 
 PRECISION = float(np.finfo(np.float32).eps)
 STEP = 8
@@ -39,8 +40,8 @@ class Checked:
     """What a file of a network has to answer. `answers` runs the network in memory; `precision` is
     that of the coarsest numbers it computes with."""
 
-    answers: Callable[[NDArray[Any]], Answers]
-    input_shape: tuple[int, ...]
+    answers: Callable[[Given], Answers]
+    inputs: NetworkInputs
     precision: float = PRECISION
 
     def writing(self, write: Callable[[Path], object], run: FileRun) -> Callable[[Path], None]:
@@ -55,16 +56,14 @@ class Checked:
     def check(self, path: Path, run: FileRun) -> None:
         """Raise `ModelError` unless `run` makes of the file what the network answers: one sentence
         that names an output and the difference."""
-        rng = np.random.default_rng(0)
-        noise = rng.standard_normal(self.input_shape).astype(np.float32)
+        noise = self.inputs.noise(self.inputs.batch, seed=0)
         wanted, given = self.answers(noise), run(path, noise)
         if len(wanted) != len(given):
             raise ModelError(
                 f"the {path.suffix} file is not written: it has {len(given)} outputs "
                 f"({', '.join(given)}), the network {len(wanted)} ({', '.join(wanted)})"
             )
-        last_bits = STEP * self.precision * rng.choice([-1, 1], self.input_shape)
-        nudged = self.answers((noise * (1 + last_bits)).astype(np.float32))
+        nudged = self.answers(_nudged(noise, STEP * self.precision))
         for (name, one), other in zip(wanted.items(), given.values(), strict=True):
             found = difference(one, other)
             tolerated = self._tolerated(difference(one, nudged[name]))
@@ -77,6 +76,20 @@ class Checked:
 
     def _tolerated(self, nudge: float) -> float:
         return min(max(FLOOR * self.precision, ROOM * nudge), LARGEST)
+
+
+def _nudged(given: Given, step: float) -> Given:
+    """Return the same with each floating number changed by that share of itself, up or down."""
+    rng = np.random.default_rng(1)
+
+    def moved(array: NDArray[Any]) -> NDArray[Any]:
+        if not _is_floating(array):
+            return array
+        return (array * (1 + step * rng.choice([-1, 1], array.shape))).astype(array.dtype)
+
+    if isinstance(given, Examples):
+        return Examples(given.inputs, tuple(map(moved, given.arrays)))
+    return moved(given)
 
 
 def difference(wanted: NDArray[Any], given: NDArray[Any]) -> float:

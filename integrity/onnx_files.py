@@ -11,27 +11,36 @@ from numpy.typing import NDArray
 from onnx import ModelProto, numpy_helper
 
 from ..errors import ModelError, first_line
+from ..inputs.examples import Examples, Given
 from .checked_files import Answers
 
 SILENT = 4
 """onnxruntime's severity above which it writes nothing on the terminal."""
 
 
-def run_onnx(file: Path | bytes, inputs: NDArray[Any]) -> Answers:
-    """Return what ONNX Runtime makes of a file (or its content) with one input. Raises
-    `ModelError`."""
+def run_onnx(file: Path | bytes, inputs: Given) -> Answers:
+    """Return what ONNX Runtime makes of a file (or its content). Raises `ModelError`."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = SILENT
     what = file if isinstance(file, bytes) else str(file)
     try:
         session = onnxruntime.InferenceSession(what, options, providers=["CPUExecutionProvider"])
         names = [output.name for output in session.get_outputs()]
-        answers = session.run(names, {session.get_inputs()[0].name: inputs})
+        answers = session.run(names, _fed(session, inputs))
     except Exception as error:  # onnxruntime's exceptions have no common root
         raise ModelError(
             f"the file is not written: onnxruntime cannot run it: {first_line(error)}"
         ) from error
     return dict(zip(names, (np.asarray(one) for one in answers), strict=True))
+
+
+def _fed(session: onnxruntime.InferenceSession, given: Given) -> dict[str, NDArray[Any]]:
+    """Return the arrays by the names of the file's inputs, of which exporters leave those out that
+    change nothing."""
+    wanted = [one.name for one in session.get_inputs()]
+    if not isinstance(given, Examples):
+        return {wanted[0]: given}
+    return {name: array for name, array in given.by_name.items() if name in wanted}
 
 
 def write_weights(model: ModelProto, path: Path) -> None:
@@ -42,7 +51,7 @@ def write_weights(model: ModelProto, path: Path) -> None:
     save_file({t.name: np.array(numpy_helper.to_array(t)) for t in tensors}, path)
 
 
-def run_weights(model: ModelProto, path: Path, inputs: NDArray[Any]) -> Answers:
+def run_weights(model: ModelProto, path: Path, inputs: Given) -> Answers:
     """Return what the model answers with the weights of a file in the place of its own.
 
     Raises `ModelError` where the file does not hold all of them.

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import ModelError, first_line
+from ..inputs.examples import Given
 from .checked_files import PRECISION, Answers, FileRun
 
-Answering = Callable[[nn.Module, NDArray[Any]], Answers]
+Answering = Callable[[nn.Module, Given], Answers]
 """Runs a module, and returns every tensor that it answers with."""
 
 
@@ -35,7 +36,7 @@ def run_pt2(answering: Answering) -> FileRun:
     """Return what runs a `.pt2` file that was written a moment ago; no other is ever read, because
     reading one can run code. Raises `ModelError` where it cannot be read back."""
 
-    def run(path: Path, inputs: NDArray[Any]) -> Answers:
+    def run(path: Path, inputs: Given) -> Answers:
         try:
             module = torch.export.load(path).module()
         except Exception as error:  # of any kind
@@ -71,7 +72,7 @@ def run_state(module: nn.Module, answering: Answering) -> FileRun:
     Raises `ModelError` where the file does not hold the whole state.
     """
 
-    def run(path: Path, inputs: NDArray[Any]) -> Answers:
+    def run(path: Path, inputs: Given) -> Answers:
         from safetensors.torch import load_file
 
         loaded = copy.deepcopy(module)

@@ -33,7 +33,7 @@ def described(entry: NetworkEntry) -> NetworkEntry:
         entry,
         id=entry.id if entry.format == "zoo" else model.sha256,
         sha256=model.sha256,
-        input_shape=model.input_shape,
+        input_shape=None if model.inputs else model.input_shape,
         layers=document.model_dump(mode="json"),
     )
 

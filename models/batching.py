@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError
+from ..inputs.examples import Examples, Given, repeated_to
 from .network import Outputs
 from .workers import in_order, processors
 
 Made = TypeVar("Made")
 
 
-def batches(inputs: NDArray[Any], size: int) -> Iterator[tuple[NDArray[np.float32], int]]:
+def batches(inputs: Given, size: int) -> Iterator[tuple[Given, int]]:
     """Yield slices of exactly `size` pictures, and how many of them count.
 
     The last slice is filled up with its last picture, because a network's batch may be fixed.
@@ -24,10 +25,10 @@ def batches(inputs: NDArray[Any], size: int) -> Iterator[tuple[NDArray[np.float3
     if not len(inputs):
         raise ModelError("there are no inputs to run the network on")
     for start in range(0, len(inputs), size):
-        part = np.ascontiguousarray(inputs[start : start + size], dtype=np.float32)
-        missing = size - len(part)
-        filled = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
-        yield filled, len(part)
+        part = inputs[start : start + size]
+        if not isinstance(part, Examples):
+            part = np.ascontiguousarray(part, dtype=np.float32)
+        yield repeated_to(part, size), len(part)
 
 
 def workers_for(pictures: int, size: int) -> int:
@@ -35,16 +36,14 @@ def workers_for(pictures: int, size: int) -> int:
     return max(1, min(processors(), -(-pictures // size)))
 
 
-def results(
-    run: Callable[[NDArray[np.float32]], Made], inputs: NDArray[Any], size: int
-) -> Iterator[tuple[Made, int]]:
+def results(run: Callable[[Given], Made], inputs: Given, size: int) -> Iterator[tuple[Made, int]]:
     """Yield what `run` makes of each batch (see `batches`), in order, and how many pictures count.
 
     More than one batch is shared out to threads, which call `run` at the same time as others. What
     comes out does not depend on how many threads there are.
     """
 
-    def one(batch: tuple[NDArray[np.float32], int]) -> tuple[Made, int]:
+    def one(batch: tuple[Given, int]) -> tuple[Made, int]:
         part, counted = batch
         return run(part), counted
 
@@ -55,9 +54,7 @@ def results(
         yield from in_order(one, parts, workers_for(len(inputs), size))
 
 
-def outputs_of(
-    run: Callable[[NDArray[np.float32]], Outputs], inputs: NDArray[Any], size: int
-) -> Outputs:
+def outputs_of(run: Callable[[Given], Outputs], inputs: Given, size: int) -> Outputs:
     """Return what `run` makes of all inputs, (n, ...) by output, as `results` does it."""
     return joined(results(run, inputs, size), size)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..inputs.examples import NetworkInputs
 from ..records import LayerUse
 
 if TYPE_CHECKING:
@@ -17,13 +18,13 @@ class Differentiable:
     """A torch module that answers with what is compared, and whose weights take no gradient.
 
     `paths`: where the module has each layer, by the layer's name; one that is not there has no
-    influence on what is compared. `input_shape`: with the network's batch first.
+    influence on what is compared.
     """
 
     module: nn.Module
     layers: tuple[LayerUse, ...]
     paths: Mapping[str, str]
-    input_shape: tuple[int, ...]
+    inputs: NetworkInputs
 
     def part(self, name: str) -> nn.Module | None:
         """Return the layer of that name, if it is there."""

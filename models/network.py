@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError, ModelError
+from ..inputs.examples import Given, NetworkInputs
 from ..layering.parameter_accounts import ParameterAccounts
 from ..ops.chain import Chain, LinkWeights
 from ..records import LayerUse
@@ -29,7 +30,7 @@ Outputs = Mapping[str, NDArray[np.float32]]
 
 
 class Network(Protocol):
-    """A network with one image-like input, read once; never changed in place."""
+    """A network, read once; never changed in place."""
 
     @property
     def source(self) -> str:
@@ -45,8 +46,13 @@ class Network(Protocol):
         ...
 
     @property
+    def inputs(self) -> NetworkInputs:
+        """What it takes: its inputs by name, and one batch of them."""
+        ...
+
+    @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of the input, batch first."""
+        """Shape of the first input that has a batch, batch first."""
         ...
 
     @property
@@ -88,8 +94,9 @@ class Network(Protocol):
         """Which outputs can be compared, and why others cannot."""
         ...
 
-    def outputs(self, inputs: NDArray[Any]) -> Outputs:
-        """Return what is compared of every output for inputs (n, ...).
+    def outputs(self, inputs: Given | Mapping[str, NDArray[Any]]) -> Outputs:
+        """Return what is compared of every output for inputs (n, ...), by name where there are
+        several.
 
         That is the output itself where it is floating, but the inputs of a Softmax, LogSoftmax,
         Sigmoid, Sort or TopK; of numbers that are not floating, what they were made from. Raises
@@ -97,7 +104,7 @@ class Network(Protocol):
         """
         ...
 
-    def moments(self, inputs: NDArray[Any], wanted: Wanted) -> Gathered:
+    def moments(self, inputs: Given, wanted: Wanted) -> Gathered:
         """Return moments of the named layers' outputs (with bias) or patches, over all pictures.
 
         At most `moment_sums.MAX_POSITIONS` positions of a picture count. One pass over the

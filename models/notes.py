@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from .. import documents
+from ..inputs.examples import AskedInput
 from .compared import Compared, ComparedPart
 from .network import Network
 from .network_error import NetworkError
@@ -16,12 +18,21 @@ from .pictures import Calibration
 
 def model_note(network: Network) -> documents.Model:
     """Return what identifies a network, and what is to be known of how it was read."""
+    inputs = (documents.ModelInput(**one._asdict()) for one in network.inputs.asked)
     return documents.Model(
         source=network.source,
         sha256=network.sha256,
         input_shape=network.input_shape,
         notes=list(network.loading_notes),
+        inputs=tuple(inputs),
     )
+
+
+def asked_of(model: documents.Model) -> dict[str, Any]:
+    """Return as keywords of `load_network` which inputs a document says that its network takes."""
+    if not model.inputs:
+        return {"input_shape": model.input_shape}
+    return {"inputs": [AskedInput(one.name, one.shape, one.dtype) for one in model.inputs]}
 
 
 def calibration_note(pictures: Calibration | None) -> documents.CalibrationNote | None:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto
 
 from ..errors import ModelError
+from ..inputs.examples import AskedInput, Given, Takes, inputs_of
+from ..inputs.onnx_inputs import inputs_of_graph
 from ..integrity.checked_files import Checked
 from ..integrity.onnx_files import run_onnx, run_weights, write_weights
 from ..layering.parameter_accounts import ParameterAccounts
@@ -31,6 +33,7 @@ from .network import (
     layer_named,
 )
 from .onnx_accounts import onnx_accounts
+from .onnx_behaviour import check_same_each_time
 from .onnx_file import read_model
 from .onnx_layers import OnnxLayer, find_layers, layer_use, layer_weights
 from .onnx_macs import layer_macs
@@ -48,12 +51,10 @@ class OnnxNetwork:
 
     framework: Literal["onnx"] = "onnx"
 
-    def __init__(
-        self, model: ModelProto, source: str, input_shape: Sequence[int], sha256: str = ""
-    ) -> None:
+    def __init__(self, model: ModelProto, source: str, takes: Takes, sha256: str = "") -> None:
         self.model = model
         self.source = source
-        self.input_shape = tuple(input_shape)
+        self.inputs = inputs_of(takes)
         self._sha256 = sha256
         self.replacements: Replacements = {}
         self.loading_notes: tuple[str, ...] = ()
@@ -61,17 +62,26 @@ class OnnxNetwork:
 
     @classmethod
     def load(
-        cls, path: Path, *, input_shape: Sequence[int] | None = None, batch: int | None = None
+        cls,
+        path: Path,
+        *,
+        input_shape: Sequence[int] | None = None,
+        batch: int | None = None,
+        inputs: Sequence[AskedInput] = (),
     ) -> OnnxNetwork:
         """Read a file. Runs it once, so that its layers' shapes are known.
 
         Raises `ModelError` if the file cannot be read or does not run on such an input.
         """
         model, sha256 = read_model(path)
-        shape = _resolved_shape(model, input_shape, batch)
-        network = cls(model, str(path), shape, sha256)
+        network = cls(model, str(path), inputs_of_graph(model, input_shape, batch, inputs), sha256)
+        check_same_each_time(model, network.inputs)
         _ = network.layers
         return network
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return self.inputs.shape
 
     @cached_property
     def sha256(self) -> str:
@@ -93,10 +103,10 @@ class OnnxNetwork:
         nodes = list(self._nodes.values())
         names = [*dict.fromkeys(layer.input for layer in nodes if not layer.reason)]
         # Without a name the runtime answers all outputs.
-        tensors = TensorSession(self.model, names).run(np.zeros(self.input_shape, np.float32))
+        tensors = TensorSession(self.model, names).run(self.inputs.example)
         shapes = {name: tensor.shape for name, tensor in zip(names, tensors, strict=False)}
         weights = {name: tuple(tensor.dims) for name, tensor in self._constants.items()}
-        return tuple(layer_use(layer, weights, shapes, self.input_shape[0]) for layer in nodes)
+        return tuple(layer_use(layer, weights, shapes, self.inputs.batch) for layer in nodes)
 
     @cached_property
     def accounts(self) -> ParameterAccounts:
@@ -124,8 +134,8 @@ class OnnxNetwork:
             return self._loaded.compared  # chains compute the same tensors
         origins = OutputOrigins(self.model)
         names = origins.candidates
-        values = TensorSession(self.model, names).run(np.zeros(self.input_shape, np.float32))
-        return origins.compared(dict(zip(names, values, strict=False)), self.input_shape[0])
+        values = TensorSession(self.model, names).run(self.inputs.example)
+        return origins.compared(dict(zip(names, values, strict=False)), self.inputs.batch)
 
     @property
     def output_names(self) -> OutputNames:
@@ -141,16 +151,16 @@ class OnnxNetwork:
     def _session(self) -> TensorSession:
         return TensorSession(self.model, list(self.compared[1].values()))
 
-    def outputs(self, inputs: NDArray[Any]) -> Outputs:
+    def outputs(self, inputs: Given | Mapping[str, NDArray[Any]]) -> Outputs:
         names, tensors = self.compared
         names.check()
 
-        def run(part: NDArray[np.float32]) -> Outputs:
+        def run(part: Given) -> Outputs:
             return dict(zip(tensors, self._session.run(part), strict=True))
 
-        return outputs_of(run, inputs, self.input_shape[0])
+        return outputs_of(run, self.inputs.taken(inputs), self.inputs.batch)
 
-    def moments(self, inputs: NDArray[Any], wanted: Wanted) -> Gathered:
+    def moments(self, inputs: Given, wanted: Wanted) -> Gathered:
         """See `Network.moments`. Holds the named layers' values for a few batches at a time."""
 
         def add_all(sums: MomentSums) -> None:
@@ -158,7 +168,7 @@ class OnnxNetwork:
             seen = [self._nodes[name] for name in sums.names("patches")]
             tensors = [*(layer.output for layer in outputs), *(layer.input for layer in seen)]
             session = TensorSession(self.model, tensors)
-            size = self.input_shape[0]
+            size = self.inputs.batch
             for computed, counted in results(session.run, inputs, size):
                 rows, values = sums.batch(size, counted), iter(computed)
                 for layer in outputs:
@@ -177,7 +187,7 @@ class OnnxNetwork:
         check_replacements(self.layers, replacements)
         model = replace_layers(self.model, self._nodes.values(), replacements)
         onnx.checker.check_model(model)
-        made = OnnxNetwork(model, self.source, self.input_shape)
+        made = OnnxNetwork(model, self.source, self.inputs)
         made.replacements = {**self.replacements, **replacements}
         made._loaded = self.original
         return made
@@ -188,12 +198,12 @@ class OnnxNetwork:
         Raises `BackendError` if it takes neither, `ModelError` if torch has no counterpart of
         an operator.
         """
-        path = Path(folder) / f"{file_name(key)}.onnx"
+        path, shapes = Path(folder) / f"{file_name(key)}.onnx", self.inputs.for_workload
         return choose_workload(
             backend_accepts,
             {
-                "FileWorkload": lambda kind: kind(key, self.to_onnx(path), self.input_shape),
-                "ModuleWorkload": lambda kind: kind(key, self.to_torch().module, self.input_shape),
+                "FileWorkload": lambda kind: kind(key, self.to_onnx(path), *shapes),
+                "ModuleWorkload": lambda kind: kind(key, self.to_torch().module, *shapes),
             },
         )
 
@@ -205,24 +215,24 @@ class OnnxNetwork:
 
         names, tensors = self.compared
         if not compared:
-            return to_torch_module(self.model, self.input_shape)
+            return to_torch_module(self.model, self.inputs)
         names.check()
-        converted = to_torch_module(self.model, self.input_shape, tensors)
-        check_answers(converted.module, self.outputs, self.input_shape)
+        converted = to_torch_module(self.model, self.inputs, tensors)
+        check_answers(converted.module, self.outputs, self.inputs)
         return converted
 
     def differentiable(self) -> Differentiable:
         """See `Network.differentiable`. Every call makes a new module."""
         converted = self.to_torch(compared=True)
         module = converted.module.requires_grad_(False)
-        return Differentiable(module, self.layers, converted.names, self.input_shape)
+        return Differentiable(module, self.layers, converted.names, self.inputs)
 
     def with_state(self, converted: Converted, state: Mapping[str, Any]) -> OnnxNetwork:
         """A copy with the weights that the module `converted` from this network has by now."""
         from .onnx_to_torch.conversion import with_state
 
         model = with_state(self.model, converted.origins, state)
-        return OnnxNetwork(model, self.source, self.input_shape)
+        return OnnxNetwork(model, self.source, self.inputs)
 
     def to_onnx(self, path: Path) -> Path:
         return write_whole(Path(path), self._write)
@@ -231,14 +241,14 @@ class OnnxNetwork:
         onnx.save(self.model, path)
 
     def save(self, path: Path) -> Path:
-        checked = Checked(self._answers, self.input_shape)
+        checked = Checked(self._answers, self.inputs)
 
         def to_pt2(path: Path) -> Path:
             from ..integrity.torch_files import run_pt2
             from .convert import export_pt2
             from .torch_outputs import all_answers
 
-            write = partial(export_pt2, self.to_torch().module, self.input_shape)
+            write = partial(export_pt2, self.to_torch().module, self.inputs)
             return write_whole(path, checked.writing(write, run_pt2(all_answers)))
 
         def to_onnx(path: Path) -> Path:
@@ -250,47 +260,7 @@ class OnnxNetwork:
 
         return write_by_suffix(path, to_onnx, to_pt2, to_tensors)
 
-    def _answers(self, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    def _answers(self, inputs: Given) -> dict[str, NDArray[Any]]:
         """Every output by name."""
         names = [output.name for output in self.model.graph.output]
         return dict(zip(names, TensorSession(self.model, names).run(inputs), strict=True))
-
-
-def _resolved_shape(
-    model: ModelProto, asked: Sequence[int] | None, batch: int | None
-) -> tuple[int, ...]:
-    """The input's shape: the file's, what was asked for where the file leaves it open."""
-    if len(model.graph.input) != 1:
-        raise ModelError(f"the network has {len(model.graph.input)} inputs; one is supported")
-    value = model.graph.input[0]
-    tensor = value.type.tensor_type
-    if tensor.elem_type != TensorProto.FLOAT:
-        name = TensorProto.DataType.Name(tensor.elem_type).lower()
-        raise ModelError(f"the network's input is of type {name}; float is supported")
-    fixed = [dim.dim_value if dim.dim_value > 0 else None for dim in tensor.shape.dim]
-    shape = list(asked) if asked is not None else _defaults(fixed, tensor.HasField("shape"))
-    if batch is not None:
-        shape[0] = batch
-    _check_fits(shape, fixed, tensor.HasField("shape"))
-    return tuple(shape)
-
-
-def _defaults(fixed: list[int | None], known: bool) -> list[int]:
-    """The file's own shape, with 1 for an open batch."""
-    shape = [1 if axis == 0 and size is None else size for axis, size in enumerate(fixed)]
-    if not known or not shape or None in shape:
-        raise ModelError(
-            "the file leaves the input's size open: say it, for instance --input-shape 1,3,224,224"
-        )
-    return [size for size in shape if size is not None]
-
-
-def _check_fits(shape: Sequence[int], fixed: list[int | None], known: bool) -> None:
-    fits = len(shape) == len(fixed) and all(
-        want is None or want == size for size, want in zip(shape, fixed, strict=True)
-    )
-    if known and not fits:
-        wanted = ",".join("?" if size is None else str(size) for size in fixed)
-        raise ModelError(
-            f"the network takes an input of shape {wanted}, not {','.join(map(str, shape))}"
-        )

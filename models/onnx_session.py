@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, ValueInfoProto
 
 from ..errors import ModelError, first_line
+from ..inputs.examples import Examples, Given
 
 SILENT = 4
 """onnxruntime's severity above which it writes nothing on the terminal."""
@@ -50,12 +51,20 @@ class TensorSession:
             reason = CODE.sub("", first_line(error))
             raise ModelError(f"onnxruntime cannot run this network: {reason}") from error
 
-    def run(self, inputs: NDArray[Any]) -> list[NDArray[Any]]:
+    def run(self, inputs: Given) -> list[NDArray[Any]]:
         """Return the tensors in their order. Raises `ModelError` if the inputs do not fit."""
-        name = self._session.get_inputs()[0].name
+        feed = self._feed(inputs)
         try:
-            return list(self._session.run(self._names, {name: inputs.astype(np.float32)}))
+            return list(self._session.run(self._names, feed))
         except Exception as error:
+            shapes = ", ".join(str(array.shape) for array in feed.values())
             raise ModelError(
-                f"the network does not run on an input of shape {inputs.shape}: {first_line(error)}"
+                f"the network does not run on an input of shape {shapes}: {first_line(error)}"
             ) from error
+
+    def _feed(self, inputs: Given) -> dict[str, NDArray[Any]]:
+        """Return the inputs by name, without those that nothing follows from any more."""
+        known = [one.name for one in self._session.get_inputs()]
+        if not isinstance(inputs, Examples):
+            return {known[0]: inputs.astype(np.float32)}
+        return {name: array for name, array in inputs.by_name.items() if name in known}

@@ -14,7 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CalibrationError
+from ..inputs.examples import Examples, Given, NetworkInputs, Takes, inputs_of
 from ..records import canonical_json
+from ..sources.callables import is_callable_path
+from .example_files import from_function, from_npz
 from .picture_files import Picture, load_pictures
 from .preprocess import Image, Preprocess, Shape, channels_last, find_preprocess
 from .splits import Split, SplitName, SplitRule
@@ -23,7 +26,6 @@ FloatArray = NDArray[np.float32]
 
 READY = "none"
 """Name of the preprocessing of an `.npz`: its tensors are ready."""
-ARRAY_NAMES = ("inputs", "images", "x", "arr_0")
 
 FIT_EXAMPLES = 128
 SELECT_EXAMPLES = 32
@@ -43,7 +45,7 @@ MIN_SCALE = 0.6
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Examples of each split, (n, *input_shape[1:]) in float32, made when they are asked for.
+    """Examples of each split, as the network takes them, made when they are asked for.
 
     `sha256` names the pictures' content, the preprocessing, the crops and the split. A split may
     hold several crops of a picture, which stand together: `examples` says how many it has.
@@ -56,7 +58,7 @@ class Calibration:
     preprocess: str
     split: Split
     examples: Mapping[SplitName, int]
-    make: Callable[[SplitName], FloatArray]
+    make: Callable[[SplitName], Given]
     photos: Sequence[Picture] = ()
     recipe: Preprocess | None = None
 
@@ -80,45 +82,51 @@ class Calibration:
         return [Path(self.pictures[index]).name for index in self.split.indices(split)]
 
     @cached_property
-    def fit(self) -> FloatArray:
+    def fit(self) -> Given:
         return self.make("fit")
 
     @cached_property
-    def select(self) -> FloatArray:
+    def select(self) -> Given:
         return self.make("select")
 
     @cached_property
-    def confirm(self) -> FloatArray:
+    def confirm(self) -> Given:
         """Empty where there are only three pictures."""
         return self.make("confirm")
 
     @cached_property
-    def report(self) -> FloatArray:
+    def report(self) -> Given:
         return self.make("report")
 
 
 def load_calibration(
     path: str | Path,
     preprocess: str | None,
-    input_shape: Sequence[int],
+    takes: Takes,
     *,
     crops: int | None = None,
     seed: int = 0,
     confirm: bool = True,
 ) -> Calibration:
-    """Load pictures from a folder, or ready tensors from an `.npz`.
+    """Load pictures from a folder, or ready tensors from an `.npz` or `package.module:callable`.
 
-    `input_shape` is the network's, batch included. `crops`: examples made of each picture of
-    the fit and select splits, the whole picture first, then random crops and flips; by default
-    as many as small splits need. The confirm and report splits are plain pictures, or windows of
-    them where the preprocessing does not resize. `seed` decides over split and crops. Without
-    `confirm` there is no such split, as in plans that were made before there was one. Raises
+    `takes` are the network's inputs, or the shape of the only one, batch included. `crops`:
+    examples made of each picture of the fit and select splits, the whole picture first, then random
+    crops and flips; by default as many as small splits need. The confirm and report splits are
+    plain pictures, or windows of them where the preprocessing does not resize. `seed` decides over
+    split and crops. Without `confirm` there is no such split, as in plans that were made before
+    there was one. Raises
     `CalibrationError` with one sentence.
     """
-    path, shape = Path(path), tuple(input_shape[1:])
-    rule = SplitRule(seed, confirm)
-    if path.suffix.lower() == ".npz":
-        return _from_npz(path, preprocess, shape, rule)
+    path, inputs, rule = Path(path), inputs_of(takes), SplitRule(seed, confirm)
+    if path.suffix.lower() == ".npz" or is_callable_path(str(path)):
+        return _of_rows(path, preprocess, inputs, rule)
+    if not inputs.plain:
+        raise CalibrationError(
+            f"pictures are no inputs of this network: give an .npz with an array for each of "
+            f"{', '.join(inputs.names)}, or package.module:callable"
+        )
+    shape = inputs.shape[1:]
     if not preprocess or preprocess == READY:
         raise CalibrationError(
             "say how pictures become the network's input: --preprocess imagenet, caffe-bgr, unit, "
@@ -169,7 +177,9 @@ def _crops(name: SplitName, pictures: int, recipe: Preprocess, crops: int | None
     return crops or math.ceil((FIT_EXAMPLES if name == "fit" else SELECT_EXAMPLES) / pictures)
 
 
-def _hash(contents: Sequence[str], settings: dict[str, Any], shape: Shape, crops: Any) -> str:
+def _hash(
+    contents: Sequence[str], settings: dict[str, Any], shape: Sequence[Any], crops: Any
+) -> str:
     named = [sorted(contents), settings, list(shape), crops]
     return hashlib.sha256(canonical_json(named).encode()).hexdigest()
 
@@ -213,15 +223,15 @@ def random_window(pixels: Image, height: int, width: int, rng: np.random.Generat
     return np.ascontiguousarray(window[:, ::-1] if rng.integers(2) else window)
 
 
-def _from_npz(path: Path, preprocess: str | None, shape: Shape, rule: SplitRule) -> Calibration:
+def _of_rows(
+    path: Path, preprocess: str | None, inputs: NetworkInputs, rule: SplitRule
+) -> Calibration:
+    """Ready examples, of which those that are there twice count once."""
     if preprocess not in (None, "", READY):
         raise CalibrationError(f"{path} holds ready tensors: leave --preprocess out")
-    rows = _npz_rows(path)
-    if rows.shape[1:] != shape:
-        raise CalibrationError(
-            f"{path} holds tensors of shape {rows.shape[1:]}, but the network takes {shape}"
-        )
-    hashes = [hashlib.sha256(row.tobytes()).hexdigest() for row in rows]
+    read = from_npz if path.suffix.lower() == ".npz" else _from_function
+    rows = read(path, inputs)
+    hashes, shape = _hashes(rows)
     different = list({digest: index for index, digest in reversed(list(enumerate(hashes)))}.items())
     rows = rows[[index for _, index in different]]
     split = rule.split([digest for digest, _ in different])
@@ -236,23 +246,12 @@ def _from_npz(path: Path, preprocess: str | None, shape: Shape, rule: SplitRule)
     )
 
 
-def _npz_rows(path: Path) -> FloatArray:
-    """Return the only array of the file, or the one with a usual name, as float32."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            rows = np.asarray(arrays[_array_name(path, arrays.files)], dtype=np.float32)
-    except CalibrationError:
-        raise
-    except Exception as error:
-        # NumPy raises what zipfile, zlib and its own reader raise.
-        raise CalibrationError(f"{path} cannot be read as an .npz of plain arrays") from error
-    if rows.ndim < 1 or not np.isfinite(rows).all():
-        raise CalibrationError(f"{path} holds values that are not finite")
-    return rows
+def _from_function(path: Path, inputs: NetworkInputs) -> Given:
+    return from_function(str(path), inputs)
 
 
-def _array_name(path: Path, names: Sequence[str]) -> str:
-    usual = [name for name in ARRAY_NAMES if name in names] or names
-    if not usual or (len(names) > 1 and usual is names):
-        raise CalibrationError(f"{path} should hold one array, or one named {ARRAY_NAMES[0]}")
-    return usual[0]
+def _hashes(rows: Given) -> tuple[list[str], Sequence[Any]]:
+    """Return the hashes of the examples' contents, and the shape of one."""
+    if isinstance(rows, Examples):
+        return rows.hashes(), [[s.name, s.shape[s.batched :], s.dtype] for s in rows.inputs.specs]
+    return [hashlib.sha256(row.tobytes()).hexdigest() for row in rows], rows.shape[1:]

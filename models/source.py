@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError, UsageError, first_line
+from ..inputs.asked_inputs import check_shape
+from ..inputs.examples import AskedInput
 from ..sources.callables import find_callable, is_callable_path, working_directory_importable
 from .network import Network, with_finite_weights
 
@@ -23,24 +25,26 @@ def load_network(
     weights: str | Path | None = None,
     input_shape: Sequence[int] | None = None,
     batch: int | None = None,
+    inputs: Sequence[AskedInput] = (),
 ) -> Network:
     """Read a network and its layers.
 
     `source`: a zoo name, an `.onnx` file, or `package.module:callable` (returns an
     `nn.Module`). `weights`: `.safetensors`, or a `.pth` of plain tensors. `input_shape` has the
-    batch first; `batch` overrides it. Raises `ModelError` with one sentence for anything that
-    cannot be read, has no known input shape, or does not run on it.
+    batch first; `batch` overrides it; `inputs` describes inputs by name. Raises `ModelError` with
+    one sentence for anything that cannot be read, has no known input, or does not run on it.
     """
     text = str(source)
-    _check_shape(input_shape, batch)
+    check_shape(input_shape, batch)
     if text.lower().endswith(".onnx"):
         from .onnx_network import OnnxNetwork
 
         if weights is not None:
             raise ModelError("an .onnx file brings its own weights: leave --weights out")
         return with_finite_weights(
-            OnnxNetwork.load(Path(text), input_shape=input_shape, batch=batch)
+            OnnxNetwork.load(Path(text), input_shape=input_shape, batch=batch, inputs=inputs)
         )
+    from ..inputs.example_inputs import torch_inputs
     from ..sources.checkpoint import read_state
     from ..sources.module_copies import copied
     from ..sources.weights import load_state
@@ -49,15 +53,13 @@ def load_network(
 
     module, default, ours = _module_of(text)
     module = module if ours else unwrapped(copied(module))
-    shape = tuple(input_shape or default or ())
-    if not shape:
-        raise ModelError(f"say which input {text} takes, for instance --input-shape 1,3,224,224")
+    takes = torch_inputs(module, text, default, input_shape, batch, inputs)
     notes: tuple[str, ...] = ()
     if weights is not None:
         state = read_state(Path(weights))
         load_state(module, state, Path(weights))
         notes += state.notes
-    network = TorchNetwork.owning(module.cpu(), text, (batch or shape[0], *shape[1:]))
+    network = TorchNetwork.owning(module.cpu(), text, takes)
     network.loading_notes = notes
     return with_finite_weights(network)
 
@@ -69,10 +71,13 @@ def network_of(
     weights: Path | None = None,
     input_shape: Sequence[int] | None = None,
     batch: int | None = None,
+    inputs: Sequence[AskedInput] = (),
 ) -> Network:
     """Return the network that the user gave: by its source, as a torch module, or as it is."""
     if isinstance(model, (str, Path)):
-        return load_network(str(model), weights=weights, input_shape=input_shape, batch=batch)
+        return load_network(
+            str(model), weights=weights, input_shape=input_shape, batch=batch, inputs=inputs
+        )
     if hasattr(model, "layers") and hasattr(model, "replaced"):
         return model  # type: ignore[no-any-return]
     if example_input is None:
@@ -81,13 +86,15 @@ def network_of(
 
 
 def network_of_module(module: Any, example_input: Any, source: str = "") -> Network:
-    """Make a network from a copy of a torch module, and an input (or its shape).
+    """Make a network from a copy of a torch module, and an input (a tensor, an array, or its
+    shape), a tuple of what it takes in order, or a dict by keyword.
 
     Raises `ModelError` if it is no module, does not run on such an input, or has weights that are
     not finite.
     """
     from torch import nn
 
+    from ..inputs.example_inputs import from_example
     from ..sources.wrappers import bare
     from .torch_network import TorchNetwork
 
@@ -96,36 +103,12 @@ def network_of_module(module: Any, example_input: Any, source: str = "") -> Netw
         raise ModelError(f"expected a torch.nn.Module, not a {type(module).__name__}")
     kind = type(module)
     name = source or f"{kind.__module__}:{kind.__qualname__}"
-    return with_finite_weights(TorchNetwork.of(module, name, _shape_of(example_input)))
+    return with_finite_weights(TorchNetwork.of(module, name, from_example(module, example_input)))
 
 
-def _shape_of(example_input: Any) -> tuple[int, ...]:
-    """Return the shape of a tensor or array, alone or in a tuple of one; or the shape itself."""
-    if isinstance(example_input, (tuple, list)) and len(example_input) == 1:
-        example_input = example_input[0]
-    if isinstance(example_input, Mapping):
-        raise ModelError("networks with named inputs are not supported: give one tensor")
-    shape = getattr(example_input, "shape", example_input)
-    try:
-        numbers = tuple(int(n) for n in shape)
-    except (TypeError, ValueError):
-        raise ModelError("the example input must be one tensor (or array, or shape)") from None
-    _check_shape(numbers, None)
-    return numbers
-
-
-def _check_shape(input_shape: Sequence[int] | None, batch: int | None) -> None:
-    numbers = [*(input_shape or ()), *([] if batch is None else [batch])]
-    if any(n < 1 for n in numbers) or (input_shape is not None and not len(input_shape)):
-        raise ModelError(
-            f"an input shape has the batch first and only positive numbers, not "
-            f"{','.join(map(str, numbers))}"
-        )
-
-
-def _module_of(text: str) -> tuple[torch.nn.Module, Sequence[int] | None, bool]:
-    """Return the module of a zoo name or a callable, its default input shape, and whether it was
-    made here and nobody else has it."""
+def _module_of(text: str) -> tuple[torch.nn.Module, Any, bool]:
+    """Return the module of a zoo name or a callable, its example inputs or their shape, and whether
+    it was made here and nobody else has it."""
     from . import zoo
 
     if text in zoo.ZOO:
@@ -143,8 +126,10 @@ def _module_of(text: str) -> tuple[torch.nn.Module, Sequence[int] | None, bool]:
     return *_call(text), False
 
 
-def _call(text: str) -> tuple[torch.nn.Module, Sequence[int] | None]:
+def _call(text: str) -> tuple[torch.nn.Module, Any]:
     import torch
+
+    from ..inputs.example_inputs import said_by
 
     maker, home = find_callable(text)
     try:
@@ -156,4 +141,4 @@ def _call(text: str) -> tuple[torch.nn.Module, Sequence[int] | None]:
         raise ModelError(f"{text} failed: {first_line(error)}") from error
     if not isinstance(module, torch.nn.Module):
         raise ModelError(f"{text} returned a {type(module).__name__}, not a torch.nn.Module")
-    return module, getattr(module, "input_shape", None) or getattr(home, "input_shape", None)
+    return module, said_by(text, module, maker, home)

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr
 from functools import partial
 from queue import SimpleQueue
 from typing import TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import ModelError
+from ..inputs.calls import ForCall
+from ..inputs.examples import Given, Takes, inputs_of
 from ..sources.module_copies import copied
 from .batching import batches, joined, outputs_of, workers_for
 from .network import Outputs
 from .torch_outputs import compared_tensors
 from .workers import in_order
 
-FloatArray = NDArray[np.float32]
-Given = TypeVar("Given")
+Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 BATCH = 4
@@ -35,7 +33,7 @@ ALIKE = 1e-3
 """Relative difference up to which an answer is the same: rounding made at most 1e-5."""
 
 
-def outputs(module: nn.Module, inputs: FloatArray, batch: int) -> Outputs:
+def outputs(module: nn.Module, inputs: Given, batch: int) -> Outputs:
     """Return the module's outputs for all inputs, (n, ...), as `Network.outputs` does.
 
     Several batches run side by side. Not in inference mode: what a module keeps of a call
@@ -44,18 +42,18 @@ def outputs(module: nn.Module, inputs: FloatArray, batch: int) -> Outputs:
     if len(inputs) <= batch:
         return outputs_of(partial(_outputs, module), inputs, batch)
 
-    def work(one: nn.Module, part: tuple[FloatArray, int]) -> tuple[Outputs, int]:
+    def work(one: nn.Module, part: tuple[Given, int]) -> tuple[Outputs, int]:
         return _outputs(one, part[0]), part[1]
 
     parts = batches(inputs, batch)
     return joined(in_replicas(module, work, parts, workers_for(len(inputs), batch)), batch)
 
 
-def _outputs(module: nn.Module, inputs: FloatArray) -> Outputs:
-    return {name: one.numpy() for name, one in _tensors(module, torch.from_numpy(inputs)).items()}
+def _outputs(module: nn.Module, inputs: Given) -> Outputs:
+    return {name: one.numpy() for name, one in _tensors(module, inputs).items()}
 
 
-def _tensors(module: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
+def _tensors(module: nn.Module, inputs: ForCall) -> dict[str, Tensor]:
     with torch.no_grad():
         found = compared_tensors(module, inputs)
     return {name: tensor.float() for name, tensor in found.items()}
@@ -63,8 +61,8 @@ def _tensors(module: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
 
 def in_replicas(
     module: nn.Module,
-    work: Callable[[nn.Module, Given], Made],
-    items: Iterable[Given],
+    work: Callable[[nn.Module, Item], Made],
+    items: Iterable[Item],
     workers: int,
 ) -> Iterator[Made]:
     """Yield what `work` makes of each item, in order, as `workers.in_order` does: in threads that
@@ -73,7 +71,7 @@ def in_replicas(
     for _ in range(workers):
         replicas.put(replica(module))
 
-    def of(item: Given) -> Made:
+    def of(item: Item) -> Made:
         one = replicas.get()
         try:
             return work(one, item)
@@ -114,19 +112,19 @@ def frozen(module: nn.Module) -> nn.Module:
     return copied(module, memo)
 
 
-def batch_for_outputs(module: nn.Module, input_shape: tuple[int, ...]) -> int:
+def batch_for_outputs(module: nn.Module, takes: Takes) -> int:
     """Return how many examples to see a module's outputs with at a time: its own batch, or more."""
-    wanted = min(BATCH, MAX_NUMBERS // max(1, math.prod(input_shape[1:])))
-    return fitting_batch(module, input_shape, wanted) if wanted > input_shape[0] else input_shape[0]
+    inputs = inputs_of(takes)
+    wanted = min(BATCH, MAX_NUMBERS // max(1, inputs.numbers))
+    return fitting_batch(module, inputs, wanted) if wanted > inputs.batch else inputs.batch
 
 
-def fitting_batch(module: nn.Module, input_shape: tuple[int, ...], wanted: int) -> int:
+def fitting_batch(module: nn.Module, takes: Takes, wanted: int) -> int:
     """Return `wanted`, or the network's own batch where it takes no other, or answers otherwise in
     company (statistics over a batch)."""
-    own = input_shape[0]
-    rng = np.random.default_rng(0)
-    shape = (max(wanted, own), *input_shape[1:])
-    noise = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
+    inputs = inputs_of(takes)
+    own = inputs.batch
+    noise = inputs.noise(max(wanted, own), seed=0)
     try:
         with redirect_stderr(io.StringIO()):  # torch.fx writes a traceback before it raises
             several, known = _tensors(module, noise[:wanted]), _tensors(module, noise[:own])

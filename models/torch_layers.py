@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..inputs.examples import NetworkInputs, Takes, inputs_of
 from ..layering.functional_layers import with_functional_layers
 from ..layering.products import Products
 from ..layering.torch_convolutions import (
@@ -58,7 +59,7 @@ class Shift(nn.Module):
         return inputs + self.bias
 
 
-def read_layers(module: nn.Module, input_shape: Shape) -> TorchLayers:
+def read_layers(module: nn.Module, takes: Takes) -> TorchLayers:
     """Every convolution and linear layer once, under its first name.
 
     Raises `ModelError` if the network does not run on such an input.
@@ -68,9 +69,10 @@ def read_layers(module: nn.Module, input_shape: Shape) -> TorchLayers:
         for name, part in module.named_modules()
         if isinstance(part, LAYERS) or is_quantized(part)
     }
+    inputs = inputs_of(takes)
     products = Products(module.parameters())
     with products, output_sizes(names) as asked:
-        calls, read, outputs = _calls(module, list(names), input_shape)
+        calls, read, outputs = _calls(module, list(names), inputs)
     order = dict.fromkeys([*calls, *names])
     uses = [
         _use(
@@ -79,7 +81,7 @@ def read_layers(module: nn.Module, input_shape: Shape) -> TorchLayers:
             calls.get(part, []),
             asked.get(part, {None}),
             part in read,
-            input_shape[0],
+            inputs.batch,
         )
         for part in order
     ]
@@ -100,7 +102,7 @@ def is_quantized(part: nn.Module) -> bool:
 
 
 def _calls(
-    module: nn.Module, parts: list[nn.Module], input_shape: Shape
+    module: nn.Module, parts: list[nn.Module], inputs: NetworkInputs
 ) -> tuple[dict[nn.Module, list[Shape]], set[nn.Module], OutputNames]:
     """The input shapes that each layer was called with, in the order of the first calls; the layers
     whose parameters are used elsewhere; and what of the outputs is compared."""
@@ -115,7 +117,7 @@ def _calls(
     reads = WeightReads(parts)
     try:
         with torch.no_grad(), reads.of(module):
-            outputs, _ = find_outputs(module, torch.zeros(input_shape))
+            outputs, _ = find_outputs(module, inputs.example)
     finally:
         for hook in hooks:
             hook.remove()

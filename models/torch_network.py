@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..inputs.examples import Given, NetworkInputs, Takes, inputs_of
 from ..integrity.checked_files import Checked
 from ..integrity.onnx_files import run_onnx
 from ..integrity.torch_files import precision_of, run_pt2, run_state, write_state
@@ -30,7 +31,7 @@ from ..records import LayerUse
 from ..sources.module_copies import copied, folded
 from ..sources.wrappers import bare, unwrapped
 from .batching import batches, workers_for
-from .convert import export_onnx, export_pt2
+from .convert import export_onnx, export_pt2, in_order
 from .differentiable import Differentiable
 from .files import write_by_suffix, write_whole
 from .moment_sums import BatchRows, Gathered, MomentSums, Wanted, gather
@@ -45,6 +46,7 @@ from .network import (
 from .output_rules import OutputNames
 from .torch_accounts import torch_accounts
 from .torch_batches import batch_for_outputs, frozen, in_replicas, outputs
+from .torch_behaviour import Behaviour
 from .torch_layers import TorchLayers, read_layers
 from .torch_outputs import all_answers, answer_of
 
@@ -57,38 +59,46 @@ class TorchNetwork:
 
     framework: Literal["torch"] = "torch"
 
-    def __init__(self, module: nn.Module, source: str, input_shape: Sequence[int]) -> None:
+    def __init__(self, module: nn.Module, source: str, takes: Takes) -> None:
         self.module = module.eval()
         self.source = source
-        self.input_shape = tuple(input_shape)
+        self.inputs = inputs_of(takes)
         self.replacements: Replacements = {}
         self.loading_notes: tuple[str, ...] = ()
         self._loaded: TorchNetwork | None = None
 
     @classmethod
-    def of(cls, module: nn.Module, source: str, input_shape: Sequence[int]) -> TorchNetwork:
+    def of(cls, module: nn.Module, source: str, takes: Takes) -> TorchNetwork:
         """Make a network of a copy of somebody else's module. Reads the layers at once.
 
         Raises `ModelError` if the module cannot be copied or does not run on such an input.
         """
-        return cls.owning(unwrapped(copied(bare(module))).cpu(), source, input_shape)
+        return cls.owning(unwrapped(copied(bare(module))).cpu(), source, takes)
 
     @classmethod
-    def owning(cls, module: nn.Module, source: str, input_shape: Sequence[int]) -> TorchNetwork:
+    def owning(cls, module: nn.Module, source: str, takes: Takes) -> TorchNetwork:
         """Make a network of a module that nobody else has; as `of` otherwise."""
-        _make_lazy_parts(module, input_shape)
-        network = cls(module, source, input_shape)
-        _ = network.layers
+        inputs = inputs_of(takes)
+        _make_lazy_parts(module, inputs)
+        network = cls(module, source, inputs)
+        with Behaviour(module, inputs) as seen:
+            _ = network.layers
+        seen.check()
+        network.inputs = seen.inputs
         return network
 
     @cached_property
     def _read(self) -> TorchLayers:
-        return read_layers(self.module, self.input_shape)
+        return read_layers(self.module, self.inputs)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return self.inputs.shape
 
     @cached_property
     def outputs_batch(self) -> int:
         """How many examples go through the module at once to see its outputs."""
-        return batch_for_outputs(self.module, self.input_shape)
+        return batch_for_outputs(self.module, self.inputs)
 
     @property
     def original(self) -> TorchNetwork:
@@ -132,23 +142,23 @@ class TorchNetwork:
             array = turned(array, part.groups)
         return array, _array(bias) if isinstance(bias, Tensor) else None
 
-    def outputs(self, inputs: NDArray[Any]) -> Outputs:
-        own = self.input_shape[0]
-        batch = own if len(inputs) <= own else self.original.outputs_batch
-        return outputs(self.module, inputs, batch)
+    def outputs(self, inputs: Given | Mapping[str, NDArray[Any]]) -> Outputs:
+        given, own = self.inputs.taken(inputs), self.inputs.batch
+        batch = own if len(given) <= own else self.original.outputs_batch
+        return outputs(self.module, given, batch)
 
-    def moments(self, inputs: NDArray[Any], wanted: Wanted) -> Gathered:
+    def moments(self, inputs: Given, wanted: Wanted) -> Gathered:
         """See `Network.moments`. Holds what the named layers see of a few batches at a time."""
 
         def add_all(sums: MomentSums) -> None:
-            def seen(module: nn.Module, part: tuple[NDArray[np.float32], int]) -> BatchRows:
+            def seen(module: nn.Module, part: tuple[Given, int]) -> BatchRows:
                 pictures, counted = part
                 rows = sums.batch(len(pictures), counted)
                 with torch.no_grad(), _noted(module, sums, rows):
-                    answer_of(module, torch.from_numpy(pictures))
+                    answer_of(module, pictures)
                 return rows
 
-            size = self.input_shape[0]
+            size = self.inputs.batch
             workers = workers_for(len(inputs), size)
             for rows in in_replicas(self.module, seen, batches(inputs, size), workers):
                 sums.add(rows)
@@ -158,7 +168,7 @@ class TorchNetwork:
     def differentiable(self) -> Differentiable:
         """See `Network.differentiable`. It shares the module's weights."""
         paths = {use.name: use.name for use in self.layers}
-        return Differentiable(frozen(self.module), self.layers, paths, self.input_shape)
+        return Differentiable(frozen(self.module), self.layers, paths, self.inputs)
 
     def replaced(self, replacements: Replacements) -> TorchNetwork:
         """Return a copy with chains for the named layers, wherever the network uses them."""
@@ -174,7 +184,7 @@ class TorchNetwork:
         leave_fast_paths(module)
         for name in replacements:
             _move_hooks(self._part(name), memo)
-        network = TorchNetwork(module, self.source, self.input_shape)
+        network = TorchNetwork(module, self.source, self.inputs)
         network.replacements = {**self.replacements, **replacements}
         network._loaded = self.original
         return network
@@ -184,12 +194,14 @@ class TorchNetwork:
 
     def workload(self, key: str, backend_accepts: Sequence[type], folder: Path) -> Any:
         """Return a module workload if the backend takes one, else an ONNX file in `folder`."""
-        path = Path(folder) / f"{file_name(key)}.onnx"
+        path, shapes = Path(folder) / f"{file_name(key)}.onnx", self.inputs.for_workload
         return choose_workload(
             backend_accepts,
             {
-                "ModuleWorkload": lambda kind: kind(key, folded(self.module), self.input_shape),
-                "FileWorkload": lambda kind: kind(key, self.to_onnx(path), self.input_shape),
+                "ModuleWorkload": lambda kind: kind(
+                    key, in_order(folded(self.module), self.inputs), *shapes
+                ),
+                "FileWorkload": lambda kind: kind(key, self.to_onnx(path), *shapes),
             },
         )
 
@@ -206,18 +218,18 @@ class TorchNetwork:
         """The network as an ONNX file in a folder that goes when the network does."""
         folder = tempfile.mkdtemp(prefix="rankwise-")
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        file = export_onnx(self.module, self.input_shape, Path(folder) / "network.onnx")
+        file = export_onnx(self.module, self.inputs, Path(folder) / "network.onnx")
         self._checked.check(file, run_onnx)
         return file
 
     @property
     def _checked(self) -> Checked:
         precision = precision_of(self.module)
-        return Checked(partial(all_answers, self.module), self.input_shape, precision)
+        return Checked(partial(all_answers, self.module), self.inputs, precision)
 
     def save(self, path: Path) -> Path:
         def to_pt2(path: Path) -> Path:
-            write = partial(export_pt2, self.module, self.input_shape)
+            write = partial(export_pt2, self.module, self.inputs)
             return write_whole(path, self._checked.writing(write, run_pt2(all_answers)))
 
         def to_tensors(path: Path) -> Path:
@@ -227,14 +239,14 @@ class TorchNetwork:
         return write_by_suffix(path, self.to_onnx, to_pt2, to_tensors)
 
 
-def _make_lazy_parts(module: nn.Module, input_shape: Sequence[int]) -> None:
+def _make_lazy_parts(module: nn.Module, inputs: NetworkInputs) -> None:
     """Let lazy layers draw their weights, the same ones everywhere, so that the network keeps its
     hash."""
     state = [*module.parameters(), *module.buffers()]
     if any(nn.parameter.is_lazy(one) for one in state):
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(SEED)
-            answer_of(module.eval(), torch.zeros(tuple(input_shape)))
+            answer_of(module.eval(), inputs.example)
 
 
 HOOKS = (

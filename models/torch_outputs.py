@@ -20,6 +20,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from ..errors import ModelError, first_line
+from ..inputs.calls import ForCall, call_of
+from ..inputs.examples import Given
 from ..integrity.torch_files import as_array
 from .output_rules import OutputNames, free_name, judged, named, unlike
 
@@ -101,50 +103,52 @@ def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
             yield from _tensors(value)
 
 
-def answer_of(module: nn.Module, inputs: Tensor) -> Any:
-    """Run one forward pass; return what the module answers.
+def answer_of(module: nn.Module, inputs: ForCall) -> Any:
+    """Run one forward pass, which does not change the inputs; return what the module answers.
 
     Raises `ModelError` with one sentence when the network cannot take these inputs.
     """
+    call = call_of(inputs)
     try:
-        return module(inputs)
+        return call.on(module)
     except ModelError:
         raise
     except Exception as error:
         # A network is the user's code: it may raise anything.
         raise ModelError(
-            f"the network does not run on an input of shape {tuple(inputs.shape)}: "
-            f"{first_line(error)}"
+            f"the network does not run on an input of shape {call.shapes}: {first_line(error)}"
         ) from error
 
 
-def compared_tensors(module: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
+def compared_tensors(module: nn.Module, inputs: ForCall) -> dict[str, Tensor]:
     """Run one forward pass; return the tensors that are compared by output, the batch first.
 
     With gradients where these are enabled. Raises `ModelError` if there is nothing to compare.
     """
-    names, found = find_outputs(module, inputs)
+    call = call_of(inputs)
+    names, found = find_outputs(module, call)
     names.check()
-    return {n: t if t.shape[0] == len(inputs) else t[None] for n, t in found.items()}
+    return {n: t if t.shape[0] == call.size else t[None] for n, t in found.items()}
 
 
-def find_outputs(module: nn.Module, inputs: Tensor) -> tuple[OutputNames, dict[str, Tensor]]:
+def find_outputs(module: nn.Module, inputs: ForCall) -> tuple[OutputNames, dict[str, Tensor]]:
     """Run one forward pass; return which outputs are compared, and the tensors that stand for
     them. Raises `ModelError` if the module answers no tensor."""
+    call = call_of(inputs)
     with Origins() as origins:
-        answer = answer_of(module, inputs)
+        answer = answer_of(module, call)
     stands: list[tuple[str, bool, tuple[Tensor, ...]]] = []
     refused: dict[str, str] = {}
     for name, tensor in named_tensors(module, answer).items():
         made_of, floating = origins.of(tensor), tensor.is_floating_point()
-        if floating and any(one.shape[:1] != inputs.shape[:1] for one in made_of):
+        if floating and any(one.shape[:1] != (call.size,) for one in made_of):
             made_of = (tensor,)  # only the answer itself has the batch first
         if not made_of:
             refused[name] = unlike(str(tensor.dtype).removeprefix("torch."))
         stands.append((name, floating, made_of))
     found = named(stands, id)
     shapes = {name: tuple(tensor.shape) for name, tensor in found.items()}
-    names = judged(shapes, len(inputs), refused)
+    names = judged(shapes, call.size, refused)
     return names, {name: found[name] for name in names.compared}
 
 
@@ -160,10 +164,10 @@ def named_tensors(module: nn.Module, answer: Any) -> dict[str, Tensor]:
     return dict(zip(names, found.values(), strict=True)) if names else found
 
 
-def all_answers(module: nn.Module, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
+def all_answers(module: nn.Module, inputs: Given) -> dict[str, NDArray[Any]]:
     """Run one forward pass; return every tensor that the module answers with, by name."""
     with torch.no_grad():
-        found = named_tensors(module, answer_of(module, torch.from_numpy(inputs)))
+        found = named_tensors(module, answer_of(module, inputs))
     return {name: as_array(tensor) for name, tensor in found.items()}
 
 

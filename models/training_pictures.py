@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..inputs.examples import Given, Takes, inputs_of
 from .pictures import Calibration, random_window
 from .preprocess import Image, Preprocess, channels_last, check_holds
 
@@ -24,18 +25,18 @@ answers for any picture, so that variety costs nothing but time."""
 class TrainingExamples(Protocol):
     """Examples to train on, drawn at random."""
 
-    def batch(self, size: int, rng: np.random.Generator) -> FloatArray:
-        """Return `size` examples (size, *input_shape[1:]), drawn by `rng` alone."""
+    def batch(self, size: int, rng: np.random.Generator) -> Given:
+        """Return `size` examples, drawn by `rng` alone."""
         ...
 
 
 class Rows:
     """Ready tensors, drawn as they are: what a flip would mean is not known."""
 
-    def __init__(self, rows: FloatArray) -> None:
+    def __init__(self, rows: Given) -> None:
         self._rows = rows
 
-    def batch(self, size: int, rng: np.random.Generator) -> FloatArray:
+    def batch(self, size: int, rng: np.random.Generator) -> Given:
         return self._rows[rng.integers(len(self._rows), size=size)]
 
 
@@ -79,7 +80,7 @@ def _relit(window: Image, rng: np.random.Generator) -> Image:
     return relit
 
 
-def training_examples(calibration: Calibration, input_shape: Sequence[int]) -> TrainingExamples:
+def training_examples(calibration: Calibration, takes: Takes) -> TrainingExamples:
     """Return the examples of the fit split's pictures.
 
     Raises `CalibrationError` if one of them is another by now.
@@ -87,4 +88,4 @@ def training_examples(calibration: Calibration, input_shape: Sequence[int]) -> T
     if calibration.recipe is None:
         return Rows(calibration.fit)
     photos = [calibration.photos[index].pixels for index in calibration.split.fit]
-    return Crops(photos, calibration.recipe, tuple(input_shape[1:]))
+    return Crops(photos, calibration.recipe, inputs_of(takes).shape[1:])

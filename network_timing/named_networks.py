@@ -15,6 +15,7 @@ from ..backends.base import ModuleWorkload
 from ..errors import ModelError
 from ..factors.stored_factors import from_arrays, to_arrays
 from ..models.network import Network, Replacements
+from ..models.notes import asked_of, model_note
 from ..models.source import load_network
 from ..ops.chain import Chain
 
@@ -23,13 +24,13 @@ FACTORS = "factors.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class NamedNetwork:
-    """`sha256` of the network before layers were replaced; `factors` is read only if there are
-    `chains`."""
+    """`sha256` of the network before layers were replaced; `inputs` are keywords of `load_network`;
+    `factors` is read only if there are `chains`."""
 
     key: str
     source: str
     weights: str | None
-    input_shape: tuple[int, ...]
+    inputs: Mapping[str, Any]
     sha256: str
     chains: Mapping[str, Chain]
     factors: str
@@ -50,7 +51,7 @@ class NamedNetwork:
             key,
             network.source,
             None if weights is None else str(weights),
-            network.input_shape,
+            asked_of(model_note(network.original)),
             network.original.sha256,
             {name: chain for name, (chain, _) in network.replacements.items()},
             str(place),
@@ -61,7 +62,7 @@ class NamedNetwork:
             "key": self.key,
             "source": self.source,
             "weights": self.weights,
-            "input_shape": list(self.input_shape),
+            "inputs": dict(self.inputs),
             "sha256": self.sha256,
             "chains": {name: chain.to_json() for name, chain in self.chains.items()},
             "factors": self.factors,
@@ -70,12 +71,11 @@ class NamedNetwork:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         chains = {name: Chain.from_json(links) for name, links in document["chains"].items()}
-        changed = {"chains": chains, "input_shape": tuple(document["input_shape"])}
-        return cls(**{**document, **changed})
+        return cls(**{**document, "chains": chains})
 
     def workload(self) -> ModuleWorkload:
         """Loads the network. Raises `ModelError` if the name no longer stands for it."""
-        network = load_network(self.source, weights=self.weights, input_shape=self.input_shape)
+        network = load_network(self.source, weights=self.weights, **self.inputs)
         if network.sha256 != self.sha256:
             raise ModelError(
                 f"{self.source} gives another network each time it is loaded: let it load its "

@@ -18,6 +18,7 @@ from ..backends.base import TrainsNetworks
 from ..campaign.setup import Setup
 from ..db import NetworkRun, Store
 from ..errors import MeasurementError
+from ..models.notes import asked_of
 from ..records import Comparison, Decomposition, PairSummary, Sample
 from .inference_runs import can_time
 
@@ -77,7 +78,7 @@ def _request(setup: Setup, others: Mapping[str, Variant], rounds: int, seed: int
     return {
         "source": setup.network.source,
         "weights": None if setup.weights is None else str(setup.weights),
-        "input_shape": list(setup.network.input_shape),
+        "inputs": asked_of(setup.model),
         "threads": max(1, setup.policy.threads),
         "device": setup.backend.torch_device(),
         "dtype": setup.policy.dtype,

@@ -56,9 +56,7 @@ def variants(request: Mapping[str, Any]) -> dict[str, Any]:
     from ..training.pair import pair_of
     from ..training.steps import ForwardPass, TrainingPass
 
-    network = load_network(
-        request["source"], weights=request["weights"], input_shape=request["input_shape"]
-    )
+    network = load_network(request["source"], weights=request["weights"], **request["inputs"])
     specs = {use.name: use.spec for use in network.layers}
     made: dict[str, Any] = {}
     for key, variant in request["variants"].items():
@@ -69,11 +67,11 @@ def variants(request: Mapping[str, Any]) -> dict[str, Any]:
             chain = lower(spec, Decomposition.from_json(document))
             chains[name] = (chain, random_weights(chain))
         pair = pair_of(network, chains)
-        shape, where = request["input_shape"], (request["device"], request["dtype"])
+        takes, where = network.inputs, (request["device"], request["dtype"])
         made[key] = (
-            ForwardPass(pair.student, shape, *where)
+            ForwardPass(pair.student, takes, *where)
             if request.get("phase") == "inference"
-            else TrainingPass(pair.student, shape, pair.chains, variant.get("frozen"), *where)
+            else TrainingPass(pair.student, takes, pair.chains, variant.get("frozen"), *where)
         )
     return made
 

@@ -51,8 +51,8 @@ class Option:
 
     `flags` are given where the name alone does not say them, `argument` is the name of one that
     has no flag; `text` is what the command line reads where that is not the field's own type,
-    and `parse(text, flag)` makes the value of it. `reason` says why a service cannot take the
-    option.
+    and `parse(text, flag)` makes the value of it, or of each one where it is `repeated`. `reason`
+    says why a service cannot take the option.
     """
 
     help: str = ""
@@ -64,6 +64,7 @@ class Option:
     envvar: str | None = None
     text: type | None = None
     parse: Callable[[str, str], Any] | None = None
+    repeated: bool = False
     crossing: Crossing = Crossing.VALUE
     reason: str = ""
 
@@ -92,7 +93,8 @@ class OptionField:
     @property
     def repeats(self) -> bool:
         """Whether the command line takes it several times."""
-        return self.option.parse is None and get_origin(self.hint) is Sequence
+        several = get_origin(self.hint) is Sequence
+        return several and (self.option.repeated or self.option.parse is None)
 
     def refuse_for_service(self, value: Any) -> None:
         """Raise `UsageError` if a service cannot take that value."""

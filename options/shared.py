@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from ..reporter import Reporter
 from .option import Allowed, Crossing, Option, one_of
-from .texts import parse_duration, parse_shape
+from .texts import parse_duration, parse_input, parse_shape
 
 if TYPE_CHECKING:
     from ..documents import Plan
@@ -57,13 +57,26 @@ InputShape = Annotated[
     Sequence[int] | None,
     Option("N is the batch.", metavar="N,C,H,W", parse=parse_shape, crossing=Crossing.WITH_NETWORK),
 ]
+INPUTS = Option(
+    "One input's batch, where the network does not say it; repeat for others.",
+    flags=("--input",),
+    metavar="NAME=SHAPE[:DTYPE]",
+    parse=parse_input,
+    repeated=True,
+    crossing=Crossing.NEVER,
+    reason="a service takes networks that say what their inputs are",
+)
+Inputs = Annotated[Sequence[tuple[str, tuple[int, ...], str]], INPUTS]
 Backend = Annotated[str, Option("Device family; `rankwise devices` lists them.", BACKEND)]
 Batch = Annotated[int | None, Option("Overrides the batch of --input-shape.", COUNT)]
 Threads = Annotated[int, Option("Threads that compute one layer.", COUNT)]
 TorchThreads = Annotated[int | None, Option("Default: torch's.", COUNT)]
 Calibration = Annotated[
     Path | None,
-    Option("Folder of images, or an .npz of ready tensors.", crossing=Crossing.CALIBRATION),
+    Option(
+        "Folder of images, .npz with an array an input, or package.module:callable.",
+        crossing=Crossing.CALIBRATION,
+    ),
 ]
 PREPROCESS = Option(
     "Name, .toml file, or package.module:callable.", one_of("imagenet", "caffe-bgr", "unit")
@@ -112,6 +125,7 @@ class NetworkOptions:
     _: KW_ONLY
     weights: Weights = None
     input_shape: InputShape = None
+    inputs: Inputs = ()
     batch: Batch = None
 
 

@@ -11,6 +11,9 @@ from ..errors import UsageError
 T = TypeVar("T")
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 MAX_S = 1e12
+INPUT = re.compile(
+    r"(?P<name>.+)=(?P<shape>([1-9][0-9]{0,6}(,[1-9][0-9]{0,6}){0,7})?)(:(?P<dtype>\w+))?"
+)
 SHAPE = re.compile(r"[1-9][0-9]{0,5}(,[1-9][0-9]{0,5}){1,5}")
 
 
@@ -22,6 +25,11 @@ def parse_kinds(text: str, flag: str) -> list[str]:
 def parse_shape(text: str, flag: str = "--input-shape") -> tuple[int, ...]:
     """Two to six positive whole numbers, separated by commas."""
     return _parsed(text.replace(" ", ""), flag, "1,3,224,224", _shape)
+
+
+def parse_input(text: str, flag: str = "--input") -> tuple[str, tuple[int, ...], str]:
+    """`NAME=SHAPE[:DTYPE]`: the name, the sizes of one batch, and the type or nothing."""
+    return _parsed(text, flag, "input_ids=1,16:int64", _input)
 
 
 def parse_duration(text: str, flag: str = "--max-time") -> float:
@@ -43,6 +51,14 @@ def _shape(text: str) -> tuple[int, ...]:
     if not SHAPE.fullmatch(text):
         raise ValueError(text)
     return tuple(map(int, text.split(",")))
+
+
+def _input(text: str) -> tuple[str, tuple[int, ...], str]:
+    match = INPUT.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    shape = tuple(map(int, match["shape"].split(","))) if match["shape"] else ()
+    return match["name"], shape, match["dtype"] or ""
 
 
 def _seconds(text: str, flag: str, example: str, units: str) -> float:

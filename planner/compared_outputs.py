@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..errors import ModelError
 from ..factors.array_cache import ArrayCache
 from ..factors.moments import spread
+from ..inputs.examples import Given
 from ..models.compared import Compared, ComparedPart
 from ..models.network import Network, Outputs
 from ..models.output_groups import size_groups
@@ -36,7 +37,7 @@ class ComparedChoice:
 def choose_compared(
     network: Network,
     asked: str | None,
-    inputs: Callable[[], NDArray[np.float32]],
+    inputs: Callable[[], Given],
     inputs_sha256: str,
     cache: ArrayCache,
 ) -> ComparedChoice:

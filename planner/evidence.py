@@ -81,7 +81,7 @@ def gather_evidence(
     to the network error on the select split."""
     calibration, compared = pictures.calibration, pictures.compared
     assembly, notes = Assembly(network, cache=cache), tuple[str, ...]()
-    inputs, confirm = Inputs.noise(network.input_shape, pictures.seed), None
+    inputs, confirm = Inputs.noise(network.inputs, pictures.seed), None
     if calibration is not None:
         progress.say("gathering moments on the fit and the select split")
         moments, notes = _from_pictures(network, candidates, calibration, compared, cache)

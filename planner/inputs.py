@@ -7,10 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ..backends.base import random_input
+from ..inputs.examples import Given, Takes, inputs_of
 from ..models.pictures import Calibration
 from ..records import canonical_json
 
@@ -28,7 +25,7 @@ class Inputs:
 
     sha256: str
     pictures: int
-    make: Callable[[], NDArray[np.float32]]
+    make: Callable[[], Given]
     names: Sequence[str]
 
     @classmethod
@@ -40,10 +37,12 @@ class Inputs:
         return cls(sha256, count, lambda: getattr(calibration, split), calibration.names(split))
 
     @classmethod
-    def noise(cls, input_shape: Sequence[int], seed: int) -> Inputs:
-        """Examples of unit noise for a network with that input, where there are no pictures."""
-        shape = (SYNTHETIC_INPUTS, *input_shape[1:])
-        named = canonical_json(["unit noise", shape, seed])
+    def noise(cls, takes: Takes, seed: int) -> Inputs:
+        """Made-up examples for a network that takes such inputs, where there are no pictures:
+        unit noise, and integers that it may be given."""
+        inputs = inputs_of(takes)
+        shape = (SYNTHETIC_INPUTS, *inputs.shape[1:])
+        named = canonical_json(["unit noise", shape if inputs.plain else inputs.to_json(), seed])
         sha256 = hashlib.sha256(named.encode()).hexdigest()
         names = [f"noise {number}" for number in range(1, SYNTHETIC_INPUTS + 1)]
-        return cls(sha256, SYNTHETIC_INPUTS, lambda: random_input(shape, seed=seed), names)
+        return cls(sha256, SYNTHETIC_INPUTS, lambda: inputs.noise(SYNTHETIC_INPUTS, seed), names)

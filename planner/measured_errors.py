@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..factors.assembly import Assembly
+from ..inputs.examples import Given
 from ..models.compared import Compared
 from ..models.network import Outputs
 from ..models.network_error import NetworkError
@@ -54,7 +55,7 @@ class MeasuredErrors:
         return len(self._asked) + 1 if self._asked else 0
 
     @cached_property
-    def examples(self) -> NDArray[np.float32]:
+    def examples(self) -> Given:
         return self.inputs.make()
 
     @cached_property

@@ -161,7 +161,7 @@ def _compared(
         return choose_compared(
             network, options.compare, lambda: calibration.fit, calibration.sha256, cache
         )
-    noise = Inputs.noise(network.input_shape, options.seed)
+    noise = Inputs.noise(network.inputs, options.seed)
     return choose_compared(network, options.compare, noise.make, noise.sha256, cache)
 
 

@@ -6,7 +6,7 @@ Scores are of whole networks with layers replaced, and remembered. The report sp
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -20,11 +20,13 @@ from ..records import Decomposition
 from ..search.space import Assignment
 from ..sources.callables import find_callable
 
-NetworkFunction = Callable[[NDArray[Any]], NDArray[np.float32] | Outputs]
+NetworkFunction = Callable[
+    [NDArray[Any] | Mapping[str, NDArray[Any]]], NDArray[np.float32] | Outputs
+]
 Evaluate = Callable[[NetworkFunction], float]
 """The user's own judgement: it is given the network as a function from inputs (n, ...) to the
-compared output (n, ...), or to all of them by name where there are several, and returns a score,
-of which more is better."""
+compared output (n, ...), each by name where there are several, and returns a score, of which more
+is better."""
 
 
 class Score:
@@ -68,7 +70,9 @@ class Score:
         return self._shares[changed]
 
 
-def _answer(network: Network, inputs: NDArray[Any]) -> NDArray[np.float32] | Outputs:
+def _answer(
+    network: Network, inputs: NDArray[Any] | Mapping[str, NDArray[Any]]
+) -> NDArray[np.float32] | Outputs:
     outputs = network.outputs(inputs)
     return only(outputs) if len(outputs) == 1 else outputs
 

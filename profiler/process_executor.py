@@ -33,8 +33,12 @@ def workload_to_json(workload: Workload | RemoteWorkload) -> dict[str, Any]:
             "input_gradient": workload.input_gradient,
         }
     if isinstance(workload, FileWorkload):
-        path = str(workload.path.absolute())
-        return {"key": workload.key, "path": path, "input_shape": list(workload.input_shape)}
+        return {
+            "key": workload.key,
+            "path": str(workload.path.absolute()),
+            "input_shape": list(workload.input_shape),
+            "inputs": [spec.to_json() for spec in workload.inputs],
+        }
     raise BackendError(f"a {type(workload).__name__} cannot be timed in another process")
 
 

@@ -21,6 +21,7 @@ from ..backends.base import ChainWorkload, FileWorkload, Workload
 from ..backends.registry import open_backend
 from ..errors import MeasurementError
 from ..ops.chain import Chain
+from ..ops.made_up import InputSpec
 from ..records import MeasurementPolicy
 from .affinity import offer_to_oom_killer, process_affinity
 from .executor import LocalExecutor
@@ -99,7 +100,9 @@ def workload_from_json(document: Mapping[str, Any]) -> Workload:
     if "chain" in document:
         chain = Chain.from_json(document["chain"])
         return ChainWorkload(document["key"], chain, document["input_gradient"])
-    return FileWorkload(document["key"], Path(document["path"]), tuple(document["input_shape"]))
+    path, shape = Path(document["path"]), tuple(document["input_shape"])
+    inputs = tuple(map(InputSpec.from_json, document["inputs"]))
+    return FileWorkload(document["key"], path, shape, inputs)
 
 
 def serve(requests: IO[bytes], answers: IO[bytes], read: ReadWorkload = workload_from_json) -> None:

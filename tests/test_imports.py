@@ -24,7 +24,7 @@ BOTTOM = {"errors", "files", "clock", "version", "reporter"} | VALUES
 OPTIONS = {"options"} | BOTTOM
 OPS = {"ops"} | BOTTOM
 LOWRANK = {"lowrank"} | OPS
-MODELS = {"models", "sources", "integrity", "layering"} | LOWRANK
+MODELS = {"models", "sources", "integrity", "layering", "inputs"} | LOWRANK
 CAMPAIGN = {"campaign", "profiler", "backends", "db", "search"} | MODELS
 FACTORS = {"factors", "training"} | MODELS
 NETWORK_TIMING = {"network_timing", "factors", "training"} | CAMPAIGN
@@ -38,7 +38,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "layering": {"layering"} | OPS,
     "backends": {"backends"} | OPS,
     "sources": {"sources"} | BOTTOM,
-    "integrity": {"integrity"} | BOTTOM,
+    "integrity": {"integrity", "inputs"} | OPS,
+    "inputs": {"inputs"} | OPS,
     "models": MODELS,
     "training": {"training"} | MODELS,
     "profiler": {"profiler", "backends"} | LOWRANK,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..inputs.calls import ForCall, call_of
 
 
 def batch_norms(model: nn.Module) -> list[_BatchNorm]:
@@ -15,7 +17,7 @@ def batch_norms(model: nn.Module) -> list[_BatchNorm]:
     return [part for part in norms if part.track_running_stats and part.running_mean is not None]
 
 
-def reestimate(model: nn.Module, batches: Iterable[Tensor]) -> None:
+def reestimate(model: nn.Module, batches: Iterable[ForCall]) -> None:
     """Set the statistics to their plain averages over the batches; weights stay.
 
     The model is in eval mode before and afterwards. Without batches nothing changes, nor where
@@ -34,7 +36,7 @@ def reestimate(model: nn.Module, batches: Iterable[Tensor]) -> None:
     try:
         with torch.no_grad():
             for one in inputs:
-                model(one)
+                call_of(one).on(model)
     except ValueError:
         for norm, buffers in zip(norms, before, strict=True):
             for name, one in norm.named_buffers():

@@ -16,9 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..inputs.examples import Given, Takes, inputs_of
 from ..layering.torch_convolutions import CONVOLUTIONS
 from ..models.torch_batches import fitting_batch
 from ..models.torch_layers import Shift
+from ..models.torch_outputs import answer_of
 from .hooks import hooked
 from .pair import Pair, links
 
@@ -39,7 +41,7 @@ Statistics = tuple[Tensor, Tensor]
 class ChannelStatistics:
     """What the original's channels are like over some inputs, for a student to be like them."""
 
-    def __init__(self, pair: Pair, inputs: Tensor) -> None:
+    def __init__(self, pair: Pair, inputs: Given | Tensor) -> None:
         """`inputs`: (n, ...), all of which go through the networks at once."""
         self.pair, self.inputs = pair, inputs
         self._links = {
@@ -51,7 +53,7 @@ class ChannelStatistics:
             self._wanted.setdefault(path, statistics(outputs, self._links[path]))
 
         with torch.no_grad(), hooked(pair.original, self._links, note):
-            pair.original(inputs)
+            answer_of(pair.original, inputs)
 
     def match(self) -> None:
         """Scale and shift the channels of the student's layers, so that each has the original's
@@ -67,7 +69,7 @@ class ChannelStatistics:
             return None if wanted is None else corrected(self._links[path], outputs, wanted)[0]
 
         with torch.no_grad(), hooked(self.pair.student, list(left), correct):
-            self.pair.student(self.inputs)
+            answer_of(self.pair.student, self.inputs)
 
     def match_last_mean(self, batch: int) -> None:
         """Shift the last of the layers, so that the mean of what the network says is right.
@@ -85,20 +87,21 @@ class ChannelStatistics:
                     by_start.setdefault(start, outputs.clone())  # what follows may work in place
 
                 with hooked(self.pair.student, [path], keep):
-                    self.pair.student(self.inputs[start : start + batch])
+                    answer_of(self.pair.student, self.inputs[start : start + batch])
             _, mean = statistics(torch.cat(list(by_start.values())), link)
             link.bias.add_(wanted - mean)
 
 
-def examples_at_once(module: nn.Module, shape: tuple[int, ...]) -> int:
+def examples_at_once(module: nn.Module, takes: Takes) -> int:
     """How many examples to take statistics over, 0 where the network takes too few together.
 
-    `shape`: of an input with a batch that the network takes.
+    `takes`: inputs with a batch that the network takes.
     """
-    wanted = min(MAX_EXAMPLES, MAX_NUMBERS // math.prod(shape[1:]))
+    inputs = inputs_of(takes)
+    wanted = min(MAX_EXAMPLES, MAX_NUMBERS // max(1, inputs.numbers))
     if wanted < MIN_EXAMPLES:
         return 0
-    size = fitting_batch(module, shape, wanted)
+    size = fitting_batch(module, inputs, wanted)
     return size if size >= MIN_EXAMPLES else 0
 
 

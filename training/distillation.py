@@ -8,6 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from ..inputs.calls import ForCall
 from ..models.compared import Compared
 from ..models.torch_outputs import compared_tensors
 from .hooks import hooked
@@ -46,7 +47,7 @@ class Distillation:
     def __exit__(self, *_error: object) -> None:
         self._hooks.close()
 
-    def loss(self, inputs: Tensor) -> Tensor:
+    def loss(self, inputs: ForCall) -> Tensor:
         loss = self._of_outputs(inputs)
         if self.features <= 0 or not self.pair.chains:
             return loss
@@ -56,7 +57,7 @@ class Distillation:
             seen.clear()
         return loss + self.features * torch.stack(errors).mean()
 
-    def _of_outputs(self, inputs: Tensor) -> Tensor:
+    def _of_outputs(self, inputs: ForCall) -> Tensor:
         with torch.no_grad():
             wanted = self.compared.select(compared_tensors(self.pair.original, inputs))
         given = self.compared.select(compared_tensors(self.pair.student, inputs))

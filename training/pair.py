@@ -57,7 +57,7 @@ def _torch_pair(network: TorchNetwork, replacements: Replacements) -> Pair:
             raise ModelError(
                 f"training has changed the network's parts: {first_line(error)}"
             ) from error
-        return TorchNetwork(module, network.source, network.input_shape)
+        return TorchNetwork(module, network.source, network.inputs)
 
     student = network.replaced(replacements).module
     return Pair(copied(network.module), student, tuple(replacements), home)
@@ -66,7 +66,7 @@ def _torch_pair(network: TorchNetwork, replacements: Replacements) -> Pair:
 def _onnx_pair(network: Any, replacements: Replacements) -> Pair:
     converted = network.to_torch(compared=True)
     _refuse_double_use(converted)
-    as_torch = TorchNetwork(converted.module, network.source, network.input_shape)
+    as_torch = TorchNetwork(converted.module, network.source, network.inputs)
     # What nothing that is compared follows from is no part of the module, and stays as it is.
     paths = {name: path for name, path in converted.names.items() if name in replacements}
 

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import UsageError
+from ..inputs.examples import Examples, Given, Takes
 from ..models.compared import Compared
 from ..models.torch_batches import outputs
 from ..models.training_pictures import TrainingExamples
@@ -34,8 +34,6 @@ from .interruption import after_the_step
 from .pair import Pair, relative_groups
 from .schedule import Budget, cosine
 from .selection import Selection
-
-FloatArray = NDArray[np.float32]
 
 EVALUATIONS = 20
 """How often the select split is looked at over the whole budget."""
@@ -107,7 +105,7 @@ class RecoveryRun:
         self,
         pair: Pair,
         examples: TrainingExamples,
-        select: FloatArray,
+        select: Given,
         compared: Compared,
         options: Options,
         *,
@@ -183,8 +181,7 @@ class RecoveryRun:
     @cached_property
     def _channels(self) -> ChannelStatistics | None:
         """None where a network takes only a few examples at once: all are needed together."""
-        shape = (self.options.batch, *self._select.shape[1:])
-        size = examples_at_once(self.pair.original, shape)
+        size = examples_at_once(self.pair.original, self._takes)
         return ChannelStatistics(self.pair, next(self._drawn(1, 2, size))) if size else None
 
     def _state(self) -> dict[str, Tensor]:
@@ -240,15 +237,23 @@ class RecoveryRun:
             self._optimizer.step()
         return value
 
-    def _inputs(self, number: int) -> Tensor:
-        rng = np.random.default_rng([self.options.seed, number])
-        return torch.from_numpy(self.examples.batch(self.options.batch, rng))
+    @property
+    def _takes(self) -> Takes:
+        """What the networks take, with the batch that they are trained with."""
+        batch = self.options.batch
+        if isinstance(self._select, Examples):
+            return self._select.inputs.resized(batch)
+        return (batch, *self._select.shape[1:])
 
-    def _drawn(self, count: int, purpose: int, size: int | None = None) -> Iterator[Tensor]:
+    def _inputs(self, number: int) -> Given:
+        rng = np.random.default_rng([self.options.seed, number])
+        return self.examples.batch(self.options.batch, rng)
+
+    def _drawn(self, count: int, purpose: int, size: int | None = None) -> Iterator[Given]:
         """Batches that no step draws: the generator is told of the purpose, too."""
         for number in range(count):
             rng = np.random.default_rng([self.options.seed, number, purpose])
-            yield torch.from_numpy(self.examples.batch(size or self.options.batch, rng))
+            yield self.examples.batch(size or self.options.batch, rng)
 
     def _look(self) -> None:
         """Evaluate the average, and go on from where the weights are.

@@ -62,7 +62,7 @@ class RecoveryJob:
     @cached_property
     def batch(self) -> int:
         """The batch that was asked for, or the largest below it that the network takes."""
-        return fitting_batch(self.pair.original, self.network.input_shape, self.options.batch)
+        return fitting_batch(self.pair.original, self.network.inputs, self.options.batch)
 
     @property
     def checkpoint(self) -> Path:
@@ -99,7 +99,7 @@ class RecoveryJob:
     def _train(self, resume: bool, reporter: Reporter) -> Result:
         run = RecoveryRun(
             self.pair,
-            training_examples(self.pictures, self.network.input_shape),
+            training_examples(self.pictures, self.network.inputs),
             self.pictures.select,
             self.compared,
             replace(self.options, batch=self.batch),

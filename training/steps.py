@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 from ..errors import MeasurementError, first_line
+from ..inputs.calls import call_of
+from ..inputs.examples import Takes, inputs_of
 from ..models.torch_outputs import named_tensors
 from .freezing import freeze
 
@@ -24,14 +26,15 @@ class ForwardPass:
     def __init__(
         self,
         module: nn.Module,
-        input_shape: Sequence[int],
+        takes: Takes,
         device: str = "cpu",
         dtype: str = "float32",
     ) -> None:
         self.device, self.dtype = torch.device(device), getattr(torch, dtype)
         self.module = module.train(self.train_mode).to(self.device)
-        generator = torch.Generator().manual_seed(0)
-        self.inputs = torch.randn(tuple(input_shape), generator=generator).to(self.device)
+        inputs = inputs_of(takes)
+        call = call_of(inputs.noise(inputs.batch, seed=0))
+        self.args, self.kwargs = call.to(self.device).arguments
 
     def run(self, loops: int) -> float:
         """Seconds of one, over `loops` of them. Raises `MeasurementError` if one fails."""
@@ -47,7 +50,7 @@ class ForwardPass:
 
     def _once(self) -> None:
         with torch.inference_mode(), self._precision():
-            self.module(self.inputs)
+            self.module(*self.args, **self.kwargs)
 
     def _precision(self) -> AbstractContextManager[Any]:
         if self.dtype == torch.float32:
@@ -72,13 +75,13 @@ class TrainingPass(ForwardPass):
     def __init__(
         self,
         module: nn.Module,
-        input_shape: Sequence[int],
+        takes: Takes,
         chains: Sequence[str] = (),
         frozen: int | None = None,
         device: str = "cpu",
         dtype: str = "float32",
     ) -> None:
-        super().__init__(module.requires_grad_(True), input_shape, device, dtype)
+        super().__init__(module.requires_grad_(True), takes, device, dtype)
         freeze(self.module, chains, frozen)
         trained = [p for p in self.module.parameters() if p.requires_grad]
         self.optimizer = torch.optim.SGD(trained, lr=0.0, momentum=0.9)
@@ -86,7 +89,7 @@ class TrainingPass(ForwardPass):
     def _once(self) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         with self._precision():
-            answer = named_tensors(self.module, self.module(self.inputs)).values()
+            answer = named_tensors(self.module, self.module(*self.args, **self.kwargs)).values()
             trained = [one.float() for one in answer if one.requires_grad]
             loss = torch.stack([one.square().mean() for one in trained]).sum()
         loss.backward()  # type: ignore[no-untyped-call]

@@ -18,7 +18,7 @@ from ..factors.planned_network import PlannedNetwork
 from ..models.fidelity import fidelity
 from ..models.network import Network
 from ..models.network_error import NetworkError
-from ..models.notes import error_note
+from ..models.notes import asked_of, error_note
 from ..models.pictures import Calibration
 from ..network_timing.inference_runs import can_time, compare_networks
 from ..network_timing.training_runs import Variant, can_train, compare_training
@@ -46,7 +46,7 @@ def verify(options: VerifyOptions) -> documents.VerificationDocument:
         backend=options.backend or document.backend or document.device.backend,
         example_input=options.example_input,
         weights=options.weights,
-        input_shape=document.model.input_shape,
+        **asked_of(document.model),
         threads=options.threads if options.threads is not None else max(policy["threads"], 1),
         phase=options.phase or policy.get("phase", "inference"),
         **_numerics(document, options.backend),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, numpy_helper
 
+from ...inputs.examples import NetworkInputs
 from ..onnx_file import evaluated
 from ..onnx_layers import attributes
 from ..onnx_session import TensorSession
@@ -29,7 +30,7 @@ NOT_FOLDED = frozenset(
 )
 
 
-def tensor_shapes(model: ModelProto, input_shape: Sequence[int]) -> dict[str, Shape]:
+def tensor_shapes(model: ModelProto, inputs: NetworkInputs) -> dict[str, Shape]:
     """Return the shapes (batch included) of tensors whose shape decides how a node is converted.
 
     They come from one run, because inference from the file alone stops at the first open size.
@@ -38,7 +39,7 @@ def tensor_shapes(model: ModelProto, input_shape: Sequence[int]) -> dict[str, Sh
     names = list(dict.fromkeys(_asked(model)))
     if not names:
         return {}
-    values = TensorSession(model, names).run(np.zeros(tuple(input_shape), np.float32))
+    values = TensorSession(model, names).run(inputs.example)
     return {name: tuple(value.shape) for name, value in zip(names, values, strict=True)}
 
 

@@ -17,6 +17,7 @@ from onnx import ModelProto, TensorProto, numpy_helper
 from torch import nn
 
 from ...errors import ModelError, first_line
+from ...inputs.examples import Given, NetworkInputs, Takes, inputs_of
 from ..fidelity import relative_error
 from ..network import Outputs
 from ..onnx_layers import find_layers
@@ -52,7 +53,7 @@ class Converted:
 
 
 def to_torch_module(
-    model: ModelProto, input_shape: Sequence[int], outputs: Mapping[str, str] | None = None
+    model: ModelProto, takes: Takes, outputs: Mapping[str, str] | None = None
 ) -> Converted:
     """A normalised model (see `onnx_file.normalised`) as a module in eval mode.
 
@@ -64,7 +65,7 @@ def to_torch_module(
     model = needed_for(model, wanted.values())
     _refuse_unknown(model)
     names = {layer.output: layer.name for layer in find_layers(model.graph)}
-    shapes = tensor_shapes(model, input_shape)
+    shapes = tensor_shapes(model, inputs_of(takes))
     paths = _module_paths(list(names.values()))
     builder = Builder(model, shapes, shape_constants(model, shapes), paths, names)
     for node in builder.nodes():
@@ -79,16 +80,16 @@ def to_torch_module(
 
 def check_answers(
     module: nn.Module,
-    outputs: Callable[[NDArray[np.float32]], Outputs],
-    shape: tuple[int, ...],
+    outputs: Callable[[Given], Outputs],
+    inputs: NetworkInputs,
 ) -> None:
     """Raise `ModelError` where one of the module's outputs is not the file's, on noise.
 
     `outputs` are the file's, as `Network.outputs`. A student of a wrong teacher looks right to
     it; a mistake in a converter must not pass unseen.
     """
-    noise = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    wanted, given = outputs(noise), module_outputs(module, noise, shape[0])
+    noise = inputs.noise(inputs.batch, seed=0)
+    wanted, given = outputs(noise), module_outputs(module, noise, inputs.batch)
     if wanted.keys() != given.keys():
         raise ModelError(
             f"as a torch module the network answers {', '.join(given)}, not {', '.join(wanted)}"

@@ -57,8 +57,11 @@ class Builder:
         self._tied: dict[Origin, nn.Parameter] = {}
         self._held: dict[str, fx.Node] = {}
         self._used: set[str] = set()
-        source = model.graph.input[0].name
-        self._values: dict[str, Any] = {source: self._graph.placeholder("input")}
+        # Made-up names, because torch.fx writes them into source.
+        self._values: dict[str, Any] = {
+            value.name: self._graph.placeholder(f"input_{place}" if place else "input")
+            for place, value in enumerate(model.graph.input)
+        }
 
     def nodes(self) -> Iterator[NodeProto]:
         """Yield the nodes that have to run, without those whose outputs are constant."""

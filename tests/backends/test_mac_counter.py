@@ -9,6 +9,7 @@ from onnx import TensorProto, helper
 
 from rankwise.backends.mac_counter import Operator, operators_in_file, operators_in_module
 from rankwise.errors import MeasurementError
+from rankwise.ops.made_up import InputSpec
 
 FLOAT = TensorProto.FLOAT
 
@@ -33,6 +34,10 @@ def save(
     return path
 
 
+def picture(shape: tuple[int, ...]) -> list[InputSpec]:
+    return [InputSpec("x", shape)]
+
+
 def _size(dims: list[int]) -> int:
     return dims[0] * _size(dims[1:]) if dims else 1
 
@@ -44,19 +49,19 @@ def conv(**attributes: object) -> list[onnx.NodeProto]:
 def test_a_convolution_by_hand(tmp_path: Path) -> None:
     nodes = conv(strides=[2, 2], pads=[1, 1, 0, 0], group=2)
     path = save(tmp_path / "n.onnx", nodes, ["batch", 4, 9, 11], {"w": [6, 2, 3, 3]})
-    found = operators_in_file(path, (5, 4, 9, 11))
+    found = operators_in_file(path, picture((5, 4, 9, 11)))
     assert found == [Operator(4, 6, 6 * 2 * 9 * 5 * 4 * 5)]
 
 
 def test_weights_that_are_inputs_too(tmp_path: Path) -> None:
     """As in files of IR version 3, where every initializer had to be listed."""
     path = save(tmp_path / "n.onnx", conv(), [1, 4, 5, 5], {"w": [6, 4, 1, 1]}, inputs_too=True)
-    assert operators_in_file(path, (1, 4, 5, 5)) == [Operator(4, 6, 6 * 4 * 25)]
+    assert operators_in_file(path, picture((1, 4, 5, 5))) == [Operator(4, 6, 6 * 4 * 25)]
 
 
 def test_one_spatial_axis(tmp_path: Path) -> None:
     path = save(tmp_path / "n.onnx", conv(), [1, 4, 7], {"w": [6, 4, 3]})
-    assert operators_in_file(path, (1, 4, 7)) == [Operator(4, 6, 6 * 4 * 3 * 5)]
+    assert operators_in_file(path, picture((1, 4, 7))) == [Operator(4, 6, 6 * 4 * 3 * 5)]
 
 
 def test_a_transposed_convolution_by_hand(tmp_path: Path) -> None:
@@ -73,7 +78,7 @@ def test_a_transposed_convolution_by_hand(tmp_path: Path) -> None:
 def test_gemm_either_way_round(tmp_path: Path, transposed: int, dims: list[int]) -> None:
     node = helper.make_node("Gemm", ["x", "w"], ["y"], transB=transposed)
     path = save(tmp_path / "n.onnx", [node], [2, 3], {"w": dims})
-    assert operators_in_file(path, (2, 3)) == [Operator(3, 5, 2 * 3 * 5)]
+    assert operators_in_file(path, picture((2, 3))) == [Operator(3, 5, 2 * 3 * 5)]
 
 
 def test_products_of_two_activations(tmp_path: Path) -> None:
@@ -82,14 +87,14 @@ def test_products_of_two_activations(tmp_path: Path) -> None:
         helper.make_node("MatMul", ["x", "t"], ["y"]),
     ]
     path = save(tmp_path / "n.onnx", nodes, [2, 3, 7], {})
-    assert operators_in_file(path, (2, 3, 7)) == [Operator(7, 3, 2 * 3 * 3 * 7)]
+    assert operators_in_file(path, picture((2, 3, 7))) == [Operator(7, 3, 2 * 3 * 3 * 7)]
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 5), (1, 5, 5, 5), (2, 4, 5, 5)], ids=str)
 def test_another_input_than_the_file_says(tmp_path: Path, shape: tuple[int, ...]) -> None:
     path = save(tmp_path / "n.onnx", conv(), [1, 4, 5, 5], {"w": [6, 4, 1, 1]})
     with pytest.raises(MeasurementError, match="does not fit input 'x'") as caught:
-        operators_in_file(path, shape)
+        operators_in_file(path, picture(shape))
     assert caught.value.stage == "prepare"
 
 
@@ -101,7 +106,7 @@ def test_a_shape_that_only_the_data_tells(tmp_path: Path) -> None:
     ]
     path = save(tmp_path / "n.onnx", nodes, [3, 4], {"w": [6, 2]})
     with pytest.raises(MeasurementError, match="cannot be inferred"):
-        operators_in_file(path, (3, 4))
+        operators_in_file(path, picture((3, 4)))
 
 
 class Shared(torch.nn.Module):
@@ -119,7 +124,7 @@ class Shared(torch.nn.Module):
 
 def test_a_module_counts_by_calls() -> None:
     conv_macs, head_macs = 2 * (4 * 2 * 9) * 30, 2 * 4 * 3
-    found = operators_in_module(Shared(), (2, 4, 5, 6))
+    found = operators_in_module(Shared(), picture((2, 4, 5, 6)))
     assert found == [
         Operator(4, 4, conv_macs),
         Operator(4, 4, conv_macs),
@@ -129,5 +134,5 @@ def test_a_module_counts_by_calls() -> None:
 
 def test_a_module_that_fails() -> None:
     with pytest.raises(MeasurementError, match="the module failed") as caught:
-        operators_in_module(Shared(), (2, 5, 5, 6))
+        operators_in_module(Shared(), picture((2, 5, 5, 6)))
     assert caught.value.stage == "prepare"

@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from rankwise.backends import onnxruntime_providers
-from rankwise.backends.base import ChainWorkload, FileWorkload
+from rankwise.backends.base import ChainWorkload, FileWorkload, chain_inputs
 from rankwise.backends.onnx_dtypes import chain_in, network_in
 from rankwise.backends.onnxruntime_providers import PROVIDERS, OnnxRuntimeBackend, Provider
 from rankwise.backends.onnxruntime_session import (
@@ -219,7 +219,9 @@ def test_float16_networks_keep_their_function(tmp_path: Path) -> None:
         place = Place("CPUExecutionProvider")
         session = make_session(network_in(path, dtype), place, 1)
         assert session.get_inputs()[0].type == f"tensor({dtype.replace('32', '')})"
-        found[dtype] = OnnxRuntimeRunner(session, images.shape, place).compute([images])[0]
+        found[dtype] = OnnxRuntimeRunner(session, chain_inputs(chain, 1), place).compute([images])[
+            0
+        ]
     assert found["float16"].dtype == np.float32
     error = np.abs(found["float16"] - found["float32"]).max()
     assert 0 < error < 1e-2 * np.abs(found["float32"]).max()

@@ -209,7 +209,7 @@ def test_a_graph_keeps_the_tensors_that_it_replays_on() -> None:
     step = weakref.ref(runner._captured_from)
     gc.collect()
     assert step() is not None
-    assert step()._image is not None
+    assert step()._inputs is not None
     runner.close()
     gc.collect()
     assert step() is None

@@ -37,7 +37,7 @@ def step_of(runner: TorchRunner) -> Any:
 def test_gradients_are_those_of_the_definition() -> None:
     """Two linear links without activation: y = (x A') B' + b, so dB = u'(x A'), dA = (u B)'x."""
     step = step_of(trained("linear"))
-    (upstream,), image = step._upstream, step._image
+    (upstream,), image = step._upstream, step._inputs[0]
     first, second = step._trained[0], step._trained[1]
     hidden = image.detach() @ first.detach().T
     np.testing.assert_allclose(second.grad, upstream.T @ hidden, rtol=1e-4)
@@ -48,8 +48,8 @@ def test_gradients_are_those_of_the_definition() -> None:
 
 
 def test_a_networks_first_layer_needs_no_gradient_of_its_input() -> None:
-    assert step_of(trained(input_gradient=True))._image.grad is not None
-    assert step_of(trained(input_gradient=False))._image.grad is None
+    assert step_of(trained(input_gradient=True))._inputs[0].grad is not None
+    assert step_of(trained(input_gradient=False))._inputs[0].grad is None
 
 
 def test_gradients_are_dropped_before_each_execution() -> None:
@@ -157,7 +157,7 @@ def test_many_modules_stay_compiled(phase: str) -> None:
 @pytest.mark.usefixtures("tracing")
 def test_compiling_in_a_timing_is_a_failure() -> None:
     runner = compiled("linear")
-    runner._step._image = torch.zeros(7, 9)  # another shape than it was compiled for
+    runner._step._inputs = [torch.zeros(7, 9)]  # another shape than it was compiled for
     with pytest.raises(MeasurementError, match="recompile") as caught:
         runner.run(1)
     assert caught.value.stage == "run"

@@ -322,7 +322,9 @@ class TestNpz:
         good = self.save(tmp_path / "a.npz", inputs=rows)
         with pytest.raises(CalibrationError, match="leave --preprocess out"):
             load_calibration(good, "imagenet", SHAPE)
-        with pytest.raises(CalibrationError, match=r"\(3, 16, 16\)"):
+        with pytest.raises(
+            CalibrationError, match=r"shape \(n, 3, 16, 16\), but the network takes \(n, 3, 8, 8\)"
+        ):
             load_calibration(good, None, (1, 3, 8, 8))
         with pytest.raises(CalibrationError, match="at least 3"):
             load_calibration(self.save(tmp_path / "b.npz", x=rows[:2]), None, SHAPE)

@@ -240,9 +240,3 @@ def test_onnx_layers_inside_a_branch(tmp_path: Path) -> None:
     constants = {"yes": np.array(True), "w": MATRIX}
     found = only_phrases(layers(onnx_file(tmp_path, [choose], constants, (2, 3))))
     assert found == dict.fromkeys(("a", "b"), "inside a node of type If")
-
-
-def test_onnx_networks_with_several_inputs_are_refused(tmp_path: Path) -> None:
-    path = onnx_file(tmp_path, [node("Add", "x", "z")], {}, (2, 3), more_inputs=("z",))
-    with pytest.raises(ModelError, match="has 2 inputs; one is supported"):
-        layers(path)

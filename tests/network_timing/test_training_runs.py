@@ -90,7 +90,7 @@ def test_what_a_process_cannot_do_is_said() -> None:
     request = {
         "source": "net_to_train:broken",
         "weights": None,
-        "input_shape": [1, 3, 8, 8],
+        "inputs": {"input_shape": [1, 3, 8, 8]},
         "threads": 1,
         "device": "cpu",
         "dtype": "float32",

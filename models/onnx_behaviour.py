@@ -1,0 +1,32 @@
+"""What an ONNX graph does beside answering: draws random numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+from onnx import ModelProto
+
+from ..errors import ModelError
+from ..inputs.examples import NetworkInputs
+from .onnx_session import TensorSession
+
+RANDOM = frozenset(
+    {
+        *("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"),
+        *("Bernoulli", "Multinomial", "Dropout"),
+    }
+)
+
+
+def check_same_each_time(model: ModelProto, inputs: NetworkInputs) -> None:
+    """Raise `ModelError` if the network answers otherwise each time that it runs."""
+    drawing = sorted({node.op_type for node in model.graph.node} & RANDOM)
+    if not drawing:
+        return
+    session = TensorSession(model, [output.name for output in model.graph.output])
+    first, second = (session.run(inputs.example) for _ in range(2))
+    pairs = zip(first, second, strict=True)
+    if any(not np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in pairs):
+        raise ModelError(
+            "the network answers otherwise each time that it runs on the same input, because it "
+            f"draws random numbers ({', '.join(drawing)}): export it in eval mode"
+        )

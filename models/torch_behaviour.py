@@ -1,0 +1,130 @@
+"""What a module does beside answering, seen while it runs once: draws random numbers, changes its
+inputs, chooses rows of tables with them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
+
+from ..errors import ModelError
+from ..inputs.examples import NetworkInputs
+from .torch_outputs import answer_of, named_tensors
+
+TABLES = ("embedding",)
+"""Functions that choose rows of their second argument by their first."""
+
+
+class Behaviour(TorchFunctionMode):
+    """A context in which a module runs once on one batch of its inputs."""
+
+    def __init__(self, module: nn.Module, inputs: NetworkInputs) -> None:
+        super().__init__()
+        self._module, self._read = module, inputs
+        self._hooks = ExitStack()
+        self._given: list[Tensor] = []
+        self._versions: list[int] = []
+        self._tables: dict[int, int] = {}
+        self._changed = False
+
+    def __enter__(self) -> Self:
+        before = self._module.register_forward_pre_hook(self._begins, with_kwargs=True)
+        after = self._module.register_forward_hook(self._ends)
+        for hook in (before, after):
+            self._hooks.callback(hook.remove)
+        self._state = _random_state()
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+        self._hooks.close()
+        self._drew = _random_state() != self._state
+
+    def _begins(self, _module: nn.Module, args: Any, kwargs: Any) -> None:
+        self._given = [one for one in pytree.tree_leaves((args, kwargs)) if isinstance(one, Tensor)]
+        self._versions = [one._version for one in self._given]  # noqa: SLF001
+
+    def _ends(self, *_: Any) -> None:
+        self._changed = [one._version for one in self._given] != self._versions  # noqa: SLF001
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if getattr(func, "__name__", "") in TABLES and len(args) > 1:
+            held = args[0].untyped_storage().data_ptr()
+            for place, tensor in enumerate(self._given):
+                if tensor.untyped_storage().data_ptr() == held:
+                    rows = len(args[1])
+                    self._tables[place] = min(rows, self._tables.get(place, rows))
+        return func(*args, **(kwargs or {}))
+
+    @property
+    def inputs(self) -> NetworkInputs:
+        """The inputs, with what was seen of them."""
+        names = self._read.names
+        tables = {names[place]: rows for place, rows in self._tables.items() if place < len(names)}
+        return replace(self._read.limited(tables), changed=self._changed)
+
+    def check(self) -> None:
+        """Raise `ModelError` if the module answers otherwise each time that it runs."""
+        if not self._drew:
+            return
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), _Drawing() as drawing:
+            first, second = (self._answer() for _ in range(2))
+        if any(not _same(one, second.get(name)) for name, one in first.items()):
+            how = f" ({', '.join(drawing.found)})" if drawing.found else ""
+            raise ModelError(
+                "the network answers otherwise each time that it runs on the same input, in eval "
+                f"mode, too: its forward pass draws random numbers{how}; let it draw none there"
+            )
+
+    def _answer(self) -> dict[str, Tensor]:
+        return named_tensors(self._module, answer_of(self._module, self._read.example))
+
+
+class _Drawing(TorchFunctionMode):
+    """Notes the names of torch's functions that draw random numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: dict[str, None] = {}
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        before = torch.get_rng_state()
+        result = func(*args, **(kwargs or {}))
+        name = getattr(func, "__name__", "")
+        if name and not torch.equal(before, torch.get_rng_state()):
+            self.found[name] = None
+        return result
+
+
+def _random_state() -> tuple[bytes, object, bytes]:
+    """Return how far the usual sources of random numbers are."""
+    numbers = np.random.get_state()
+    generated = torch.random.get_rng_state().numpy().tobytes()
+    return generated, random.getstate(), repr(numbers).encode()
+
+
+def _same(first: Tensor, second: Tensor | None) -> bool:
+    if second is None or first.shape != second.shape:
+        return False
+    return torch.allclose(first, second, rtol=0, atol=0, equal_nan=first.is_floating_point())
