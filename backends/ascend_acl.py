@@ -27,6 +27,8 @@ from .network_file import fix_inputs, read_network
 from .onnx_dtypes import chain_in
 from .validation import INFERENCE_ONLY, checked_policy, one_line, whole_number
 
+INPUT_FORMATS = {4: "NCHW", 5: "NCDHW"}
+"""By the number of the input's axes, what atc calls their order; `ND` for others."""
 SET_ENV = "source CANN's set_env.sh first"
 NUMERIC_MODES = {
     "float32": ("force_fp16", "must_keep_origin_dtype", "cube_fp16in_fp32out"),
@@ -206,7 +208,7 @@ class AscendAclBackend:
 
 def _flags(name: str, shape: Sequence[int], policy: MeasurementPolicy) -> tuple[str, ...]:
     """In float16 inputs and outputs are float16, too; otherwise casts would be timed."""
-    flags = [f"--input_format={'NCHW' if len(shape) == 4 else 'ND'}"]
+    flags = [f"--input_format={INPUT_FORMATS.get(len(shape), 'ND')}"]
     if not set(name) & set(":;,"):  # the model is static, so the flag may be left out
         flags.append(f"--input_shape={name}:{','.join(map(str, shape))}")
     if policy.dtype == "bfloat16":

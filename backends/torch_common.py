@@ -20,7 +20,14 @@ from .base import Arrays, ChainWorkload, ModuleWorkload, Workload, chain_inputs
 from .clocks import Clock, Step
 from .host import host_run_metadata
 from .modules import compute, evaluating
-from .torch_execution import CHANNELS_LAST, Execution, compiled, laid_out, nothing_compiles
+from .torch_execution import (
+    CHANNELS_LAST,
+    Execution,
+    compiled,
+    laid_out,
+    nothing_compiles,
+    with_layout,
+)
 from .torch_steps import ForwardStep, TrainingStep, freeze_links, freeze_named, require_frozen
 from .validation import checked_policy, one_line
 
@@ -183,7 +190,7 @@ class TorchBackend:
         layout = Execution.of(policy.execution).memory_format
         with _failing("prepare"):
             moved = module.to(self.device.place(), getattr(torch, policy.dtype))
-            return moved.to(memory_format=layout)
+            return with_layout(moved, layout)
 
     def _changes(self, policy: MeasurementPolicy) -> bool:
         plain = policy.dtype == "float32" and self.device.place().type == "cpu"

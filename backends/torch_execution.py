@@ -20,6 +20,8 @@ from ..errors import BackendError
 
 CHANNELS_LAST, CUDNN_BENCHMARK = "channels_last", "cudnn_benchmark"
 
+CHANNELS_LAST_BY_AXES = {4: torch.channels_last, 5: torch.channels_last_3d}
+
 _numbers = itertools.count()
 
 
@@ -55,8 +57,17 @@ class Execution:
 
 
 def laid_out(tensor: torch.Tensor, memory_format: torch.memory_format) -> torch.Tensor:
-    """Channels last where there are pictures; other tensors have no such notion."""
-    return tensor.contiguous(memory_format=memory_format) if tensor.dim() == 4 else tensor
+    """Channels last where there are pictures or volumes; other tensors have no such notion."""
+    if memory_format == torch.channels_last:
+        memory_format = CHANNELS_LAST_BY_AXES.get(tensor.dim(), torch.contiguous_format)
+    return tensor.contiguous(memory_format=memory_format)
+
+
+def with_layout(module: torch.nn.Module, memory_format: torch.memory_format) -> torch.nn.Module:
+    """The module, changed: its weights laid out as what they are applied to."""
+    for tensor in itertools.chain(module.parameters(), module.buffers()):
+        tensor.data = laid_out(tensor.data, memory_format)
+    return module
 
 
 def compiled(module: Callable[..., Any], whole: bool) -> Callable[..., Any]:

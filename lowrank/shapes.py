@@ -73,7 +73,8 @@ def reason_unless_spatial(spec: LayerSpec) -> str:
     return reason_if_depthwise(spec) or ("1x1 kernel" if spec.is_pointwise else "")
 
 
-def _pointwise_op(spec: LayerSpec) -> Op:
+def pointwise_op(spec: LayerSpec) -> Op:
+    """What 1x1 links beside the layer are: plain convolutions of its dimensions, or linear."""
     return "linear" if spec.op == "linear" else POINTWISE[spec.dimensions]
 
 
@@ -81,7 +82,7 @@ def pointwise_first(spec: LayerSpec, rank: int) -> LayerSpec:
     """The 1x1 convolution C_in -> r in front of all the rest. It has no bias, so the zeros that
     the next link pads with are those of the original."""
     return LayerSpec(
-        _pointwise_op(spec),
+        pointwise_op(spec),
         spec.in_channels,
         rank,
         spec.input_shape,
@@ -94,7 +95,7 @@ def pointwise_first(spec: LayerSpec, rank: int) -> LayerSpec:
 def pointwise_last(before: LayerSpec, spec: LayerSpec) -> LayerSpec:
     """The 1x1 convolution (or linear layer) that makes the layer's output of `before`'s."""
     return LayerSpec(
-        _pointwise_op(spec),
+        pointwise_op(spec),
         in_channels=before.out_channels,
         out_channels=spec.out_channels,
         input_shape=before.output_shape,

@@ -34,8 +34,9 @@ def transposed_spec(
     wanted = _numbers(given, "output_shape")[-axes:]
     if not wanted and mode in ("NOTSET", "VALID"):
         return replace(plain, padding=_numbers(given, "pads") if mode == "NOTSET" else ())
-    if not wanted:
-        wanted = tuple(n * s for n, s in zip(shape[2:], plain.stride, strict=True))
+    if not wanted:  # a kernel that is smaller than its stride does not reach as far
+        whole = zip(shape[2:], plain.stride, plain.output_shape[1:], strict=True)
+        wanted = tuple(min(n * stride, most) for n, stride, most in whole)
     return _reaching(plain, wanted, upper=mode == "SAME_UPPER")
 
 

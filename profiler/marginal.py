@@ -15,6 +15,7 @@ from random import Random
 
 from ..backends.base import ChainWorkload, Workload
 from ..errors import BackendError, MeasurementError
+from ..lowrank.shapes import pointwise_op
 from ..ops.chain import Chain
 from ..records import LayerSpec
 from .executor import Executor, RemoteWorkload
@@ -43,7 +44,7 @@ def between_neighbours(chain: Chain) -> Chain:
 
 def _pointwise(like: LayerSpec, shape: tuple[int, ...]) -> LayerSpec:
     width = shape[-1] if like.op == "linear" else shape[0]
-    return LayerSpec(like.op, width, width, shape, bias=False, dtype=like.dtype)
+    return LayerSpec(pointwise_op(like), width, width, shape, bias=False, dtype=like.dtype)
 
 
 class MarginalExecutor:

@@ -49,7 +49,7 @@ def shape(spec: dict[str, Any] | None, arrow: str = "->") -> str:
     """Return a layer's kernel and channels, such as 3x3 64->128."""
     if spec is None:
         return ""
-    kernel = "x".join(map(str, spec["kernel_size"])) + " " if spec["op"] == "conv2d" else ""
+    kernel = "" if spec["op"] == "linear" else "x".join(map(str, spec["kernel_size"])) + " "
     return f"{kernel}{spec['in_channels']}{arrow}{spec['out_channels']}"
 
 

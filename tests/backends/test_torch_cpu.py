@@ -11,6 +11,8 @@ from torch import nn
 from rankwise.backends.base import ChainWorkload, ModuleWorkload
 from rankwise.backends.torch_cpu import TorchCpuBackend
 from rankwise.errors import BackendError, MeasurementError
+from rankwise.ops.chain import random_weights
+from rankwise.ops.reference import reference
 from rankwise.records import MeasurementPolicy
 from rankwise.testing import BackendContract
 from rankwise.testing.backend_cases import CHAINS
@@ -96,6 +98,19 @@ def test_a_module_keeps_its_dtype_and_layout() -> None:
     assert TorchCpuBackend().prepare(workload, half).run(1)["host"] > 0
     assert module.weight.dtype == torch.float64
     assert module.weight.stride() == layout
+
+
+@pytest.mark.parametrize("name", ["one axis", "three axes", "transposed volume"])
+def test_channels_last_of_other_than_pictures(name: str) -> None:
+    """A volume's channels come last, too; a sequence has no such layout."""
+    policy = TorchCpuBackend().resolve_policy(MeasurementPolicy(execution="eager+channels_last"))
+    chain = CHAINS[name]
+    images = np.random.default_rng(0).standard_normal((1, *chain.input_shape), np.float32)
+    runner = TorchCpuBackend().prepare(ChainWorkload("c", chain), policy)
+    (found,) = runner.compute([images])
+    wanted = reference(chain, random_weights(chain), images)
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
+    assert runner.run(1)["host"] > 0
 
 
 @pytest.mark.usefixtures("one_thread")

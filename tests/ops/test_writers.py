@@ -165,6 +165,13 @@ def test_operators(spec: LayerSpec, operators: list[str]) -> None:
     assert (nodes[0].input[0], nodes[-1].output[0]) == ("in", "out")
 
 
+def test_vectors_without_gemm() -> None:
+    """As files want it that are older than opset 7."""
+    chain = Chain((VECTOR,))
+    nodes, _ = chain_nodes(chain, random_weights(chain), "in", "out", "p", gemm=False)
+    assert [node.op_type for node in nodes] == ["MatMul", "Add"]
+
+
 @given(CHAINS)
 def test_names_begin_with_the_prefix_and_are_unique(chain: Chain) -> None:
     nodes, tensors = chain_nodes(chain, random_weights(chain), "in", "out", "layer1/conv")

@@ -12,7 +12,10 @@ from rankwise.errors import ModelError
 from rankwise.models.fidelity import relative_error
 from rankwise.models.network import only
 from rankwise.models.onnx_network import OnnxNetwork
-from rankwise.training.pair import pair_of, parameter_groups
+from rankwise.ops.chain import random_weights
+from rankwise.ops.torch_writer import to_torch
+from rankwise.testing.backend_cases import CHAINS
+from rankwise.training.pair import link_weights, pair_of, parameter_groups
 
 
 def test_torch_starts_where_the_plan_ends(network, ranks, replacements, rows):
@@ -22,6 +25,14 @@ def test_torch_starts_where_the_plan_ends(network, ranks, replacements, rows):
     np.testing.assert_array_equal(
         only(pair.network().outputs(rows)), only(network.replaced(chains).outputs(rows))
     )
+
+
+@pytest.mark.parametrize("chain", CHAINS.values(), ids=CHAINS)
+def test_weights_of_every_sort_of_link_come_back(chain):
+    weights = random_weights(chain)
+    for given, found in zip(weights, link_weights(to_torch(chain, weights)), strict=True):
+        np.testing.assert_array_equal(found.weight, given.weight)
+        assert (found.bias is None) == (given.bias is None)
 
 
 def test_what_is_learnt_goes_home(network, ranks, replacements, rows):

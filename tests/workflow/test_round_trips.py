@@ -86,6 +86,23 @@ class Tokens(nn.Module):
         return tokens.mean(1)
 
 
+class Sorts(nn.Module):
+    """Convolutions of one, two and three axes, a transposed one, and one that pads with what it
+    is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 24, 3, padding=1, padding_mode="reflect")
+        self.up = nn.ConvTranspose2d(24, 24, 3, 2, 1, output_padding=1)
+        self.frames = nn.Conv3d(24, 24, (2, 3, 3), padding=(0, 1, 1))
+        self.rows = nn.Conv1d(24, 24, 5, padding=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.up(torch.relu(self.stem(x))))
+        x = self.frames(torch.stack([x, x.flip(3)], dim=2)).squeeze(2)
+        return self.rows(torch.relu(x).mean(3))
+
+
 class Normalised(nn.Module):
     """Exporters fold the batch normalisation into weights, which here have rank 6 before and
     after, so that both ways of cutting at rank 6 lose nothing."""
@@ -129,7 +146,7 @@ def inputs() -> np.ndarray:
     return np.random.default_rng(0).standard_normal((6, *SHAPE[1:])).astype(np.float32)
 
 
-@pytest.mark.parametrize("kind", [Residual, Branches, Shared, Tokens, Normalised])
+@pytest.mark.parametrize("kind", [Residual, Branches, Shared, Tokens, Sorts, Normalised])
 def test_apply_and_export_commute(
     kind: type[nn.Module], inputs: np.ndarray, tmp_path: Path
 ) -> None:
