@@ -6,7 +6,7 @@ Convolutions and matrix products count; the rest of a network is thought to be f
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -84,36 +84,56 @@ def _matmul(node: NodeProto, shapes: Shapes) -> Operator:
 
 
 def operators_in_module(module: Any, input_shape: Sequence[int]) -> list[Operator]:
-    """The convolutions and linear layers of a `torch.nn.Module`, in the order of their calls.
+    """The convolutions and linear layers of a `torch.nn.Module`, in the order of their calls: also
+    those whose weight is packed with others, or used in a functional call.
 
     They are seen in one execution, in eval mode, on random input. `MeasurementError` (stage
     `prepare`) if that fails.
     """
     import torch
+    from torch.overrides import BaseTorchFunctionMode
+    from torch.utils._python_dispatch import TorchDispatchMode
 
     from .base import random_input
     from .modules import evaluating
 
     operators: list[Operator] = []
 
-    def gather(part: Any, _inputs: Any, output: Any) -> None:
-        operators.append(_called(part, output.shape))
+    class Gather(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            output = func(*args, **(kwargs or {}))
+            if counted := COUNTED.get(func.name().partition(".")[0]):
+                operators.append(counted(args, output))
+            return output
 
-    kinds = (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d, torch.nn.Linear)
-    parts = [part for part in module.modules() if isinstance(part, kinds)]
-    hooks = [part.register_forward_hook(gather) for part in parts]
+    inputs = torch.from_numpy(random_input(input_shape))
     try:
-        with evaluating(module), torch.inference_mode():
-            module(torch.from_numpy(random_input(input_shape)))
+        # The first mode keeps torch's transformer layers from computing in one piece.
+        with evaluating(module), torch.no_grad(), BaseTorchFunctionMode(), Gather():  # type: ignore[no-untyped-call]
+            module(inputs)
     except Exception as error:  # a user's module may raise anything
         raise MeasurementError(f"the module failed: {one_line(error)}", "prepare") from error
-    finally:
-        for hook in hooks:
-            hook.remove()
     return operators
 
 
-def _called(part: Any, output: Sequence[int]) -> Operator:
-    wide, size = part.weight.shape[0], math.prod(part.weight.shape)
-    deep = getattr(part, "in_channels", None) or part.in_features
-    return Operator(deep, wide, size * (math.prod(output) // wide))
+def _matrices(args: Sequence[Any], _output: Any) -> Operator:
+    rows, weight = args[-2:]
+    deep, wide = weight.shape
+    return Operator(deep, wide, len(rows) * deep * wide)
+
+
+def _convolution(args: Sequence[Any], output: Any) -> Operator:
+    image, weight, transposed = args[0], args[1], args[6]
+    at = image if transposed else output
+    positions = math.prod(at.shape) // at.shape[1]
+    return Operator(image.shape[1], output.shape[1], positions * math.prod(weight.shape))
+
+
+COUNTED: Mapping[str, Callable[[Sequence[Any], Any], Operator]] = {
+    "aten::addmm": _matrices,
+    "aten::mm": _matrices,
+    "aten::convolution": _convolution,
+}
+"""What torch computes layers by, and what these are."""

@@ -7,9 +7,12 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from .attention import LayeredAttention
+
 SETTINGS = (
     *("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups"),
     *("padding_mode", "transposed", "output_padding", "in_features", "out_features"),
+    *("nf", "nx"),
 )
 """What networks ask their layers for."""
 
@@ -41,11 +44,14 @@ class ReplacedLayer(nn.Sequential):
 
 
 def leave_fast_paths(module: nn.Module) -> None:
-    """Keep torch's transformer layers from reading the weights of layers that are replaced, which
-    they do without calling them."""
+    """Keep torch's transformers from reading the weights of layers that are replaced or turned into
+    others, which they do without calling them."""
     for part in module.modules():
-        if isinstance(part, nn.TransformerEncoderLayer) and any(
-            isinstance(inner, ReplacedLayer) for inner in part.modules()
-        ):
-            # Torch's own word for "neither relu nor gelu", for which there is no fast path.
-            part.activation_relu_or_gelu = 0
+        if not isinstance(part, (nn.TransformerEncoderLayer, nn.TransformerEncoder)):
+            continue
+        if any(isinstance(inner, (ReplacedLayer, LayeredAttention)) for inner in part.modules()):
+            if isinstance(part, nn.TransformerEncoder):
+                part.use_nested_tensor = False
+            else:
+                # Torch's own word for "neither relu nor gelu", for which there is no fast path.
+                part.activation_relu_or_gelu = 0

@@ -25,7 +25,7 @@ OTHER_CONVOLUTIONS = (
 )
 OTHER_LAYERS: tuple[tuple[type[nn.Module], str], ...] = (
     (nn.Bilinear, "several inputs (Bilinear)"),
-    (nn.MultiheadAttention, "several inputs (MultiheadAttention)"),
+    (nn.MultiheadAttention, "attention that computes in its own way"),
     (nn.RNNBase, "recurrent layer"),
     (nn.RNNCellBase, "recurrent layer"),
 )

@@ -59,7 +59,7 @@ def _torch_pair(network: TorchNetwork, replacements: Replacements) -> Pair:
         return TorchNetwork(module, network.source, network.input_shape)
 
     student = network.replaced(replacements).module
-    return Pair(copy.deepcopy(network.module), student, tuple(replacements), home)
+    return Pair(copy.deepcopy(network.layered), student, tuple(replacements), home)
 
 
 def _onnx_pair(network: Any, replacements: Replacements) -> Pair:

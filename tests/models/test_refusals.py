@@ -59,6 +59,12 @@ def complex_conv() -> nn.Module:
     return nn.Conv2d(3, 4, 3, dtype=torch.float64)
 
 
+class OwnAttention(nn.MultiheadAttention):
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        answer, weights = super().forward(*inputs)
+        return 2 * answer, weights
+
+
 class Whole(nn.Module):
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
@@ -83,8 +89,8 @@ class Whole(nn.Module):
         (Whole(complex_conv()), (1, 3, 9, 9), "weights of type torch.float64"),
         (Called(nn.Bilinear(4, 4, 3), lambda m, x: m(x, x)), (2, 4), "several inputs (Bilinear)"),
         (
-            Called(nn.MultiheadAttention(4, 2, batch_first=True), thrice),
-            *((2, 3, 4), "several inputs (MultiheadAttention)"),
+            Called(OwnAttention(4, 2, batch_first=True), thrice),
+            *((2, 3, 4), "attention that computes in its own way"),
         ),
         (Called(nn.LSTM(4, 5, batch_first=True), first), (2, 3, 4), "recurrent layer"),
         (Called(nn.GRUCell(4, 5), plain), (2, 4), "recurrent layer"),
