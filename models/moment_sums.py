@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -101,6 +101,8 @@ class BatchRows:
     def add_input(self, name: str, values: NDArray[Any]) -> None:
         """Add one layer's input, whose patches are taken."""
         spec, values = self.specs[name], self._counting(values)
+        if spec.op != "linear":  # a layer may be called at several sizes
+            spec = replace(spec, input_shape=values.shape[1:])
         rows = channel_rows(values, -1) if spec.op == "linear" else patch_rows(spec, values)
         self.rows.append((name, "patches", rows))
 

@@ -149,10 +149,17 @@ def _use(
         reason = reason or "its weight or bias is used beside calling it"
     if reason:
         return LayerUse(name, op, None, reason)
-    spec = _conv_spec(part, shapes[0]) if isinstance(part, nn.Conv2d) else None
+    of_shape = {shape: _spec(part, shape, batch) for shape in shapes}
+    calls = tuple(of_shape[shape] for shape in shapes)
+    largest = max(calls, key=lambda spec: spec.macs)
+    return LayerUse(name, op, largest, calls=calls if len(calls) > 1 else ())
+
+
+def _spec(part: nn.Module, shape: Shape, batch: int) -> LayerSpec:
     if isinstance(part, nn.Linear):
-        spec = _linear_spec(part, shapes[0], batch)
-    return LayerUse(name, op, spec)
+        return _linear_spec(part, shape, batch)
+    assert isinstance(part, nn.Conv2d)  # _unreadable has looked
+    return _conv_spec(part, shape)
 
 
 def _unreadable(part: nn.Module) -> str:
@@ -181,9 +188,10 @@ def _badly_called(part: nn.Module, shapes: list[Shape], batch: int) -> str:
     """Return why the way the layer is called has no spec, in one phrase; else empty."""
     if not shapes:
         return "not called in the forward pass"
-    if len(set(shapes)) > 1:
-        return f"called {len(shapes)} times with inputs of different shapes"
-    shape = shapes[0]
+    return next(filter(None, (_badly_shaped(part, shape, batch) for shape in shapes)), "")
+
+
+def _badly_shaped(part: nn.Module, shape: Shape, batch: int) -> str:
     if isinstance(part, nn.Conv2d) and (len(shape) != 4 or shape[0] != batch):
         return f"its input {shape} does not have the network's batch"
     if isinstance(part, nn.Linear) and linear_input_shape(shape, batch) is None:

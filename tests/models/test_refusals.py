@@ -94,7 +94,6 @@ class Whole(nn.Module):
         ),
         (Called(nn.LSTM(4, 5, batch_first=True), first), (2, 3, 4), "recurrent layer"),
         (Called(nn.GRUCell(4, 5), plain), (2, 4), "recurrent layer"),
-        (nn.Sequential(c := nn.Conv2d(3, 3, 3), c), (1, 3, 9, 9), "inputs of different shapes"),
         (Called(nn.Conv2d(3, 4, 3), lambda _, x: x), (1, 3, 9, 9), "not called"),
         (Called(nn.Linear(4, 4), lambda m, x: m(x[:1])), (2, 4), "does not divide"),
         (Called(nn.Conv2d(3, 4, 3), lambda m, x: m(x[0])), (1, 3, 9, 9), "the network's batch"),
