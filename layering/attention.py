@@ -152,10 +152,12 @@ def _projections(attention: nn.MultiheadAttention, form: tuple[str, ...]) -> lis
     return list(map(linear_with, whole, biases))
 
 
-def linear_with(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+def linear_with(
+    weight: Tensor, bias: Tensor | None, kind: type[nn.Linear] = nn.Linear
+) -> nn.Linear:
     """Return a linear layer that shares the memory of its weight (out, in) and bias."""
     with torch.device("meta"):  # no numbers are drawn
-        layer = nn.Linear(weight.shape[1], weight.shape[0], bias is not None)
+        layer = kind(weight.shape[1], weight.shape[0], bias is not None)
     layer.weight = nn.Parameter(weight.detach(), weight.requires_grad)
     if bias is not None:
         layer.bias = nn.Parameter(bias.detach(), bias.requires_grad)

@@ -1,8 +1,9 @@
 """A module turned into an equal one, in which layers of torch's compute what it computes with
 parameters of its own: these can be read, watched and replaced.
 
-Turned are `nn.MultiheadAttention` (its packed projections, `LayeredAttention`) and modules that
-compute a linear layer with a transposed weight (`Conv1D` of transformers' GPT-2).
+Turned are `nn.MultiheadAttention` (its packed projections, `LayeredAttention`), modules that
+compute a linear layer with a transposed weight (`Conv1D` of transformers' GPT-2), and parameters
+that are used in functional calls (`functional_calls`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from torch.overrides import BaseTorchFunctionMode
 
 from .attention import PACKED, SEPARATE, SHARED, LayeredAttention, linear_with
+from .functional_calls import called_layers, with_called
 from .hooks import move_hooks
 from .replaced_layer import leave_fast_paths
 
@@ -39,13 +41,18 @@ def layered(module: nn.Module, run: Callable[[nn.Module], Any]) -> nn.Module:
     whole does not run with them.
     """
     turned = {id(part): new for part, new in _turned(module, run)}
-    if not turned:
-        return module
-    made = with_parts(module, turned)
+    made = _if_it_runs(with_parts(module, turned), module, run) if turned else module
+    called = called_layers(made, run)
+    return _if_it_runs(with_called(made, called), made, run) if called else made
+
+
+def _if_it_runs(
+    made: nn.Module, otherwise: nn.Module, run: Callable[[nn.Module], Any]
+) -> nn.Module:
     try:
         run(made)
     except Exception:  # the network's own code, which may ask its parts for anything
-        return module
+        return otherwise
     return made
 
 
@@ -59,7 +66,10 @@ def opened(module: nn.Module, layered_form: nn.Module, names: Iterable[str]) -> 
             if type(old) is not type(new):
                 turned[id(old)] = new
                 break
-    return with_parts(module, turned) if turned else module
+    base = with_parts(module, turned) if turned else module
+    parameters = dict(base.named_parameters())
+    called = {name: layered_form.get_submodule(name) for name in names if name in parameters}
+    return with_called(base, called) if called else base
 
 
 def with_parts(module: nn.Module, turned: Mapping[int, nn.Module]) -> nn.Module:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .attention import LayeredAttention
+from .functional_calls import CalledForWeight
 
 SETTINGS = (
     *("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups"),
@@ -41,6 +42,16 @@ class ReplacedLayer(nn.Sequential):
         """That of the last link."""
         found: Tensor | None = self[-1].bias  # type: ignore[assignment]
         return found
+
+
+class ReplacedCall(CalledForWeight, ReplacedLayer):
+    """Links in the place of a parameter that is used in functional calls."""
+
+
+def replaced_layer(layer: nn.Module, links: Iterable[nn.Module]) -> ReplacedLayer:
+    """Return what takes a layer's place, in eval mode."""
+    kind = ReplacedCall if isinstance(layer, CalledForWeight) else ReplacedLayer
+    return kind(layer, links).eval()
 
 
 def leave_fast_paths(module: nn.Module) -> None:

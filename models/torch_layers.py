@@ -94,7 +94,7 @@ def read_layers(module: nn.Module, input_shape: Shape) -> TorchLayers:
         if isinstance(part, LAYERS) or is_quantized(part)
     }
     products = Products(module.parameters())
-    with products:
+    with products.inside(names):
         calls, read, outputs = _calls(module, list(names), input_shape)
     order = dict.fromkeys([*calls, *names])
     uses = [

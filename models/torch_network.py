@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ..layering.hooks import move_hooks
 from ..layering.layered_form import layered, opened
 from ..layering.parameter_accounts import ParameterAccounts
-from ..layering.replaced_layer import ReplacedLayer, leave_fast_paths
+from ..layering.replaced_layer import leave_fast_paths, replaced_layer
 from ..records import LayerUse
 from .batching import batches, workers_for
 from .convert import export_onnx, export_pt2
@@ -164,7 +164,7 @@ class TorchNetwork:
         parts = {name: base.get_submodule(name) for name in replacements}
         # Whoever refers to a replaced layer in the copy gets the chain: deepcopy's memo says so.
         memo: dict[int, Any] = {
-            id(parts[name]): ReplacedLayer(parts[name], to_torch(chain, weights)).eval()
+            id(parts[name]): replaced_layer(parts[name], to_torch(chain, weights))
             for name, (chain, weights) in replacements.items()
         }
         module = copied(base, memo)
