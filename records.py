@@ -178,12 +178,22 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class LayerUse:
-    """One named layer of a network. `reason` says why nothing applies to it (else empty)."""
+    """One named layer of a network. `reason` says why nothing applies to it (else empty).
+
+    `calls` are the specs of a layer that is called several times, one a call, and `spec` is then
+    the one with the most multiply-accumulates: its cost is the sum over its calls.
+    """
 
     name: str
     op: str
     spec: LayerSpec | None
     reason: str = ""
+    calls: tuple[LayerSpec, ...] = ()
+
+    @property
+    def every_call(self) -> tuple[LayerSpec, ...]:
+        """The spec of each call; nothing for a layer without a spec."""
+        return self.calls or (() if self.spec is None else (self.spec,))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Convolutions and matrix products count; the rest of a network is thought to be f
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -91,39 +91,54 @@ def _matmul(node: NodeProto, shapes: Shapes) -> Operator:
 
 
 def operators_in_module(module: Any, specs: Sequence[InputSpec]) -> list[Operator]:
-    """The convolutions and linear layers of a `torch.nn.Module`, in the order of their calls.
+    """The convolutions and linear layers of a `torch.nn.Module`, in the order of their calls: also
+    those whose weight is packed with others, or used in a functional call.
 
     They are seen in one execution, in eval mode, on random input. `MeasurementError` (stage
     `prepare`) if that fails.
     """
     import torch
+    from torch.overrides import BaseTorchFunctionMode
+    from torch.utils._python_dispatch import TorchDispatchMode
 
-    from ..ops.torch_modules import CONVOLUTIONS, TRANSPOSED
     from .modules import evaluating
 
     operators: list[Operator] = []
 
-    def gather(part: Any, inputs: Any, output: Any) -> None:
-        operators.append(_called(part, inputs[0].shape, output.shape))
+    class Gather(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            output = func(*args, **(kwargs or {}))
+            if counted := COUNTED.get(func.name().partition(".")[0]):
+                operators.append(counted(args, output))
+            return output
 
-    kinds = (*CONVOLUTIONS.values(), *TRANSPOSED.values(), torch.nn.Linear)
-    parts = [part for part in module.modules() if isinstance(part, kinds)]
-    hooks = [part.register_forward_hook(gather) for part in parts]
     try:
-        with evaluating(module), torch.inference_mode():
+        # The first mode keeps torch's transformer layers from computing in one piece.
+        with evaluating(module), torch.no_grad(), BaseTorchFunctionMode(), Gather():  # type: ignore[no-untyped-call]
             module(*map(torch.from_numpy, all_made_up(specs)))
     except Exception as error:  # a user's module may raise anything
         raise MeasurementError(f"the module failed: {one_line(error)}", "prepare") from error
-    finally:
-        for hook in hooks:
-            hook.remove()
     return operators
 
 
-def _called(part: Any, given: Sequence[int], output: Sequence[int]) -> Operator:
-    deep = getattr(part, "in_channels", None) or part.in_features
-    wide = getattr(part, "out_channels", None) or part.out_features
-    # A transposed convolution meets its whole kernel once for each of its inputs' positions.
-    transposed = getattr(part, "transposed", False)
-    positions = math.prod(given) // deep if transposed else math.prod(output) // wide
-    return Operator(deep, wide, math.prod(part.weight.shape) * positions)
+def _matrices(args: Sequence[Any], _output: Any) -> Operator:
+    rows, weight = args[-2:]
+    deep, wide = weight.shape
+    return Operator(deep, wide, len(rows) * deep * wide)
+
+
+def _convolution(args: Sequence[Any], output: Any) -> Operator:
+    image, weight, transposed = args[0], args[1], args[6]
+    at = image if transposed else output
+    positions = math.prod(at.shape) // at.shape[1]
+    return Operator(image.shape[1], output.shape[1], positions * math.prod(weight.shape))
+
+
+COUNTED: Mapping[str, Callable[[Sequence[Any], Any], Operator]] = {
+    "aten::addmm": _matrices,
+    "aten::mm": _matrices,
+    "aten::convolution": _convolution,
+}
+"""What torch computes layers by, and what these are."""

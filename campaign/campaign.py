@@ -34,19 +34,12 @@ from ..records import (
 )
 from ..reporter import Reporter
 from .rows import document_of, measured
-from .setup import Setup
+from .setup import Setup, distinct_specs
 from .sweep_progress import SweepProgress
+from .wanted import Wanted, keys_of
 
 COMPILING_SHARE = 0.5
 """Share of the time that is left, for a backend that compiles ahead."""
-
-Wanted = dict[LayerSpec, tuple[Candidate, ...]]
-"""The candidates of each layer."""
-
-
-def keys_of(wanted: Wanted) -> list[str]:
-    """Return the keys of all candidates, in their order."""
-    return [candidate.key for group in wanted.values() for candidate in group]
 
 
 class Campaign:
@@ -98,7 +91,7 @@ class Campaign:
         wanted = MeasurementFilter(
             hardware_key=fingerprint.hardware_key,
             policy_key=policy.key,
-            spec_keys={use.spec.key for use in self.setup.network.layers if use.spec},
+            spec_keys={spec.key for spec in distinct_specs(self.setup.network.layers)},
         )
         known = self.store.measurements.find(wanted)
         elsewhere = (m for m in known if m.summaries and m.fingerprint != fingerprint)
@@ -125,8 +118,9 @@ class Campaign:
     def _task(self, spec: LayerSpec, left: Sequence[Decomposition], sessions: int) -> LayerTask:
         """Return a task; a network's first layer is trained without the gradient of its input. The
         MACs of all such layers stand in for the time that the network spends there."""
-        specs = [use.spec for use in self.setup.network.layers]
-        is_first = specs[0] == spec and specs.count(spec) == 1
+        uses = self.setup.network.layers
+        specs = [call for use in uses for call in use.every_call]
+        is_first = uses[0].spec == spec and specs.count(spec) == 1
         macs = float(spec.macs * specs.count(spec))
         return LayerTask(spec, tuple(left), sessions, macs, not is_first)
 

@@ -14,8 +14,9 @@ from math import exp
 from .. import documents
 from ..profiler.rank_search import KindSearch, searches
 from ..records import Candidate, LayerSpec
-from .campaign import Campaign, Wanted, keys_of
+from .campaign import Campaign
 from .setup import distinct_specs
+from .wanted import Wanted, for_all_calls, keys_of
 
 
 def explore(
@@ -39,10 +40,11 @@ def explore(
         if left is not None and left <= 0:
             break
     work.findings = list(_findings(work, everyone))
-    return {
+    found = {
         spec: tuple(Candidate(spec, d) for s in group for d in s.candidates(quantum))
         for spec, group in by_spec.items()
     }
+    return for_all_calls(found, work.setup.network.layers)
 
 
 def _asked(by_spec: dict[LayerSpec, list[KindSearch]], before: set[str]) -> Wanted:
@@ -80,7 +82,8 @@ def _tell(work: Campaign, everyone: Iterable[KindSearch], wanted: Wanted) -> Non
 
 
 def _findings(work: Campaign, everyone: Iterable[KindSearch]) -> Iterable[documents.Staircase]:
-    names = {use.spec: use.name for use in reversed(work.setup.network.layers) if use.spec}
+    uses = reversed(work.setup.network.layers)
+    names = {spec: use.name for use in uses for spec in use.every_call}
     for search in everyone:
         for finding in search.findings():
             yield documents.Staircase(

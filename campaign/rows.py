@@ -10,7 +10,7 @@ from .. import documents
 from ..db.measurement_values import MeasurementFilter
 from ..db.store import Store
 from ..lowrank import lower
-from ..records import Decomposition, LayerSpec, Measurement, MeasurementPolicy
+from ..records import Decomposition, LayerSpec, LayerUse, Measurement, MeasurementPolicy
 from ..search.table import TableRow, failed_rows, speedup_table
 from .setup import Setup
 
@@ -55,6 +55,12 @@ def costs(spec: LayerSpec, decomposition: Decomposition) -> tuple[int, int]:
     """Return the MACs and parameters of a layer once it is decomposed."""
     chain = lower(spec, decomposition)
     return chain.macs, chain.params
+
+
+def use_costs(use: LayerUse, decomposition: Decomposition) -> tuple[int, int]:
+    """Return the MACs over all calls of a layer, and its parameters, once it is decomposed."""
+    each = [costs(spec, decomposition) for spec in use.every_call]
+    return sum(macs for macs, _ in each), max((params for _, params in each), default=0)
 
 
 def document_of(measurements: Sequence[Measurement]) -> documents.Table:

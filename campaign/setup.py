@@ -136,4 +136,4 @@ def usable_backend(text: str) -> Backend:
 
 def distinct_specs(uses: Sequence[LayerUse]) -> list[LayerSpec]:
     """Return each spec once, in the network's order."""
-    return list({use.spec.key: use.spec for use in uses if use.spec is not None}.values())
+    return list({spec.key: spec for use in uses for spec in use.every_call}.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, update
@@ -29,17 +30,18 @@ class Networks:
         self, sha256: str, source: str, input_shape: Sequence[int], uses: Sequence[LayerUse]
     ) -> None:
         """Store a network's inventory; one that was there is replaced (same network, perhaps
-        with another input shape)."""
+        with another input shape). A layer that is called with several specs has a row for each."""
         with self.database.writing() as connection:
-            spec_ids = intern_specs(connection, (use.spec for use in uses if use.spec is not None))
+            spec_ids = intern_specs(connection, (spec for use in uses for spec in use.every_call))
             layers = (
                 {
                     "name": use.name,
                     "op": use.op,
-                    "spec_id": None if use.spec is None else spec_ids[use.spec],
+                    "spec_id": None if spec is None else spec_ids[spec],
                     "reason": use.reason,
                 }
                 for use in uses
+                for spec in dict.fromkeys((use.spec, *use.calls))
             )
             latest = connection.scalar(select(func.max(networks.c.put_at)))
             row = {"source": source, "input_shape": list(input_shape), "put_at": now(after=latest)}
@@ -54,7 +56,8 @@ class Networks:
         return [(sha256, source, tuple(shape)) for sha256, source, shape in rows]
 
     def layers(self, sha256: str) -> tuple[LayerUse, ...]:
-        """The inventory in the network's order. Raises `StoreError` for an unknown network."""
+        """The inventory in the network's order; of the calls of a layer only different ones are
+        known. Raises `StoreError` for an unknown network."""
         columns = network_layers.c
         query = (
             select(columns.name, columns.op, specs.c.json, columns.reason)
@@ -67,8 +70,8 @@ class Networks:
                 raise StoreError(f"network {sha256[:12]} is not in the store; profile it first")
             rows = connection.execute(query.where(columns.network_id == network_id)).all()
         return tuple(
-            LayerUse(name, op, None if spec is None else LayerSpec.from_json(spec), reason)
-            for name, op, spec, reason in rows
+            _use(name, op, reason, [spec for _, _, spec, _ in group])
+            for (name, op, reason), group in groupby(rows, lambda row: (row[0], row[1], row[3]))
         )
 
     def find(self, text: str) -> str | None:
@@ -108,3 +111,10 @@ def replace(
 
 def _id_of(connection: Connection, sha256: str) -> int | None:
     return connection.scalar(select(networks.c.id).where(networks.c.sha256 == sha256))
+
+
+def _use(name: str, op: str, reason: str, stored: Sequence[Any]) -> LayerUse:
+    """Return a layer from its rows' specs, the one that stands for it first."""
+    specs = tuple(LayerSpec.from_json(spec) for spec in stored if spec is not None)
+    calls = specs if len(specs) > 1 else ()
+    return LayerUse(name, op, specs[0] if specs else None, reason, calls)

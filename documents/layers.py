@@ -32,8 +32,8 @@ class Ranking(Strict):
 
 
 class Layer(Strict):
-    """`count` layers share the spec. `macs` are for one example, 0 where they are not `counted`: of
-    a layer that cannot be decomposed not all are known."""
+    """`count` layers share the spec. `macs` are for one example over all `calls`, 0 where they are
+    not `counted`: of a layer that cannot be decomposed not all are known."""
 
     name: str
     op: str
@@ -46,6 +46,7 @@ class Layer(Strict):
     reason: str
     ranked: RankedLayer | None = None
     counted: bool = True
+    calls: int = 1
 
 
 class OtherParameters(Strict):

@@ -38,7 +38,8 @@ class PlannedLayer(Strict):
     output on the select split, weighted as the network hears it where there is such a metric
     (without calibration: of its weight).
     `in_network_saving_s` is what the layer is thought to save inside the network, fitted
-    jointly on the whole networks that were timed (null where there were none)."""
+    jointly on the whole networks that were timed (null where there were none). Latencies are sums
+    over the layer's `calls`, of which `spec` is the one with the most multiply-accumulates."""
 
     name: str
     op: str
@@ -58,6 +59,7 @@ class PlannedLayer(Strict):
     shrinkage: float | None = None
     output_shrinkage: float | None = None
     in_network_saving_s: float | None = None
+    calls: int = 1
 
 
 class Predicted(Strict):

@@ -61,7 +61,7 @@ def by_batch(network: Differentiable, inputs: Given, size: int, work: Work[Made]
 
 def bytes_held(network: Differentiable) -> int:
     """Return the bytes that one example takes between its forward and its backward passes."""
-    shapes = [use.spec.output_shape for use in network.layers if use.spec]
+    shapes = [call.output_shape for use in network.layers for call in use.every_call]
     return 4 * VALUES_HELD * sum(map(math.prod, shapes), start=1)
 
 

@@ -182,9 +182,13 @@ def _check_layers(plan: documents.Plan, network: Network) -> None:
             f"the plan was made for another network: {plan.model.source} "
             f"({plan.model.sha256[:12]}), not {network.source} ({network.sha256[:12]})"
         )
-    decided = [layer.name for layer in plan.layers]
-    names = [layer.name for layer in network.layers]
-    if unknown := [name for name in decided if name not in names]:
+    decided, names = {layer.name for layer in plan.layers}, {use.name for use in network.layers}
+    if unknown := [name for name in plan.decisions if name not in names]:
         raise PlanError(f"the network has no layer {unknown[0]!r}")
-    if missing := [name for name in names if name not in decided]:
-        raise PlanError(f"the plan does not say what becomes of layer {missing[0]!r}")
+    # An earlier version listed an attention as one layer that is kept, not its projections.
+    missing = [use.name for use in network.layers if use.name not in decided]
+    if missing and decided <= names:
+        raise PlanError(
+            f"the plan does not say what becomes of layer {missing[0]!r}: make the plan anew if "
+            "an earlier version of rankwise made it"
+        )

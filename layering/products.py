@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry, sdpa_flop_count
 
@@ -65,7 +66,35 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._storages = {one.untyped_storage().data_ptr() for one in parameters}
         self._of_weights: Counter[int] = Counter()
         self._convolved: set[int] = set()
+        self._of_parts: Counter[nn.Module] = Counter()
+        self._running: list[nn.Module] = []
         self.of_computed = 0
+
+    @contextmanager
+    def inside(self, parts: Iterable[nn.Module]) -> Iterator[None]:
+        """Count products of computed tensors inside these modules for them: a layer may compute its
+        weight (from a norm and a direction)."""
+        hooks = [
+            hook
+            for part in parts
+            for hook in (
+                part.register_forward_pre_hook(lambda one, _: self._running.append(one)),
+                part.register_forward_hook(lambda *_: self._ended(), always_call=True),
+            )
+        ]
+        try:
+            with self:
+                yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _ended(self) -> None:
+        self._running.pop()
+
+    def macs_inside(self, part: nn.Module) -> int | None:
+        """Return how many there were of computed tensors inside a module; None for none."""
+        return self._of_parts.get(part)
 
     def macs_of(self, parameter: Tensor) -> int | None:
         """Return how many there were with a parameter or a part of it; None if it was no weight."""
@@ -105,8 +134,11 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
         be a parameter, too, so that the last one counts."""
         factors = _weights(operator, args)
         known = [one for one in factors if one.untyped_storage().data_ptr() in self._storages]
-        if not known:
+        if not known and self._running:
+            self._of_parts[self._running[-1]] += macs
+        elif not known:
             self.of_computed += macs
+        if not known:
             return
         address = known[-1].data_ptr()
         self._of_weights[address] += macs

@@ -9,11 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ModelError
+from .attention import LayeredAttention
+from .functional_calls import CalledForWeight
 from .torch_convolutions import Padding, pads_itself
 
 SETTINGS = (
     *("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups"),
     *("padding_mode", "transposed", "output_padding", "in_features", "out_features"),
+    *("nf", "nx"),
 )
 """What networks ask their layers for."""
 
@@ -55,18 +58,27 @@ class ReplacedLayer(nn.Sequential):
         return found
 
 
+class ReplacedCall(CalledForWeight, ReplacedLayer):
+    """Links in the place of a parameter that is used in functional calls."""
+
+
 def replaced_layer(layer: nn.Module, links: Iterable[nn.Module]) -> ReplacedLayer:
-    """The links in the layer's place, behind its padding where that is not of zeros."""
+    """Return the links in the layer's place, behind its padding where that is not of zeros, in eval
+    mode."""
+    kind = ReplacedCall if isinstance(layer, CalledForWeight) else ReplacedLayer
     padding = [Padding(layer)] if pads_itself(layer) else []
-    return ReplacedLayer(layer, [*padding, *links])
+    return kind(layer, [*padding, *links]).eval()
 
 
 def leave_fast_paths(module: nn.Module) -> None:
-    """Keep torch's transformer layers from reading the weights of layers that are replaced, which
-    they do without calling them."""
+    """Keep torch's transformers from reading the weights of layers that are replaced or turned into
+    others, which they do without calling them."""
     for part in module.modules():
-        if isinstance(part, nn.TransformerEncoderLayer) and any(
-            isinstance(inner, ReplacedLayer) for inner in part.modules()
-        ):
-            # Torch's own word for "neither relu nor gelu", for which there is no fast path.
-            part.activation_relu_or_gelu = 0
+        if not isinstance(part, (nn.TransformerEncoderLayer, nn.TransformerEncoder)):
+            continue
+        if any(isinstance(inner, (ReplacedLayer, LayeredAttention)) for inner in part.modules()):
+            if isinstance(part, nn.TransformerEncoder):
+                part.use_nested_tensor = False
+            else:
+                # Torch's own word for "neither relu nor gelu", for which there is no fast path.
+                part.activation_relu_or_gelu = 0

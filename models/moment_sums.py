@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -102,8 +102,9 @@ class BatchRows:
         spec, values = self.specs[name], self._counting(values)
         if spec.op == "linear":
             rows = channel_rows(values, -1)
-        else:
-            rows = patch_rows(spec, values, MAX_POSITIONS["patches"])
+        else:  # a layer may be called at several sizes
+            at = replace(spec, input_shape=values.shape[1:])
+            rows = patch_rows(at, values, MAX_POSITIONS["patches"])
         self.rows.append((name, "patches", rows))
 
     def _counting(self, values: NDArray[Any]) -> NDArray[Any]:

@@ -34,8 +34,8 @@ def torch_accounts(
         for part in module.modules()
         for key, one in _held(part)
     )
-    macs = {name: _macs(products, of, batch) for name, of in held.items()}
-    known = {name: count for name, count in macs.items() if count is not None}
+    macs = {name: _macs(products, parts.get(name), of) for name, of in held.items()}
+    known = {name: count // batch for name, count in macs.items() if count is not None}
     return shared_out(claims, rest, known, products.of_computed // batch)
 
 
@@ -64,8 +64,9 @@ def _key(parameter: Tensor) -> Hashable:
     return parameter.data_ptr(), parameter.numel()
 
 
-def _macs(products: Products, held: Sequence[Held], batch: int) -> int | None:
-    """Return a layer's multiply-accumulates for one example; None where none were counted."""
+def _macs(products: Products, part: nn.Module | None, held: Sequence[Held]) -> int | None:
+    """Return a layer's multiply-accumulates; None where none were counted."""
     each = [products.macs_of(parameter) for parameter in dict(held).values()]
+    each += [] if part is None else [products.macs_inside(part)]
     counted = [macs for macs in each if macs is not None]
-    return sum(counted) // batch if counted else None
+    return sum(counted) if counted else None

@@ -26,7 +26,7 @@ from .torch_outputs import find_outputs
 
 OTHER_LAYERS: tuple[tuple[type[nn.Module], str], ...] = (
     (nn.Bilinear, "several inputs (Bilinear)"),
-    (nn.MultiheadAttention, "several inputs (MultiheadAttention)"),
+    (nn.MultiheadAttention, "attention that computes in its own way"),
     (nn.RNNBase, "recurrent layer"),
     (nn.RNNCellBase, "recurrent layer"),
 )
@@ -71,7 +71,7 @@ def read_layers(module: nn.Module, takes: Takes) -> TorchLayers:
     }
     inputs = inputs_of(takes)
     products = Products(module.parameters())
-    with products, output_sizes(names) as asked:
+    with products.inside(names), output_sizes(names) as asked:
         calls, read, outputs = _calls(module, list(names), inputs)
     order = dict.fromkeys([*calls, *names])
     uses = [
@@ -140,9 +140,16 @@ def _use(
         reason = reason or "its weight or bias is used beside calling it"
     if reason:
         return LayerUse(name, op, None, reason)
+    of_shape = {shape: _spec(part, shape, output_sizes, batch) for shape in shapes}
+    calls = tuple(of_shape[shape] for shape in shapes)
+    largest = max(calls, key=lambda spec: spec.macs)
+    return LayerUse(name, op, largest, calls=calls if len(calls) > 1 else ())
+
+
+def _spec(part: nn.Module, shape: Shape, output_sizes: set[Shape | None], batch: int) -> LayerSpec:
     if isinstance(part, nn.Linear):
-        return LayerUse(name, op, _linear_spec(part, shapes[0], batch))
-    return LayerUse(name, op, conv_spec(part, shapes[0], *output_sizes))
+        return _linear_spec(part, shape, batch)
+    return conv_spec(part, shape, *output_sizes)
 
 
 def _unreadable(part: nn.Module) -> str:
@@ -165,9 +172,10 @@ def _badly_called(part: nn.Module, shapes: list[Shape], batch: int) -> str:
     """Return why the way the layer is called has no spec, in one phrase; else empty."""
     if not shapes:
         return "not called in the forward pass"
-    if len(set(shapes)) > 1:
-        return f"called {len(shapes)} times with inputs of different shapes"
-    shape = shapes[0]
+    return next(filter(None, (_badly_shaped(part, shape, batch) for shape in shapes)), "")
+
+
+def _badly_shaped(part: nn.Module, shape: Shape, batch: int) -> str:
     if isinstance(part, CONVOLUTIONS) and not _has_batch(part, shape, batch):
         return f"its input {shape} does not have the network's batch"
     if isinstance(part, nn.Linear) and linear_input_shape(shape, batch) is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import re
 import shutil
@@ -23,6 +22,8 @@ from ..inputs.examples import Given, NetworkInputs, Takes, inputs_of
 from ..integrity.checked_files import Checked
 from ..integrity.onnx_files import run_onnx
 from ..integrity.torch_files import precision_of, run_pt2, run_state, write_state
+from ..layering.hooks import move_hooks
+from ..layering.layered_form import layered, opened
 from ..layering.parameter_accounts import ParameterAccounts
 from ..layering.replaced_layer import leave_fast_paths, replaced_layer
 from ..layering.torch_convolutions import TRANSPOSED, spec_input
@@ -88,8 +89,13 @@ class TorchNetwork:
         return network
 
     @cached_property
+    def layered(self) -> nn.Module:
+        """The module in the form that has all its layers by their names; shares its weights."""
+        return layered(self.module, lambda one: answer_of(one, self.inputs.example))
+
+    @cached_property
     def _read(self) -> TorchLayers:
-        return read_layers(self.module, self.inputs)
+        return read_layers(self.layered, self.inputs)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -119,7 +125,7 @@ class TorchNetwork:
     @cached_property
     def accounts(self) -> ParameterAccounts:
         read = self._read
-        return torch_accounts(self.module, read.uses, read.products, self.input_shape[0])
+        return torch_accounts(self.layered, read.uses, read.products, self.inputs.batch)
 
     @cached_property
     def sha256(self) -> str:
@@ -134,7 +140,7 @@ class TorchNetwork:
 
     def weights(self, name: str) -> tuple[NDArray[Any], NDArray[Any] | None]:
         layer_named(self.layers, name)
-        part = self.module.get_submodule(name)
+        part = self.layered.get_submodule(name)
         weight, bias = part.weight, part.bias
         assert isinstance(weight, Tensor)
         array = _array(weight)
@@ -160,7 +166,7 @@ class TorchNetwork:
 
             size = self.inputs.batch
             workers = workers_for(len(inputs), size)
-            for rows in in_replicas(self.module, seen, batches(inputs, size), workers):
+            for rows in in_replicas(self.layered, seen, batches(inputs, size), workers):
                 sums.add(rows)
 
         return gather(self.layers, wanted, add_all)
@@ -168,29 +174,28 @@ class TorchNetwork:
     def differentiable(self) -> Differentiable:
         """See `Network.differentiable`. It shares the module's weights."""
         paths = {use.name: use.name for use in self.layers}
-        return Differentiable(frozen(self.module), self.layers, paths, self.inputs)
+        return Differentiable(frozen(self.layered), self.layers, paths, self.inputs)
 
     def replaced(self, replacements: Replacements) -> TorchNetwork:
         """Return a copy with chains for the named layers, wherever the network uses them."""
         from ..ops.torch_writer import to_torch
 
         check_replacements(self.layers, replacements)
+        base = opened(self.module, self.layered, replacements)
+        parts = {name: base.get_submodule(name) for name in replacements}
         # Whoever refers to a replaced layer in the copy gets the chain: deepcopy's memo says so.
         memo: dict[int, Any] = {
-            id(self._part(name)): replaced_layer(self._part(name), to_torch(chain, weights)).eval()
+            id(parts[name]): replaced_layer(parts[name], to_torch(chain, weights))
             for name, (chain, weights) in replacements.items()
         }
-        module = copied(self.module, memo)
+        module = copied(base, memo)
         leave_fast_paths(module)
-        for name in replacements:
-            _move_hooks(self._part(name), memo)
+        for part in parts.values():
+            move_hooks(part, memo)
         network = TorchNetwork(module, self.source, self.inputs)
         network.replacements = {**self.replacements, **replacements}
         network._loaded = self.original
         return network
-
-    def _part(self, name: str) -> nn.Module:
-        return self.module.get_submodule(name)
 
     def workload(self, key: str, backend_accepts: Sequence[type], folder: Path) -> Any:
         """Return a module workload if the backend takes one, else an ONNX file in `folder`."""
@@ -247,27 +252,6 @@ def _make_lazy_parts(module: nn.Module, inputs: NetworkInputs) -> None:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(SEED)
             answer_of(module.eval(), inputs.example)
-
-
-HOOKS = (
-    "_forward_hooks",
-    "_forward_hooks_with_kwargs",
-    "_forward_hooks_always_called",
-    "_forward_pre_hooks",
-    "_forward_pre_hooks_with_kwargs",
-)
-
-
-def _move_hooks(layer: nn.Module, memo: dict[int, Any]) -> None:
-    """Give the layer's forward hooks to the chain that `memo` has for it.
-
-    torch's own (weight norm) are left out: they compute the weights that have gone.
-    """
-    chain = memo[id(layer)]
-    for kind in HOOKS:
-        for key, hook in getattr(layer, kind).items():
-            if not type(hook).__module__.startswith("torch.nn.utils"):
-                getattr(chain, kind)[key] = copy.deepcopy(hook, memo)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from ..lowrank.modes import Mode, shipped_modes
 from ..models.network import Network
 from ..profiler.candidates import default_candidates, dropped
 from ..records import LayerUse, Verdict
+from ..search.combined_rows import layer_rows
 from ..search.table import SpeedupTable, TableRow
 from .ranking import Ranking, make_ranking, nearest_to_rule
 
@@ -54,7 +55,7 @@ class CandidatePolicy:
     def _candidates(
         self, network: Network, use: LayerUse, table: SpeedupTable
     ) -> Sequence[TableRow]:
-        rows = table.rows(use.spec.key) if use.spec else ()
+        rows = layer_rows(table, use)
         if self.ranking is None or not rows:
             return rows
         weight, _ = network.weights(use.name)
@@ -68,7 +69,7 @@ def _faster(network: Network, table: SpeedupTable) -> set[str]:
 
 
 def _best_is_faster(use: LayerUse, table: SpeedupTable) -> bool:
-    rows = table.rows(use.spec.key) if use.spec else ()
+    rows = layer_rows(table, use)
     candidates = [row for row in rows if not row.decomposition.is_original]
     best = max(candidates, key=lambda row: row.speedup, default=None)
     return best is not None and best.verdict is Verdict.FASTER

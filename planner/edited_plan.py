@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from math import fsum
 
 from .. import documents
-from ..campaign.rows import costs
+from ..campaign.rows import use_costs
 from ..errors import PlanError
 from ..factors.assembly import Assembly
-from ..records import ORIGINAL, LayerSpec
+from ..records import ORIGINAL, LayerUse
+from ..search.combined_rows import JOINED, layer_row, layer_rows
 from ..search.network_model import Forecast, NetworkModel, Part, PlanParts, PlanRun
 from ..search.space import standard_error
 from ..search.table import SpeedupTable, TableRow
-from ..search.weighted_phases import JOINED
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +25,30 @@ class EditedPlan:
     assembly: Assembly
     table: SpeedupTable
 
+    @property
+    def _uses(self) -> dict[str, LayerUse]:
+        return {use.name: use for use in self.assembly.network.layers}
+
+    @property
+    def original_costs(self) -> tuple[int, int]:
+        """The MACs and parameters of the plan's layers as they were."""
+        uses = [self._uses[layer.name] for layer in self.plan.layers if layer.spec is not None]
+        each = [use_costs(use, ORIGINAL) for use in uses]
+        return sum(macs for macs, _ in each), sum(params for _, params in each)
+
     def layers(self) -> list[documents.WhatIfLayer]:
         """Return each layer's cost; raise `PlanError` for a decision that is not possible."""
         return [self._layer(layer) for layer in self.plan.layers]
 
     def _layer(self, layer: documents.PlannedLayer) -> documents.WhatIfLayer:
-        spec = self.assembly.specs.get(layer.name)
-        if spec is None:
+        use = self._uses.get(layer.name)
+        if use is None or use.spec is None:
             return _unsupported(layer)
         chosen = layer.decomposition.record()
-        rows = self.table.rows(spec.key)
+        rows = layer_rows(self.table, use)
         original_s = rows[0].original_latency_s if rows else None
-        row = None if chosen.is_original else self.table.get((spec.key, chosen))
-        macs, params = costs(spec, chosen)
+        row = None if chosen.is_original else layer_row(self.table, use, chosen)
+        macs, params = use_costs(use, chosen)
         known = chosen.is_original or row is not None
         return documents.WhatIfLayer(
             name=layer.name,
@@ -64,7 +75,7 @@ class EditedPlan:
         """Forecast the speedup from the layers, and from the network as it was planned; None
         where a replaced layer was never measured."""
         decisions = self.plan.decisions
-        rows = [self.table.get((self.assembly.spec(n).key, d)) for n, d in decisions.items()]
+        rows = [layer_row(self.table, self._uses[n], d) for n, d in decisions.items()]
         known = [row for row in rows if row is not None]
         if original_s is None or len(known) < len(rows):
             return None
@@ -85,7 +96,7 @@ class EditedPlan:
         for layer in self.plan.layers:
             if layer.spec is not None and layer.speedup is not None:
                 planned = JOINED.join(layer.measurement_ids)
-                of_layer = self.table.rows(LayerSpec.from_json(layer.spec).key)
+                of_layer = layer_rows(self.table, self._uses[layer.name])
                 row = next((row for row in of_layer if row.measurement_id == planned), None)
                 if row is None:
                     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from .. import documents
-from ..campaign.rows import costs
+from ..campaign.rows import use_costs
 from ..models.notes import calibration_note, error_note
 from ..network_timing.inference_runs import compare_networks
 from ..records import ORIGINAL, Comparison, Decomposition
@@ -106,7 +106,7 @@ def _predicted(problem: PlanProblem, plan: Assignment) -> Forecast:
 def _total(problem: PlanProblem, decisions: Mapping[str, Decomposition]) -> tuple[int, int]:
     """MACs and parameters of all layers that have a spec."""
     each = [
-        costs(use.spec, decisions.get(use.name, ORIGINAL))
+        use_costs(use, decisions.get(use.name, ORIGINAL))
         for use in problem.setup.network.layers
         if use.spec
     ]

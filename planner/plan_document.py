@@ -10,8 +10,8 @@ from ..clock import now_to_the_second
 from ..lowrank.shrinkage import WEIGHTS_ALONE
 from ..models.notes import calibration_note, compared_note
 from ..records import LayerUse
+from ..search.combined_rows import JOINED, layer_row, layer_rows
 from ..search.space import Assignment, Decision, LayerChoices, decisions, quantum_of
-from ..search.weighted_phases import JOINED
 from ..version import __version__
 from .found import Found
 from .prediction import predicted, promise
@@ -80,9 +80,9 @@ def _layer(
 ) -> documents.PlannedLayer:
     chosen = decision.choice.decomposition
     replaced = not chosen.is_original
-    rows = problem.table.rows(use.spec.key) if use.spec else ()
+    rows = layer_rows(problem.table, use)
     original_s = rows[0].original_latency_s if rows else None
-    row = problem.table[use.spec.key, chosen] if use.spec and replaced else None
+    row = layer_row(problem.table, use, chosen) if replaced else None
     made = problem.assembly.made(use.name, chosen) if replaced else None
     shrinkage = made.shrinkage if made else WEIGHTS_ALONE
     return documents.PlannedLayer(
@@ -103,6 +103,7 @@ def _layer(
         layer_error=made.error if made else None,
         in_network_saving_s=found.in_network.get(use.name),
         reason=decision.reason,
+        calls=max(1, len(use.every_call)),
         measurement_ids=[
             one for r in ([row] if row else rows) for one in r.measurement_id.split(JOINED)
         ],

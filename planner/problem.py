@@ -21,6 +21,7 @@ from ..models.network import Network
 from ..models.pictures import Calibration
 from ..records import Decomposition, LayerUse, MeasurementPolicy, Verdict, content_key
 from ..reporter import Reporter
+from ..search.combined_rows import layer_rows
 from ..search.space import LayerChoices, layer_choices
 from ..search.table import SpeedupTable, TableRow
 from ..search.weighted_phases import weighed_rows
@@ -91,7 +92,7 @@ class PlanProblem:
         return sum(
             rows[0].original_latency_s
             for use in self.setup.network.layers
-            if use.spec and (rows := self.table.rows(use.spec.key))
+            if (rows := layer_rows(self.table, use))
         )
 
     def study_name(self, budget: float) -> str:
@@ -187,7 +188,7 @@ def choices(problem: PlanProblem) -> list[LayerChoices]:
 
 def _explained(problem: PlanProblem, use: LayerUse) -> LayerUse:
     """The layer with the reason why it has no row, if it cannot have any."""
-    if use.spec is None or problem.table.rows(use.spec.key):
+    if use.spec is None or layer_rows(problem.table, use):
         return use
     return replace(use, reason=why_none(problem.setup, use))
 

@@ -60,7 +60,7 @@ def _torch_pair(network: TorchNetwork, replacements: Replacements) -> Pair:
         return TorchNetwork(module, network.source, network.inputs)
 
     student = network.replaced(replacements).module
-    return Pair(copied(network.module), student, tuple(replacements), home)
+    return Pair(copied(network.layered), student, tuple(replacements), home)
 
 
 def _onnx_pair(network: Any, replacements: Replacements) -> Pair:

@@ -105,10 +105,11 @@ def _layer(use: LayerUse, counts: Counter[str], accounts: ParameterAccounts) -> 
         spec=spec.to_json(),
         spec_key=spec.key,
         count=counts[spec.key],
-        macs=spec.macs,
+        macs=sum(one.macs for one in use.every_call),
         params=spec.params,
         kinds=kinds,
         reason=use.reason or reason,
+        calls=len(use.every_call),
     )
 
 

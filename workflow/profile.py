@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from .. import documents
-from ..campaign.campaign import Campaign, Wanted
+from ..campaign.campaign import Campaign
 from ..campaign.exploration import explore
 from ..campaign.setup import Setup, distinct_specs, make_setup
+from ..campaign.wanted import Wanted, for_all_calls
 from ..db.store import Store
 from ..errors import UsageError
 from ..lowrank import find_kind
@@ -69,7 +70,8 @@ def _quantum(setup: Setup, asked: int | str | None) -> int:
 def _candidates(setup: Setup, kinds: Sequence[str] | None, quantum: int) -> Wanted:
     for kind in kinds or ():
         find_kind(kind)
-    return {
+    wanted = {
         spec: tuple(Candidate(spec, d) for d in default_candidates(spec, kinds, quantum))
         for spec in distinct_specs(setup.network.layers)
     }
+    return for_all_calls(wanted, setup.network.layers)

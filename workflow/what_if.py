@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import documents
-from ..campaign.rows import costs, rows_of
+from ..campaign.rows import rows_of
 from ..db.measurement_values import MeasurementFilter
 from ..db.store import Store
 from ..db.url import companion
@@ -17,7 +17,7 @@ from ..planner.edited_plan import EditedPlan
 from ..planner.inputs import Inputs
 from ..planner.measured_errors import MeasuredErrors
 from ..planner.progress import Progress
-from ..records import ORIGINAL, DeviceFingerprint, LayerSpec, MeasurementPolicy
+from ..records import DeviceFingerprint, MeasurementPolicy
 from ..reporter import Silent
 from ..search.table import SpeedupTable
 
@@ -73,7 +73,7 @@ def _document(
     plan, layers = edited.plan, edited.layers()
     original_s = edited.original_latency_s(layers)
     forecast = edited.forecast(original_s)
-    before = [costs(LayerSpec.from_json(one.spec), ORIGINAL) for one in plan.layers if one.spec]
+    original_macs, original_params = edited.original_costs
     return documents.WhatIf(
         model=plan.model,
         device=plan.device,
@@ -83,9 +83,9 @@ def _document(
         speedup_low=forecast.speedup_low if forecast else None,
         speedup_high=forecast.speedup_high if forecast else None,
         macs=sum(one.macs for one in layers),
-        original_macs=sum(macs for macs, _ in before),
+        original_macs=original_macs,
         params=sum(one.params for one in layers),
-        original_params=sum(params for _, params in before),
+        original_params=original_params,
         network_error=network_error,
         errors=errors,
         layers=layers,

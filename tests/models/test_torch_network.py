@@ -75,9 +75,11 @@ class TestLayers:
         assert network.layers[0].spec is not None
         assert "2 times" in network.notes["0"]
 
-    def test_layer_called_with_different_shapes_has_no_spec(self):
+    def test_layer_called_with_different_shapes_has_the_spec_of_each_call(self):
         conv = nn.Conv2d(3, 3, 3)
-        assert "different shapes" in reason_of(nn.Sequential(conv, conv), 1, 3, 8, 8)
+        (use,) = network_of_module(nn.Sequential(conv, conv), torch.zeros(1, 3, 8, 8)).layers
+        large, small = (LayerSpec("conv2d", 3, 3, (3, n, n), (3, 3)) for n in (8, 6))
+        assert (use.spec, use.calls) == (large, (large, small))
 
     @pytest.mark.parametrize("shape", [(2, 7, 4), (7, 2, 4), (14, 4)])
     def test_rows_of_a_linear_layer_count_wherever_the_batch_is(self, shape):

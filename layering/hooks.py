@@ -1,0 +1,28 @@
+"""Forward hooks of a module that is replaced."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from torch import nn
+
+HOOKS = (
+    "_forward_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+    "_forward_pre_hooks",
+    "_forward_pre_hooks_with_kwargs",
+)
+
+
+def move_hooks(layer: nn.Module, memo: dict[int, Any]) -> None:
+    """Give the layer's forward hooks to the module that `memo` has for it.
+
+    torch's own (weight norm) are left out: they compute the weights that have gone.
+    """
+    heir = memo[id(layer)]
+    for kind in HOOKS:
+        for key, hook in getattr(layer, kind).items():
+            if not type(hook).__module__.startswith("torch.nn.utils"):
+                getattr(heir, kind)[key] = copy.deepcopy(hook, memo)

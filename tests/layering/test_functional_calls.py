@@ -1,0 +1,180 @@
+"""Parameters that are used in functional calls are layers like any others."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rankwise.lowrank import applicable_kinds, factorizer, full_ranks, lower
+from rankwise.models.network import only
+from rankwise.models.source import network_of_module
+from rankwise.models.torch_network import TorchNetwork
+from rankwise.records import Decomposition, LayerSpec
+
+SHAPE = (2, 3, 8, 8)
+
+
+class Block(nn.Module):
+    """(n, 3, 8, 8) -> (n, 5): a convolution, a linear layer, and two products."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel = nn.Parameter(torch.randn(8, 3, 3, 3) / 3)
+        self.shift = nn.Parameter(torch.randn(8))
+        self.weight, self.bias = nn.Parameter(torch.randn(6, 8)), nn.Parameter(torch.randn(6))
+        self.first, self.second = nn.Parameter(torch.randn(6, 7)), nn.Parameter(torch.randn(7, 5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.conv2d(x, self.kernel, self.shift, stride=2, padding=(1, 1)).relu()
+        x = F.linear(x.mean(dim=(2, 3)), weight=self.weight, bias=self.bias)
+        return torch.matmul(x @ self.first, self.second)
+
+
+class Network(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = Block()
+        self.head = nn.Linear(5, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.block(x))
+
+
+class Otherwise(nn.Module):
+    """Weights that are used in other ways, too, or not always with the same settings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turned, self.scaled = (nn.Parameter(torch.randn(3, 3)) for _ in range(2))
+        self.twice = nn.Parameter(torch.randn(3, 3, 3, 3))
+        self.base = nn.Parameter(torch.randn(3, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.conv2d(x, self.twice) + F.conv2d(x, self.twice, padding=1)[..., 1:-1, 1:-1]
+        x = x.mean(dim=(2, 3)) @ self.turned.T
+        return F.linear(F.linear(x, self.scaled), self.base) * self.scaled.mean()
+
+
+def network_of(module: nn.Module) -> TorchNetwork:
+    network = network_of_module(module.eval(), SHAPE)
+    assert isinstance(network, TorchNetwork)
+    return network
+
+
+@pytest.fixture
+def network() -> TorchNetwork:
+    torch.manual_seed(0)
+    return network_of(Network())
+
+
+@pytest.fixture
+def inputs() -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(SHAPE).astype(np.float32)
+
+
+def with_share(network: TorchNetwork, share: float, *names: str) -> TorchNetwork:
+    """The named layers (all, if none is) at that share of full rank."""
+    made = {}
+    for use in network.layers:
+        assert use.spec is not None
+        if names and use.name not in names:
+            continue
+        kind = applicable_kinds(use.spec)[0][0]
+        ranks = tuple(max(1, int(share * full)) for full in full_ranks(use.spec, kind))
+        links = factorizer(use.spec, kind, *network.weights(use.name)).at(ranks)
+        made[use.name] = lower(use.spec, Decomposition(kind, ranks)), links
+    return network.replaced(made)
+
+
+def test_their_specs_are_those_of_layers(network):
+    specs = {use.name: use.spec for use in network.layers}
+    assert specs == {
+        "block.kernel": LayerSpec("conv2d", 3, 8, (3, 8, 8), (3, 3), (2, 2), (1,) * 4),
+        "block.weight": LayerSpec("linear", 8, 6, (8,)),
+        "block.first": LayerSpec("linear", 6, 7, (6,), bias=False),
+        "block.second": LayerSpec("linear", 7, 5, (7,), bias=False),
+        "head": LayerSpec("linear", 5, 4, (5,)),
+    }
+    counts = network.accounts
+    assert counts.total == sum(p.numel() for p in network.module.parameters())
+    assert not counts.others
+
+
+@pytest.mark.parametrize("name", ["kernel", "weight", "first", "second"])
+def test_each_is_replaced(network, inputs, name):
+    before = only(network.outputs(inputs))
+    exact = with_share(network, 1.0, f"block.{name}")
+    np.testing.assert_allclose(only(exact.outputs(inputs)), before, rtol=1e-3, atol=1e-4)
+    small = with_share(network, 0.3, f"block.{name}")
+    assert not np.allclose(only(small.outputs(inputs)), before, rtol=1e-2)
+    left = dict(small.module.named_parameters())
+    assert f"block.{name}" not in left
+    assert f"block.{name}.0.weight" in left
+    others = {"kernel", "weight", "first", "second"} - {name}
+    assert all(f"block.{other}" in left for other in others)
+
+
+def test_moments_are_of_what_the_call_sees(network, inputs):
+    found = network.moments(inputs, {"block.weight": ["patches", "outputs"], "head": ["outputs"]})
+    block = network.module.block
+    with torch.no_grad():
+        seen = F.conv2d(torch.from_numpy(inputs), block.kernel, block.shift, 2, 1).relu()
+        rows = seen.mean(dim=(2, 3))
+        answers = F.linear(rows, block.weight, block.bias)
+    np.testing.assert_allclose(
+        found["block.weight", "patches"].mean, rows.mean(dim=0).numpy(), atol=1e-5
+    )
+    np.testing.assert_allclose(
+        found["block.weight", "outputs"].mean, answers.mean(dim=0).numpy(), atol=1e-5
+    )
+
+
+@pytest.mark.slow
+def test_they_are_written_and_the_hash_stays(network, inputs, tmp_path):
+    before = network.sha256
+    small = with_share(network, 0.5)
+    wanted = only(small.outputs(inputs))
+    session = onnxruntime.InferenceSession(small.save(tmp_path / "net.onnx"))
+    (answer,) = session.run(None, {session.get_inputs()[0].name: inputs})
+    np.testing.assert_allclose(answer, wanted, rtol=1e-3, atol=1e-4)
+    program = torch.export.load(small.save(tmp_path / "net.pt2")).module()
+    again = program(torch.from_numpy(inputs)).detach().numpy()
+    np.testing.assert_allclose(again, wanted, rtol=1e-3, atol=1e-4)
+    state = load_file(small.save(tmp_path / "net.safetensors"))
+    assert state.keys() == small.module.state_dict().keys()
+    assert network.sha256 == before
+    assert network_of(network.module).sha256 == before
+
+
+def test_other_uses_are_listed_with_the_reason(inputs):
+    network = network_of(Otherwise())
+    reason = "used in a functional call"
+    assert {use.name: use.reason for use in network.layers} == {
+        "twice": reason,
+        "turned": reason,
+        "scaled": reason,
+        "base": "",
+    }
+    assert network.accounts.macs["twice"] == 81 * (6 * 6 + 8 * 8)
+    before = only(network.outputs(inputs))
+    exact = with_share_of(network, "base")
+    np.testing.assert_allclose(only(exact.outputs(inputs)), before, rtol=1e-3, atol=1e-4)
+
+
+def with_share_of(network: TorchNetwork, name: str) -> TorchNetwork:
+    use = next(use for use in network.layers if use.name == name)
+    assert use.spec is not None
+    ranks = full_ranks(use.spec, "svd")
+    links = factorizer(use.spec, "svd", *network.weights(name)).at(ranks)
+    return network.replaced({name: (lower(use.spec, Decomposition("svd", ranks)), links)})
+
+
+def test_a_replaced_layer_takes_gradients(network, inputs):
+    small = with_share(network, 0.5)
+    small.module(torch.from_numpy(inputs)).sum().backward()
+    assert all(p.grad is not None for n, p in small.module.named_parameters() if ".0." in n)
