@@ -57,9 +57,9 @@ class Builder:
         self._tied: dict[Origin, nn.Parameter] = {}
         self._held: dict[str, fx.Node] = {}
         self._used: set[str] = set()
-        # Made-up names, because torch.fx writes them into source.
+        # Made-up names, because torch.fx writes them into source, and renames "input" to "input_1".
         self._values: dict[str, Any] = {
-            value.name: self._graph.placeholder(f"input_{place}" if place else "input")
+            value.name: self._graph.placeholder(f"other_{place}" if place else "input")
             for place, value in enumerate(model.graph.input)
         }
 

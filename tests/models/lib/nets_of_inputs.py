@@ -148,7 +148,7 @@ class Behaves(nn.Module):
         if self.what == "noise":
             x = x + torch.rand_like(x)
         if self.what == "dropout":
-            x = nn.functional.dropout(x + 1)
+            x = nn.functional.dropout(x)
         return self.drop(self.conv(x)).mean((2, 3))
 
 
