@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr
 from functools import partial
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -117,10 +117,19 @@ def frozen(module: nn.Module) -> nn.Module:
 def copied(module: nn.Module, memo: dict[int, object] | None = None) -> nn.Module:
     """Return a deep copy; `memo` as `copy.deepcopy` takes it. Raises `ModelError` if there cannot
     be one."""
+    memo = {} if memo is None else memo
+    lazy = [one for one in module.buffers() if nn.parameter.is_lazy(one)]
+    memo |= {id(one): _not_made_yet(one) for one in lazy}
     try:
         return copy.deepcopy(module, memo)
     except Exception as error:
         raise ModelError(f"the network cannot be copied: {first_line(error)}") from error
+
+
+def _not_made_yet(buffer: Any) -> Any:
+    """Return another buffer without a shape, as lazy modules have them: torch cannot copy one."""
+    kind: Any = type(buffer)
+    return kind(buffer.requires_grad, buffer.device, buffer.dtype, buffer.persistent)
 
 
 def batch_for_outputs(module: nn.Module, input_shape: tuple[int, ...]) -> int:
