@@ -41,6 +41,7 @@ class Layer(Strict):
     params: int
     kinds: list[str]
     reason: str
+    note: str = ""
     ranked: RankedLayer | None = None
 
 

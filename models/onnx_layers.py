@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from ..records import LayerSpec, LayerUse
+from .idle_layers import idle_nodes
 from .network import linear_input_shape
 from .onnx_file import subgraphs
 
@@ -58,12 +59,13 @@ def find_layers(graph: GraphProto) -> list[OnnxLayer]:
     makers = {output: node.op_type for node in graph.node for output in node.output}
     layers: list[OnnxLayer] = []
     taken: set[str] = set()
+    idle = idle_nodes(graph)
     for node in graph.node:
         own = _classify(node, constants, makers)
         for part, op, reason in [(node, *own)] if own else _inside(node):
             name = _free_name(part, taken)
             taken.add(name)
-            layers.append(OnnxLayer(name, op, part, reason))
+            layers.append(OnnxLayer(name, op, part, idle.get(part.output[0], reason)))
     return layers
 
 

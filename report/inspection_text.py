@@ -43,7 +43,14 @@ def layers(document: documents.Layers, console: Console) -> None:
     """Print a network's layers, with what a rule decides for them if one was asked."""
     if document.ranking is not None:
         _ranked_layers(document, document.ranking, console)
-        return
+    else:
+        _plain_layers(document, console)
+    for layer in document.layers:
+        if layer.note:
+            console.print(f"{layer.name}: {layer.note}", markup=False)
+
+
+def _plain_layers(document: documents.Layers, console: Console) -> None:
     print_rows(
         console,
         ("layer", "x", "op", "shape", "MMACs", "params", "kinds or reason"),

@@ -10,6 +10,7 @@ from .. import documents
 from ..errors import UsageError
 from ..lowrank import applicable_kinds
 from ..lowrank.ranks import spectra
+from ..models.denormal_weights import denormal_notes, joined
 from ..models.network import Network
 from ..models.notes import model_note
 from ..models.source import network_of
@@ -54,11 +55,14 @@ def layers(options: LayersOptions) -> documents.Layers:
             network, ranked, ranking.kinds, ranking.mode.select(network.layers), options.spectra
         )
     counts = Counter(use.spec.key for use in network.layers if use.spec)
+    notes = joined(network.notes, denormal_notes(network))
     return documents.Layers(
         model=model_note(network),
         ranking=ranking.note if options.ranks else None,
         layers=[
-            _layer(use, counts).model_copy(update={"ranked": ranked.get(use.name)})
+            _layer(use, counts).model_copy(
+                update={"ranked": ranked.get(use.name), "note": notes.get(use.name, "")}
+            )
             for use in network.layers
         ],
     )
