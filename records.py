@@ -26,8 +26,7 @@ Context = Literal["isolated", "marginal", "in_network"]
 Cache = Literal["hot", "cold"]
 FailureStage = Literal["prepare", "convert", "run", "timeout", "crash"]
 
-LINEAR_AXES = 2
-"""Of the kernel of ones that a linear layer is said to have: keys of years depend on it."""
+LINEAR_AXES = 2  # of the kernel of ones that a linear layer has in keys since the first version
 
 
 def element_bytes(dtype: str) -> int:

@@ -10,6 +10,7 @@ from .. import documents
 from ..db.measurement_values import MeasurementFilter
 from ..db.store import Store
 from ..lowrank import lower
+from ..models.network import Network
 from ..records import Decomposition, LayerSpec, LayerUse, Measurement, MeasurementPolicy
 from ..search.table import TableRow, failed_rows, speedup_table
 from .setup import Setup
@@ -18,11 +19,24 @@ from .setup import Setup
 def measured(store: Store, setup: Setup) -> list[Measurement]:
     """Return all that the store has of the setup's network, device and policy."""
     wanted = MeasurementFilter(
-        network_sha=setup.network.sha256,
+        network_sha=_known_hash(store, setup.network),
         fingerprint_key=setup.fingerprint.key,
         policy_key=setup.policy.key,
     )
     return store.measurements.find(wanted)
+
+
+def _known_hash(store: Store, network: Network) -> str:
+    """Return the network's hash, or the one that earlier versions stored it under."""
+    known = {sha256 for sha256, _, _ in store.networks.all()}
+    earlier = network.sha256 not in known and network.earlier_sha256 in known
+    return network.earlier_sha256 if earlier else network.sha256
+
+
+def _was_another(store: Store, network: Network) -> bool:
+    """Whether the store knows the source, as other networks."""
+    named = {sha256 for sha256, source, _ in store.networks.all() if source == network.source}
+    return bool(named) and not named & {network.sha256, network.earlier_sha256}
 
 
 def why_nothing(store: Store, setup: Setup) -> str:
@@ -33,7 +47,7 @@ def why_nothing(store: Store, setup: Setup) -> str:
     words = f"rankwise profile {source} --backend {backend}"
     words += " --phase training" if policy.phase == "training" else ""
     wanted = MeasurementFilter(
-        network_sha=setup.network.sha256, backend=here.backend, phase=policy.phase
+        network_sha=_known_hash(store, setup.network), backend=here.backend, phase=policy.phase
     )
     others = store.measurements.find(wanted)
     same = [one for one in others if one.fingerprint.hardware_key == here.hardware_key]
@@ -43,6 +57,12 @@ def why_nothing(store: Store, setup: Setup) -> str:
     known = {f"threads {one.policy.threads}, batch {one.policy.batch}" for one in same}
     but = f"; there are rows with {' and with '.join(sorted(known))}" if known else ""
     but = but or ("; there are rows of other hardware" if others else "")
+    if not others and _was_another(store, setup.network):
+        but = (
+            "; what was measured under that name is another network: its weights, settings or code "
+            "have changed since, or it draws other weights each time it is made (let it load them, "
+            "or draw them from a fixed seed)"
+        )
     return f"nothing was measured for {asked} ({said}){but}: run `{words}`"
 
 

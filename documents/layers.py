@@ -44,6 +44,7 @@ class Layer(Strict):
     params: int
     kinds: list[str]
     reason: str
+    note: str = ""
     ranked: RankedLayer | None = None
     counted: bool = True
     calls: int = 1

@@ -10,11 +10,11 @@ from typing import Any, Self
 
 from .. import documents
 from ..documents.plan_files import read_plan
-from ..errors import CalibrationError, PlanError
+from ..errors import CalibrationError, ModelError, PlanError
 from ..lowrank import moments_wanted
 from ..lowrank.shrinkage import Shrinkage
 from ..models.compared import Compared
-from ..models.network import Network, Replacements
+from ..models.network import Network, Replacements, known_as
 from ..models.notes import asked_of, compared_of
 from ..models.pictures import Calibration, load_calibration
 from ..models.source import network_of
@@ -44,6 +44,7 @@ class PlannedNetwork:
     cache: ArrayCache
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "network", _of_plan(self.plan, self.network))
         _check_layers(self.plan, self.network)
         check_decisions(Assembly(self.network), self.plan.decisions)
 
@@ -176,12 +177,26 @@ class PlannedNetwork:
         return self.assembly(pictures).replacements(self.plan.decisions)
 
 
+def _of_plan(plan: documents.Plan, network: Network) -> Network:
+    """The network under the hash by which the plan knows it, and so the cache what the plan was
+    made from. Raises `PlanError` for another network."""
+    try:
+        return known_as(network, plan.model.sha256)
+    except ModelError:
+        pass
+    changed = plan.model.source == network.source and network.framework == "torch"
+    hint = (
+        ": its weights, settings or code have changed since, or it draws other weights each time "
+        "it is made (let it load them, or draw them from a fixed seed)"
+    )
+    raise PlanError(
+        f"the plan was made for another network: {plan.model.source} "
+        f"({plan.model.sha256[:12]}), not {network.source} ({network.sha256[:12]})"
+        f"{hint if changed else ''}"
+    )
+
+
 def _check_layers(plan: documents.Plan, network: Network) -> None:
-    if plan.model.sha256 != network.sha256:
-        raise PlanError(
-            f"the plan was made for another network: {plan.model.source} "
-            f"({plan.model.sha256[:12]}), not {network.source} ({network.sha256[:12]})"
-        )
     decided, names = {layer.name for layer in plan.layers}, {use.name for use in network.layers}
     if unknown := [name for name in plan.decisions if name not in names]:
         raise PlanError(f"the network has no layer {unknown[0]!r}")

@@ -42,7 +42,17 @@ class Network(Protocol):
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of structure and weights; equal wherever the same network is read."""
+        """SHA-256 of all that decides what it computes; equal wherever the same one is read."""
+        ...
+
+    @property
+    def earlier_sha256(self) -> str:
+        """What `sha256` was before it took in more than structure and weights: plans and stores
+        may name the network so."""
+        ...
+
+    def as_earlier(self) -> Network:
+        """Return itself under `earlier_sha256`, by which what was kept of it then is found."""
         ...
 
     @property
@@ -139,6 +149,18 @@ def only(outputs: Outputs) -> NDArray[np.float32]:
     if len(outputs) != 1:
         raise ModelError(f"the network has several outputs: {', '.join(outputs)}")
     return next(iter(outputs.values()))
+
+
+def known_as(network: Network, sha256: str) -> Network:
+    """Return the network under the hash that somebody knows it by: its own, or its earlier one.
+
+    Raises `ModelError` for another network's.
+    """
+    if sha256 == network.sha256:
+        return network
+    if sha256 == network.earlier_sha256:
+        return network.as_earlier()
+    raise ModelError(f"{network.source} is another network ({network.sha256[:12]})")
 
 
 def layer_named(layers: Sequence[LayerUse], name: str) -> LayerUse:

@@ -12,6 +12,7 @@ from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from ..ops.layouts import turned
 from ..records import LayerSpec, LayerUse, Op
+from .idle_layers import idle_nodes
 from .network import linear_input_shape
 from .onnx_file import subgraphs
 from .onnx_transposed import OPS, transposed_spec
@@ -65,12 +66,13 @@ def find_layers(graph: GraphProto) -> list[OnnxLayer]:
     makers = {output: node.op_type for node in graph.node for output in node.output}
     layers: list[OnnxLayer] = []
     taken: set[str] = set()
+    idle = idle_nodes(graph)
     for node in graph.node:
         own = _classify(node, constants, makers)
         for part, op, reason in [(node, *own)] if own else _inside(node):
             name = _free_name(part, taken)
             taken.add(name)
-            layers.append(OnnxLayer(name, op, part, reason))
+            layers.append(OnnxLayer(name, op, part, idle.get(part.output[0], reason)))
     return layers
 
 

@@ -90,6 +90,13 @@ class OnnxNetwork:
             return self._sha256
         return hashlib.sha256(self.model.SerializeToString(deterministic=True)).hexdigest()
 
+    @property
+    def earlier_sha256(self) -> str:
+        return self.sha256
+
+    def as_earlier(self) -> OnnxNetwork:
+        return self
+
     @cached_property
     def _nodes(self) -> dict[str, OnnxLayer]:
         return {layer.name: layer for layer in find_layers(self.model.graph)}

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ModelError, UsageError, first_line
 from ..inputs.asked_inputs import check_shape
 from ..inputs.examples import AskedInput
-from ..sources.callables import find_callable, is_callable_path, working_directory_importable
+from ..sources.callables import (
+    find_callable,
+    is_callable_path,
+    seeded,
+    working_directory_importable,
+)
 from .network import Network, with_finite_weights
 
 if TYPE_CHECKING:
@@ -131,10 +136,10 @@ def _call(text: str) -> tuple[torch.nn.Module, Any]:
 
     from ..inputs.example_inputs import said_by
 
-    maker, home = find_callable(text)
+    with seeded(SEED):  # a module may draw weights when it is imported
+        maker, home = find_callable(text)
     try:
-        with working_directory_importable(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(SEED)
+        with working_directory_importable(), seeded(SEED):
             module = maker if isinstance(maker, torch.nn.Module) else maker()
     except Exception as error:
         # The user's code may raise anything.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
+import copy
 import shutil
 import tempfile
 import weakref
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 
 from ..inputs.examples import Given, NetworkInputs, Takes, inputs_of
 from ..integrity.checked_files import Checked
+from ..integrity.identity import identity, state_hash
 from ..integrity.onnx_files import run_onnx
 from ..integrity.torch_files import precision_of, run_pt2, run_state, write_state
 from ..layering.hooks import move_hooks
@@ -129,14 +129,22 @@ class TorchNetwork:
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 of the modules' names, types and settings, and of the state's bytes."""
-        digest = hashlib.sha256()
-        for name, part in self.module.named_modules():
-            settings = re.sub(r" at 0x[0-9a-f]+", "", part.extra_repr())
-            digest.update(f"{name}|{type(part).__name__}|{settings}\n".encode())
-        for name, value in self.module.state_dict().items():
-            _digest(digest, name, value)
-        return digest.hexdigest()
+        """See `integrity.identity`."""
+
+        def call(zeros: bool) -> None:
+            inputs = self.inputs
+            all_answers(self.module, inputs.example if zeros else inputs.noise(inputs.batch, 0))
+
+        return identity(self.module, self.earlier_sha256, call)
+
+    @cached_property
+    def earlier_sha256(self) -> str:
+        return state_hash(self.module)
+
+    def as_earlier(self) -> TorchNetwork:
+        other = copy.copy(self)
+        other.sha256 = self.earlier_sha256
+        return other
 
     def weights(self, name: str) -> tuple[NDArray[Any], NDArray[Any] | None]:
         layer_named(self.layers, name)
@@ -276,22 +284,6 @@ def _noted(module: nn.Module, sums: MomentSums, rows: BatchRows) -> Iterator[Non
             part = module.get_submodule(name)
             hooks.enter_context(part.register_forward_pre_hook(on_input(name), with_kwargs=True))
         yield
-
-
-def _digest(digest: Any, name: str, value: Any) -> None:
-    """Add one entry of a state: a tensor, or what int8 modules keep there (tuples, types)."""
-    if isinstance(value, (tuple, list)):
-        for part in value:
-            _digest(digest, name, part)
-        return
-    if not isinstance(value, Tensor):
-        digest.update(f"{name}|{value!r}\n".encode())
-        return
-    if value.is_quantized:
-        digest.update(f"{name}|{value.qscheme()}\n".encode())
-        value = value.dequantize()
-    digest.update(f"{name}|{value.dtype}|{tuple(value.shape)}\n".encode())
-    digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
 
 
 def _array(tensor: Tensor) -> NDArray[Any]:

@@ -14,7 +14,7 @@ from typing import Any, Self
 from ..backends.base import ModuleWorkload
 from ..errors import ModelError
 from ..factors.stored_factors import from_arrays, to_arrays
-from ..models.network import Network, Replacements
+from ..models.network import Network, Replacements, known_as
 from ..models.notes import asked_of, model_note
 from ..models.source import load_network
 from ..ops.chain import Chain
@@ -76,11 +76,13 @@ class NamedNetwork:
     def workload(self) -> ModuleWorkload:
         """Loads the network. Raises `ModelError` if the name no longer stands for it."""
         network = load_network(self.source, weights=self.weights, **self.inputs)
-        if network.sha256 != self.sha256:
+        try:
+            network = known_as(network, self.sha256)
+        except ModelError as error:
             raise ModelError(
                 f"{self.source} gives another network each time it is loaded: let it load its "
                 "weights, or draw them from a fixed seed"
-            )
+            ) from error
         changed = network.replaced(self._replacements()) if self.chains else network
         found: ModuleWorkload = changed.workload(self.key, (ModuleWorkload,), Path())
         return found

@@ -45,6 +45,9 @@ def layers(document: documents.Layers, console: Console) -> None:
         _ranked_layers(document, document.ranking, console)
     else:
         _plain_layers(document, console)
+    for layer in document.layers:
+        if layer.note:
+            console.print(f"{layer.name}: {layer.note}", markup=False)
     if document.parameters is not None:
         _parameters(document.parameters, console)
 

@@ -41,11 +41,20 @@ class _ComputedAsValues(TorchFunctionMode):
 def copied(module: nn.Module, memo: dict[int, object] | None = None) -> nn.Module:
     """Return a deep copy; `memo` as `copy.deepcopy` takes it. Raises `ModelError` if there cannot
     be one."""
+    memo = {} if memo is None else memo
+    lazy = [one for one in module.buffers() if nn.parameter.is_lazy(one)]
+    memo |= {id(one): _not_made_yet(one) for one in lazy}
     try:
         with _ComputedAsValues():
             return copy.deepcopy(module, memo)
     except Exception as error:
         raise ModelError(f"the network cannot be copied: {first_line(error)}") from error
+
+
+def _not_made_yet(buffer: Any) -> Any:
+    """Return another buffer without a shape, as lazy modules have them: torch cannot copy one."""
+    kind: Any = type(buffer)
+    return kind(buffer.requires_grad, buffer.device, buffer.dtype, buffer.persistent)
 
 
 def folded(module: nn.Module) -> nn.Module:
