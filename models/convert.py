@@ -6,7 +6,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -14,30 +14,34 @@ from torch import nn
 
 from ..errors import ModelError, first_line
 from .files import write_whole
+from .onnx_storage import write_model
 
 OPSET = 18
 
 
 def export_onnx(module: nn.Module, input_shape: tuple[int, ...], path: Path) -> Path:
-    """Write the module as one ONNX file whose batch is `input_shape[0]`.
+    """Write the module as an ONNX file whose batch is `input_shape[0]` (see
+    `onnx_storage.write_model` for what is too large for one file).
 
     The exporter folds batch normalisation into the convolution before it. Raises
     `ModelError` if torch cannot trace the network or the file cannot be written.
     """
 
-    def write(target: Path) -> None:
-        torch.onnx.export(
-            module,
-            (torch.zeros(input_shape),),
-            target,
-            input_names=["input"],
-            opset_version=OPSET,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
+    with _refusing("ONNX"):
+        return write_model(_program(module, input_shape).model_proto, path)
 
-    return _export(path, write, "ONNX")
+
+def _program(module: nn.Module, input_shape: tuple[int, ...]) -> torch.onnx.ONNXProgram:
+    program = torch.onnx.export(
+        module,
+        (torch.zeros(input_shape),),
+        input_names=["input"],
+        opset_version=OPSET,
+        dynamo=True,
+        verbose=False,
+    )
+    assert program is not None
+    return program
 
 
 def export_pt2(module: nn.Module, input_shape: tuple[int, ...], path: Path) -> Path:
@@ -47,13 +51,16 @@ def export_pt2(module: nn.Module, input_shape: tuple[int, ...], path: Path) -> P
         program = torch.export.export(module, (torch.zeros(input_shape),))
         torch.export.save(program, target)
 
-    return _export(path, write, "torch.export")
+    with _refusing("torch.export"):
+        return write_whole(path, write)
 
 
-def _export(path: Path, write: Callable[[Path], None], what: str) -> Path:
+@contextlib.contextmanager
+def _refusing(what: str) -> Iterator[None]:
+    """Export inside: in silence, and with one sentence where it fails."""
     try:
         with _silence(), torch.no_grad():
-            return write_whole(path, write)
+            yield
     except (ModelError, OSError):
         raise
     except Exception as error:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, numpy_helper
 
@@ -17,7 +15,7 @@ from ..errors import ModelError
 from ..records import LayerUse
 from .batching import outputs_of, results
 from .differentiable import Differentiable
-from .files import write_by_suffix, write_whole
+from .files import write_by_suffix
 from .moment_sums import Gathered, MomentSums, Wanted, gather
 from .network import (
     Outputs,
@@ -32,6 +30,7 @@ from .onnx_layers import OnnxLayer, find_layers, layer_use, layer_weights
 from .onnx_outputs import OutputOrigins
 from .onnx_rewrite import replace_layers
 from .onnx_session import TensorSession
+from .onnx_storage import check_model, sha256_of, write_model
 from .output_rules import OutputNames
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ class OnnxNetwork:
         """SHA-256 of the file it was read from, or of itself if it was made here."""
         if self._sha256:
             return self._sha256
-        return hashlib.sha256(self.model.SerializeToString(deterministic=True)).hexdigest()
+        return sha256_of(self.model)
 
     @cached_property
     def _nodes(self) -> dict[str, OnnxLayer]:
@@ -161,7 +160,7 @@ class OnnxNetwork:
         """
         check_replacements(self.layers, replacements)
         model = replace_layers(self.model, self._nodes.values(), replacements)
-        onnx.checker.check_model(model)
+        check_model(model)
         made = OnnxNetwork(model, self.source, self.input_shape)
         made.replacements = {**self.replacements, **replacements}
         made._loaded = self.original
@@ -210,7 +209,7 @@ class OnnxNetwork:
         return OnnxNetwork(model, self.source, self.input_shape)
 
     def to_onnx(self, path: Path) -> Path:
-        return write_whole(Path(path), lambda target: onnx.save(self.model, target))
+        return write_model(self.model, path)
 
     def save(self, path: Path) -> Path:
         def to_pt2(path: Path) -> Path:

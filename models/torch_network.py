@@ -10,7 +10,7 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +25,7 @@ from ..sources.wrappers import bare, unwrapped
 from .batching import batches, workers_for
 from .convert import export_onnx, export_pt2
 from .differentiable import Differentiable
-from .files import write_by_suffix, write_whole
+from .files import write_by_suffix
 from .moment_sums import BatchRows, Gathered, MomentSums, Wanted, gather
 from .network import (
     Outputs,
@@ -35,6 +35,7 @@ from .network import (
     file_name,
     layer_named,
 )
+from .onnx_storage import copy_model
 from .output_rules import OutputNames
 from .replaced_layer import ReplacedLayer, leave_fast_paths
 from .torch_batches import batch_for_outputs, frozen, in_replicas, outputs
@@ -184,7 +185,7 @@ class TorchNetwork:
         The exporter takes seconds, and a plan's search asks for the original again and again: all
         files but the first are copies of it.
         """
-        return write_whole(path, partial(shutil.copyfile, self._exported))
+        return copy_model(self._exported, path)
 
     @cached_property
     def _exported(self) -> Path:
