@@ -10,7 +10,7 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +23,7 @@ from ..records import LayerUse
 from ..sources.module_copies import copied, folded
 from ..sources.wrappers import bare, unwrapped
 from .batching import batches, workers_for
+from .chain_files import write_state
 from .convert import export_onnx, export_pt2
 from .differentiable import Differentiable
 from .files import write_by_suffix
@@ -198,14 +199,7 @@ class TorchNetwork:
         def to_pt2(path: Path) -> Path:
             return export_pt2(self.module, self.input_shape, path)
 
-        return write_by_suffix(path, self.to_onnx, to_pt2, self._write_state)
-
-    def _write_state(self, path: Path) -> None:
-        from safetensors.torch import save_file
-
-        # Clones, because the format refuses tensors that share memory.
-        state = {name: t.contiguous().clone() for name, t in self.module.state_dict().items()}
-        save_file(state, path, metadata={"format": "pt"})
+        return write_by_suffix(path, self.to_onnx, to_pt2, partial(write_state, self.module))
 
 
 def _make_lazy_parts(module: nn.Module, input_shape: Sequence[int]) -> None:
