@@ -126,7 +126,7 @@ def _check_shape(input_shape: Sequence[int] | None, batch: int | None) -> None:
 def _module_of(text: str) -> tuple[torch.nn.Module, Sequence[int] | None, bool]:
     """Return the module of a zoo name or a callable, its default input shape, and whether it was
     made here and nobody else has it."""
-    from . import zoo
+    from ..sources import zoo
 
     if text in zoo.ZOO:
         return zoo.build(text), zoo.INPUT_SHAPE, True
