@@ -17,6 +17,7 @@ from ..models.compared import Compared
 from ..models.network import Network, Replacements
 from ..models.notes import compared_of
 from ..models.pictures import Calibration, load_calibration
+from ..models.preprocess import usual_preprocess
 from ..models.source import network_of
 from .array_cache import ArrayCache
 from .assembly import Assembly, check_decisions
@@ -105,8 +106,8 @@ class PlannedNetwork:
         """The pictures, split as the plan's were: older ones have no confirm split."""
         note, shape = self.plan.calibration, self.plan.model.input_shape
         confirm = note is None or "confirm" in note.split
-        seed = self.plan.search.seed
-        return load_calibration(data, preprocess, shape, seed=seed, confirm=confirm)
+        seed, recipe = self.plan.search.seed, preprocess or usual_preprocess(self.network.source)
+        return load_calibration(data, recipe, shape, seed=seed, confirm=confirm)
 
     def assembly(self, pictures: Calibration | None = None) -> Assembly:
         """The network's factors as the plan says, from its pictures or from what the cache keeps.

@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError, UsageError, first_line
-from ..sources.callables import find_callable, is_callable_path, working_directory_importable
+from ..sources.callables import (
+    find_callable,
+    is_callable_path,
+    is_library,
+    working_directory_importable,
+)
 from .network import Network, with_finite_weights
 
 if TYPE_CHECKING:
@@ -47,7 +52,7 @@ def load_network(
     from ..sources.wrappers import unwrapped
     from .torch_network import TorchNetwork
 
-    module, default, ours = _module_of(text)
+    module, default, ours = _module_of(text, with_weights=weights is None)
     module = module if ours else unwrapped(copied(module))
     shape = tuple(input_shape or default or ())
     if not shape:
@@ -58,7 +63,7 @@ def load_network(
         load_state(module, state, Path(weights))
         notes += state.notes
     network = TorchNetwork.owning(module.cpu(), text, (batch or shape[0], *shape[1:]))
-    network.loading_notes = notes
+    network.loading_notes += notes
     return with_finite_weights(network)
 
 
@@ -123,10 +128,11 @@ def _check_shape(input_shape: Sequence[int] | None, batch: int | None) -> None:
         )
 
 
-def _module_of(text: str) -> tuple[torch.nn.Module, Sequence[int] | None, bool]:
-    """Return the module of a zoo name or a callable, its default input shape, and whether it was
-    made here and nobody else has it."""
+def _module_of(text: str, with_weights: bool) -> tuple[torch.nn.Module, Sequence[int] | None, bool]:
+    """Return the module of a zoo name, a library or a callable, its default input shape, and
+    whether it was made here and nobody else has it."""
     from ..sources import zoo
+    from ..sources.libraries import library_network
 
     if text in zoo.ZOO:
         return zoo.build(text), zoo.INPUT_SHAPE, True
@@ -135,10 +141,13 @@ def _module_of(text: str) -> tuple[torch.nn.Module, Sequence[int] | None, bool]:
             f"{text} is not read, because reading a .pt2 file can run code: give the network as "
             "an .onnx file or as package.module:callable"
         )
+    if is_library(text):
+        made = library_network(text, with_weights=with_weights)
+        return made.module, made.input_shape, True
     if not is_callable_path(text):
         raise ModelError(
             f"{text!r} is no network: give a zoo name ({', '.join(sorted(zoo.ZOO))}), an .onnx "
-            "file, or package.module:callable"
+            "file, package.module:callable, timm:NAME, torchvision:NAME, or hf:OWNER/NAME"
         )
     return *_call(text), False
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ..records import LayerUse
 from ..sources.module_copies import copied, folded
+from ..sources.precision import in_float32
 from ..sources.wrappers import bare, unwrapped
 from .batching import batches, workers_for
 from .chain_files import write_state
@@ -71,8 +72,10 @@ class TorchNetwork:
     @classmethod
     def owning(cls, module: nn.Module, source: str, input_shape: Sequence[int]) -> TorchNetwork:
         """Make a network of a module that nobody else has; as `of` otherwise."""
+        module, notes = in_float32(module)
         _make_lazy_parts(module, input_shape)
         network = cls(module, source, input_shape)
+        network.loading_notes = notes
         _ = network.layers
         return network
 
