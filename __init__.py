@@ -7,6 +7,7 @@
     plan = rw.plan(model, example_input, backend="torch-cpu", max_error=0.1)
     smaller = rw.apply(plan, model, example_input)  # a module of the model's class
     rw.verify(plan, model, example_input)
+    rw.load("smaller.safetensors", model)           # what `apply(..., output=...)` wrote
 
 Every verb takes the same words as the command of that name: `options` has them. Verbs load on
 first use, so that importing rankwise stays instant.
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from .workflow.explain import explain
     from .workflow.finetune import finetune
     from .workflow.inspect import devices, layers
+    from .workflow.load import load
     from .workflow.pareto import pareto
     from .workflow.plan import plan
     from .workflow.profile import profile
@@ -40,6 +42,7 @@ __all__ = [
     "explain",
     "finetune",
     "layers",
+    "load",
     "pareto",
     "plan",
     "profile",

@@ -16,6 +16,7 @@ from ..inputs.examples import AskedInput
 from ..models.network import Network
 from ..models.notes import model_note
 from ..models.pictures import Calibration, load_calibration
+from ..models.preprocess import usual_preprocess
 from ..models.source import network_of
 from ..records import DeviceFingerprint, LayerSpec, LayerUse, MeasurementPolicy, Phase, content_key
 
@@ -61,7 +62,12 @@ class Setup:
         """Return the calibration pictures for the network; None for no folder."""
         if calibration is None:
             return None
+<<<<<<< HEAD
         return load_calibration(calibration, preprocess, self.network.inputs, seed=seed)
+=======
+        recipe = preprocess or usual_preprocess(self.network.source)
+        return load_calibration(calibration, recipe, self.network.input_shape, seed=seed)
+>>>>>>> loading
 
 
 def make_setup(

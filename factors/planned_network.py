@@ -17,6 +17,7 @@ from ..models.compared import Compared
 from ..models.network import Network, Replacements, known_as
 from ..models.notes import asked_of, compared_of
 from ..models.pictures import Calibration, load_calibration
+from ..models.preprocess import usual_preprocess
 from ..models.source import network_of
 from .array_cache import ArrayCache
 from .assembly import Assembly, check_decisions
@@ -106,8 +107,13 @@ class PlannedNetwork:
         """The pictures, split as the plan's were: older ones have no confirm split."""
         note = self.plan.calibration
         confirm = note is None or "confirm" in note.split
+<<<<<<< HEAD
         seed = self.plan.search.seed
         return load_calibration(data, preprocess, self.network.inputs, seed=seed, confirm=confirm)
+=======
+        seed, recipe = self.plan.search.seed, preprocess or usual_preprocess(self.network.source)
+        return load_calibration(data, recipe, shape, seed=seed, confirm=confirm)
+>>>>>>> loading
 
     def assembly(self, pictures: Calibration | None = None) -> Assembly:
         """The network's factors as the plan says, from its pictures or from what the cache keeps.

@@ -102,7 +102,8 @@ class JobRunner:
         assert entry is not None
         fitted = [name for name in ("reestimate_bn", "match_channels") if given[name]]
         pictures = [(request.calibration or "")[:12]] if fitted else []
-        name = "_".join([request.plan, entry.id[:24], *fitted, *pictures, request.format])
+        batch = [] if given["dynamic_batch"] else ["fixed"]
+        name = "_".join([request.plan, entry.id[:24], *fitted, *pictures, *batch, request.format])
         file = f"applied/{name}.{request.format}"
         path = self.artifacts.folder / file
         verb("apply")(output=path, **given)

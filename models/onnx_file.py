@@ -14,6 +14,7 @@ from onnx import GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorPr
 from onnx.reference import ReferenceEvaluator
 
 from ..errors import ModelError, first_line
+from .onnx_storage import check_model, is_large, load_external, without_weights
 
 DOMAINS = ("", "ai.onnx")
 MIN_IR = 4
@@ -23,8 +24,7 @@ MIN_IR = 4
 def read_model(path: Path) -> tuple[ModelProto, str]:
     """Return the model, normalised, and the SHA-256 of the file and its external data.
 
-    Raises `ModelError` with one sentence. External data is read only from below the model's
-    folder (`onnx.load` refuses anything else).
+    Raises `ModelError` with one sentence.
     """
     path = Path(path)
     if path.is_dir():
@@ -38,30 +38,21 @@ def read_model(path: Path) -> tuple[ModelProto, str]:
         # Protobuf's exceptions differ between its implementations.
         raise ModelError(f"{path} is no ONNX file, or only a part of one") from error
     digest = hashlib.sha256(data)
-    _load_external(model, path, digest)
+    load_external(model, path, digest)
     _check(model, path)
     return normalised(model), digest.hexdigest()
-
-
-def _load_external(model: ModelProto, path: Path, digest: Any) -> None:
-    external = [
-        t for t in model.graph.initializer if onnx.external_data_helper.uses_external_data(t)
-    ]
-    try:
-        onnx.external_data_helper.load_external_data_for_model(model, str(path.parent))
-    except Exception as error:
-        raise ModelError(
-            f"the external data of {path} cannot be read: {first_line(error)}"
-        ) from error
-    for tensor in external:
-        digest.update(tensor.raw_data)
 
 
 def _check(model: ModelProto, path: Path) -> None:
     if not model.graph.node:
         raise ModelError(f"{path} is no ONNX file, or an empty one")
+    if model.ir_version > onnx.IR_VERSION:
+        raise ModelError(
+            f"{path} has IR version {model.ir_version}, and the onnx package here "
+            f"({onnx.__version__}) knows versions up to {onnx.IR_VERSION}"
+        )
     try:
-        onnx.checker.check_model(model)
+        check_model(model)
     except Exception as error:
         raise ModelError(f"{path} is no valid ONNX model: {first_line(error)}") from error
 
@@ -72,11 +63,9 @@ def normalised(model: ModelProto) -> ModelProto:
     The original and the compressed network are both written from this form, so a gain from
     tidying the file is never counted as a gain of a plan. Changes `model` and returns it.
     """
-    if model.functions:
-        import onnx.inliner
-
-        model = onnx.inliner.inline_local_functions(model)
+    model = _inlined(model)
     graph = model.graph
+    name_once(graph)
     kept_as_nodes = {output.name for output in graph.output}
     constants = {tensor.name: tensor for tensor in graph.initializer}
     nodes = []
@@ -95,6 +84,31 @@ def normalised(model: ModelProto) -> ModelProto:
     _replace(graph.input, [value for value in graph.input if value.name not in constants])
     model.ir_version = max(model.ir_version, MIN_IR)
     return model
+
+
+def _inlined(model: ModelProto) -> ModelProto:
+    """The model without functions of its own; they are replaced by what they stand for."""
+    if not model.functions:
+        return model
+    import onnx.inliner
+
+    if not is_large(model):
+        return onnx.inliner.inline_local_functions(model)
+    result = onnx.inliner.inline_local_functions(without_weights(model))
+    result.graph.initializer.extend(model.graph.initializer)
+    return result
+
+
+def name_once(graph: GraphProto) -> None:
+    """Take names from nodes that have another's, which runtimes refuse. Names are for people;
+    nodes are connected by their tensors."""
+    taken: set[str] = set()
+    for node in graph.node:
+        if node.name in taken:
+            node.name = ""
+        taken.add(node.name)
+        for inner in subgraphs(node):
+            name_once(inner)
 
 
 def _replace(field: Any, values: list[Any]) -> None:

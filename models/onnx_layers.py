@@ -84,7 +84,8 @@ def _inside(node: NodeProto) -> list[tuple[NodeProto, str, str]]:
 
 
 def _free_name(node: NodeProto, taken: set[str]) -> str:
-    name: str = node.name if node.name and node.name not in taken else node.output[0]
+    output = next(filter(None, node.output))  # the first may be left out
+    name: str = node.name if node.name and node.name not in taken else output
     while name in taken:
         name += "_"
     return name

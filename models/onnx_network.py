@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto
 
@@ -22,7 +20,7 @@ from ..layering.parameter_accounts import ParameterAccounts
 from ..records import LayerUse
 from .batching import outputs_of, results
 from .differentiable import Differentiable
-from .files import write_by_suffix, write_whole
+from .files import write_by_suffix
 from .moment_sums import Gathered, MomentSums, Wanted, gather
 from .network import (
     Outputs,
@@ -40,6 +38,7 @@ from .onnx_macs import layer_macs
 from .onnx_outputs import OutputOrigins
 from .onnx_rewrite import replace_layers
 from .onnx_session import TensorSession
+from .onnx_storage import check_model, sha256_of, write_model
 from .output_rules import OutputNames
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ class OnnxNetwork:
         """SHA-256 of the file it was read from, or of itself if it was made here."""
         if self._sha256:
             return self._sha256
-        return hashlib.sha256(self.model.SerializeToString(deterministic=True)).hexdigest()
+        return sha256_of(self.model)
 
     @property
     def earlier_sha256(self) -> str:
@@ -193,8 +192,13 @@ class OnnxNetwork:
         """
         check_replacements(self.layers, replacements)
         model = replace_layers(self.model, self._nodes.values(), replacements)
+<<<<<<< HEAD
         onnx.checker.check_model(model)
         made = OnnxNetwork(model, self.source, self.inputs)
+=======
+        check_model(model)
+        made = OnnxNetwork(model, self.source, self.input_shape)
+>>>>>>> loading
         made.replacements = {**self.replacements, **replacements}
         made._loaded = self.original
         return made
@@ -242,10 +246,14 @@ class OnnxNetwork:
         return OnnxNetwork(model, self.source, self.inputs)
 
     def to_onnx(self, path: Path) -> Path:
+<<<<<<< HEAD
         return write_whole(Path(path), self._write)
 
     def _write(self, path: Path) -> None:
         onnx.save(self.model, path)
+=======
+        return write_model(self.model, path)
+>>>>>>> loading
 
     def save(self, path: Path) -> Path:
         checked = Checked(self._answers, self.inputs)

@@ -11,9 +11,9 @@ from typing import Any
 
 import onnx
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, helper
+from onnx import ModelProto, NodeProto, TensorProto
 
-from .onnx_rewrite import without_graph_body
+from .onnx_storage import without_weights
 from .output_rules import OutputNames, judged, named, unlike
 
 LOOKED_THROUGH = frozenset({"Softmax", "LogSoftmax", "Sigmoid", "TopK"})
@@ -116,12 +116,6 @@ def element_types(model: ModelProto) -> dict[str, int]:
 
     Weights are declared as inputs and not copied, since their types are all that is needed.
     """
-    bare = without_graph_body(model)
-    bare.graph.node.extend(model.graph.node)
-    bare.graph.input.extend(
-        helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
-        for tensor in model.graph.initializer
-    )
-    graph = onnx.shape_inference.infer_shapes(bare).graph
+    graph = onnx.shape_inference.infer_shapes(without_weights(model)).graph
     values = [*graph.input, *graph.value_info, *graph.output]
     return {value.name: value.type.tensor_type.elem_type for value in values}

@@ -10,7 +10,11 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
 from .network import Replacements
 from .onnx_file import opset, used_names
 from .onnx_layers import OnnxLayer
+<<<<<<< HEAD
 from .onnx_padding import keep_auto_pad
+=======
+from .onnx_storage import without_graph_body
+>>>>>>> loading
 
 GEMM_BROADCASTS_FROM = 7
 """Opset from which on Gemm's bias needs no attribute that says so, and runtimes know Gemm."""
@@ -61,26 +65,6 @@ def needed_for(model: ModelProto, tensors: Iterable[str]) -> ModelProto:
     del result.graph.output[:]
     result.graph.output.extend(ValueInfoProto(name=name) for name in wanted)
     return result
-
-
-def without_graph_body(model: ModelProto) -> ModelProto:
-    """Return everything of the model but nodes and initializers, which may be large."""
-    result = ModelProto()
-    for field, value in model.ListFields():
-        if field.name != "graph":
-            _copy_field(result, field.name, value)
-    for field, value in model.graph.ListFields():
-        if field.name not in ("node", "initializer"):
-            _copy_field(result.graph, field.name, value)
-    return result
-
-
-def _copy_field(target: object, name: str, value: object) -> None:
-    field = getattr(target, name)
-    if hasattr(field, "MergeFrom"):
-        field.MergeFrom(value)
-    else:
-        setattr(target, name, value)
 
 
 def _chain(

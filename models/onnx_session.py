@@ -12,15 +12,17 @@ from numpy.typing import NDArray
 from onnx import ModelProto, ValueInfoProto
 
 from ..errors import ModelError, first_line
+<<<<<<< HEAD
 from ..inputs.examples import Examples, Given
+=======
+from .onnx_storage import session_of
+>>>>>>> loading
 
 SILENT = 4
 """onnxruntime's severity above which it writes nothing on the terminal."""
-MAX_BYTES = 2**31 - 1
-"""What protobuf can write at once."""
 
-CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
-"""Prefix of onnxruntime's error messages."""
+CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (/\S+:\d+ .*?\) (const )?)?")
+"""Prefix of onnxruntime's error messages: a number, and maybe the place in its sources."""
 
 
 class TensorSession:
@@ -31,8 +33,6 @@ class TensorSession:
 
     def __init__(self, model: ModelProto, names: Sequence[str]) -> None:
         """Raises `ModelError` if onnxruntime cannot run the model."""
-        if model.ByteSize() > MAX_BYTES:
-            raise ModelError("networks above 2 GiB are not supported")
         exposed = ModelProto()
         exposed.CopyFrom(model)
         known = {output.name for output in model.graph.output}
@@ -43,12 +43,10 @@ class TensorSession:
         options.log_severity_level = SILENT
         self._names = list(names)
         try:
-            self._session = onnxruntime.InferenceSession(
-                exposed.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
+            self._session = session_of(exposed, options)
         except Exception as error:
             # onnxruntime's exceptions have no common root.
-            reason = CODE.sub("", first_line(error))
+            reason = first_line(RuntimeError(CODE.sub("", str(error))))
             raise ModelError(f"onnxruntime cannot run this network: {reason}") from error
 
     def run(self, inputs: Given) -> list[NDArray[Any]]:

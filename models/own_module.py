@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from torch import nn
 
+<<<<<<< HEAD
 from ..layering.replaced_layer import ReplacedLayer
+=======
+from ..sources.precision import half_of
+>>>>>>> loading
 from ..sources.wrappers import bare
 from .torch_network import TorchNetwork
 
@@ -14,8 +18,8 @@ def like_given(network: TorchNetwork, given: nn.Module) -> nn.Module:
     the same way.
 
     Its parts are in training mode where those of `given` are, its chains take gradients where
-    the layers did, and it lies on the same device if that is one alone. It is the network's own:
-    whoever changes it changes the network.
+    the layers did, it lies on the same device if that is one alone, and is in half precision if
+    `given` is. It is the network's own: whoever changes it changes the network.
     """
     module, given = network.module, bare(given)
     before = dict(given.named_modules())
@@ -25,7 +29,8 @@ def like_given(network: TorchNetwork, given: nn.Module) -> nn.Module:
         if isinstance(part, ReplacedLayer):
             part.requires_grad_(_takes_gradients(before.get(name)))
     places = {one.device for one in (*given.parameters(), *given.buffers())}
-    return module.to(places.pop()) if len(places) == 1 else module
+    module = module.to(places.pop()) if len(places) == 1 else module
+    return module.to(half_of(given))
 
 
 def _takes_gradients(layer: nn.Module | None) -> bool:

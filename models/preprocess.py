@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CalibrationError, ModelError, first_line
-from ..sources.callables import find_callable
+from ..sources.callables import find_callable, is_library
 
 Image = NDArray[np.uint8]
 """(H, W, 3), or (H, W, 1) where the network takes one channel."""
@@ -198,6 +198,8 @@ def find_preprocess(text: str, shape: Shape) -> Preprocess:
         return BUILT_IN[text](shape)
     if text.endswith(".toml"):
         return _from_toml(Path(text))
+    if is_library(text):
+        return _of_library(text)
     if ":" in text:
         try:
             function, home = find_callable(text)
@@ -208,6 +210,23 @@ def find_preprocess(text: str, shape: Shape) -> Preprocess:
         f"there is no preprocessing {text!r}: give {', '.join(BUILT_IN)}, a .toml file, or "
         "package.module:callable"
     )
+
+
+def _of_library(text: str) -> Recipe:
+    from ..sources.libraries import library_network
+
+    try:
+        settings = library_network(text, with_weights=False).preprocess
+    except ModelError as error:
+        raise CalibrationError(str(error)) from error
+    if not settings:
+        raise CalibrationError(f"{text} does not say how pictures become its input")
+    return replace(Recipe(text), **settings)
+
+
+def usual_preprocess(source: str) -> str | None:
+    """Return the preprocessing that comes with a network of that source, if one does."""
+    return source if is_library(source) else None
 
 
 def _source(home: ModuleType) -> str:

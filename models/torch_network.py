@@ -30,11 +30,17 @@ from ..layering.torch_convolutions import TRANSPOSED, spec_input
 from ..ops.layouts import turned
 from ..records import LayerUse
 from ..sources.module_copies import copied, folded
+from ..sources.precision import in_float32
 from ..sources.wrappers import bare, unwrapped
 from .batching import batches, workers_for
+<<<<<<< HEAD
 from .convert import export_onnx, export_pt2, in_order
+=======
+from .chain_files import write_state
+from .convert import export_onnx, export_pt2
+>>>>>>> loading
 from .differentiable import Differentiable
-from .files import write_by_suffix, write_whole
+from .files import write_by_suffix
 from .moment_sums import BatchRows, Gathered, MomentSums, Wanted, gather
 from .network import (
     Outputs,
@@ -44,6 +50,7 @@ from .network import (
     file_name,
     layer_named,
 )
+from .onnx_storage import copy_model
 from .output_rules import OutputNames
 from .torch_accounts import torch_accounts
 from .torch_batches import batch_for_outputs, frozen, in_replicas, outputs
@@ -79,6 +86,7 @@ class TorchNetwork:
     @classmethod
     def owning(cls, module: nn.Module, source: str, takes: Takes) -> TorchNetwork:
         """Make a network of a module that nobody else has; as `of` otherwise."""
+<<<<<<< HEAD
         inputs = inputs_of(takes)
         _make_lazy_parts(module, inputs)
         network = cls(module, source, inputs)
@@ -86,6 +94,13 @@ class TorchNetwork:
             _ = network.layers
         seen.check()
         network.inputs = seen.inputs
+=======
+        module, notes = in_float32(module)
+        _make_lazy_parts(module, input_shape)
+        network = cls(module, source, input_shape)
+        network.loading_notes = notes
+        _ = network.layers
+>>>>>>> loading
         return network
 
     @cached_property
@@ -224,7 +239,7 @@ class TorchNetwork:
         The exporter takes seconds, and a plan's search asks for the original again and again: all
         files but the first are copies of it.
         """
-        return write_whole(path, partial(shutil.copyfile, self._exported))
+        return copy_model(self._exported, path)
 
     @cached_property
     def _exported(self) -> Path:
@@ -245,11 +260,15 @@ class TorchNetwork:
             write = partial(export_pt2, self.module, self.inputs)
             return write_whole(path, self._checked.writing(write, run_pt2(all_answers)))
 
+<<<<<<< HEAD
         def to_tensors(path: Path) -> Path:
             write, run = partial(write_state, self.module), run_state(self.module, all_answers)
             return write_whole(path, self._checked.writing(write, run))
 
         return write_by_suffix(path, self.to_onnx, to_pt2, to_tensors)
+=======
+        return write_by_suffix(path, self.to_onnx, to_pt2, partial(write_state, self.module))
+>>>>>>> loading
 
 
 def _make_lazy_parts(module: nn.Module, inputs: NetworkInputs) -> None:

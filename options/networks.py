@@ -35,6 +35,14 @@ MATCH_CHANNELS = Option(
     "normalisation is folded away.",
     flags=("--match-channels",),
 )
+DynamicBatch = Annotated[
+    bool,
+    Option(
+        "Leave the batch open in an .onnx or .pt2 that is exported from torch, where the network "
+        "allows it.",
+        flags=("--dynamic-batch/--no-dynamic-batch",),
+    ),
+]
 FUNCTION = Option(
     "package.module:callable(model, groups, callbacks).", argument="FUNCTION", text=str
 )
@@ -49,6 +57,7 @@ class ApplyOptions(shared.PlannedOptions):
     calibration: Annotated[Path | None, PICTURES] = None
     reestimate_bn: Annotated[bool, REESTIMATE_BN] = False
     match_channels: Annotated[bool, MATCH_CHANNELS] = False
+    dynamic_batch: DynamicBatch = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +83,7 @@ class RecoverOptions(shared.PlannedOptions):
     features: Annotated[float, FEATURES] = 1.0
     freeze: shared.Freeze = "none"
     resume: Annotated[bool, Option("Go on from the checkpoint beside OUT.")] = False
+    dynamic_batch: DynamicBatch = True
     seed: Annotated[int, Option("Seed of the examples.")] = 0
     threads: shared.TorchThreads = None
 
@@ -92,6 +102,7 @@ class FinetuneOptions:
     budget_s: shared.Budget = None
     steps: shared.Steps = None
     freeze: shared.Freeze = "none"
+    dynamic_batch: DynamicBatch = True
     calibration: shared.Calibration = None
     preprocess: shared.Preprocess = None
     threads: shared.TorchThreads = None

@@ -33,7 +33,9 @@ LIMIT = Allowed(minimum=1, maximum=2**50)
 POSITIVE = Allowed(above=0, maximum=1e6)
 FRACTION = Allowed(above=0, below=1)
 
-MODEL_FORMS = "Zoo name, .onnx file, or package.module:callable."
+MODEL_FORMS = (
+    "Zoo name, .onnx file, package.module:callable, timm:NAME, torchvision:NAME, or hf:OWNER/NAME."
+)
 Model = Annotated[Any, Option(MODEL_FORMS, argument="MODEL", text=str, crossing=Crossing.NETWORK)]
 PlanFile = Annotated[
     PlanSource,

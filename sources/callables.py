@@ -13,6 +13,15 @@ from typing import Any
 
 from ..errors import ModelError, first_line
 
+LIBRARIES = ("timm", "torchvision", "hf")
+"""What may stand before the colon of a library's network; see `libraries`."""
+
+
+def is_library(text: str) -> bool:
+    """Whether the text names a network of a library: `timm:NAME`, `hf:OWNER/NAME`, ..."""
+    library, _, name = text.partition(":")
+    return bool(name) and library in LIBRARIES
+
 
 def is_callable_path(text: str) -> bool:
     """Whether the text has the form `package.module:callable`."""
@@ -21,7 +30,7 @@ def is_callable_path(text: str) -> bool:
 
 
 def find_callable(text: str) -> tuple[Callable[..., Any], ModuleType]:
-    """Return the callable and its module: `package.module`, or its `models` (as torchvision has).
+    """Return the callable and its module: `package.module`, or its `models` (as some have).
 
     Raises `ModelError` with one sentence.
     """

@@ -16,6 +16,7 @@ from ..models.fidelity import fidelity
 from ..models.network import Network, Replacements
 from ..models.network_error import NetworkError
 from ..models.notes import calibration_note, error_note, model_note
+from ..models.open_batch import save_network
 from ..models.output_files import check_savable
 from ..models.pictures import Calibration
 from ..models.torch_batches import fitting_batch
@@ -43,6 +44,7 @@ class RecoveryJob:
     compared: Compared
     options: Options
     output: Path
+    dynamic_batch: bool = True
 
     def __post_init__(self) -> None:
         if not self.replacements:
@@ -84,7 +86,7 @@ class RecoveryJob:
         result = self._train(resume, reporter)
         better = result.error_after < result.error_before
         left_alone = not better and self.output.exists()
-        document = None if left_alone else self._write(result)
+        document = None if left_alone else self._write(result, reporter)
         for path in (self.checkpoint, set_aside):
             path.unlink(missing_ok=True)
         if better and document is not None:
@@ -136,9 +138,9 @@ class RecoveryJob:
             ]
         )
 
-    def _write(self, result: Result) -> documents.Recovery:
+    def _write(self, result: Result, reporter: Reporter) -> documents.Recovery:
         recovered = self.pair.network()
-        recovered.save(self.output)
+        save_network(recovered, self.output, self.dynamic_batch, reporter)
         document = self._document(result, recovered)
         write_recovery(document, self.output)
         return document

@@ -9,6 +9,7 @@ from ..errors import UsageError
 from ..factors.output_statistics import fitting_for
 from ..factors.planned_network import PlannedNetwork
 from ..models.network import Network
+from ..models.open_batch import save_network
 from ..models.output_files import NETWORKS, check_output
 from ..models.torch_network import TorchNetwork
 from ..options.keywords import arguments_for, takes
@@ -50,7 +51,8 @@ def apply(options: ApplyOptions) -> Network | nn.Module:
         network, reporter = planned.compressed(pictures), options.reporter or Silent()
         compressed = fitting(network, pictures, planned.compared, reporter)
     if options.output is not None:
-        compressed.save(options.output)
+        reporter = options.reporter or Silent()
+        save_network(compressed, options.output, options.dynamic_batch, reporter)
     return _as_given(compressed, options.model)
 
 

@@ -12,6 +12,7 @@ from ..documents.recovery import write_recovery
 from ..errors import GoalNotReached
 from ..factors.planned_network import PlannedNetwork
 from ..models.notes import model_note
+from ..models.open_batch import save_network
 from ..models.output_files import NETWORKS, check_output, check_savable
 from ..options.keywords import arguments_for, takes
 from ..options.networks import FinetuneOptions
@@ -60,7 +61,7 @@ def finetune(options: FinetuneOptions) -> documents.Recovery:
         check_trained(callbacks, name, options.output)
         if not callbacks.steps:
             said.message(f"{name} never called callbacks.step(): was anything trained?")
-        pair.network().save(options.output)
+        save_network(pair.network(), options.output, options.dynamic_batch, said)
     result = _document(planned, name, callbacks, options.output)
     write_recovery(result, options.output)
     if result.stopped == "not_finite":

@@ -45,5 +45,6 @@ def recover(options: RecoverOptions) -> documents.Recovery:
             planned.compared,
             training,
             options.output,
+            options.dynamic_batch,
         )
         return job.run(options.resume, options.reporter or Silent())

@@ -21,7 +21,7 @@ from rankwise.models.onnx_session import TensorSession
 from rankwise.models.onnx_to_torch.conversion import OPERATORS, to_torch_module
 from rankwise.models.source import load_network
 from rankwise.models.torch_network import TorchNetwork
-from rankwise.models.zoo import mobilenet
+from rankwise.sources.zoo import mobilenet
 
 UNARY = ("Relu", "Sigmoid", "Tanh", "HardSwish", "Abs", "LeakyRelu", "Softmax")
 Sides = tuple[int, ...]

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from rankwise.errors import ModelError
-from rankwise.models import zoo
 from rankwise.models.source import load_network
+from rankwise.sources import zoo
 
 MODULE = """
 import torch

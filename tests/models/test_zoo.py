@@ -6,9 +6,9 @@ import sys
 import pytest
 import torch
 
-from rankwise.models import zoo
 from rankwise.models.network import only
 from rankwise.models.source import load_network
+from rankwise.sources import zoo
 
 # Names and shapes as torchvision's state dicts have them.
 KNOWN = {

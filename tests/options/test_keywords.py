@@ -35,7 +35,7 @@ CLASSES: dict[str, type] = {
 
 
 def test_every_verb_of_python_has_its_class() -> None:
-    assert set(CLASSES) == set(rw.__all__)
+    assert set(CLASSES) == set(rw.__all__) - {"load"}  # which reads what a verb has written
 
 
 @pytest.mark.parametrize("name", CLASSES)

@@ -187,7 +187,7 @@ def test_a_full_library(start: Any, model_bytes: bytes) -> None:
 
 
 def test_the_names_of_the_zoo_are_the_zoo() -> None:
-    from rankwise.models.zoo import ZOO
+    from rankwise.sources.zoo import ZOO
 
     assert sorted(ZOO) == list(ZOO_NAMES)
 

@@ -151,3 +151,26 @@ def test_a_graph_of_torch_fx_is_a_module_like_any_other(home: tuple[str, Plan]) 
     assert all(use.spec for use in network.layers)
     plan = rw.profile(graph, EXAMPLE, backend=FAKE, db=home[0], max_time_s=0.01)
     assert plan.model.input_shape == (1, 3, 16, 16)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_read_in_float32_and_given_back(
+    home: tuple[str, Plan], dtype: torch.dtype
+) -> None:
+    db, _ = home
+    half = own().to(dtype)
+    network = network_of_module(half, EXAMPLE)
+    assert all(use.spec for use in network.layers)
+    name = str(dtype).removeprefix("torch.")
+    assert network.loading_notes == (f"its weights are {name} and were read in float32",)
+    rw.profile(half, EXAMPLE, backend=FAKE, db=db)
+    plan = rw.plan(half, EXAMPLE, backend=FAKE, db=db, max_error=0.4, trials=5)
+    assert plan.decisions
+    assert plan.model.notes == list(network.loading_notes)
+    smaller = rw.apply(plan, half, EXAMPLE, db=db)
+    assert {one.dtype for one in smaller.parameters()} == {dtype}
+    with torch.no_grad():
+        answers, before = smaller(EXAMPLE.to(dtype)).float(), half(EXAMPLE.to(dtype)).float()
+    assert answers.dtype == torch.float32
+    assert (answers - before).norm() / before.norm() < 0.6
+    assert all(one.dtype == dtype for one in half.parameters())

@@ -1,0 +1,112 @@
+"""Chains in a `.safetensors` file: which layers they replace, and what their links are.
+
+The file's metadata has, under `chains`, JSON: by layer name the links in their order, each as the
+name of a class of `torch.nn` and its keywords. `docs/networks.md` has a loader of ten lines.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..errors import ModelError, first_line
+from ..sources.checkpoint import read_state
+from ..sources.module_copies import copied
+from ..sources.weights import load_state
+from ..sources.wrappers import bare, unwrapped
+from .replaced_layer import ReplacedLayer, leave_fast_paths
+
+CHAINS = "chains"
+SETTINGS = (
+    *("in_channels", "out_channels", "kernel_size", "stride", "padding", "output_padding"),
+    *("dilation", "groups", "in_features", "out_features"),
+)
+"""Keywords of the links' classes that are attributes, too."""
+
+Links = Sequence[tuple[str, Mapping[str, Any]]]
+
+
+def write_state(module: nn.Module, path: Path) -> None:
+    """Write the module's state, and what its chains are made of."""
+    from safetensors.torch import save_file
+
+    # Clones, because the format refuses tensors that share memory.
+    state = {name: t.contiguous().clone() for name, t in module.state_dict().items()}
+    save_file(state, path, metadata={"format": "pt", CHAINS: json.dumps(chains_of(module))})
+
+
+def chains_of(module: nn.Module) -> dict[str, Links]:
+    """Return the links of every replaced layer, under all of its names."""
+    return {
+        name: [(type(link).__name__, _keywords(link)) for link in part]
+        for name, part in module.named_modules(remove_duplicate=False)
+        if isinstance(part, ReplacedLayer)
+    }
+
+
+def _keywords(link: nn.Module) -> dict[str, Any]:
+    kept = {name: getattr(link, name) for name in SETTINGS if hasattr(link, name)}
+    if isinstance(getattr(link, "weight", None), Tensor):
+        kept["bias"] = link.bias is not None
+    if not any(kept.get("output_padding", ())):
+        kept.pop("output_padding", None)  # which convolutions have, and do not take
+    return kept
+
+
+def load(path: Path, module: nn.Module) -> nn.Module:
+    """Return a copy of the module with the chains and the weights of a `.safetensors` file."""
+    path = Path(path)
+    made = unwrapped(copied(bare(module)))
+    for name, links in _read_chains(path).items():
+        made = _with_chain(made, name, links, path)
+    leave_fast_paths(made)
+    load_state(made, read_state(path), path)
+    return made
+
+
+def _read_chains(path: Path) -> dict[str, Links]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            found: dict[str, Links] = json.loads((file.metadata() or {}).get(CHAINS, "{}"))
+            return found
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError(f"{path} is no safetensors file: {first_line(error)}") from error
+
+
+def _with_chain(module: nn.Module, name: str, links: Links, path: Path) -> nn.Module:
+    """The module with a chain in a layer's place: itself, or the chain where it is the layer."""
+    try:
+        layer = module.get_submodule(name)
+        chain = ReplacedLayer(layer, [getattr(nn, kind)(**given) for kind, given in links])
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"the chains in {path} are for another network: {first_line(error)}"
+        ) from error
+    if _widths([layer]) != _widths(chain):
+        raise ModelError(
+            f"the chains in {path} are for another network: layer {name!r} is {_widths(chain)} "
+            f"wide there, and {_widths([layer])} here"
+        )
+    first = next(layer.parameters(), None)
+    if first is not None:
+        chain.to(first.device, first.dtype)
+    chain.train(layer.training)
+    if not name:
+        return chain
+    parent, _, own = name.rpartition(".")
+    setattr(module.get_submodule(parent), own, chain)
+    return module
+
+
+def _widths(parts: Iterable[nn.Module]) -> tuple[int | None, int | None]:
+    """How many channels or features go in and come out."""
+    said = [_keywords(part) for part in parts]
+    into = [one.get("in_channels", one.get("in_features")) for one in said]
+    out = [one.get("out_channels", one.get("out_features")) for one in said]
+    return next(filter(None, into), None), next(filter(None, reversed(out)), None)
