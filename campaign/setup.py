@@ -62,12 +62,8 @@ class Setup:
         """Return the calibration pictures for the network; None for no folder."""
         if calibration is None:
             return None
-<<<<<<< HEAD
-        return load_calibration(calibration, preprocess, self.network.inputs, seed=seed)
-=======
         recipe = preprocess or usual_preprocess(self.network.source)
-        return load_calibration(calibration, recipe, self.network.input_shape, seed=seed)
->>>>>>> loading
+        return load_calibration(calibration, recipe, self.network.inputs, seed=seed)
 
 
 def make_setup(

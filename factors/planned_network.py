@@ -107,13 +107,8 @@ class PlannedNetwork:
         """The pictures, split as the plan's were: older ones have no confirm split."""
         note = self.plan.calibration
         confirm = note is None or "confirm" in note.split
-<<<<<<< HEAD
-        seed = self.plan.search.seed
-        return load_calibration(data, preprocess, self.network.inputs, seed=seed, confirm=confirm)
-=======
         seed, recipe = self.plan.search.seed, preprocess or usual_preprocess(self.network.source)
-        return load_calibration(data, recipe, shape, seed=seed, confirm=confirm)
->>>>>>> loading
+        return load_calibration(data, recipe, self.network.inputs, seed=seed, confirm=confirm)
 
     def assembly(self, pictures: Calibration | None = None) -> Assembly:
         """The network's factors as the plan says, from its pictures or from what the cache keeps.

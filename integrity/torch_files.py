@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +49,9 @@ def run_pt2(answering: Answering) -> FileRun:
     return run
 
 
-def write_state(module: nn.Module, path: Path) -> None:
-    """Write the module's state dict as `.safetensors`. Raises `ModelError` if it holds more than
-    tensors, as that of torch's int8 modules does."""
+def write_state(module: nn.Module, path: Path, metadata: Mapping[str, str]) -> None:
+    """Write the module's state dict as `.safetensors`, with that metadata. Raises `ModelError` if it
+    holds more than tensors, as that of torch's int8 modules does."""
     from safetensors.torch import save_file
 
     state = module.state_dict()
@@ -63,7 +63,7 @@ def write_state(module: nn.Module, path: Path) -> None:
             )
     # Clones, because the format refuses tensors that share memory.
     plain = {name: value.contiguous().clone() for name, value in state.items()}
-    save_file(plain, path, metadata={"format": "pt"})
+    save_file(plain, path, metadata={"format": "pt", **metadata})
 
 
 def run_state(module: nn.Module, answering: Answering) -> FileRun:

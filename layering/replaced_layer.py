@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..errors import ModelError
 from .attention import LayeredAttention
 from .functional_calls import CalledForWeight
-from .torch_convolutions import Padding, pads_itself
+from .torch_convolutions import padding_of, pads_itself
 
 SETTINGS = (
     *("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups"),
@@ -66,7 +66,7 @@ def replaced_layer(layer: nn.Module, links: Iterable[nn.Module]) -> ReplacedLaye
     """Return the links in the layer's place, behind its padding where that is not of zeros, in eval
     mode."""
     kind = ReplacedCall if isinstance(layer, CalledForWeight) else ReplacedLayer
-    padding = [Padding(layer)] if pads_itself(layer) else []
+    padding = [padding_of(layer)] if pads_itself(layer) else []
     return kind(layer, [*padding, *links]).eval()
 
 

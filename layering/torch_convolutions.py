@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..ops.torch_modules import CONVOLUTIONS as PLAIN
 from ..ops.torch_modules import CROPPED, PADDED
@@ -25,6 +24,13 @@ OPS: dict[type[nn.Module], Op] = {
     nn.ConvTranspose2d: "conv_transpose2d",
     nn.ConvTranspose3d: "conv_transpose3d",
 }
+
+PADDINGS: dict[str, tuple[Any, Any, Any]] = {
+    "reflect": (nn.ReflectionPad1d, nn.ReflectionPad2d, nn.ReflectionPad3d),
+    "replicate": (nn.ReplicationPad1d, nn.ReplicationPad2d, nn.ReplicationPad3d),
+    "circular": (nn.CircularPad1d, nn.CircularPad2d, nn.CircularPad3d),
+}
+"""By the padding mode, for one to three axes."""
 
 
 def conv_op(part: nn.Module) -> Op | None:
@@ -120,18 +126,12 @@ def pads_itself(part: nn.Module) -> bool:
 
 def spec_input(part: nn.Module, given: Tensor) -> Tensor:
     """Return what the spec of a layer takes as its input where the layer itself is given this."""
-    return Padding(part)(given) if pads_itself(part) else given
+    padded: Tensor = padding_of(part)(given) if pads_itself(part) else given
+    return padded
 
 
-class Padding(nn.Module):
-    """The padding of a convolution that pads with anything but zeros, alone."""
-
-    def __init__(self, part: Any) -> None:
-        super().__init__()
-        self.pads, self.mode = list(part._reversed_padding_repeated_twice), part.padding_mode
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return F.pad(inputs, self.pads, mode=self.mode)
-
-    def extra_repr(self) -> str:
-        return f"{self.pads}, mode={self.mode!r}"
+def padding_of(part: Any) -> nn.Module:
+    """Return the padding of a convolution that pads with anything but zeros, alone."""
+    kind = PADDINGS[part.padding_mode][len(part.kernel_size) - 1]
+    made: nn.Module = kind(tuple(part._reversed_padding_repeated_twice))
+    return made

@@ -14,11 +14,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..errors import ModelError, first_line
+from ..integrity import torch_files
+from ..layering.replaced_layer import ReplacedLayer, leave_fast_paths
 from ..sources.checkpoint import read_state
 from ..sources.module_copies import copied
 from ..sources.weights import load_state
 from ..sources.wrappers import bare, unwrapped
-from .replaced_layer import ReplacedLayer, leave_fast_paths
 
 CHAINS = "chains"
 SETTINGS = (
@@ -31,12 +32,9 @@ Links = Sequence[tuple[str, Mapping[str, Any]]]
 
 
 def write_state(module: nn.Module, path: Path) -> None:
-    """Write the module's state, and what its chains are made of."""
-    from safetensors.torch import save_file
-
-    # Clones, because the format refuses tensors that share memory.
-    state = {name: t.contiguous().clone() for name, t in module.state_dict().items()}
-    save_file(state, path, metadata={"format": "pt", CHAINS: json.dumps(chains_of(module))})
+    """Write the module's state, and what its chains are made of. Raises `ModelError` as
+    `torch_files.write_state` does."""
+    torch_files.write_state(module, path, {CHAINS: json.dumps(chains_of(module))})
 
 
 def chains_of(module: nn.Module) -> dict[str, Links]:

@@ -6,75 +6,50 @@ import contextlib
 import io
 import logging
 import warnings
-<<<<<<< HEAD
-from collections.abc import Callable, Iterator
-from functools import partial
-=======
 from collections.abc import Iterator
->>>>>>> loading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from ..errors import ModelError, first_line
 from ..inputs.calls import InOrder, call_of
 from ..inputs.examples import NetworkInputs, Takes, inputs_of
 from .files import write_whole
-<<<<<<< HEAD
-from .torch_outputs import answer_of, named_tensors
-=======
 from .onnx_storage import write_model
->>>>>>> loading
+from .torch_outputs import answer_of, named_tensors
 
 OPSET = 18
 
 
-<<<<<<< HEAD
-def export_onnx(module: nn.Module, takes: Takes, path: Path) -> Path:
-    """Write the module as one ONNX file with the batch and the names of its inputs.
-=======
-def export_onnx(
-    module: nn.Module, input_shape: tuple[int, ...], path: Path, *, open_batch: bool = False
-) -> Path:
-    """Write the module as an ONNX file whose batch is `input_shape[0]`, or open (see
-    `onnx_storage.write_model` for what is too large for one file).
->>>>>>> loading
+def export_onnx(module: nn.Module, takes: Takes, path: Path, *, open_batch: bool = False) -> Path:
+    """Write the module as an ONNX file with the names of its inputs, and their batch or an open one
+    (see `onnx_storage.write_model` for what is too large for one file).
 
     The exporter folds batch normalisation into the convolution before it. Raises
     `ModelError` if torch cannot trace the network or the file cannot be written.
     """
-<<<<<<< HEAD
-
-    inputs = inputs_of(takes)
+    inputs = _to_trace(inputs_of(takes), open_batch)
     call, whole = call_of(inputs.example), in_order(module, inputs)
     names = None if whole is module else _output_names(module, inputs)
-
-    def write(target: Path) -> None:
-        torch.onnx.export(
-            whole,
-            call.tensors,
-            target,
-            input_names=inputs.names,
-            output_names=names,
-=======
     with _refusing("ONNX"):
         program = torch.onnx.export(
-            module,
-            _example(input_shape, open_batch),
-            input_names=["input"],
->>>>>>> loading
+            whole,
+            call.tensors,
+            input_names=inputs.names,
+            output_names=names,
             opset_version=OPSET,
             dynamo=True,
-            dynamic_shapes=_open(open_batch),
+            dynamic_shapes=_open(whole, call.tensors, {}, inputs.batch) if open_batch else None,
             verbose=False,
         )
         assert program is not None
         return write_model(program.model_proto, path)
 
 
-<<<<<<< HEAD
 def in_order(module: nn.Module, inputs: NetworkInputs) -> nn.Module:
     """Return the module, or, where it takes its inputs otherwise than in order or changes them, one
     that takes them in order and answers a tuple of tensors."""
@@ -89,29 +64,20 @@ def _output_names(module: nn.Module, inputs: NetworkInputs) -> list[str]:
 
 
 def export_pt2(module: nn.Module, takes: Takes, path: Path) -> Path:
-    """Write the module as a `torch.export` archive (rankwise reads none but to try what
-    it has just written)."""
-
-    def write(target: Path) -> None:
-        args, kwargs = call_of(inputs_of(takes).example).arguments
-        program = torch.export.export(module, args, kwargs)
-        torch.export.save(program, target)
-
-    return _export(path, write, "torch.export")
-=======
-def export_pt2(module: nn.Module, input_shape: tuple[int, ...], path: Path) -> Path:
-    """Write the module as a `torch.export` archive (rankwise writes these, and never reads)."""
-    return write_pt2(exported(module, input_shape), path)
->>>>>>> loading
+    """Write the module as a `torch.export` archive (rankwise reads none but to try what it has just
+    written)."""
+    return write_pt2(exported(module, takes), path)
 
 
 def exported(
-    module: nn.Module, input_shape: tuple[int, ...], *, open_batch: bool = False
+    module: nn.Module, takes: Takes, *, open_batch: bool = False
 ) -> torch.export.ExportedProgram:
     """Trace the module. Raises `ModelError` if torch cannot."""
+    inputs = _to_trace(inputs_of(takes), open_batch)
     with _refusing("torch.export"):
-        example, shapes = _example(input_shape, open_batch), _open(open_batch)
-        return torch.export.export(module, example, dynamic_shapes=shapes)
+        args, kwargs = call_of(inputs.example).arguments
+        shapes = _open(module, args, kwargs, inputs.batch) if open_batch else None
+        return torch.export.export(module, args, kwargs, dynamic_shapes=shapes)
 
 
 def write_pt2(program: torch.export.ExportedProgram, path: Path) -> Path:
@@ -120,14 +86,18 @@ def write_pt2(program: torch.export.ExportedProgram, path: Path) -> Path:
         return write_whole(path, lambda target: torch.export.save(program, target))
 
 
-def _example(input_shape: tuple[int, ...], open_batch: bool) -> tuple[Tensor]:
-    """An input: torch takes a batch of one for a constant."""
-    batch = max(2, input_shape[0]) if open_batch else input_shape[0]
-    return (torch.zeros(batch, *input_shape[1:]),)
+def _to_trace(inputs: NetworkInputs, open_batch: bool) -> NetworkInputs:
+    """Return what the module is traced with: torch takes a batch of one for a constant."""
+    return inputs.resized(max(2, inputs.batch)) if open_batch else inputs
 
 
-def _open(open_batch: bool) -> tuple[dict[int, Any]] | None:
-    return ({0: torch.export.Dim("batch")},) if open_batch else None
+def _open(module: nn.Module, args: Any, kwargs: Any, batch: int) -> Any:
+    """Return which axes of the arguments are open: the first of those that have the batch."""
+    shapes: Any = torch.export.ShapesCollection()  # type: ignore[no-untyped-call]
+    for tensor in pytree.tree_leaves((args, kwargs)):
+        if isinstance(tensor, Tensor) and tensor.shape[:1] == (batch,):
+            shapes[tensor] = {0: torch.export.Dim("batch")}
+    return shapes.dynamic_shapes(module, args, kwargs)
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from ..layering.parameter_accounts import ParameterAccounts
 from ..records import LayerUse
 from .batching import outputs_of, results
 from .differentiable import Differentiable
-from .files import write_by_suffix
+from .files import write_by_suffix, write_whole
 from .moment_sums import Gathered, MomentSums, Wanted, gather
 from .network import (
     Outputs,
@@ -192,13 +192,8 @@ class OnnxNetwork:
         """
         check_replacements(self.layers, replacements)
         model = replace_layers(self.model, self._nodes.values(), replacements)
-<<<<<<< HEAD
-        onnx.checker.check_model(model)
-        made = OnnxNetwork(model, self.source, self.inputs)
-=======
         check_model(model)
-        made = OnnxNetwork(model, self.source, self.input_shape)
->>>>>>> loading
+        made = OnnxNetwork(model, self.source, self.inputs)
         made.replacements = {**self.replacements, **replacements}
         made._loaded = self.original
         return made
@@ -246,14 +241,7 @@ class OnnxNetwork:
         return OnnxNetwork(model, self.source, self.inputs)
 
     def to_onnx(self, path: Path) -> Path:
-<<<<<<< HEAD
-        return write_whole(Path(path), self._write)
-
-    def _write(self, path: Path) -> None:
-        onnx.save(self.model, path)
-=======
         return write_model(self.model, path)
->>>>>>> loading
 
     def save(self, path: Path) -> Path:
         checked = Checked(self._answers, self.inputs)
@@ -267,7 +255,7 @@ class OnnxNetwork:
             return write_whole(path, checked.writing(write, run_pt2(all_answers)))
 
         def to_onnx(path: Path) -> Path:
-            return write_whole(path, checked.writing(self._write, run_onnx))
+            return write_model(self.model, path, partial(checked.check, run=run_onnx))
 
         def to_tensors(path: Path) -> Path:
             write, run = partial(write_weights, self.model), partial(run_weights, self.model)

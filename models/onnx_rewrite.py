@@ -10,11 +10,8 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
 from .network import Replacements
 from .onnx_file import opset, used_names
 from .onnx_layers import OnnxLayer
-<<<<<<< HEAD
 from .onnx_padding import keep_auto_pad
-=======
 from .onnx_storage import without_graph_body
->>>>>>> loading
 
 GEMM_BROADCASTS_FROM = 7
 """Opset from which on Gemm's bias needs no attribute that says so, and runtimes know Gemm."""

@@ -12,11 +12,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto, ValueInfoProto
 
 from ..errors import ModelError, first_line
-<<<<<<< HEAD
 from ..inputs.examples import Examples, Given
-=======
 from .onnx_storage import session_of
->>>>>>> loading
 
 SILENT = 4
 """onnxruntime's severity above which it writes nothing on the terminal."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ MIN_BYTES = 1024
 """Smaller tensors stay in the model's own file."""
 ALIGNMENT = 4096
 """Where a tensor may begin in a file beside the model, so that it can be mapped into memory."""
+Check = Callable[[Path], None]
+"""Raises `ModelError` for a file that should not get its name."""
 DATA = ".data"
 """What the name of that file ends with, after the model's."""
 
@@ -173,32 +175,36 @@ def _pointing(model: ModelProto, places: dict[str, list[tuple[str, Any]]]) -> Mo
     return result
 
 
-def write_model(model: ModelProto, path: Path) -> Path:
+def write_model(model: ModelProto, path: Path, check: Check | None = None) -> Path:
     """Write the model as one file, or, where it is too large, with its weights in a file beside
-    it, named like it with `.data` behind. Each is written whole or not at all, the weights
-    first. Raises `ModelError` as `write_whole` does."""
+    it, named like it with `.data` behind. All of it gets its name after `check` has passed, the
+    weights first. Raises `ModelError` as `write_whole` does."""
     path = Path(path)
-    if not is_large(model):
-        return write_whole(path, lambda target: onnx.save(model, target))
-    data = path.with_name(path.name + DATA)
+    large, data = is_large(model), path.name + DATA
+
+    def write(target: Path) -> None:
+        written = _with_weights_beside(model, target, data) if large else model
+        onnx.save(written, target)
+        if check is not None:
+            check(target)
+        if large:
+            target.with_name(data).replace(path.with_name(data))
+
+    return write_whole(path, write)
+
+
+def _with_weights_beside(model: ModelProto, target: Path, name: str) -> ModelProto:
+    """Write the weights into a file of that name beside `target`; return the model without."""
     places: dict[str, list[tuple[str, Any]]] = {}
-
-    def write_weights(target: Path) -> None:
-        with target.open("wb") as file:
-            for tensor in model.graph.initializer:
-                if tensor.ByteSize() < MIN_BYTES:
-                    continue
-                file.seek(-file.tell() % ALIGNMENT, 1)
-                start = file.tell()
-                length = file.write(_raw(tensor))
-                places[tensor.name] = [
-                    ("location", data.name),
-                    ("offset", start),
-                    ("length", length),
-                ]
-
-    write_whole(data, write_weights)
-    return write_whole(path, lambda target: onnx.save(_pointing(model, places), target))
+    with target.with_name(name).open("wb") as file:
+        for tensor in model.graph.initializer:
+            if tensor.ByteSize() < MIN_BYTES:
+                continue
+            file.seek(-file.tell() % ALIGNMENT, 1)
+            start = file.tell()
+            length = file.write(_raw(tensor))
+            places[tensor.name] = [("location", name), ("offset", start), ("length", length)]
+    return _pointing(model, places)
 
 
 def copy_model(file: Path, path: Path) -> Path:

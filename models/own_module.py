@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-<<<<<<< HEAD
 from ..layering.replaced_layer import ReplacedLayer
-=======
 from ..sources.precision import half_of
->>>>>>> loading
 from ..sources.wrappers import bare
 from .torch_network import TorchNetwork
 

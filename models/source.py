@@ -7,19 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError, UsageError, first_line
-<<<<<<< HEAD
 from ..inputs.asked_inputs import check_shape
 from ..inputs.examples import AskedInput
 from ..sources.callables import (
     find_callable,
     is_callable_path,
-    seeded,
-=======
-from ..sources.callables import (
-    find_callable,
-    is_callable_path,
     is_library,
->>>>>>> loading
+    seeded,
     working_directory_importable,
 )
 from .network import Network, with_finite_weights
@@ -71,13 +65,8 @@ def load_network(
         state = read_state(Path(weights))
         load_state(module, state, Path(weights))
         notes += state.notes
-<<<<<<< HEAD
     network = TorchNetwork.owning(module.cpu(), text, takes)
-    network.loading_notes = notes
-=======
-    network = TorchNetwork.owning(module.cpu(), text, (batch or shape[0], *shape[1:]))
     network.loading_notes += notes
->>>>>>> loading
     return with_finite_weights(network)
 
 
@@ -123,42 +112,11 @@ def network_of_module(module: Any, example_input: Any, source: str = "") -> Netw
     return with_finite_weights(TorchNetwork.of(module, name, from_example(module, example_input)))
 
 
-<<<<<<< HEAD
-def _module_of(text: str) -> tuple[torch.nn.Module, Any, bool]:
-    """Return the module of a zoo name or a callable, its example inputs or their shape, and whether
-    it was made here and nobody else has it."""
-    from . import zoo
-=======
-def _shape_of(example_input: Any) -> tuple[int, ...]:
-    """Return the shape of a tensor or array, alone or in a tuple of one; or the shape itself."""
-    if isinstance(example_input, (tuple, list)) and len(example_input) == 1:
-        example_input = example_input[0]
-    if isinstance(example_input, Mapping):
-        raise ModelError("networks with named inputs are not supported: give one tensor")
-    shape = getattr(example_input, "shape", example_input)
-    try:
-        numbers = tuple(int(n) for n in shape)
-    except (TypeError, ValueError):
-        raise ModelError("the example input must be one tensor (or array, or shape)") from None
-    _check_shape(numbers, None)
-    return numbers
-
-
-def _check_shape(input_shape: Sequence[int] | None, batch: int | None) -> None:
-    numbers = [*(input_shape or ()), *([] if batch is None else [batch])]
-    if any(n < 1 for n in numbers) or (input_shape is not None and not len(input_shape)):
-        raise ModelError(
-            f"an input shape has the batch first and only positive numbers, not "
-            f"{','.join(map(str, numbers))}"
-        )
-
-
-def _module_of(text: str, with_weights: bool) -> tuple[torch.nn.Module, Sequence[int] | None, bool]:
-    """Return the module of a zoo name, a library or a callable, its default input shape, and
-    whether it was made here and nobody else has it."""
+def _module_of(text: str, with_weights: bool) -> tuple[torch.nn.Module, Any, bool]:
+    """Return the module of a zoo name, a library or a callable, its example inputs or their shape,
+    and whether it was made here and nobody else has it."""
     from ..sources import zoo
     from ..sources.libraries import library_network
->>>>>>> loading
 
     if text in zoo.ZOO:
         return zoo.build(text), zoo.INPUT_SHAPE, True

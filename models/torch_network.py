@@ -21,7 +21,7 @@ from ..inputs.examples import Given, NetworkInputs, Takes, inputs_of
 from ..integrity.checked_files import Checked
 from ..integrity.identity import identity, state_hash
 from ..integrity.onnx_files import run_onnx
-from ..integrity.torch_files import precision_of, run_pt2, run_state, write_state
+from ..integrity.torch_files import precision_of, run_pt2, run_state
 from ..layering.hooks import move_hooks
 from ..layering.layered_form import layered, opened
 from ..layering.parameter_accounts import ParameterAccounts
@@ -33,14 +33,10 @@ from ..sources.module_copies import copied, folded
 from ..sources.precision import in_float32
 from ..sources.wrappers import bare, unwrapped
 from .batching import batches, workers_for
-<<<<<<< HEAD
-from .convert import export_onnx, export_pt2, in_order
-=======
 from .chain_files import write_state
-from .convert import export_onnx, export_pt2
->>>>>>> loading
+from .convert import export_onnx, export_pt2, in_order
 from .differentiable import Differentiable
-from .files import write_by_suffix
+from .files import write_by_suffix, write_whole
 from .moment_sums import BatchRows, Gathered, MomentSums, Wanted, gather
 from .network import (
     Outputs,
@@ -86,21 +82,15 @@ class TorchNetwork:
     @classmethod
     def owning(cls, module: nn.Module, source: str, takes: Takes) -> TorchNetwork:
         """Make a network of a module that nobody else has; as `of` otherwise."""
-<<<<<<< HEAD
+        module, notes = in_float32(module)
         inputs = inputs_of(takes)
         _make_lazy_parts(module, inputs)
         network = cls(module, source, inputs)
+        network.loading_notes = notes
         with Behaviour(module, inputs) as seen:
             _ = network.layers
         seen.check()
         network.inputs = seen.inputs
-=======
-        module, notes = in_float32(module)
-        _make_lazy_parts(module, input_shape)
-        network = cls(module, source, input_shape)
-        network.loading_notes = notes
-        _ = network.layers
->>>>>>> loading
         return network
 
     @cached_property
@@ -260,15 +250,11 @@ class TorchNetwork:
             write = partial(export_pt2, self.module, self.inputs)
             return write_whole(path, self._checked.writing(write, run_pt2(all_answers)))
 
-<<<<<<< HEAD
         def to_tensors(path: Path) -> Path:
             write, run = partial(write_state, self.module), run_state(self.module, all_answers)
             return write_whole(path, self._checked.writing(write, run))
 
         return write_by_suffix(path, self.to_onnx, to_pt2, to_tensors)
-=======
-        return write_by_suffix(path, self.to_onnx, to_pt2, partial(write_state, self.module))
->>>>>>> loading
 
 
 def _make_lazy_parts(module: nn.Module, inputs: NetworkInputs) -> None:
