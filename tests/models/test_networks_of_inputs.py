@@ -233,8 +233,11 @@ class TestFiles:
         np.testing.assert_allclose(found_y, 2 * table[ids] @ w, rtol=1e-5)
 
     def test_a_torch_module_of_it_answers_the_same(self, tmp_path: Path) -> None:
+        """It is compared with the file when it is made: inputs must not change places."""
         network = OnnxNetwork.load(two_input_file(tmp_path / "n.onnx"))
         assert network.differentiable().paths == {"head": "head"}
+        pictures = OnnxNetwork.load(loaded("two_pictures").save(tmp_path / "p.onnx"))
+        assert len(pictures.differentiable().paths) == 4
 
     def test_open_sizes_have_to_be_said(self, tmp_path: Path) -> None:
         path = two_input_file(tmp_path / "n.onnx", length="T")

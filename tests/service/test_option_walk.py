@@ -33,6 +33,7 @@ SERVED = [verb.replace("_", "-") for verb in REMOTE]
 HERE = {"json", "debug", "server", "format", "draw"}
 """Parameters that are the command's own: how the document is shown."""
 SAMPLES: dict[str, tuple[str, Any]] = {
+    "inputs": ("input=1,3,8,8", None),
     "backend": ("fake:step=2", "fake:step=2"),
     "kinds": ("svd,tucker2", ["svd", "tucker2"]),
     "rank_quantum": ("24", 24),
