@@ -32,6 +32,7 @@ from .network import (
 from .onnx_file import read_model
 from .onnx_layers import OnnxLayer, find_layers, layer_use, layer_weights
 from .onnx_outputs import OutputOrigins
+from .onnx_products import Parts, restored, with_plain_products
 from .onnx_rewrite import replace_layers
 from .onnx_session import TensorSession
 from .output_rules import OutputNames
@@ -53,6 +54,7 @@ class OnnxNetwork:
         self.input_shape = tuple(input_shape)
         self._sha256 = sha256
         self.replacements: Replacements = {}
+        self._plain: tuple[Parts, ...] = ()
         self._loaded: OnnxNetwork | None = None
 
     @classmethod
@@ -63,9 +65,11 @@ class OnnxNetwork:
 
         Raises `ModelError` if the file cannot be read or does not run on such an input.
         """
-        model, sha256 = read_model(path)
+        read, sha256 = read_model(path)
+        model, plain = with_plain_products(read)
         shape = _resolved_shape(model, input_shape, batch)
         network = cls(model, str(path), shape, sha256)
+        network._plain = plain
         _ = network.layers
         return network
 
@@ -171,6 +175,7 @@ class OnnxNetwork:
         model = replace_layers(self.model, self._nodes.values(), replacements)
         onnx.checker.check_model(model)
         made = OnnxNetwork(model, self.source, self.input_shape)
+        made._plain = self._plain
         made.replacements = {**self.replacements, **replacements}
         made._loaded = self.original
         return made
@@ -221,7 +226,7 @@ class OnnxNetwork:
         return write_whole(Path(path), self._write)
 
     def _write(self, path: Path) -> None:
-        onnx.save(self.model, path)
+        onnx.save(restored(self.model, self._plain), path)
 
     def save(self, path: Path) -> Path:
         checked = Checked(self._answers, self.input_shape)

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
 
+from ..ops.onnx_padding import keep_auto_pad
 from .network import Replacements
 from .onnx_file import opset, used_names
 from .onnx_layers import OnnxLayer
-from .onnx_padding import keep_auto_pad
 
 GEMM_NEEDS_BIAS_BELOW = 11
 """Opset from which on Gemm's bias is optional."""
@@ -34,7 +34,7 @@ def replace_layers(
             nodes.append(node)
             continue
         new_nodes, new_tensors = _chain(layer, replacements, taken, opset(model))
-        keep_auto_pad(layer, tensors[node.input[1]].dims, new_nodes)
+        keep_auto_pad(layer.node, tensors[node.input[1]].dims, new_nodes)
         nodes += new_nodes
         tensors |= {tensor.name: tensor for tensor in new_tensors}
     result.graph.node.extend(nodes)

@@ -96,8 +96,6 @@ class TestLayers:
         weight = np.ones((3, 4, 3, 3))
         network = one_node(tmp_path, "ConvTranspose", weight, (1, 3, 9, 9))
         assert network.layers[0].reason == "ConvTranspose"
-        network = one_node(tmp_path, "Gemm", np.ones((3, 4)), (1, 3), alpha=2.0)
-        assert "alpha" in network.layers[0].reason
         network = one_node(tmp_path, "MatMul", np.ones((2, 3, 4)), (2, 5, 3))
         assert "axes" in network.layers[0].reason
         with pytest.raises(ModelError, match="axes"):
