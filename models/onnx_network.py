@@ -243,7 +243,8 @@ class OnnxNetwork:
             return write_whole(path, checked.writing(self._write, run_onnx))
 
         def to_tensors(path: Path) -> Path:
-            write, run = partial(write_weights, self.model), partial(run_weights, self.model)
+            model = restored(self.model, self._plain)
+            write, run = partial(write_weights, model), partial(run_weights, model)
             return write_whole(path, checked.writing(write, run))
 
         return write_by_suffix(path, to_onnx, to_pt2, to_tensors)

@@ -181,6 +181,15 @@ def test_what_stays_as_it_is(write: Write, node: tuple[Any, ...], reason: str) -
     assert [n.op_type for n in network.model.graph.node].count("MatMul") == 1
 
 
+def test_weights_keep_the_names_of_the_file(write: Write, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    given, more = CASES["alpha"]
+    state = load_file(write(*given, **more).save(tmp_path / "net.safetensors"))
+    assert state.keys() == {"w", "b"}
+    np.testing.assert_array_equal(state["w"], M)
+
+
 def test_a_weight_that_others_read_stays(write: Write, tmp_path: Path, full_rank: Any) -> None:
     network = write("Gemm", ["x1", "w", "x1"], {"w": floats(6, 6)}, (4, 6), alpha=2.0, beta=0.5)
     check(network, tmp_path, full_rank)
