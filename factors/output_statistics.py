@@ -25,12 +25,12 @@ from ..models.onnx_network import OnnxNetwork
 from ..models.pictures import Calibration
 from ..models.torch_batches import fitting_batch
 from ..models.torch_network import TorchNetwork
-from ..models.training_pictures import TrainingExamples, training_examples
 from ..reporter import Reporter
 from ..sources.module_copies import copied
 from ..training.batch_norm import batch_norms, reestimate
 from ..training.channel_statistics import MIN_EXAMPLES, ChannelStatistics, examples_at_once
 from ..training.pair import pair_of
+from ..training.training_pictures import TrainingExamples, training_examples
 
 BATCH = 8
 """Examples that go through the network together, where it takes so many."""

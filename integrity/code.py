@@ -47,22 +47,21 @@ class Codes:
             yield from self._called(one)
 
     def _set_later(self, kind: type) -> Iterator[str]:
-        """Yield what a class's source may not say: plain values, and methods from elsewhere."""
+        """Yield what a class's source does not say: methods from elsewhere."""
         for name, value in sorted(vars(kind).items()):
             if name.startswith("__"):
                 continue
-            if _is_plain(value):
-                yield f"{name} = {value!r}"
-            elif isinstance(value, FunctionType) and value.__qualname__ != _inner(kind, name):
+            if isinstance(value, FunctionType) and value.__qualname__ != _inner(kind, name):
                 yield f"{name}: {self.of(value)}"
 
     def _called(self, function: FunctionType) -> Iterator[str]:
-        """Yield what a function looks up by name: code beside its own, and plain values."""
+        """Yield what a function looks up by name: code beside its own, and constants. Other values
+        of a module may be counters and switches, which change while it runs."""
         for name in sorted(_names(function.__code__)):
             if name.startswith("__"):  # where the module lies, how it is called
                 continue
             for where, value in _found(function, name):
-                if _is_plain(value):
+                if name.isupper() and _is_plain(value):
                     yield f"{where} = {value!r}"
                 elif isinstance(value, (type, FunctionType)) and _own(function, value):
                     yield f"{where}: {self.of(value)}"
@@ -86,11 +85,9 @@ def _inner(kind: type, name: str) -> str:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value is a number, a text, or made of such in an order of its own."""
-    if isinstance(value, (list, tuple)):
+    """Whether a value is a number, a text, or a tuple of such."""
+    if isinstance(value, tuple):
         return all(_is_plain(one) for one in value)
-    if isinstance(value, dict):
-        return all(_is_plain(one) for one in (*value, *value.values()))
     return value is None or isinstance(value, (bool, int, float, complex, str, bytes))
 
 

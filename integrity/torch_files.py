@@ -50,8 +50,10 @@ def run_pt2(answering: Answering) -> FileRun:
 
 
 def write_state(module: nn.Module, path: Path, metadata: Mapping[str, str]) -> None:
-    """Write the module's state dict as `.safetensors`, with that metadata. Raises `ModelError` if it
-    holds more than tensors, as that of torch's int8 modules does."""
+    """Write the module's state dict as `.safetensors`, with that metadata.
+
+    Raises `ModelError` if it holds more than tensors, as that of torch's int8 modules does.
+    """
     from safetensors.torch import save_file
 
     state = module.state_dict()

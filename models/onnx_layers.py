@@ -140,11 +140,11 @@ def _classify_conv(
 def _unfit_linear(
     node: NodeProto, weight: TensorProto, constants: Mapping[str, TensorProto]
 ) -> str:
-    if len(weight.dims) != 2:
-        return f"its weight has {len(weight.dims)} axes"
-    given = attributes(node)
-    if given.get("transA", 0) or given.get("alpha", 1.0) != 1 or given.get("beta", 1.0) != 1:
-        return "Gemm with transA, alpha or beta"
+    if len(weight.dims) > 2:
+        # Factors of a matrix are two products; of many, two for each, with less to do in each.
+        return f"a matrix for each head (its weight has {len(weight.dims)} axes)"
+    if len(weight.dims) < 2:
+        return "its weight is a vector"
     return _unfit_tensors(node, weight, constants)
 
 

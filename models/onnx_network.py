@@ -36,6 +36,7 @@ from .onnx_file import read_model
 from .onnx_layers import OnnxLayer, find_layers, layer_use, layer_weights
 from .onnx_macs import layer_macs
 from .onnx_outputs import OutputOrigins
+from .onnx_products import Parts, restored, with_plain_products
 from .onnx_rewrite import replace_layers
 from .onnx_session import TensorSession
 from .onnx_storage import check_model, sha256_of, write_model
@@ -57,6 +58,7 @@ class OnnxNetwork:
         self._sha256 = sha256
         self.replacements: Replacements = {}
         self.loading_notes: tuple[str, ...] = ()
+        self._plain: tuple[Parts, ...] = ()
         self._loaded: OnnxNetwork | None = None
 
     @classmethod
@@ -72,8 +74,10 @@ class OnnxNetwork:
 
         Raises `ModelError` if the file cannot be read or does not run on such an input.
         """
-        model, sha256 = read_model(path)
+        read, sha256 = read_model(path)
+        model, plain = with_plain_products(read)
         network = cls(model, str(path), inputs_of_graph(model, input_shape, batch, inputs), sha256)
+        network._plain = plain
         check_same_each_time(model, network.inputs)
         _ = network.layers
         return network
@@ -194,6 +198,7 @@ class OnnxNetwork:
         model = replace_layers(self.model, self._nodes.values(), replacements)
         check_model(model)
         made = OnnxNetwork(model, self.source, self.inputs)
+        made._plain = self._plain
         made.replacements = {**self.replacements, **replacements}
         made._loaded = self.original
         return made
@@ -241,7 +246,7 @@ class OnnxNetwork:
         return OnnxNetwork(model, self.source, self.inputs)
 
     def to_onnx(self, path: Path) -> Path:
-        return write_model(self.model, path)
+        return write_model(restored(self.model, self._plain), path)
 
     def save(self, path: Path) -> Path:
         checked = Checked(self._answers, self.inputs)
@@ -255,10 +260,12 @@ class OnnxNetwork:
             return write_whole(path, checked.writing(write, run_pt2(all_answers)))
 
         def to_onnx(path: Path) -> Path:
-            return write_model(self.model, path, partial(checked.check, run=run_onnx))
+            model = restored(self.model, self._plain)
+            return write_model(model, path, partial(checked.check, run=run_onnx))
 
         def to_tensors(path: Path) -> Path:
-            write, run = partial(write_weights, self.model), partial(run_weights, self.model)
+            model = restored(self.model, self._plain)
+            write, run = partial(write_weights, model), partial(run_weights, model)
             return write_whole(path, checked.writing(write, run))
 
         return write_by_suffix(path, to_onnx, to_pt2, to_tensors)

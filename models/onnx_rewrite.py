@@ -7,10 +7,10 @@ from collections.abc import Iterable
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
 
+from ..ops.onnx_padding import keep_auto_pad
 from .network import Replacements
 from .onnx_file import opset, used_names
 from .onnx_layers import OnnxLayer
-from .onnx_padding import keep_auto_pad
 from .onnx_storage import without_graph_body
 
 GEMM_BROADCASTS_FROM = 7
@@ -37,7 +37,7 @@ def replace_layers(
             nodes.append(node)
             continue
         new_nodes, new_tensors = _chain(layer, replacements, taken, opset(model))
-        keep_auto_pad(layer, tensors[node.input[1]].dims, new_nodes)
+        keep_auto_pad(layer.node, tensors[node.input[1]].dims, new_nodes)
         nodes += new_nodes
         tensors |= {tensor.name: tensor for tensor in new_tensors}
     result.graph.node.extend(nodes)

@@ -25,7 +25,7 @@ MIN_BYTES = 1024
 """Smaller tensors stay in the model's own file."""
 ALIGNMENT = 4096
 """Where a tensor may begin in a file beside the model, so that it can be mapped into memory."""
-Check = Callable[[Path], None]
+FileCheck = Callable[[Path], None]
 """Raises `ModelError` for a file that should not get its name."""
 DATA = ".data"
 """What the name of that file ends with, after the model's."""
@@ -175,7 +175,7 @@ def _pointing(model: ModelProto, places: dict[str, list[tuple[str, Any]]]) -> Mo
     return result
 
 
-def write_model(model: ModelProto, path: Path, check: Check | None = None) -> Path:
+def write_model(model: ModelProto, path: Path, check: FileCheck | None = None) -> Path:
     """Write the model as one file, or, where it is too large, with its weights in a file beside
     it, named like it with `.data` behind. All of it gets its name after `check` has passed, the
     weights first. Raises `ModelError` as `write_whole` does."""

@@ -17,7 +17,7 @@ from ..db.url import companion
 from ..errors import UsageError
 from ..factors.array_cache import ArrayCache
 from ..factors.assembly import Assembly
-from ..models.denormal_weights import as_sentences
+from ..integrity.denormal_weights import as_sentences, denormal_notes
 from ..models.network import Network
 from ..models.pictures import Calibration
 from ..records import Decomposition, LayerUse, MeasurementPolicy, Verdict, content_key
@@ -136,7 +136,8 @@ def make_problem(
     candidates = {name: of for name, rows in allowed.items() if (of := faster(rows))}
     pictures = Pictures(calibration, choice.compared, options.seed)
     evidence = gather_evidence(setup.network, candidates, pictures, store, cache, progress)
-    notes = (*as_sentences(setup.network), *choice.notes, *evidence.notes)
+    of_weights = as_sentences(denormal_notes(setup.network.layers, setup.network.weights))
+    notes = (*of_weights, *choice.notes, *evidence.notes)
     for note in notes:
         reporter.message(note)
     return PlanProblem(

@@ -24,7 +24,6 @@ from ..errors import UsageError
 from ..inputs.examples import Examples, Given, Takes
 from ..models.compared import Compared
 from ..models.torch_batches import outputs
-from ..models.training_pictures import TrainingExamples
 from . import checkpoint
 from .batch_norm import batch_norms, reestimate
 from .channel_statistics import ChannelStatistics, examples_at_once
@@ -34,6 +33,7 @@ from .interruption import after_the_step
 from .pair import Pair, relative_groups
 from .schedule import Budget, cosine
 from .selection import Selection
+from .training_pictures import TrainingExamples
 
 EVALUATIONS = 20
 """How often the select split is looked at over the whole budget."""

@@ -20,13 +20,13 @@ from ..models.open_batch import save_network
 from ..models.output_files import check_savable
 from ..models.pictures import Calibration
 from ..models.torch_batches import fitting_batch
-from ..models.training_pictures import training_examples
 from ..records import content_key
 from ..reporter import Reporter
 from ..version import __version__
 from .comparison import error_ratio
 from .pair import Pair, pair_of
 from .recovery import Options, RecoveryRun, Result
+from .training_pictures import training_examples
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from .. import documents
 from ..errors import UsageError
+from ..integrity.denormal_weights import denormal_notes, joined
 from ..layering.parameter_accounts import KINDS, ParameterAccounts
 from ..lowrank import applicable_kinds
 from ..lowrank.ranks import spectra
-from ..models.denormal_weights import denormal_notes, joined
 from ..models.network import Network
 from ..models.notes import model_note
 from ..models.source import network_of
@@ -56,7 +56,7 @@ def layers(options: LayersOptions) -> documents.Layers:
             network, ranked, ranking.kinds, ranking.mode.select(network.layers), options.spectra
         )
     counts = Counter(use.spec.key for use in network.layers if use.spec)
-    notes = joined(network.notes, denormal_notes(network))
+    notes = joined(network.notes, denormal_notes(network.layers, network.weights))
     listed = [
         _layer(use, counts, network.accounts).model_copy(
             update={"ranked": ranked.get(use.name), "note": notes.get(use.name, "")}

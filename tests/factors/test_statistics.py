@@ -24,8 +24,8 @@ from rankwise.models.fidelity import relative_error
 from rankwise.models.network import Network, only
 from rankwise.models.onnx_network import OnnxNetwork
 from rankwise.models.torch_network import TorchNetwork
-from rankwise.models.training_pictures import Rows
 from rankwise.records import Decomposition
+from rankwise.training.training_pictures import Rows
 
 SHAPE = (1, 3, 6, 5)
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")

@@ -12,7 +12,7 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from rankwise.models.denormal_weights import SHARE, denormal_notes, denormal_share
+from rankwise.integrity.denormal_weights import SHARE, denormal_notes, denormal_share
 from rankwise.models.source import load_network, network_of_module
 
 
@@ -28,7 +28,8 @@ def dying() -> nn.Module:
 
 
 def test_by_layer() -> None:
-    notes = denormal_notes(network_of_module(dying(), (1, 3, 8, 8)))
+    network = network_of_module(dying(), (1, 3, 8, 8))
+    notes = denormal_notes(network.layers, network.weights)
     assert list(notes) == ["2"]
     assert notes["2"].startswith("0.5 of its weights are denormal")
 
@@ -44,7 +45,8 @@ def test_a_few_are_not_worth_a_word() -> None:
     module = nn.Linear(100, 100)
     with torch.no_grad():
         module.weight[0, : int(SHARE * 10_000) - 1] = 1e-40
-    assert not denormal_notes(network_of_module(nn.Sequential(module), (1, 100)))
+    network = network_of_module(nn.Sequential(module), (1, 100))
+    assert not denormal_notes(network.layers, network.weights)
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from onnx import helper, numpy_helper
 
 from rankwise.errors import ModelError
 from rankwise.models.onnx_layers import find_layers
-from rankwise.models.onnx_padding import keep_auto_pad
 from rankwise.models.onnx_session import TensorSession
 from rankwise.models.source import load_network
+from rankwise.ops.onnx_padding import keep_auto_pad
 
 MODES = ["SAME_UPPER", "SAME_LOWER", "VALID", "NOTSET"]
 SIZES = [(9, 8), (7, 13), (16, 5), (10, 10), (6, 6)]
@@ -94,7 +94,7 @@ def test_any_number_of_axes_and_dilation():
     first = helper.make_node("Conv", ["x", "a"], ["t"], **sizes)
     sizes = {"kernel_shape": [1, 2, 5], "dilations": [1, 3, 1], "pads": [1] * 6}
     second = helper.make_node("Conv", ["t", "b"], ["y"], **sizes)
-    keep_auto_pad(layer, (2, 2, 3, 2, 5), [first, second])
+    keep_auto_pad(layer.node, (2, 2, 3, 2, 5), [first, second])
     for node in (first, second):
         found = {one.name: helper.get_attribute_value(one) for one in node.attribute}
         assert found["auto_pad"] == b"SAME_UPPER"
@@ -106,4 +106,4 @@ def test_a_chain_that_walks_in_other_steps_is_refused():
     (layer,) = find_layers(model.graph)
     halves = [helper.make_node("Conv", ["x", "a"], ["t"], kernel_shape=[3, 3]) for _ in range(2)]
     with pytest.raises(ModelError, match=r"'conv' pads as the size .* cannot follow"):
-        keep_auto_pad(layer, (8, 3, 5, 5), halves)
+        keep_auto_pad(layer.node, (8, 3, 5, 5), halves)

@@ -14,11 +14,11 @@ from rankwise.errors import UsageError
 from rankwise.models.compared import Compared
 from rankwise.models.fidelity import relative_error
 from rankwise.models.network import only
-from rankwise.models.training_pictures import Rows
 from rankwise.training.freezing import Freezing
 from rankwise.training.pair import pair_of
 from rankwise.training.recovery import Options, RecoveryRun
 from rankwise.training.schedule import Budget
+from rankwise.training.training_pictures import Rows
 
 OPTIONS = Options(Budget(steps=60), batch=8, rate=3e-3, patience=50)
 

@@ -7,23 +7,27 @@ channel that training has let die.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .network import Network
+from ..records import LayerUse
+
+Weights = Callable[[str], tuple[NDArray[Any], NDArray[Any] | None]]
+"""A layer's weight and bias by its name, as networks give them."""
 
 SHARE = 1e-3
 """Share of a weight's numbers from which on it is said: fewer cost a tenth of the time at most."""
 
 
-def denormal_notes(network: Network) -> dict[str, str]:
+def denormal_notes(uses: Iterable[LayerUse], weights: Weights) -> dict[str, str]:
     """Return by layer name the remark for its weights, where it needs one."""
     notes = {}
-    for use in network.layers:
+    for use in uses:
         if use.spec is not None:
-            share = denormal_share(network.weights(use.name)[0])
+            share = denormal_share(weights(use.name)[0])
             if share >= SHARE:
                 notes[use.name] = (
                     f"{share:.2g} of its weights are denormal (nearly zero), which processors are "
@@ -44,6 +48,6 @@ def joined(*notes: Mapping[str, str]) -> dict[str, str]:
     return {name: "; ".join(one[name] for one in notes if name in one) for name in names}
 
 
-def as_sentences(network: Network) -> tuple[str, ...]:
+def as_sentences(notes: Mapping[str, str]) -> tuple[str, ...]:
     """Return the remarks for a plan's reader."""
-    return tuple(f"layer {name}: {note}" for name, note in denormal_notes(network).items())
+    return tuple(f"layer {name}: {note}" for name, note in notes.items())

@@ -9,11 +9,11 @@ each of its links has the same `auto_pad`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from onnx import NodeProto, helper
 
 from ..errors import ModelError
-from .onnx_layers import OnnxLayer, attributes
 
 SAME = ("SAME_UPPER", "SAME_LOWER")
 
@@ -22,7 +22,7 @@ Axes = list[tuple[int, int, int]]
 
 
 def keep_auto_pad(
-    layer: OnnxLayer, weight_shape: Sequence[int], nodes: Iterable[NodeProto]
+    layer: NodeProto, weight_shape: Sequence[int], nodes: Iterable[NodeProto]
 ) -> None:
     """Give the nodes of a chain the `auto_pad` of the layer in whose place they stand (changes
     the nodes); a layer with numbers for pads has no need of it.
@@ -30,17 +30,17 @@ def keep_auto_pad(
     Raises `ModelError` where the chain walks along an axis in other steps than the layer: nobody
     knows how that pads for another size.
     """
-    mode = attributes(layer.node).get("auto_pad", b"").decode()
-    if layer.node.op_type != "Conv" or mode not in SAME:
+    mode = _attributes(layer).get("auto_pad", b"").decode()
+    if layer.op_type != "Conv" or mode not in SAME:
         return
-    wanted = _axes(layer.node, weight_shape[2:])
+    wanted = _axes(layer, weight_shape[2:])
     for node in nodes:
         if node.op_type != "Conv":
             continue
         if not _share(_axes(node, ()), wanted):
             raise ModelError(
-                f"layer {layer.name!r} pads as the size of its input asks for (auto_pad {mode}), "
-                "which this decomposition cannot follow"
+                f"layer {layer.name or layer.output[0]!r} pads as the size of its input asks for "
+                f"(auto_pad {mode}), which this decomposition cannot follow"
             )
         kept = [one for one in node.attribute if one.name != "pads"]
         del node.attribute[:]
@@ -48,11 +48,15 @@ def keep_auto_pad(
 
 
 def _axes(node: NodeProto, kernel: Sequence[int]) -> Axes:
-    given = attributes(node)
+    given = _attributes(node)
     kernel = given.get("kernel_shape", kernel)
     ones = [1] * len(kernel)
     strides, dilations = given.get("strides", ones), given.get("dilations", ones)
     return [(int(k), int(s), int(d)) for k, s, d in zip(kernel, strides, dilations, strict=True)]
+
+
+def _attributes(node: NodeProto) -> dict[str, Any]:
+    return {one.name: helper.get_attribute_value(one) for one in node.attribute}
 
 
 def _share(link: Axes, layer: Axes) -> bool:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..inputs.examples import Given, Takes, inputs_of
-from .pictures import Calibration, random_window
-from .preprocess import Image, Preprocess, channels_last, check_holds
+from ..models.pictures import Calibration, random_window
+from ..models.preprocess import Image, Preprocess, channels_last, check_holds
 
 FloatArray = NDArray[np.float32]
 
