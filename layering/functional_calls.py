@@ -17,6 +17,12 @@ from torch.overrides import TorchFunctionMode
 
 from .attention import linear_with
 
+LAYERS = (
+    *(nn.Linear, nn.Bilinear, nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase),
+    *(nn.Conv1d, nn.Conv2d, nn.Conv3d),
+    *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
+)
+"""Modules that are layers themselves, also those of other packages that derive from them."""
 PRODUCTS = ("matmul", "__matmul__")
 CONVOLUTION = ("stride", "padding", "dilation", "groups")
 NAMES: Mapping[str, Sequence[str]] = {
@@ -100,7 +106,7 @@ def called_layers(module: nn.Module, run: Callable[[nn.Module], Any]) -> dict[st
     own = {
         id(parameter): (name, parameter)
         for path, part in module.named_modules()
-        if not type(part).__module__.startswith("torch.")
+        if not isinstance(part, LAYERS) and not type(part).__module__.startswith("torch.")
         for name, parameter in part.named_parameters(path, recurse=False)
         if parameter.dtype == torch.float32 and parameter.dim() in (2, 4)
     }

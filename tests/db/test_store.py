@@ -74,6 +74,15 @@ def test_an_inventory_comes_back(store: Store) -> None:
     assert store.networks.all() == [(NETWORK, "net.onnx", (1, 3, 8, 8))]
 
 
+def test_a_layer_that_is_called_at_several_sizes_comes_back_with_each(store: Store) -> None:
+    large, small = (LayerSpec("conv2d", 8, 8, (8, n, n), (3, 3)) for n in (16, 8))
+    use = LayerUse("head", "conv2d", large, calls=(small, large, small))
+    store.networks.put(NETWORK, "net.onnx", (1, 3, 8, 8), [use, *USES])
+    found, *others = store.networks.layers(NETWORK)
+    assert (found.name, found.spec, found.calls) == ("head", large, (large, small))
+    assert tuple(others) == USES
+
+
 def test_putting_a_network_again_replaces_it(store: Store) -> None:
     store.networks.put(NETWORK, "net.onnx", (1, 3, 8, 8), USES)
     store.networks.put(NETWORK, "moved.onnx", (2, 3, 8, 8), USES[:1])

@@ -178,3 +178,12 @@ def test_a_replaced_layer_takes_gradients(network, inputs):
     small = with_share(network, 0.5)
     small.module(torch.from_numpy(inputs)).sum().backward()
     assert all(p.grad is not None for n, p in small.module.named_parameters() if ".0." in n)
+
+
+def test_a_layer_with_a_forward_of_its_own_is_no_functional_call():
+    class Scaled(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return 2 * F.linear(x, self.weight, self.bias)
+
+    (use,) = network_of(nn.Sequential(Scaled(8, 4))).layers
+    assert (use.name, use.spec, use.reason) == ("0", None, "Scaled computes in its own way")
