@@ -34,7 +34,7 @@ def members() -> Iterator[Member]:
     """All networks, those of `transformers` first."""
     import onnx
 
-    from rankwise.models import zoo
+    from rankwise.sources import zoo
 
     table = tomllib.loads(TABLE.read_text(encoding="utf-8"))
     for row in table["network"]:

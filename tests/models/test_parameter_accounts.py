@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from rankwise.models import zoo
+from rankwise.sources import zoo
 from rankwise.models.source import load_network, network_of_module
 from rankwise.workflow.inspect import layers
 
