@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import onnxruntime
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -85,6 +86,23 @@ def test_both_loaders_give_what_was_written(tmp_path: Path, page_loader: Any) ->
             fresh = Net().eval()
             torch.testing.assert_close(rw.load(path, fresh)(inputs), wanted, rtol=0, atol=0)
             torch.testing.assert_close(page_loader(path, fresh)(inputs), wanted, rtol=0, atol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Using padding='same':UserWarning")
+@pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
+def test_every_kind_is_written_in_every_form(tmp_path: Path, suffix: str) -> None:
+    inputs = torch.randn(*SHAPE)
+    for number, one in enumerate(every_kind(network(Net()))):
+        path = one.save(tmp_path / f"{number}{suffix}")
+        with torch.no_grad():
+            wanted = one.module(inputs)
+        if suffix == ".pt2":
+            found = torch.export.load(path).module()(inputs)
+        else:
+            session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+            found = torch.from_numpy(session.run(None, {"input": inputs.numpy()})[0])
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_the_pages_loader_is_ten_lines_and_needs_no_rankwise(tmp_path: Path) -> None:
