@@ -138,6 +138,20 @@ class NetworkInputs:
         )
         return replace(self, specs=specs, arrays=tuple(arrays))
 
+    @property
+    def in_float32(self) -> NetworkInputs:
+        """The same inputs with those in half precision in float32, as weights are read."""
+        if all(spec.dtype != "float16" for spec in self.specs):
+            return self
+        pairs = [
+            (replace(spec, dtype="float32"), one.astype(np.float32))
+            if spec.dtype == "float16"
+            else (spec, one)
+            for spec, one in self._pairs
+        ]
+        specs, arrays = zip(*pairs, strict=True)
+        return replace(self, specs=specs, arrays=arrays)
+
     def limited(self, sizes: Mapping[str, int]) -> NetworkInputs:
         """The same inputs, of which some choose rows of tables of these sizes."""
         specs = tuple(

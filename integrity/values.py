@@ -25,8 +25,8 @@ DEEPEST = 6
 MADE_WITH = ("path", "version", "dir", "file")
 """Last words of names of what says where, or with what, an object was made; not what it does."""
 
-COMMON = frozenset(vars(nn.Module()))
-"""Attributes that each module has."""
+COMMON = frozenset({*vars(nn.Module()), "_is_torch_compile"})
+"""Attributes that each module has, and what torch.compile leaves on one that it wraps."""
 
 PLAIN = (bool, int, float, complex, bytes, type(None))
 NAMED = (torch.dtype, torch.device, torch.layout, torch.memory_format, range, slice)

@@ -75,6 +75,7 @@ def _check(module: nn.Module, inputs: NetworkInputs, file: Path, run: FileRun) -
     answers, precision = partial(all_answers, module), precision_of(module)
     for batch in BATCHES:
         checked = Checked(answers, inputs.resized(batch), precision)
+        answers(checked.inputs.noise(batch, seed=0))  # the network's own refusal, if it has one
         try:
             checked.check(file, run)
         except ModelError as error:

@@ -127,7 +127,7 @@ def _module_of(text: str, with_weights: bool) -> tuple[torch.nn.Module, Any, boo
         )
     if is_library(text):
         made = library_network(text, with_weights=with_weights)
-        return made.module, made.input_shape, True
+        return made.module, made.example, True
     if not is_callable_path(text):
         raise ModelError(
             f"{text!r} is no network: give a zoo name ({', '.join(sorted(zoo.ZOO))}), an .onnx "

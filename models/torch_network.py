@@ -82,8 +82,8 @@ class TorchNetwork:
     @classmethod
     def owning(cls, module: nn.Module, source: str, takes: Takes) -> TorchNetwork:
         """Make a network of a module that nobody else has; as `of` otherwise."""
-        module, notes = in_float32(module)
-        inputs = inputs_of(takes)
+        inputs = inputs_of(takes).in_float32
+        module, notes = in_float32(module, lambda: answer_of(module, inputs.example))
         _make_lazy_parts(module, inputs)
         network = cls(module, source, inputs)
         network.loading_notes = notes

@@ -16,23 +16,26 @@ from typing import Any
 from urllib.parse import urlparse
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import ModelError, first_line
 from .checkpoint import read_state
 from .weights import load_state
 
 IMAGENET_SIZE = 224
+TOKENS = 128
+"""Of an example of text, where the network takes as many."""
 RATE_HZ = 16_000
 """Of sound, where nothing else is said; an example is a second."""
 
 
 @dataclass(frozen=True, slots=True)
 class LibraryNetwork:
-    """`preprocess`: settings of a `models.preprocess.Recipe`; none where inputs are no pictures."""
+    """`example`: the shape of its input, or inputs by name; None where the library does not say.
+    `preprocess`: settings of a `models.preprocess.Recipe`; none where inputs are no pictures."""
 
     module: nn.Module
-    input_shape: tuple[int, ...] = ()
+    example: tuple[int, ...] | Mapping[str, Tensor] | None = None
     preprocess: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -173,13 +176,15 @@ def _hugging_face(text: str, name: str, with_weights: bool) -> LibraryNetwork:
 
 def _hugging_face_input(
     transformers: Any, name: str, config: Any, module: Any
-) -> tuple[tuple[int, ...], Mapping[str, Any]]:
-    """The input's shape, and how pictures become it; nothing for text."""
+) -> tuple[tuple[int, ...] | Mapping[str, Tensor] | None, Mapping[str, Any]]:
+    """The input's shape, or inputs of text, and how pictures become it."""
     settings = getattr(config, "vision_config", config)
+    if module.main_input_name == "input_ids" and not config.is_encoder_decoder:
+        return _tokens(config.vocab_size, config), {}
     if module.main_input_name == "input_values":
         return (1, getattr(settings, "sampling_rate", RATE_HZ)), {}
     if module.main_input_name != "pixel_values":
-        return (), {}
+        return None, {}
     try:
         given, _ = transformers.ImageProcessingMixin.get_image_processor_dict(
             name, local_files_only=True
@@ -190,6 +195,13 @@ def _hugging_face_input(
     size = _sides(own or IMAGENET_SIZE)
     shape = (1, getattr(settings, "num_channels", 3), size[0], size[-1])
     return shape, _recipe(given, size) if given else {}
+
+
+def _tokens(words: int, config: Any) -> Mapping[str, Tensor]:
+    """A text of `TOKENS` tokens, all of which count."""
+    length = min(TOKENS, getattr(config, "max_position_embeddings", TOKENS))
+    ids = torch.randint(words, (1, length))
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
 
 def _recipe(given: Mapping[str, Any], size: tuple[int, ...]) -> Mapping[str, Any]:

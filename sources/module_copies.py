@@ -71,9 +71,19 @@ def folded(module: nn.Module) -> nn.Module:
             remove = remove_weight_norm if isinstance(hook, WeightNorm) else remove_spectral_norm
             remove(part, hook.name)
         if parametrize.is_parametrized(part):
+            part.__class__ = _class_of_its_own(type(part))
             for name in list(part.parametrizations):  # type: ignore[arg-type]
                 parametrize.remove_parametrizations(part, name)
     return made
+
+
+def _class_of_its_own(kind: type) -> type:
+    """Return an equal class: torch keeps the computed weight as a property of the class that a
+    module shares with its copies, and to remove it from one would remove it from all."""
+    shared = ("__dict__", "__weakref__")
+    return type(
+        kind.__name__, kind.__bases__, {k: v for k, v in vars(kind).items() if k not in shared}
+    )
 
 
 def _computes_weights(part: nn.Module) -> bool:

@@ -69,9 +69,9 @@ def test_a_transposed_convolution_by_hand(tmp_path: Path) -> None:
     node = helper.make_node("ConvTranspose", ["x", "w"], ["y"], strides=[2, 2], group=2)
     path = save(tmp_path / "n.onnx", [node], [3, 4, 5, 6], {"w": [4, 5, 3, 3]})
     wanted = [Operator(4, 10, 3 * (4 * 5 * 9) * 30)]
-    assert operators_in_file(path, (3, 4, 5, 6)) == wanted
+    assert operators_in_file(path, picture((3, 4, 5, 6))) == wanted
     module = torch.nn.ConvTranspose2d(4, 10, 3, 2, groups=2)
-    assert operators_in_module(module, (3, 4, 5, 6)) == wanted
+    assert operators_in_module(module, picture((3, 4, 5, 6))) == wanted
 
 
 @pytest.mark.parametrize(("transposed", "dims"), [(0, [3, 5]), (1, [5, 3])])

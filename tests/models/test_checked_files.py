@@ -14,6 +14,7 @@ from onnx import numpy_helper
 from torch import nn
 
 from rankwise.errors import ModelError
+from rankwise.inputs.examples import NetworkInputs
 from rankwise.integrity.checked_files import PRECISION, Checked, difference
 from rankwise.models import convert, torch_network
 from rankwise.models.source import load_network, network_of_module
@@ -178,7 +179,7 @@ def test_half_precision_is_not_taken_for_a_fault(tmp_path, dtype):
 
 def checked(wanted: Any, given: Any, **more: Any) -> None:
     answers = wanted if callable(wanted) else lambda _: wanted
-    Checked(answers, (2, 3), **more).check(Path("a.onnx"), lambda *_: given)
+    Checked(answers, NetworkInputs.picture((2, 3)), **more).check(Path("a.onnx"), lambda *_: given)
 
 
 class TestRules:
@@ -217,7 +218,7 @@ class TestRules:
         def chaotic(inputs: np.ndarray) -> dict[str, np.ndarray]:
             return {"y": 1 + 1e3 * (inputs - noise)}
 
-        noise = np.random.default_rng(0).standard_normal((2, 3)).astype(np.float32)
+        noise = NetworkInputs.picture((2, 3)).noise(2, seed=0)
         assert 8 * PRECISION * 1e3 < 1e-3
         checked(chaotic, {"y": np.full((2, 3), 1.002)})
         with pytest.raises(ModelError, match="otherwise"):

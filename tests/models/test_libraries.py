@@ -258,15 +258,19 @@ class TestHuggingFace:
         found = load_network(f"hf:{folder}", weights=tmp_path / "w.safetensors")
         assert torch.equal(found.module.state_dict()["classifier.bias"], state["classifier.bias"])  # type: ignore[attr-defined]
 
-    def test_text_needs_a_shape(self, tmp_path: Path) -> None:
+    def test_text_has_tokens_and_a_mask(self, tmp_path: Path) -> None:
         from transformers import BertConfig, BertModel
 
         sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
         BertModel(BertConfig(intermediate_size=64, vocab_size=50, **sizes)).save_pretrained(
             tmp_path
         )
-        with pytest.raises(ModelError, match=r"say which input hf:.* takes"):
-            load_network(f"hf:{tmp_path}")
+        network = load_network(f"hf:{tmp_path}")
+        assert [(one.name, one.shape) for one in network.inputs.specs] == [
+            ("input_ids", (1, 128)),
+            ("attention_mask", (1, 128)),
+        ]
+        assert network.sha256 == load_network(f"hf:{tmp_path}").sha256
         with pytest.raises(CalibrationError, match="does not say how pictures become its input"):
             find_preprocess(f"hf:{tmp_path}", (3, 8, 8))
 

@@ -12,8 +12,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from rankwise.sources import zoo
 from rankwise.models.source import load_network, network_of_module
+from rankwise.sources import zoo
 from rankwise.workflow.inspect import layers
 
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"

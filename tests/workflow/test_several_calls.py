@@ -16,7 +16,8 @@ from typer.testing import Result
 
 from rankwise import documents
 from rankwise.lowrank import factor, full_ranks, lower
-from rankwise.models.moment_sums import patch_rows
+from rankwise.models.moment_sums import MAX_POSITIONS
+from rankwise.models.patches import patch_rows
 from rankwise.models.source import load_network
 from rankwise.records import Decomposition
 
@@ -160,7 +161,10 @@ def test_moments_are_of_all_calls() -> None:
     with torch.no_grad():
         module(torch.from_numpy(inputs))
     handle.remove()
-    rows = [patch_rows(s, one.numpy()) for s, one in zip(use.every_call, seen, strict=True)]
+    rows = [
+        patch_rows(s, one.numpy(), MAX_POSITIONS["patches"])
+        for s, one in zip(use.every_call, seen, strict=True)
+    ]
     every = np.concatenate(rows)
     assert found["head.0", "patches"].count == len(every)
     np.testing.assert_allclose(found["head.0", "patches"].mean, every.mean(axis=0), atol=1e-5)
