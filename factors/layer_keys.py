@@ -106,4 +106,7 @@ class LayerKeys:
 
 
 def _sha256(array: NDArray[Any]) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array).data.cast("B")).hexdigest()
+    """Of the numbers and their shape: constant weights of two shapes may have the same bytes."""
+    digest = hashlib.sha256(repr(array.shape).encode())
+    digest.update(np.ascontiguousarray(array).data.cast("B"))
+    return digest.hexdigest()

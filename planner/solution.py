@@ -24,6 +24,9 @@ CLOSE_ENOUGH = 0.94
 NARROW = 1.08
 """No further plan is measured between two budgets, one allowed and one that breaks a limit, which
 are at most so many times apart."""
+CORRECTIONS = 2
+"""So many plans in a row that break a limit say nothing more than that; a further one says that the
+loss does not follow the budget."""
 START_ERROR = 0.1
 """Network error to begin with where only a score is limited."""
 
@@ -58,7 +61,7 @@ def solve_within(problem: PlanProblem, layers: Sequence[LayerChoices], budget: f
     """The plan that saves most and uses at most all of what may be lost, from a first `budget` of
     modelled squared error. Raises `GoalNotReached` where there is none."""
     best = _nothing_lost(problem, layers)
-    allowed, broken, seen = 0.0, float("inf"), set[str]()
+    allowed, broken, seen, missed = 0.0, float("inf"), set[str](), 0
     for _ in range(STEPS):
         found = _measured(problem, layers, budget)
         if found is None:
@@ -67,6 +70,7 @@ def solve_within(problem: PlanProblem, layers: Sequence[LayerChoices], budget: f
             continue
         budget = min(budget, found.assignment.error_sq) if found.usage else budget
         if found.usage > 1:
+            missed += not allowed
             broken = min(broken, budget)
         else:
             allowed = max(allowed, budget)
@@ -79,16 +83,21 @@ def solve_within(problem: PlanProblem, layers: Sequence[LayerChoices], budget: f
         if broken <= NARROW * allowed:
             break
         seen.add(found.assignment.key)
-        budget = next_budget(budget, found.usage, allowed, broken)
+        budget = next_budget(budget, found.usage, allowed, broken, max(0, missed - CORRECTIONS))
     if best is None:
         raise GoalNotReached("no plan keeps to all limits at once: relax one of them")
     return best
 
 
-def next_budget(budget: float, usage: float, allowed: float, broken: float) -> float:
+def next_budget(
+    budget: float, usage: float, allowed: float, broken: float, missed: int = 0
+) -> float:
     """The next budget of squared error: corrected by how far the measured loss was off, but
-    between the largest budget that was allowed and the smallest that broke a limit."""
-    corrected = budget * min(4.0, max(0.25, (CLOSE_ENOUGH + 1) / 2 / usage if usage else 4.0))
+    between the largest budget that was allowed and the smallest that broke a limit. The loss of a
+    network that has nothing left to lose does not follow the budget: where corrections have
+    `missed` before anything was allowed, each goes four times further than the one before."""
+    wanted = (CLOSE_ENOUGH + 1) / 2 / usage if usage else 4.0
+    corrected = budget * min(4.0, max(0.25, wanted)) / 4**missed
     if allowed < corrected < broken:
         return corrected
     return float((allowed * broken) ** 0.5) if allowed else broken / 2
