@@ -97,7 +97,7 @@ def next_budget(
     network that has nothing left to lose does not follow the budget: where corrections have
     `missed` before anything was allowed, each goes four times further than the one before."""
     wanted = (CLOSE_ENOUGH + 1) / 2 / usage if usage else 4.0
-    corrected = budget * min(4.0, max(0.25, wanted)) / 4**missed
+    corrected = budget * min(4.0, max(0.25, wanted)) / 4.0**missed
     if allowed < corrected < broken:
         return corrected
     return float((allowed * broken) ** 0.5) if allowed else broken / 2

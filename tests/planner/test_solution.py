@@ -95,7 +95,7 @@ def test_budgets_that_are_nearly_equal_are_not_measured() -> None:
 
 
 def test_a_network_that_has_nothing_left_to_lose_gets_a_plan() -> None:
-    """Its loss stays just above the limit down to a hundredth of the budget, and falls from there."""
+    """Its loss stays just above the limit down to a hundredth of the budget."""
 
     def usage(plan: Assignment) -> float:
         return max(1.1, 1.5 * plan.error_sq / 0.01) if plan.error_sq > 1e-4 else 0.5
