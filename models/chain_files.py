@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from ..errors import ModelError, first_line
 from ..integrity import torch_files
+from ..layering.attention import PACKED, SEPARATE, SHARED, LayeredAttention
+from ..layering.layered_form import with_parts
 from ..layering.replaced_layer import ReplacedLayer, leave_fast_paths
 from ..sources.checkpoint import read_state
 from ..sources.module_copies import copied
@@ -28,6 +30,7 @@ SETTINGS = (
 )
 """Keywords of the links' classes that are attributes, too."""
 
+FORMS = (PACKED, SHARED, SEPARATE)
 Links = Sequence[tuple[str, Mapping[str, Any]]]
 
 
@@ -58,12 +61,30 @@ def _keywords(link: nn.Module) -> dict[str, Any]:
 def load(path: Path, module: nn.Module) -> nn.Module:
     """Return a copy of the module with the chains and the weights of a `.safetensors` file."""
     path = Path(path)
-    made = unwrapped(copied(bare(module)))
-    for name, links in _read_chains(path).items():
+    chains, state, made = _read_chains(path), read_state(path), unwrapped(copied(bare(module)))
+    made = with_parts(made, _attentions(made, state.tensors))
+    for name, links in chains.items():
         made = _with_chain(made, name, links, path)
     leave_fast_paths(made)
-    load_state(made, read_state(path), path)
+    load_state(made, state, path)
     return made
+
+
+def _attentions(module: nn.Module, state: Iterable[str]) -> dict[int, nn.Module]:
+    """Return the attentions of which the file has the projections as layers, in that form."""
+    names = set(state)
+    return {
+        id(part): LayeredAttention(part, form)
+        for name, part in module.named_modules()
+        if isinstance(part, nn.MultiheadAttention)
+        for form in FORMS
+        if all(_holds(names, f"{name}.{one}" if name else one) for one in form)
+    }
+
+
+def _holds(state: Iterable[str], layer: str) -> bool:
+    """Whether a state has that layer, as it is or as a chain."""
+    return not {f"{layer}.weight", f"{layer}.0.weight"}.isdisjoint(state)
 
 
 def _read_chains(path: Path) -> dict[str, Links]:
@@ -86,7 +107,7 @@ def _with_chain(module: nn.Module, name: str, links: Links, path: Path) -> nn.Mo
         raise ModelError(
             f"the chains in {path} are for another network: {first_line(error)}"
         ) from error
-    if _widths([layer]) != _widths(chain):
+    if None not in _widths([layer]) and _widths([layer]) != _widths(chain):
         raise ModelError(
             f"the chains in {path} are for another network: layer {name!r} is {_widths(chain)} "
             f"wide there, and {_widths([layer])} here"

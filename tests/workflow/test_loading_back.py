@@ -180,3 +180,21 @@ def test_files_that_do_not_fit(tmp_path: Path) -> None:
         with pytest.raises(ModelError, match=said) as caught:
             rw.load(file, module)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("projection", ["self_attn.in_proj", "self_attn.out_proj"])
+def test_projections_of_attention_are_loaded(tmp_path: Path, projection: str) -> None:
+    torch.manual_seed(0)
+    module = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True).eval()
+    inputs = torch.randn(2, 5, 16)
+    net = network(module, (2, 5, 16))
+    spec = next(use.spec for use in net.layers if use.name == projection)
+    assert spec is not None
+    one = Decomposition("svd", (4,))
+    chain = lower(spec, one), factor(spec, one, *net.weights(projection))
+    smaller = net.replaced({projection: chain})
+    path = smaller.save(tmp_path / "w.safetensors")
+    with torch.no_grad():
+        wanted, found = smaller.module(inputs), rw.load(path, module)(inputs)
+    torch.testing.assert_close(found, wanted)
+    assert not torch.allclose(found, module(inputs), atol=1e-4)
