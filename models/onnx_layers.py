@@ -72,8 +72,19 @@ def find_layers(graph: GraphProto) -> list[OnnxLayer]:
         for part, op, reason in [(node, *own)] if own else _inside(node):
             name = _free_name(part, taken)
             taken.add(name)
-            layers.append(OnnxLayer(name, op, part, idle.get(part.output[0], reason)))
+            reason = idle.get(part.output[0], reason or _of_one_size(part, graph))
+            layers.append(OnnxLayer(name, op, part, reason))
     return layers
+
+
+def _of_one_size(node: NodeProto, graph: GraphProto) -> str:
+    """Say why the numbers of a node's padding, as they are now, are wrong for inputs of other
+    sizes, which the file leaves open; else empty."""
+    sizes = (dim for one in graph.input for dim in one.type.tensor_type.shape.dim[2:])
+    is_open = any(not dim.dim_value for dim in sizes)
+    if is_open and "output_shape" in attributes(node):
+        return "its output shape is the same for inputs of every size, which the file leaves open"
+    return ""
 
 
 def _inside(node: NodeProto) -> list[tuple[NodeProto, str, str]]:

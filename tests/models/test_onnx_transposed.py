@@ -89,3 +89,16 @@ def test_other_numbers_of_axes_carry_their_reason(kernel: tuple[int, ...]) -> No
     model = model_of([("ConvTranspose", ["x", "w"], ["y"], {})], weights, shape)
     (layer,) = find_layers(model.graph)
     assert layer.reason == f"{len(kernel)} axes of positions"
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_a_given_output_shape_pads_by_the_size_of_the_input(opened: bool) -> None:
+    """Its pads make up for what is missing to the shape, which at other sizes is something else."""
+    weight = np.ones((2, 3, 3, 3), np.float32)
+    given = {"strides": [2, 2], "output_shape": [12, 12]}
+    node = ("ConvTranspose", ("x", "w"), ("y",), given)
+    model = model_of([node], {"w": weight}, (1, 2, 6, 6))
+    for dim in model.graph.input[0].type.tensor_type.shape.dim[2:] if opened else ():
+        dim.Clear()
+    (layer,) = find_layers(model.graph)
+    assert ("output shape" in layer.reason) == opened
