@@ -25,7 +25,7 @@ BACKENDS = ("torch-cpu", "onnxruntime-cpu")
 SUFFIXES = {"torch-cpu": ".pt2", "onnxruntime-cpu": ".onnx"}
 LIMIT = 0.3
 """Of the network error, on seeded noise: the weights are drawn, so that no picture says more."""
-PROFILE_S = 40.0
+PROFILE_S = 120.0
 
 
 def main() -> None:

@@ -71,7 +71,8 @@ def whole_way(member: Member, folder: Path) -> dict[str, Any]:
     db = f"sqlite:///{folder / 'zoo.db'}"
     asked: dict[str, Any] = {"db": db}
     if inputs:
-        asked["example_input"] = only_one(inputs)
+        asked["example_input"] = dict(inputs)
+    check_accounts(model, asked.get("example_input"))
     rw.profile(model, backend=FAKE, **asked)
     try:
         plan = rw.plan(model, backend=FAKE, max_error=LIMIT, **asked)
@@ -86,9 +87,13 @@ def whole_way(member: Member, folder: Path) -> dict[str, Any]:
     return {"said": f"{replaced} of {len(plan.layers)} layers replaced", "replaced": replaced}
 
 
-def only_one(inputs: Inputs) -> Any:
-    """A single input as it is, several by name."""
-    return dict(inputs)
+def check_accounts(model: Any, example: Any) -> None:
+    """Raise `Different` unless every parameter is accounted for."""
+    document = rw.layers(model, example)
+    counts = document.parameters
+    others = sum(one.parameters for one in counts.others)
+    if counts.decomposable + counts.other_layers + others != counts.total:
+        raise Different(f"{counts.total} parameters, but not in {counts}")
 
 
 Reopened = Callable[[Path, Any, Inputs], Arrays]
