@@ -15,6 +15,7 @@ from torch.utils import _pytree as pytree
 
 from ..errors import ModelError, first_line
 from .examples import Examples, Given, NetworkInputs
+from .names import free_name
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -99,7 +100,7 @@ def inputs_for(
         array = _array(part)
         parts.append(part if array is None else None)
         if array is not None:
-            arrays[_free(_name(path, first), arrays)] = array
+            arrays[free_name(_name(path, first), arrays)] = array
             places.append(place)
     if not arrays:
         raise ModelError("the example input holds no tensor")
@@ -139,12 +140,6 @@ def _name(path: Any, first: list[str]) -> str:
     side, where, *rest = (getattr(key, "key", getattr(key, "idx", key)) for key in path)
     head = str(where) if side == 1 else first[where]
     return ".".join([head, *map(str, rest)])
-
-
-def _free(name: str, taken: Mapping[str, object]) -> str:
-    while name in taken:
-        name += "_"
-    return name
 
 
 class InOrder(nn.Module):

@@ -26,7 +26,7 @@ def run_onnx(file: Path | bytes, inputs: Given) -> Answers:
     try:
         session = onnxruntime.InferenceSession(what, options, providers=["CPUExecutionProvider"])
         names = [output.name for output in session.get_outputs()]
-        answers = session.run(names, _fed(session, inputs))
+        answers = session.run(names, fed(session, inputs))
     except Exception as error:  # onnxruntime's exceptions have no common root
         raise ModelError(
             f"the file is not written: onnxruntime cannot run it: {first_line(error)}"
@@ -34,12 +34,12 @@ def run_onnx(file: Path | bytes, inputs: Given) -> Answers:
     return dict(zip(names, (np.asarray(one) for one in answers), strict=True))
 
 
-def _fed(session: onnxruntime.InferenceSession, given: Given) -> dict[str, NDArray[Any]]:
+def fed(session: onnxruntime.InferenceSession, given: Given) -> dict[str, NDArray[Any]]:
     """Return the arrays by the names of the file's inputs, of which exporters leave those out that
     change nothing."""
     wanted = [one.name for one in session.get_inputs()]
     if not isinstance(given, Examples):
-        return {wanted[0]: given}
+        return {wanted[0]: given.astype(np.float32, copy=False)}
     return {name: array for name, array in given.by_name.items() if name in wanted}
 
 

@@ -7,19 +7,16 @@ from onnx import ModelProto
 
 from ..errors import ModelError
 from ..inputs.examples import NetworkInputs
+from .idle_layers import RANDOM
 from .onnx_session import TensorSession
 
-RANDOM = frozenset(
-    {
-        *("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"),
-        *("Bernoulli", "Multinomial", "Dropout"),
-    }
-)
+DRAWING = RANDOM | {"Dropout"}
+"""Operators that draw random numbers, some only where they are in training mode."""
 
 
 def check_same_each_time(model: ModelProto, inputs: NetworkInputs) -> None:
     """Raise `ModelError` if the network answers otherwise each time that it runs."""
-    drawing = sorted({node.op_type for node in model.graph.node} & RANDOM)
+    drawing = sorted({node.op_type for node in model.graph.node} & DRAWING)
     if not drawing:
         return
     session = TensorSession(model, [output.name for output in model.graph.output])

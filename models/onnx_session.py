@@ -6,17 +6,14 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 from onnx import ModelProto, ValueInfoProto
 
 from ..errors import ModelError, first_line
-from ..inputs.examples import Examples, Given
+from ..inputs.examples import Given
+from ..integrity.onnx_files import SILENT, fed
 from .onnx_storage import session_of
-
-SILENT = 4
-"""onnxruntime's severity above which it writes nothing on the terminal."""
 
 CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (/\S+:\d+ .*?\) (const )?)?")
 """Prefix of onnxruntime's error messages: a number, and maybe the place in its sources."""
@@ -48,7 +45,7 @@ class TensorSession:
 
     def run(self, inputs: Given) -> list[NDArray[Any]]:
         """Return the tensors in their order. Raises `ModelError` if the inputs do not fit."""
-        feed = self._feed(inputs)
+        feed = fed(self._session, inputs)
         try:
             return list(self._session.run(self._names, feed))
         except Exception as error:
@@ -56,10 +53,3 @@ class TensorSession:
             raise ModelError(
                 f"the network does not run on an input of shape {shapes}: {first_line(error)}"
             ) from error
-
-    def _feed(self, inputs: Given) -> dict[str, NDArray[Any]]:
-        """Return the inputs by name, without those that nothing follows from any more."""
-        known = [one.name for one in self._session.get_inputs()]
-        if not isinstance(inputs, Examples):
-            return {known[0]: inputs.astype(np.float32)}
-        return {name: array for name, array in inputs.by_name.items() if name in known}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from ..errors import ModelError
+from ..inputs.names import free_name
 
 Shape = tuple[int, ...]
 T = TypeVar("T")
@@ -66,10 +67,3 @@ def named(
 def unlike(dtype: object) -> str:
     """Return why an output that stands for no floating tensor is left out."""
     return f"is of type {dtype} and follows from no floating tensor"
-
-
-def free_name(name: str, taken: Mapping[str, object]) -> str:
-    """Return the name, lengthened until no other output has it."""
-    while name in taken:
-        name += "_"
-    return name

@@ -29,6 +29,7 @@ from ..layering.replaced_layer import leave_fast_paths, replaced_layer
 from ..layering.torch_convolutions import TRANSPOSED, spec_input
 from ..ops.layouts import turned
 from ..records import LayerUse
+from ..sources.callables import seeded
 from ..sources.module_copies import copied, folded
 from ..sources.precision import in_float32
 from ..sources.wrappers import bare, unwrapped
@@ -262,8 +263,7 @@ def _make_lazy_parts(module: nn.Module, inputs: NetworkInputs) -> None:
     hash."""
     state = [*module.parameters(), *module.buffers()]
     if any(nn.parameter.is_lazy(one) for one in state):
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            torch.manual_seed(SEED)
+        with seeded(SEED), torch.no_grad():
             answer_of(module.eval(), inputs.example)
 
 

@@ -22,8 +22,9 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from ..errors import ModelError, first_line
 from ..inputs.calls import ForCall, call_of
 from ..inputs.examples import Given
+from ..inputs.names import free_name
 from ..integrity.torch_files import as_array
-from .output_rules import OutputNames, free_name, judged, named, unlike
+from .output_rules import OutputNames, judged, named, unlike
 
 LOOKED_THROUGH = frozenset({"softmax", "log_softmax", "sigmoid", "sigmoid_", "topk", "sort"})
 REARRANGED = frozenset(

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ModelError, first_line
+from .callables import seeded
 from .checkpoint import read_state
 from .weights import load_state
 
@@ -58,12 +59,7 @@ def library_network(text: str, *, with_weights: bool = True) -> LibraryNetwork:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without progress bars, and without a change of the caller's random numbers."""
-    with (
-        redirect_stdout(io.StringIO()),
-        redirect_stderr(io.StringIO()),
-        torch.random.fork_rng(devices=[]),
-    ):
-        torch.manual_seed(0)
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), seeded(0):
         yield
 
 
