@@ -210,6 +210,8 @@ def test_functions_that_are_layers(call):
         (lambda x, w, _: x @ w.T + x @ w, (4, 4), (2, 4)),
         (lambda x, w, _: torch.einsum("bi,oi->ob", x, w).T, (6, 4), (2, 4)),
         (lambda x, w, b: F.linear(x, w, 2 * b), (6, 4), (2, 4)),
+        (lambda x, w, _: x @ w, (3, 4, 6), (2, 3, 5, 4)),
+        (lambda x, w, _: torch.einsum("bhti,hio->bhto", x, w), (3, 4, 6), (2, 3, 5, 4)),
     ],
 )
 def test_functions_that_stay(function, weight, shape):
@@ -217,6 +219,7 @@ def test_functions_that_stay(function, weight, shape):
     assert [(use.name, use.reason) for use in network.layers] == [
         ("weight", "used in a functional call")
     ]
+    assert network.accounts.macs["weight"] > 0
 
 
 def test_a_use_that_was_not_seen_is_refused():
