@@ -27,7 +27,9 @@ def described(entry: NetworkEntry) -> NetworkEntry:
     """The entry with its hash, input shape and layers; run in the artifacts's folder."""
     from ..workflow.inspect import layers
 
-    document = layers(entry.model, weights=entry.weights, input_shape=entry.input_shape)
+    document = layers(
+        entry.model, weights=entry.weights, input_shape=entry.input_shape, inputs=entry.inputs
+    )
     model = document.model
     return replace(
         entry,

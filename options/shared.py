@@ -65,8 +65,7 @@ INPUTS = Option(
     metavar="NAME=SHAPE[:DTYPE]",
     parse=parse_input,
     repeated=True,
-    crossing=Crossing.NEVER,
-    reason="a service takes networks that say what their inputs are",
+    crossing=Crossing.WITH_NETWORK,
 )
 Inputs = Annotated[Sequence[tuple[str, tuple[int, ...], str]], INPUTS]
 Backend = Annotated[str, Option("Device family; `rankwise devices` lists them.", BACKEND)]

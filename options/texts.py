@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from ..errors import UsageError
@@ -30,6 +30,11 @@ def parse_shape(text: str, flag: str = "--input-shape") -> tuple[int, ...]:
 def parse_input(text: str, flag: str = "--input") -> tuple[str, tuple[int, ...], str]:
     """`NAME=SHAPE[:DTYPE]`: the name, the sizes of one batch, and the type or nothing."""
     return _parsed(text, flag, "input_ids=1,16:int64", _input)
+
+
+def input_text(name: str, shape: Sequence[int], dtype: str) -> str:
+    """What `parse_input` reads so."""
+    return f"{name}={','.join(map(str, shape))}" + (f":{dtype}" if dtype else "")
 
 
 def parse_duration(text: str, flag: str = "--max-time") -> float:

@@ -9,11 +9,12 @@ from uuid import uuid4
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from pydantic import StringConstraints
 
 from .. import documents
 from ..jobs.artifacts import CalibrationEntry, NetworkEntry
 from ..jobs.uploads import accept_calibration, accept_network, require_room
-from ..options.texts import parse_shape
+from ..options.texts import parse_input, parse_shape
 from .context import REFUSALS, Context, ContextDep, missing_is_404
 from .models import Calibration, Network, Page
 
@@ -25,6 +26,8 @@ Offset = Annotated[int, Query(ge=0, le=10_000_000)]
 Name = Annotated[str, Query(max_length=300, description="What the file is called: only shown.")]
 Device = Annotated[str | None, Query(max_length=80, description="A backend, or a hardware key.")]
 Search = Annotated[str | None, Query(max_length=100, description="A part of the name.")]
+
+InputText = Annotated[str, StringConstraints(max_length=300)]
 
 BINARY: dict[str, Any] = {
     "requestBody": {
@@ -79,6 +82,9 @@ async def upload_network(
     input_shape: Annotated[
         str | None, Query(max_length=40, description="As 1,3,224,224, if the file leaves it open.")
     ] = None,
+    input: Annotated[
+        list[InputText] | None, Query(max_length=32, description="As input_ids=1,16:int64.")
+    ] = None,
 ) -> Network:
     """Upload an `.onnx` file, or `.safetensors` weights for an architecture of the zoo.
 
@@ -86,9 +92,10 @@ async def upload_network(
     valid, and run once on zeros. The same file again gives the same network.
     """
     shape = None if input_shape is None else parse_shape(input_shape, "input_shape")
+    inputs = [parse_input(text, "input") for text in input or ()]
 
     def accept(received: File) -> NetworkEntry:
-        return accept_network(here.artifacts, received, name, architecture, shape)
+        return accept_network(here.artifacts, received, name, architecture, shape, inputs)
 
     return Network.model_validate(await _receive(here, request, accept))
 

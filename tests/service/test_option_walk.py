@@ -33,7 +33,7 @@ SERVED = [verb.replace("_", "-") for verb in REMOTE]
 HERE = {"json", "debug", "server", "format", "draw"}
 """Parameters that are the command's own: how the document is shown."""
 SAMPLES: dict[str, tuple[str, Any]] = {
-    "inputs": ("input=1,3,8,8", None),
+    "inputs": ("input=1,3,8,8", "['input=1,3,8,8']"),
     "backend": ("fake:step=2", "fake:step=2"),
     "kinds": ("svd,tucker2", ["svd", "tucker2"]),
     "rank_quantum": ("24", 24),
@@ -193,6 +193,7 @@ def test_it_arrives_or_is_refused(lab: Lab, verb: str, name: str) -> None:
     words, value = _sample(option, lab.folder)
     words += {
         "input_shape": ["--weights", "x.safetensors"],
+        "inputs": ["--weights", "x.safetensors"],
         "calibration": ["--preprocess", "unit"],
     }.get(name, [])
     result = lab.call(*lab.words(verb), *words)
