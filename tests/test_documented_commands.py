@@ -124,3 +124,23 @@ def test_code_is_python(text: str) -> None:
 @pytest.mark.parametrize("text", [text for _, text in blocks("toml")])
 def test_settings_are_toml(text: str) -> None:
     tomllib.loads(text)
+
+
+def test_messages_that_are_explained_are_said() -> None:
+    """docs/troubleshooting.md quotes sentences of the source, with `...` for what differs."""
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (.*?) \|", page, re.MULTILINE)
+    quoted = [part.strip() for row in rows for one in re.findall(r"`([^`]*)`", row)
+              for part in re.split(r"\.\.\.|;", one)]  # fmt: skip
+    sentences = [part for part in quoted if " " in part and not part.startswith("--")]
+    assert len(sentences) > 20
+    source = "\n".join(path.read_text(encoding="utf-8") for path in sources())
+    source = re.sub(r'"\s*\n\s*f?"', "", source)
+    assert not [part for part in sentences if part not in source]
+
+
+def sources() -> Iterator[Path]:
+    """The product's modules."""
+    names = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
+    for package in names["packages"]:
+        yield from ROOT.joinpath(*package.split(".")[1:]).glob("*.py")

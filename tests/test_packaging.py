@@ -74,6 +74,16 @@ def test_every_dependency_is_pinned() -> None:
     assert not [v for v in pins.values() if "+" in v], "a local version fits one index only"
 
 
+def test_extras_that_are_named_are_there() -> None:
+    """In documents and in the sentences of errors."""
+    texts = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    texts += [path for package in PACKAGES for path in _folder(package).glob("*.py")]
+    found = re.findall(r"rankwise\[([\w,]+)\]", "".join(p.read_text("utf-8") for p in texts))
+    named = {extra for extras in found for extra in extras.split(",")}
+    assert named
+    assert named <= PYPROJECT["project"]["optional-dependencies"].keys()
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Source archive and wheel, this one made from that one, as a release is. Built from a copy,
@@ -127,7 +137,7 @@ def test_wheel_says_who_may_install_it(wheel: Path) -> None:
         v.split(" :: ")[-1] for v in said.get_all("Classifier") or () if ":: 3." in v
     ]
     assert said["License-Expression"] == "Apache-2.0"
-    purposes = {"cuda", "openvino", "postgres", "service"}
+    purposes = {"cuda", "openvino", "parquet", "postgres", "service"}
     assert purposes <= set(said.get_all("Provides-Extra") or ())
 
 
