@@ -133,9 +133,11 @@ wheel-test: venv
 	  "$$env/bin/python" -c 'import sys, rankwise; sys.exit(not rankwise.__file__.startswith(sys.prefix))'
 	@echo "wheel-test: $$(cd build/wheel && ls *.whl) runs outside the checkout"
 
-# Commands and docstrings are read from the sources as they are: see docs/hooks/.
+# Commands and docstrings are read from the sources as they are: see docs/hooks/. With --quiet,
+# mkdocs would not count its warnings, and --strict would let all of them pass.
 docs: .venv/.docs
-	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --quiet --strict
+	@mkdir -p build
+	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict >build/docs.log 2>&1 || { cat build/docs.log; exit 1; }
 	@echo "docs: build/site/index.html"
 
 # The wheel is built from the source archive, so both are whole.
