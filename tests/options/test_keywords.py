@@ -13,7 +13,7 @@ import typer.main
 
 import rankwise as rw
 from rankwise.cli import app
-from rankwise.options import measuring, networks, planning
+from rankwise.options import measuring, networks, planning, tuning
 from rankwise.options.keywords import arguments_for, keywords, takes
 from rankwise.options.option import Option, option_fields
 
@@ -31,6 +31,7 @@ CLASSES: dict[str, type] = {
     "verify": networks.VerifyOptions,
     "recover": networks.RecoverOptions,
     "finetune": networks.FinetuneOptions,
+    "tune": tuning.TuneOptions,
 }
 
 

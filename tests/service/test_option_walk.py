@@ -238,6 +238,7 @@ def test_other_verbs_refuse_a_service(lab: Lab, verb: str) -> None:
         "recover": ["p", "m", "--data", "d", "-o", "o.onnx"],
         "finetune": ["p", "a:b", "-o", "o.onnx"],
         "report": ["p", "-o", "o.html"],
+        "tune": ["m", "--backend", "fake"],
     }[verb]
     result = lab.call(verb, *words)
     assert result.exit_code == 2, result.output
