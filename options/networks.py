@@ -44,7 +44,10 @@ DynamicBatch = Annotated[
     ),
 ]
 FUNCTION = Option(
-    "package.module:callable(model, groups, callbacks).", argument="FUNCTION", text=str
+    "package.module:callable(model, groups, callbacks).",
+    argument="FUNCTION",
+    text=str,
+    findable=True,
 )
 FEATURES = Option("Weight of replaced layers' outputs beside the network's.")
 

@@ -19,6 +19,7 @@ from ..planner.objective import Objective, PlanningOptions
 from ..planner.problem import make_problem
 from ..records import content_key
 from ..reporter import Silent
+from .backend_choice import with_backend
 
 BOTH = "both"
 
@@ -55,7 +56,7 @@ def plan(options: PlanOptions) -> documents.Plan:
         check_output(options.output, options.model, options.weights)
     planning = _planning(options)
     phase = "inference" if options.phase == BOTH else options.phase
-    setup = make_setup(**arguments_for(make_setup, options, phase=phase))
+    setup = make_setup(**arguments_for(make_setup, with_backend(options), phase=phase))
     with Store.open(options.db, create=False) as store:
         pictures = setup.pictures(options.calibration, options.preprocess, options.seed)
         reporter = options.reporter or Silent()

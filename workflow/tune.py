@@ -26,6 +26,7 @@ from ..planner.find_plan import shortfall
 from ..planner.objective import Objective
 from ..reporter import Silent
 from .apply import apply
+from .backend_choice import with_backend
 from .known_plans import known_plan
 from .next_commands import next_commands
 from .plan import BOTH, plan
@@ -93,6 +94,7 @@ def _completed(options: TuneOptions) -> TuneOptions:
     goals = (options.max_error, options.target_speedup)
     if not judged and all(goal is None for goal in goals):
         options = replace(options, max_error=MAX_ERROR)
+    options = with_backend(options)
     return replace(options, output=options.output or default_output(options.model))
 
 

@@ -61,7 +61,7 @@ def test_the_command_has_the_same_words_and_defaults(name: str) -> None:
     parameters = {parameter.name: parameter for parameter in command.params}
     for field in option_fields(CLASSES[name]):
         parameter = parameters.pop(field.name)
-        assert parameter.required == field.required
+        assert parameter.required == (field.required and not field.option.findable)
         if not field.required:
             default = list(field.default) if field.repeats else field.default
             assert (parameter.default or None) == (default or None)
