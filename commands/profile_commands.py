@@ -1,7 +1,5 @@
 """What is there, and how fast it is: devices, doctor, layers, profile, table."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The main job in one command: tune."""
 
-from __future__ import annotations
-
 from ..options.tuning import TuneOptions
 from .command import Json, Run
 from .errors import show, shown_anyway

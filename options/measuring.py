@@ -1,7 +1,5 @@
 """Options of the verbs that look and measure: devices, doctor, layers, profile, table."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path

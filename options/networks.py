@@ -1,7 +1,5 @@
 """Options of the verbs that carry plans out: apply, verify, recover, finetune, report."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path

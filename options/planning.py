@@ -1,7 +1,5 @@
 """Options of the verbs that search and explain: plan, pareto, front, explain, what-if."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Options of `tune`, which does what profile, plan, apply and verify do: it takes theirs."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

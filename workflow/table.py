@@ -13,7 +13,7 @@ from ..db.store import Store
 from ..errors import UsageError, did_you_mean
 from ..options.keywords import keywords, takes
 from ..options.measuring import TableOptions
-from ..records import DeviceFingerprint, Phase
+from ..records import Phase
 from ..report.formats import frame
 
 if TYPE_CHECKING:
@@ -54,10 +54,10 @@ def stored_table(
     sha256 = (
         _find_network(store, model) if model or len(known) > 1 else known[0][0] if known else None
     )
-    wanted = MeasurementFilter(network_sha=sha256, layer=layer, phase=phase)
+    wanted = MeasurementFilter(
+        network_sha=sha256, layer=layer, phase=phase, devices=tuple(devices) or None
+    )
     measurements = store.measurements.find(wanted)
-    if devices:
-        measurements = [one for one in measurements if _is_on(one.fingerprint, devices)]
     of = sorted({source for sha, source, _ in known if sha256 in (None, sha)})
     return document_of(measurements).model_copy(update={"networks": of})
 
@@ -80,7 +80,3 @@ def _require_layer(store: Store, layer: str) -> None:
     names = list(dict.fromkeys(store.networks.layer_names()))
     if names and not any(layer == name or fnmatchcase(name, layer) for name in names):
         raise UsageError(f"no network here has a layer {layer!r}{did_you_mean(layer, names)}")
-
-
-def _is_on(fingerprint: DeviceFingerprint, devices: Sequence[str]) -> bool:
-    return fingerprint.backend in devices or fingerprint.hardware_key in devices
