@@ -1,7 +1,5 @@
 """From measurements to a smaller network, and looking around on the way: pareto to finetune."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

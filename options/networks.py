@@ -1,7 +1,5 @@
 """Options of the verbs that carry plans out: apply, verify, recover, finetune, report."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
@@ -44,7 +42,10 @@ DynamicBatch = Annotated[
     ),
 ]
 FUNCTION = Option(
-    "package.module:callable(model, groups, callbacks).", argument="FUNCTION", text=str
+    "package.module:callable(model, groups, callbacks).",
+    argument="FUNCTION",
+    text=str,
+    findable=True,
 )
 FEATURES = Option("Weight of replaced layers' outputs beside the network's.")
 

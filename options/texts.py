@@ -83,3 +83,20 @@ def _parsed(text: str, flag: str, example: str, parse: Callable[[str], T]) -> T:
         return parse(text)
     except (ValueError, IndexError):
         raise UsageError(f"{flag} {text!r} cannot be read; write it like {example}") from None
+
+
+def written(value: object, parse: Callable[[str, str], object] | None) -> str:
+    """Return a value as the command line takes it: what `parse` makes that value of."""
+    if parse is parse_duration:
+        return _duration(float(str(value)))
+    if parse is parse_input and isinstance(value, tuple):
+        name, shape, dtype = value
+        return f"{name}={written(shape, None)}" + (f":{dtype}" if dtype else "")
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return str(value)
+
+
+def _duration(seconds: float) -> str:
+    unit = next((u for u in ("h", "m") if seconds and not seconds % SECONDS[u]), "s")
+    return f"{seconds / SECONDS[unit]:g}{unit}"

@@ -8,10 +8,7 @@ from typing import Any
 from .. import documents
 
 _Speedup = (
-    documents.Predicted
-    | documents.VerificationDocument
-    | documents.ExplainedCandidate
-    | documents.WhatIf
+    documents.Predicted | documents.Verification | documents.ExplainedCandidate | documents.WhatIf
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
@@ -9,48 +10,71 @@ from rich.console import Console
 from rich.style import Style
 
 from .. import documents
-from .cells import decomposition, duration, number
+from .best_rows import BUDGETS, budget_cells, by_layer
+from .cells import decomposition
+from .fitting import Grid, fitted
+from .table_columns import COLUMNS, USUAL, cells
+from .table_summary import summary_lines
+from .table_view import EVERYTHING, TableView
 
-COLUMNS = ("layer", "x", "decomposition", "device", "latency", "speedup", "interval", "verdict")
 VERDICT_STYLES = {"FASTER": "green", "SLOWER": "red", "SAME": "dim", "UNDECIDED": "yellow"}
 
-
-def table_lines(table: documents.Table) -> list[list[str]]:
-    """Return the speedup table's rows, by `COLUMNS`. Parts of the policy that are not the same in
-    all rows (threads, phase, ...) stand beside the device."""
-    first = table.rows[0].policy if table.rows else {}
-    varying = [n for n in first if any(row.policy.get(n) != first[n] for row in table.rows)]
-    return [_cells(row, varying) for row in table.rows]
+BEST_NOTE = (
+    "keeps 1/2: the fastest candidate that keeps half of the layer's multiply-accumulates, its "
+    "speedup, and the share of them that is lost"
+)
 
 
-def _cells(row: documents.Row, varying: Sequence[str]) -> list[str]:
-    policy = "".join(f", {name} {row.policy.get(name)}" for name in varying)
-    return [
-        row.layer,
-        str(row.count),
-        decomposition(row.decomposition),
-        f"{row.device.backend} {row.device.hardware_key[:6]}{policy}{' (stale)' * row.stale}",
-        "" if row.latency_s is None else duration(row.latency_s),
-        number(row.speedup, 2),
-        "" if row.speedup is None else f"{row.speedup_low:.2f}-{row.speedup_high:.2f}",
-        row.verdict,
-    ]
+def speedup_table_text(
+    table: documents.Table, view: TableView = EVERYTHING, width: int | None = None
+) -> str:
+    """Return what the view shows of the table, the failures, and what it all amounts to.
 
-
-def speedup_table_text(table: documents.Table) -> str:
-    """Return the table, its failures, and how many rows have which verdict."""
-    counts = {v: sum(row.verdict == v for row in table.rows) for v in VERDICT_STYLES}
+    `width`: letters a line (None: as many as it takes).
+    """
+    rows = view.rows(table.rows)
+    grid, right = _best_grid(table.rows, view) if view.best else _grid(rows, view)
+    grid = fitted(grid, width)
     lines = [
-        *aligned(
-            COLUMNS,
-            table_lines(table),
-            right=("x", "latency", "speedup", "interval"),
-            style=(lambda line: VERDICT_STYLES.get(line[-1], "")) if sys.stdout.isatty() else None,
-        ),
+        *aligned(grid.columns, grid.lines, right=right, style=_style if coloured() else None),
+        *(f"{name}: {value}" for name, value in grid.shared),
+        *([BEST_NOTE] if view.best else []),
         *map(_failed, table.failures),
-        f"{len(table.rows)} rows: " + ", ".join(f"{n} {v}" for v, n in counts.items()),
+        *summary_lines(table, len(rows)),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _grid(rows: Sequence[documents.Row], view: TableView) -> tuple[Grid, list[str]]:
+    columns = view.columns or USUAL
+    return Grid(columns, cells(rows, columns)), [name for name in columns if COLUMNS[name].right]
+
+
+def _best_grid(rows: Sequence[documents.Row], view: TableView) -> tuple[Grid, list[str]]:
+    """A line a layer: its share of the time, and its best candidate at each rank budget."""
+    layers = by_layer(rows)
+    total_s = sum(layer.original_s for layer in layers)
+    layers = view.layers(layers)
+    lines = [
+        [
+            *cells([layer.first], ("layer", "x", "shape", "device"))[0],
+            f"{layer.original_s / total_s:.1%}" if total_s else "",
+            *budget_cells(layer),
+        ]
+        for layer in layers
+    ]
+    columns = ("layer", "x", "shape", "device", "time", *BUDGETS)
+    return Grid(columns, lines), ["x", "time"]
+
+
+def _style(line: Sequence[str]) -> str:
+    return next((VERDICT_STYLES[cell] for cell in line if cell in VERDICT_STYLES), "")
+
+
+def coloured() -> bool:
+    """Whether standard output takes colours: a terminal, unless NO_COLOR is set or it is dumb."""
+    wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return wanted and sys.stdout.isatty()
 
 
 def aligned(
@@ -84,8 +108,14 @@ def print_rows(
     style: Callable[[Sequence[str]], str] | None = None,
 ) -> None:
     """Print lines of cells below their columns' names; styles are for terminals (see `aligned`)."""
-    for line in aligned(columns, lines, right=right, style=style if console.is_terminal else None):
+    for line in aligned(
+        columns, lines, right=right, style=style if _takes_colours(console) else None
+    ):
         console.file.write(line + "\n")
+
+
+def _takes_colours(console: Console) -> bool:
+    return console.color_system is not None and not console.no_color
 
 
 def _failed(failure: documents.Failure) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from .. import documents
-from . import inspection_text, plan_text
+from . import inspection_text, plan_text, tuning_text
 
 
 def show(document: documents.Document) -> None:
@@ -35,4 +35,5 @@ _RENDERERS: dict[type[documents.Document], Callable[[Any, Console], None]] = {
     documents.WhatIf: plan_text.what_if,
     documents.Pareto: plan_text.pareto,
     documents.Recovery: plan_text.recovery,
+    documents.Tuning: tuning_text.tuning,
 }

@@ -18,6 +18,7 @@ from ..options.measuring import ProfileOptions
 from ..profiler.candidates import default_candidates
 from ..records import Candidate, Effort
 from ..reporter import Silent
+from .backend_choice import with_backend
 
 AUTO = "auto"
 """The rank quantum that is searched for."""
@@ -35,7 +36,7 @@ def profile(options: ProfileOptions) -> documents.Profile:
     "marginal" times layers among others (see `profiler.marginal`). Raises `UsageError` and its
     children before anything is measured.
     """
-    setup = make_setup(**arguments_for(make_setup, options))
+    setup = make_setup(**arguments_for(make_setup, with_backend(options)))
     effort = _effort(options.interval, options.max_time_s)
     quantum = _quantum(setup, options.rank_quantum)
     wanted = _candidates(setup, options.kinds, quantum)

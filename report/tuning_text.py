@@ -1,0 +1,49 @@
+"""What `tune` has gained, as text: speedup and error, where the files are, what to type next."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from .. import documents
+from .cells import duration, interval
+
+
+def tuning(document: documents.Tuning, console: Console) -> None:
+    """Print what was gained, the files, and the commands that may come next."""
+    for name, text in [*_gains(document), *_files(document)]:
+        console.print(f"{name:<10}{text}", markup=False, soft_wrap=True)
+    if document.next_commands:
+        console.print("\nnext:")
+    for one in document.next_commands:
+        console.print(f"  {one.command}", markup=False, soft_wrap=True, style="bold")
+        console.print(f"      {one.purpose}", markup=False)
+
+
+def _gains(document: documents.Tuning) -> list[tuple[str, str]]:
+    found, plan = document.verification, document.plan
+    device = f"{document.backend} {document.device.hardware.get('chip', '')}".strip()
+    lines = [("network", f"{document.model.source} on {device}")]
+    if found is None:
+        return [*lines, ("speedup", "none: no layer is worth replacing")]
+    times = f"{duration(found.original_latency_s)} -> {duration(found.latency_s)}"
+    lines.append(("speedup", f"{interval(found)}, {times}"))
+    lines.append(("error", _error(found, plan)))
+    lines.append(("layers", f"{len(plan.decisions)} of {len(plan.layers)} replaced"))
+    return lines
+
+
+def _error(found: documents.Verification, plan: documents.Plan) -> str:
+    """Say the network error that was measured, with its limit, and what it is of."""
+    limit = plan.objective.get("max_error")
+    allowed = "" if limit is None else f" of {limit:g} allowed"
+    error = found.fidelity.get("relative_error")
+    if error is not None:
+        return f"{error:.4f}{allowed}, on pictures that nothing else has read"
+    if plan.predicted.network_error is not None:
+        return f"{plan.predicted.network_error:.4f}{allowed}, on random inputs only"
+    return "not known"
+
+
+def _files(document: documents.Tuning) -> list[tuple[str, str]]:
+    files = [("wrote", document.network_file), ("plan", document.plan_file)]
+    return [(name, file) for name, file in files if file is not None]
