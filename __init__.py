@@ -56,7 +56,16 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    _show_documents()
     return verb(name)
+
+
+def _show_documents() -> None:
+    """Have documents show themselves to people: in Python they are what verbs return."""
+    from .documents import Document
+    from .report import notebook
+
+    Document.shown_by = notebook
 
 
 def __dir__() -> list[str]:

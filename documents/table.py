@@ -40,3 +40,8 @@ class Table(Document):
     kind: Literal["rankwise.table"] = "rankwise.table"
     rows: list[Row]
     failures: list[Failure]
+
+    @property
+    def headline(self) -> str:
+        faster = sum(row.verdict == "FASTER" for row in self.rows)
+        return f"{len(self.rows)} rows, {faster} FASTER"

@@ -6,13 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .. import documents
-
-_Speedup = (
-    documents.Predicted
-    | documents.VerificationDocument
-    | documents.ExplainedCandidate
-    | documents.WhatIf
-)
+from ..documents.base import WithSpeedup, speedup_text
 
 
 def duration(seconds: float) -> str:
@@ -53,6 +47,6 @@ def shape(spec: dict[str, Any] | None, arrow: str = "->") -> str:
     return f"{kernel}{spec['in_channels']}{arrow}{spec['out_channels']}"
 
 
-def interval(value: _Speedup) -> str:
+def interval(value: WithSpeedup) -> str:
     """Return a speedup with its interval."""
-    return f"{value.speedup:.3f} [{value.speedup_low:.3f}, {value.speedup_high:.3f}]"
+    return speedup_text(value)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-from rich.console import Console
 from rich.style import Style
 
 from .. import documents
 from .cells import decomposition, duration, number
+from .shown import Rows, Sentence, Shown
 
 COLUMNS = ("layer", "x", "decomposition", "device", "latency", "speedup", "interval", "verdict")
 VERDICT_STYLES = {"FASTER": "green", "SLOWER": "red", "SAME": "dim", "UNDECIDED": "yellow"}
@@ -37,20 +37,34 @@ def _cells(row: documents.Row, varying: Sequence[str]) -> list[str]:
     ]
 
 
-def speedup_table_text(table: documents.Table) -> str:
-    """Return the table, its failures, and how many rows have which verdict."""
-    counts = {v: sum(row.verdict == v for row in table.rows) for v in VERDICT_STYLES}
-    lines = [
-        *aligned(
-            COLUMNS,
-            table_lines(table),
-            right=("x", "latency", "speedup", "interval"),
-            style=(lambda line: VERDICT_STYLES.get(line[-1], "")) if sys.stdout.isatty() else None,
-        ),
-        *map(_failed, table.failures),
-        f"{len(table.rows)} rows: " + ", ".join(f"{n} {v}" for v, n in counts.items()),
-    ]
+def table(document: documents.Table) -> Iterator[Shown]:
+    """Show the table, its failures, and how many rows have which verdict."""
+    yield Rows(
+        COLUMNS,
+        table_lines(document),
+        right=("x", "latency", "speedup", "interval"),
+        style=lambda line: VERDICT_STYLES.get(line[-1], ""),
+    )
+    yield from failed(document.failures)
+    counts = {v: sum(row.verdict == v for row in document.rows) for v in VERDICT_STYLES}
+    yield Sentence(
+        f"{len(document.rows)} rows: " + ", ".join(f"{n} {v}" for v, n in counts.items())
+    )
+
+
+def speedup_table_text(document: documents.Table) -> str:
+    """Return the table as text, with styles where it goes to a terminal."""
+    styled = sys.stdout.isatty()
+    lines: list[str] = []
+    for part in table(document):
+        lines += [part.text] if isinstance(part, Sentence) else row_lines(part, styled)
     return "\n".join(lines) + "\n"
+
+
+def row_lines(rows: Rows, styled: bool) -> Iterator[str]:
+    """Yield the rows as lines of text, `aligned`."""
+    style = rows.style if styled else None
+    return aligned(rows.columns, rows.lines, right=rows.right, style=style)
 
 
 def aligned(
@@ -76,24 +90,8 @@ def aligned(
         yield Style.parse(wanted).render(text) if wanted else text
 
 
-def print_rows(
-    console: Console,
-    columns: Sequence[str],
-    lines: Iterable[Sequence[str]],
-    right: Sequence[str] = (),
-    style: Callable[[Sequence[str]], str] | None = None,
-) -> None:
-    """Print lines of cells below their columns' names; styles are for terminals (see `aligned`)."""
-    for line in aligned(columns, lines, right=right, style=style if console.is_terminal else None):
-        console.file.write(line + "\n")
-
-
-def _failed(failure: documents.Failure) -> str:
-    what = f"{failure.layer} {decomposition(failure.decomposition)}"
-    return f"failed: {what}: {failure.stage}: {failure.reason}"
-
-
-def print_failures(console: Console, failures: Sequence[documents.Failure]) -> None:
-    """Print one line for each failure."""
-    for failure in failures:
-        console.print(_failed(failure), style="red", markup=False)
+def failed(failures: Iterable[documents.Failure]) -> Iterator[Sentence]:
+    """Yield one sentence for each failure."""
+    for one in failures:
+        what = f"{one.layer} {decomposition(one.decomposition)}"
+        yield Sentence(f"failed: {what}: {one.stage}: {one.reason}", "red")
