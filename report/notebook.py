@@ -19,12 +19,14 @@ from .text import text as text
 MAX_LINES = 200
 """Lines of a table that are shown; a notebook keeps in its file what it shows."""
 MARKS = {"green": "#1a7f37", "red": "#cf222e", "yellow": "#bf8700"}
-CELL = "padding:.15em .7em;white-space:nowrap;text-align:"
+LONG = 60
+"""Letters of a cell that are still written in one line."""
 
 
 def html(document: documents.Document) -> Html:
     """Return a document's headline, its tables and its sentences as HTML."""
-    title = tag("strong", f"{type(document).__name__}: {document.headline}")
+    name = document.kind.removeprefix("rankwise.").replace("_", "-")
+    title = tag("strong", f"{name}: {document.headline}")
     return tag("div", tag("p", title), *_elements(document), style="overflow-x:auto")
 
 
@@ -64,14 +66,16 @@ def _table(rows: Rows) -> Iterator[Html]:
 def _line(rows: Rows, line: Line) -> Html:
     style = rows.style(line)
     cells = (
-        tag("td", cell, style=_cell(rows, name) + (_marked(style) if place == 0 else ""))
+        tag("td", cell, style=_cell(rows, name, cell) + (_marked(style) if place == 0 else ""))
         for place, (name, cell) in enumerate(zip(rows.columns, line, strict=True))
     )
     return tag("tr", *cells, style="opacity:.7" if style == "dim" else None)
 
 
-def _cell(rows: Rows, name: str) -> str:
-    return f"{CELL}{'right' if name in rows.right else 'left'};"
+def _cell(rows: Rows, name: str, text: str = "") -> str:
+    width = f"min-width:{LONG // 2}em;" if len(text) > LONG else "white-space:nowrap;"
+    side = "right" if name in rows.right else "left"
+    return f"padding:.15em .7em;text-align:{side};vertical-align:top;{width}"
 
 
 def _marked(style: str) -> str:
