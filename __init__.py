@@ -10,8 +10,17 @@
     rw.verify(plan, model, example_input)
     rw.load("smaller.safetensors", model)           # what `apply(..., output=...)` wrote
 
-Every verb takes the same words as the command of that name: `options` has them. Verbs load on
-first use, so that importing rankwise stays instant.
+Every verb takes the same words as the command of that name: `options` has them. Verbs return
+documents: objects with attributes, whose units are in their names (`latency_s`, `moved_bytes`,
+`macs`). `repr` says one in a line, `print` as the command does, a notebook shows its tables, and
+`model_dump_json()` is what `--json` prints. What takes over two seconds shows its progress: a bar
+in a notebook, lines on standard error elsewhere; `reporter` takes something of your own, a tracker
+such as `MlflowTracker`, or a list of both.
+
+In the examples of this package `network` is a small `nn.Module`, `example` one input of it, and
+`plan` a plan for it; `fake` is a device whose times are arithmetic.
+
+Verbs load on first use, so that importing rankwise stays instant.
 """
 
 from __future__ import annotations
@@ -22,6 +31,7 @@ from .version import __version__ as __version__
 from .workflow import verb
 
 if TYPE_CHECKING:
+    from .tracking import MlflowTracker, WandbTracker
     from .workflow.apply import apply
     from .workflow.doctor import doctor
     from .workflow.explain import explain
@@ -38,6 +48,8 @@ if TYPE_CHECKING:
     from .workflow.what_if import what_if
 
 __all__ = [
+    "MlflowTracker",
+    "WandbTracker",
     "apply",
     "devices",
     "doctor",
@@ -56,10 +68,26 @@ __all__ = [
 ]
 
 
+TRACKERS = ("MlflowTracker", "WandbTracker")
+
+
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in TRACKERS:
+        from . import tracking
+
+        return getattr(tracking, name)
+    _show_documents()
     return verb(name)
+
+
+def _show_documents() -> None:
+    """Have documents show themselves to people: in Python they are what verbs return."""
+    from .documents import Document
+    from .report import notebook
+
+    Document.shown_by = notebook
 
 
 def __dir__() -> list[str]:

@@ -32,7 +32,7 @@ from ..records import (
     LayerSpec,
     MeasurementPolicy,
 )
-from ..reporter import Reporter
+from ..reporter import Teller
 from .rows import document_of, measured
 from .setup import Setup, distinct_specs
 from .sweep_progress import SweepProgress
@@ -46,7 +46,7 @@ class Campaign:
     """One run of `profile`: what is wanted, what is there, and the sweeps in between."""
 
     def __init__(
-        self, setup: Setup, store: Store, effort: Effort, reporter: Reporter, seed: int
+        self, setup: Setup, store: Store, effort: Effort, reporter: Teller, seed: int
     ) -> None:
         self.setup, self.store, self.effort = setup, store, effort
         self.reporter, self.seed = reporter, seed
@@ -188,6 +188,7 @@ class Campaign:
                     store.sessions.end(session_id, event.summaries)
                     progress.ended(candidates, event.summaries)
                     self.reporter.progress(*progress.line())
+                    self.reporter.metrics(progress.counts(), progress.sessions)
 
     def _document(self, wanted: Wanted, asked: set[str], stale: set[str]) -> documents.Profile:
         """The candidates are what was wanted and what a search has measured on its way."""

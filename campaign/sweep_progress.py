@@ -59,6 +59,20 @@ class SweepProgress:
             self._decided.add(key)
             self._last.append(f"{candidates[key].decomposition} {verdict} {now.speedup:.2f}x")
 
+    @property
+    def sessions(self) -> int:
+        """Sessions that are over."""
+        return self._sessions
+
+    def counts(self) -> dict[str, float]:
+        """What was timed by now, for those who draw it over sessions."""
+        return {
+            "layers": len(self._layers),
+            "candidates_timed": len(self.timed),
+            "candidates_decided": len(self._decided),
+            "candidates_failed": self.failures,
+        }
+
     def line(self) -> tuple[float, float, str]:
         """(sessions done, sessions planned, the line)."""
         parts = [

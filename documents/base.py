@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -25,11 +25,39 @@ class Strict(BaseModel):
         return cls.model_validate(record, from_attributes=True)
 
 
+class Showing(Protocol):
+    """Writes documents for people; `report.notebook` does."""
+
+    def text(self, document: Document) -> str: ...
+
+    def html(self, document: Document) -> str: ...
+
+
 class Document(Strict):
-    """Every document says what it is and which version of its schema it follows."""
+    """Every document says what it is and which version of its schema it follows.
+
+    It is shown in one line by `repr`, as on a terminal by `print`, and as HTML in a notebook.
+    """
+
+    shown_by: ClassVar[Showing | None] = None
+    """Set by whoever hands documents to people in Python; nothing is known here of tables."""
 
     kind: str
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def headline(self) -> str:
+        """The document in one line."""
+        return self.kind
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.headline}>"
+
+    def __str__(self) -> str:
+        return repr(self) if self.shown_by is None else self.shown_by.text(self)
+
+    def _repr_html_(self) -> str | None:
+        return None if self.shown_by is None else self.shown_by.html(self)
 
     @classmethod
     def describes(cls, data: Mapping[str, Any]) -> bool:
@@ -74,6 +102,26 @@ class Model(Strict):
     input_shape: Shape
     notes: list[str] = []
     inputs: tuple[ModelInput, ...] = Field(default=(), exclude_if=lambda found: not found)
+
+
+class WithSpeedup(Protocol):
+    """A speedup and its interval."""
+
+    @property
+    def speedup(self) -> float | None: ...
+
+    @property
+    def speedup_low(self) -> float | None: ...
+
+    @property
+    def speedup_high(self) -> float | None: ...
+
+
+def speedup_text(of: WithSpeedup) -> str:
+    """Return a speedup with its interval; `not known` for None."""
+    if of.speedup is None:
+        return "not known"
+    return f"{of.speedup:.3f} [{of.speedup_low:.3f}, {of.speedup_high:.3f}]"
 
 
 class Failure(Strict):

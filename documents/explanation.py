@@ -50,3 +50,7 @@ class Explanation(Document):
     policy: dict[str, Any]
     ridge_macs_per_byte: float
     layers: list[ExplainedLayer]
+
+    @property
+    def headline(self) -> str:
+        return f"{len(self.layers)} layers on {self.device.backend}"

@@ -77,3 +77,8 @@ class Layers(Document):
     ranking: Ranking | None = None
     layers: list[Layer]
     parameters: Parameters | None = None
+
+    @property
+    def headline(self) -> str:
+        macs = sum(one.macs for one in self.layers)
+        return f"{self.model.source}: {len(self.layers)} layers, {macs / 1e6:.1f} MMACs"

@@ -18,6 +18,11 @@ class Devices(Document):
     kind: Literal["rankwise.devices"] = "rankwise.devices"
     devices: list[Device]
 
+    @property
+    def headline(self) -> str:
+        working = sum(one.available for one in self.devices)
+        return f"{working} of {len(self.devices)} backends work here"
+
 
 class Check(Strict):
     """`advice` says what to change; empty where nothing needs to."""
@@ -35,3 +40,9 @@ class Doctor(Document):
     fit: bool
     backend: str
     checks: list[Check]
+
+    @property
+    def headline(self) -> str:
+        failed = sum(not one.ok for one in self.checks)
+        fit = "fit" if self.fit else f"not fit: {failed} of {len(self.checks)} checks fail"
+        return f"{self.backend}, {fit}"

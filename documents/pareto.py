@@ -40,3 +40,9 @@ class Pareto(Document):
     calibration: CalibrationNote | None
     layers: int
     points: list[FrontPoint]
+
+    @property
+    def headline(self) -> str:
+        fastest = max((one.speedup for one in self.points), default=1.0)
+        where = f"{self.model.source} on {self.device.backend}"
+        return f"{where}: {len(self.points)} plans, speedups up to {fastest:.3f}"

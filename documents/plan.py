@@ -18,6 +18,7 @@ from .base import (
     Fingerprint,
     Model,
     Strict,
+    speedup_text,
 )
 
 
@@ -114,6 +115,10 @@ class Verification(Strict):
 class VerificationDocument(Verification, Document):
     kind: Literal["rankwise.verification"] = "rankwise.verification"
 
+    @property
+    def headline(self) -> str:
+        return f"measured speedup {speedup_text(self)} on {self.device.backend}"
+
 
 class Search(Strict):
     """How the plan was found. `exact_speedup` and `gap` are those of the exact solution by sums;
@@ -163,6 +168,13 @@ class Plan(Document):
     @classmethod
     def _up_to_date(cls, data: Any) -> Any:
         return plan_versions.migrated(data, SCHEMA_VERSION) if isinstance(data, dict) else data
+
+    @property
+    def headline(self) -> str:
+        return (
+            f"{self.model.source} on {self.device.backend}: {len(self.decisions)} of "
+            f"{len(self.layers)} layers replaced, predicted speedup {speedup_text(self.predicted)}"
+        )
 
     @property
     def decisions(self) -> dict[str, records.Decomposition]:

@@ -42,3 +42,11 @@ class Profile(Document):
     staircases: list[Staircase] = Field(default=[])
     elapsed_s: float
     complete: bool
+
+    @property
+    def headline(self) -> str:
+        left = "" if self.complete else ", not complete"
+        return (
+            f"{self.model.source} on {self.device.backend}: {self.specs} distinct layers, "
+            f"{self.candidates} candidates, {self.measured} measured{left}"
+        )

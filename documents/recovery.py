@@ -60,6 +60,12 @@ class Recovery(Document):
     history: list[TrainingPoint]
     output: str
 
+    @property
+    def headline(self) -> str:
+        error = self.report or self.select
+        change = f", network error {error.before:.4f} -> {error.after:.4f}" if error else ""
+        return f"{self.model.source}: {self.steps} steps of {self.method}{change}"
+
 
 def write_recovery(document: Recovery, output: Path) -> None:
     """Write the document beside the trained network's file, `OUT.recovery.json`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from .base import Decomposition, Document, Errors, Fingerprint, Model, Strict
+from .base import Decomposition, Document, Errors, Fingerprint, Model, Strict, speedup_text
 
 
 class WhatIfLayer(Strict):
@@ -40,3 +40,8 @@ class WhatIf(Document):
     network_error: float | None
     errors: Errors | None = None
     layers: list[WhatIfLayer]
+
+    @property
+    def headline(self) -> str:
+        where = f"{self.model.source} on {self.device.backend}"
+        return f"{where}: predicted speedup {speedup_text(self)}"

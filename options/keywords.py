@@ -9,6 +9,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast, get_args, get_type_hints
 
+from ..reporter import Listeners, heard
+
 P = ParamSpec("P")
 Options = TypeVar("Options")
 R = TypeVar("R")
@@ -20,12 +22,24 @@ def takes(options: Callable[P, Options]) -> Callable[[Callable[[Options], R]], C
     def decorate(body: Callable[[Options], R]) -> Callable[P, R]:
         @functools.wraps(body)
         def verb(*args: P.args, **given: P.kwargs) -> R:
-            return body(_with_paths(options(*args, **given)))
+            made = _with_paths(options(*args, **given))
+            return _heard(body, made) if hasattr(made, "reporter") else body(made)
 
         verb.__signature__ = _signature(cast("type", options), body)  # type: ignore[attr-defined]
         return verb
 
     return decorate
+
+
+def _heard(body: Callable[[Options], R], options: Options) -> R:
+    """What the verb returns; those who listen hear of it, and it tells all of them as one."""
+    asked = keywords(options)
+    given = asked.pop("reporter")
+
+    def work(listeners: Listeners) -> R:
+        return body(replace(cast("Any", options), reporter=listeners))
+
+    return heard(body.__name__, given, asked, work)
 
 
 def _signature(options: type, body: Callable[..., Any]) -> inspect.Signature:

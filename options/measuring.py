@@ -5,7 +5,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
-from ..reporter import Reporter
+from ..reporter import Listening
 from . import shared
 from .option import Crossing, Option, one_of
 from .shared import COUNT, DEFAULT_DB, FRACTION, NAME, PHASES, POSITIVE
@@ -52,7 +52,7 @@ class DoctorOptions:
     _: KW_ONLY
     threads: shared.Threads = 1
     pairs: Annotated[int, Option("Pairs of the A/A test.")] = 12
-    reporter: Reporter | None = None
+    reporter: Listening | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from ..reporter import Reporter
+from ..reporter import Listening
 from . import shared
 from .option import Crossing, Option, one_of
 from .shared import BACKEND, COUNT, DEFAULT_DB, PHASES
@@ -108,7 +108,7 @@ class FinetuneOptions:
     preprocess: shared.Preprocess = None
     threads: shared.TorchThreads = None
     db: shared.Db = DEFAULT_DB
-    reporter: Reporter | None = None
+    reporter: Listening | None = None
 
 
 @dataclass(frozen=True, slots=True)

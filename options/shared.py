@@ -5,7 +5,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-from ..reporter import Reporter
+from ..reporter import Listening
 from .option import Allowed, Crossing, Option, one_of
 from .texts import parse_duration, parse_input, parse_shape
 
@@ -151,7 +151,7 @@ class DeviceOptions(NetworkOptions):
     backend: Backend = None
     db: Db = DEFAULT_DB
     threads: Threads = 1
-    reporter: Reporter | None = None
+    reporter: Listening | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,4 +175,4 @@ class PlannedOptions:
     weights: Weights = None
     preprocess: Preprocess = None
     db: Db = DEFAULT_DB
-    reporter: Reporter | None = None
+    reporter: Listening | None = None

@@ -93,6 +93,7 @@ class MeasuredErrors:
         with self._progress.unit(PASS, "running a plan over the pictures"):
             outputs = network.outputs(self.examples)
         error = NetworkError.of(self.compared, reference, outputs, self.inputs.pictures)
+        self._progress.found("network_error", error.value)
         if self.assembly.cache is not None:
             self.assembly.cache.write("error", self._name(key), error.to_arrays())
         return error

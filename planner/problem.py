@@ -21,7 +21,7 @@ from ..integrity.denormal_weights import as_sentences, denormal_notes
 from ..models.network import Network
 from ..models.pictures import Calibration
 from ..records import Decomposition, LayerUse, MeasurementPolicy, Verdict, content_key
-from ..reporter import Reporter
+from ..reporter import Teller
 from ..search.combined_rows import layer_rows
 from ..search.space import LayerChoices, layer_choices
 from ..search.table import SpeedupTable, TableRow
@@ -63,7 +63,7 @@ class PlanProblem:
         return self.evidence.assembly
 
     @property
-    def reporter(self) -> Reporter:
+    def reporter(self) -> Teller:
         return self.progress.reporter
 
     @property
@@ -119,7 +119,7 @@ def make_problem(
     objective: Objective,
     options: PlanningOptions,
     calibration: Calibration | None,
-    reporter: Reporter,
+    reporter: Teller,
 ) -> PlanProblem:
     """Read what was measured, and gather what the calibration's pictures say.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from ..reporter import Reporter
+from ..reporter import Teller
 
 
 @dataclass(slots=True)
@@ -19,12 +20,13 @@ class Progress:
     a sort was timed nothing is said of the time left.
     """
 
-    reporter: Reporter
+    reporter: Teller
     max_time_s: float | None = None
     clock: Callable[[], float] = time.monotonic
     _began: float = field(init=False)
     _spent: dict[str, list[float]] = field(default_factory=dict)
     _ahead: dict[str, int] = field(default_factory=dict)
+    _told: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self._began = self.clock()
@@ -61,6 +63,11 @@ class Progress:
         yield
         self._spent.setdefault(sort, []).append(self.clock() - began)
         self._ahead[sort] = max(0, self._ahead.get(sort, 0) - 1)
+
+    def found(self, name: str, value: float) -> None:
+        """A number that was measured on the way; those of one name are counted as steps."""
+        self._told[name] += 1
+        self.reporter.metrics({name: value}, self._told[name])
 
     def say(self, text: str) -> None:
         """Tell what is being done, with the time that is left where that is known."""

@@ -56,7 +56,10 @@ def timed(
     left = {key: one for key, one in everyone.items() if key not in comparisons}
     if left:
         with problem.progress.unit(TIMING, f"timing {len(left)} plans as whole networks"):
-            comparisons |= _compared(problem, left, preparations)
+            measured = _compared(problem, left, preparations)
+        for comparison in measured.values():
+            problem.progress.found("timed_speedup", comparison.speedup)
+        comparisons |= measured
     return {key: (one, comparisons[key]) for key, one in everyone.items()}
 
 

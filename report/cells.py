@@ -6,10 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from .. import documents
+<<<<<<< HEAD
 
 _Speedup = (
     documents.Predicted | documents.Verification | documents.ExplainedCandidate | documents.WhatIf
 )
+=======
+from ..documents.base import WithSpeedup, speedup_text
+>>>>>>> pyapi
 
 
 def duration(seconds: float) -> str:
@@ -50,6 +54,6 @@ def shape(spec: dict[str, Any] | None, arrow: str = "->") -> str:
     return f"{kernel}{spec['in_channels']}{arrow}{spec['out_channels']}"
 
 
-def interval(value: _Speedup) -> str:
+def interval(value: WithSpeedup) -> str:
     """Return a speedup with its interval."""
-    return f"{value.speedup:.3f} [{value.speedup_low:.3f}, {value.speedup_high:.3f}]"
+    return speedup_text(value)

@@ -84,11 +84,36 @@ def _text(table: Table, format: str, columns: Sequence[str]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+DTYPES = {
+    **dict.fromkeys(("layer", "kind", "ranks"), "str"),
+    "groups": "int64",
+    **dict.fromkeys(("op", "spec_key"), "str"),
+    "count": "int64",
+    **dict.fromkeys(("latency_s", "original_latency_s", "saving_s"), "float64"),
+    **dict.fromkeys(("speedup", "speedup_low", "speedup_high"), "float64"),
+    "verdict": "str",
+    **dict.fromkeys(("macs", "original_macs", "params"), "int64"),
+    "measured_at": "str",
+    "stale": "bool",
+    **dict.fromkeys(("measurement_id", "layers"), "str"),
+    **dict.fromkeys(("backend", "hardware_key", "software_key"), "str"),
+    **dict.fromkeys(("policy_phase", "policy_context", "policy_cache"), "str"),
+    "policy_execution": "str",
+    "policy_batch": "int64",
+    **dict.fromkeys(("policy_dtype", "policy_numeric_mode"), "str"),
+    "policy_threads": "int64",
+    "policy_frozen": "str",
+}
+"""Types of the frame's columns, in their order; `workflow.table` says what they are."""
+
+
 def frame(table: Table) -> pd.DataFrame:
-    """Return one row a measurement, nested fields flattened (`kind`, `ranks`, `backend`, ...)."""
+    """Return one row a measurement, nested fields flattened (`kind`, `ranks`, `backend`, ...); the
+    columns are there, with their types, where there are no rows."""
     import pandas as pd
 
-    return pd.DataFrame([_flat(row) for row in table.rows])
+    rows = [_flat(row) for row in table.rows]
+    return pd.DataFrame(rows, columns=list(DTYPES)).astype(DTYPES)
 
 
 def _flat(row: Row) -> dict[str, Any]:

@@ -1,18 +1,18 @@
-"""Devices, checks of the machine, a network's layers and a profiling run as text."""
+"""Devices, checks of the machine, a network's layers and a profiling run: what is shown."""
 
 from __future__ import annotations
 
-from rich.console import Console
+from collections.abc import Iterator
 
 from .. import documents
 from .cells import decomposition, number, shape
-from .table_text import print_failures, print_rows
+from .shown import Rows, Sentence, Shown
+from .table_text import failed
 
 
-def devices(document: documents.Devices, console: Console) -> None:
-    """Print which backends work here."""
-    print_rows(
-        console,
+def devices(document: documents.Devices) -> Iterator[Shown]:
+    """Show which backends work here."""
+    yield Rows(
         ("backend", "", "device", "reason"),
         (
             [d.backend, "PASS" if d.available else "-", _chip(d.fingerprint), d.reason]
@@ -28,66 +28,61 @@ def _chip(fingerprint: documents.Fingerprint | None) -> str:
     return " ".join([facts.get("chip", ""), f"({fingerprint.hardware_key[:6]})"]).strip()
 
 
-def doctor(document: documents.Doctor, console: Console) -> None:
-    """Print the checks of the machine."""
-    print_rows(
-        console,
+def doctor(document: documents.Doctor) -> Iterator[Shown]:
+    """Show the checks of the machine."""
+    yield Rows(
         ("check", "", "found", "advice"),
         ([c.name, "ok" if c.ok else "FAIL", c.value, c.advice] for c in document.checks),
         style=lambda line: "" if line[1] == "ok" else "red",
     )
-    console.print(f"this machine is {'' if document.fit else 'not '}fit to measure")
+    yield Sentence(f"this machine is {'' if document.fit else 'not '}fit to measure")
 
 
-def layers(document: documents.Layers, console: Console) -> None:
-    """Print a network's layers, with what a rule decides for them if one was asked."""
+def layers(document: documents.Layers) -> Iterator[Shown]:
+    """Show a network's layers, with what a rule decides for them if one was asked."""
     if document.ranking is not None:
-        _ranked_layers(document, document.ranking, console)
+        yield from _ranked_layers(document, document.ranking)
     else:
-        _plain_layers(document, console)
+        yield from _plain_layers(document)
     for layer in document.layers:
         if layer.note:
-            console.print(f"{layer.name}: {layer.note}", markup=False)
+            yield Sentence(f"{layer.name}: {layer.note}")
     if document.parameters is not None:
-        _parameters(document.parameters, console)
+        yield from _parameters(document.parameters)
 
 
-def _plain_layers(document: documents.Layers, console: Console) -> None:
-    print_rows(
-        console,
+def _plain_layers(document: documents.Layers) -> Iterator[Shown]:
+    yield Rows(
         ("layer", "x", "op", "shape", "MMACs", "params", "kinds or reason"),
         (_layer_cells(layer) for layer in document.layers),
         right=("x", "MMACs", "params"),
     )
     total = sum(layer.macs for layer in document.layers)
     distinct = len({layer.spec_key for layer in document.layers if layer.spec_key})
-    console.print(
+    yield Sentence(
         f"{len(document.layers)} layers, {distinct} distinct specs, {total / 1e6:.1f} MMACs"
     )
 
 
-def _parameters(counts: documents.Parameters, console: Console) -> None:
-    """Print where all parameters are; the last line says how many can be decomposed."""
+def _parameters(counts: documents.Parameters) -> Iterator[Shown]:
+    """Show where all parameters are; the last line says how many can be decomposed."""
     if counts.products_macs:
         macs = f"{counts.products_macs / 1e6:.1f} MMACs"
-        console.print(f"products of two computed tensors (attention): {macs}")
+        yield Sentence(f"products of two computed tensors (attention): {macs}")
     if counts.other_layers:
-        console.print(f"layers that cannot be decomposed: {counts.other_layers} parameters")
+        yield Sentence(f"layers that cannot be decomposed: {counts.other_layers} parameters")
     for other in counts.others:
         holders = ", ".join(other.holders)
-        console.print(f"{other.kind} ({holders}): {other.parameters} parameters", markup=False)
+        yield Sentence(f"{other.kind} ({holders}): {other.parameters} parameters")
     share = counts.decomposable / counts.total if counts.total else 0.0
-    console.print(
+    yield Sentence(
         f"{counts.decomposable} of {counts.total} parameters in layers that can be decomposed "
         f"({share:.1%})"
     )
 
 
-def _ranked_layers(
-    document: documents.Layers, ranking: documents.Ranking, console: Console
-) -> None:
-    print_rows(
-        console,
+def _ranked_layers(document: documents.Layers, ranking: documents.Ranking) -> Iterator[Shown]:
+    yield Rows(
         ("layer", "op", "shape", "decision", "MMACs", "of", "params", "of", "error", "reason"),
         (_ranked_cells(layer) for layer in document.layers),
         right=("MMACs", "of", "params", "error"),
@@ -97,7 +92,7 @@ def _ranked_layers(
     left = [layer.ranked or layer for layer in layers]
     now_macs, now_params = sum(one.macs for one in left), sum(one.params for one in left)
     settings = ", ".join(f"{name} {value:g}" for name, value in ranking.parameters.items())
-    console.print(
+    yield Sentence(
         f"{ranking.rule} ({settings}), mode {ranking.mode}: {now_macs / 1e6:.1f} of "
         f"{macs / 1e6:.1f} MMACs, {now_params} of {params} parameters"
     )
@@ -133,20 +128,20 @@ def _layer_cells(layer: documents.Layer) -> list[str]:
     ]
 
 
-def profile(document: documents.Profile, console: Console) -> None:
-    """Print what a profiling run has measured."""
+def profile(document: documents.Profile) -> Iterator[Shown]:
+    """Show what a profiling run has measured."""
     verdicts = ", ".join(f"{n} {verdict}" for verdict, n in sorted(document.verdicts.items()))
-    console.print(
+    yield Sentence(
         f"{document.model.source} on {document.device.backend}: {document.specs} distinct layers, "
         f"{document.candidates} candidates; measured {document.measured}, already there "
         f"{document.already_measured}, {document.samples} samples in {document.elapsed_s:.1f} s"
     )
-    console.print(f"verdicts: {verdicts or 'none'}")
+    yield Sentence(f"verdicts: {verdicts or 'none'}")
     for one in document.staircases:
         where = f"{one.layer} {one.kind} rank {one.axis + 1}"
-        console.print(f"{where}: {one.text} ({one.measured} measured)", markup=False)
-    print_failures(console, document.failures)
+        yield Sentence(f"{where}: {one.text} ({one.measured} measured)")
+    yield from failed(document.failures)
     if document.failed:
-        console.print(f"{document.failed} candidates failed in this run", style="red")
+        yield Sentence(f"{document.failed} candidates failed in this run", style="red")
     if not document.complete:
-        console.print("not complete: time ran out; run again to go on", style="yellow")
+        yield Sentence("not complete: time ran out; run again to go on", style="yellow")

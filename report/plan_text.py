@@ -1,21 +1,20 @@
-"""Plans, and what becomes of them, as text."""
+"""Plans, and what becomes of them: what is shown of each."""
 
 from __future__ import annotations
 
 from collections import Counter
-
-from rich.console import Console
+from collections.abc import Iterator
 
 from .. import documents
 from .cells import decomposition, duration, interval, number, shape
 from .error_text import by_picture, with_worst
-from .table_text import VERDICT_STYLES, print_rows
+from .shown import Rows, Sentence, Shown
+from .table_text import VERDICT_STYLES
 
 
-def plan(document: documents.Plan, console: Console) -> None:
-    """Print a plan's decisions and what it promises."""
-    print_rows(
-        console,
+def plan(document: documents.Plan) -> Iterator[Shown]:
+    """Show a plan's decisions and what it promises."""
+    yield Rows(
         ("layer", "shape", "decision", "speedup", "layer error", "reason"),
         (_planned_cells(layer) for layer in document.layers),
         right=("speedup", "layer error"),
@@ -24,18 +23,18 @@ def plan(document: documents.Plan, console: Console) -> None:
     changed = sum(layer.decomposition.kind != "original" for layer in document.layers)
     predicted = document.predicted
     mode = "" if document.mode == "vanilla" else f" (compression mode {document.mode})"
-    console.print(f"{changed} of {len(document.layers)} layers replaced{mode}")
+    yield Sentence(f"{changed} of {len(document.layers)} layers replaced{mode}")
     if not changed:
-        console.print(_nothing_helps(document), markup=False)
+        yield Sentence(_nothing_helps(document))
     if predicted.speedup is not None:
-        console.print(f"predicted speedup {interval(predicted)}")
+        yield Sentence(f"predicted speedup {interval(predicted)}")
     if predicted.network_error is not None:
         where = "on the select split" if document.calibration else "on random inputs"
         shown = with_worst(predicted.network_error, predicted.errors)
-        console.print(f"network error {where} {shown}", markup=False)
-    _of_pictures(predicted.errors, console)
+        yield Sentence(f"network error {where} {shown}")
+    yield from _of_pictures(predicted.errors)
     if document.promise is not None:
-        console.print(promise(document.promise), markup=False)
+        yield Sentence(promise(document.promise))
 
 
 def promise(made: documents.Promise) -> str:
@@ -50,9 +49,9 @@ def promise(made: documents.Promise) -> str:
     )
 
 
-def _of_pictures(errors: documents.Errors | None, console: Console) -> None:
+def _of_pictures(errors: documents.Errors | None) -> Iterator[Shown]:
     if text := by_picture(errors):
-        console.print(f"by picture: {text}", markup=False)
+        yield Sentence(f"by picture: {text}")
 
 
 def _nothing_helps(document: documents.Plan) -> str:
@@ -73,48 +72,46 @@ def _planned_cells(layer: documents.PlannedLayer) -> list[str]:
     ]
 
 
-def explanation(document: documents.Explanation, console: Console) -> None:
-    """Print why candidates are faster or slower."""
+def explanation(document: documents.Explanation) -> Iterator[Shown]:
+    """Show why candidates are faster or slower."""
     for layer in document.layers:
         title = layer.name + (f" (one of {layer.count} alike)" if layer.count > 1 else "")
-        console.print(title + (f": {layer.reason}" if layer.reason else ""), markup=False)
+        yield Sentence(title + (f": {layer.reason}" if layer.reason else ""))
         for candidate in layer.candidates:
-            _explained(candidate, console)
-    console.print(
+            yield from _explained(candidate)
+    yield Sentence(
         f"below {document.ridge_macs_per_byte:.1f} MACs a byte this device, as far as it was "
         "measured, is limited by traffic"
     )
 
 
-def _explained(candidate: documents.ExplainedCandidate, console: Console) -> None:
-    style = VERDICT_STYLES.get(candidate.verdict, "") if console.is_terminal else None
+def _explained(candidate: documents.ExplainedCandidate) -> Iterator[Shown]:
     line = f"{decomposition(candidate.decomposition)}: {candidate.verdict} {interval(candidate)}"
-    console.print(f"  {line}", style=style, markup=False)
+    yield Sentence(f"  {line}", VERDICT_STYLES.get(candidate.verdict, ""))
     for reason in candidate.reasons:
-        console.print(f"    - {reason}", markup=False)
+        yield Sentence(f"    - {reason}")
 
 
-def what_if(document: documents.WhatIf, console: Console) -> None:
-    """Print a plan of the user's own decisions."""
-    print_rows(
-        console,
+def what_if(document: documents.WhatIf) -> Iterator[Shown]:
+    """Show a plan of the user's own decisions."""
+    yield Rows(
         ("layer", "decision", "latency", "original", "speedup", "layer error", "note"),
         (_what_if_cells(layer) for layer in document.layers),
         right=("latency", "original", "speedup", "layer error"),
         style=lambda line: "dim" if line[1] == "original" else "",
     )
-    console.print(
+    yield Sentence(
         f"{document.macs / 1e6:.1f} of {document.original_macs / 1e6:.1f} MMACs, "
         f"{document.params / 1e6:.1f} of {document.original_params / 1e6:.1f} M parameters"
     )
     if document.speedup is None:
-        console.print("speedup not known: a chosen candidate was not measured", style="yellow")
+        yield Sentence("speedup not known: a chosen candidate was not measured", style="yellow")
     else:
-        console.print(f"predicted speedup {interval(document)}")
+        yield Sentence(f"predicted speedup {interval(document)}")
     if document.network_error is not None:
         shown = with_worst(document.network_error, document.errors)
-        console.print(f"network error on the select split {shown}", markup=False)
-    _of_pictures(document.errors, console)
+        yield Sentence(f"network error on the select split {shown}")
+    yield from _of_pictures(document.errors)
 
 
 def _what_if_cells(layer: documents.WhatIfLayer) -> list[str]:
@@ -129,10 +126,9 @@ def _what_if_cells(layer: documents.WhatIfLayer) -> list[str]:
     ]
 
 
-def pareto(document: documents.Pareto, console: Console) -> None:
-    """Print a front of plans."""
-    print_rows(
-        console,
+def pareto(document: documents.Pareto) -> Iterator[Shown]:
+    """Show a front of plans."""
+    yield Rows(
         ("network error", "at most", "speedup", "interval", "", "latency", "Mparams", "replaced"),
         (_front_cells(point) for point in document.points),
         right=("network error", "at most", "speedup", "interval", "latency", "Mparams", "replaced"),
@@ -152,44 +148,42 @@ def _front_cells(point: documents.FrontPoint) -> list[str]:
     ]
 
 
-def verification(document: documents.VerificationDocument, console: Console) -> None:
-    """Print what a plan was measured to do."""
-    console.print(
+def verification(document: documents.VerificationDocument) -> Iterator[Shown]:
+    """Show what a plan was measured to do."""
+    yield Sentence(
         f"original {duration(document.original_latency_s)}, "
         f"compressed {duration(document.latency_s)}"
     )
-    console.print(f"measured speedup {interval(document)}")
+    yield Sentence(f"measured speedup {interval(document)}")
     if document.predicted_speedup is not None:
-        console.print(f"predicted speedup {document.predicted_speedup:.3f}")
+        yield Sentence(f"predicted speedup {document.predicted_speedup:.3f}")
     for name, value in document.fidelity.items():
         if isinstance(value, dict):
             continue
         shown = f"{value:.4g}" if isinstance(value, float) else str(value)
-        console.print(f"{name.replace('_', ' ')}: {shown}", markup=False)
+        yield Sentence(f"{name.replace('_', ' ')}: {shown}")
     for part, measures in document.fidelity.get("parts", {}).items():
         shown = ", ".join(f"{name.replace('_', ' ')} {one:.4g}" for name, one in measures.items())
-        console.print(f"{part}: {shown}", markup=False)
-    _of_pictures(document.errors, console)
+        yield Sentence(f"{part}: {shown}")
+    yield from _of_pictures(document.errors)
 
 
-def recovery(document: documents.Recovery, console: Console) -> None:
-    """Print what a recovery has done to the errors."""
-    console.print(
+def recovery(document: documents.Recovery) -> Iterator[Shown]:
+    """Show what a recovery has done to the errors."""
+    yield Sentence(
         f"{document.method}: {document.steps} steps in {document.elapsed_s:.1f} s, stopped: "
         f"{document.stopped.replace('_', ' ')}",
-        markup=False,
     )
     if document.select is not None:
         change = f"{document.select.before:.4f} -> {document.select.after:.4f}"
-        console.print(f"network error on the select split {change}")
+        yield Sentence(f"network error on the select split {change}")
     if document.report is not None:
         report = document.report
-        console.print(
+        yield Sentence(
             f"network error on the report split {report.before:.4f} -> "
             f"{with_worst(report.after, report.errors_after)}: "
             f"{report.ratio:.3f} of what it was [{report.ratio_low:.3f}, {report.ratio_high:.3f}], "
             f"{report.pictures} pictures",
-            markup=False,
         )
-        _of_pictures(report.errors_after, console)
-    console.print(f"wrote {document.output}", markup=False)
+        yield from _of_pictures(report.errors_after)
+    yield Sentence(f"wrote {document.output}")

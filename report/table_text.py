@@ -6,16 +6,20 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-from rich.console import Console
 from rich.style import Style
 
 from .. import documents
+<<<<<<< HEAD
 from .best_rows import BUDGETS, budget_cells, by_layer
 from .cells import decomposition
 from .fitting import Grid, fitted
 from .table_columns import COLUMNS, USUAL, cells
 from .table_summary import summary_lines
 from .table_view import EVERYTHING, TableView
+=======
+from .cells import decomposition, duration, number
+from .shown import Rows, Sentence, Shown
+>>>>>>> pyapi
 
 VERDICT_STYLES = {"FASTER": "green", "SLOWER": "red", "SAME": "dim", "UNDECIDED": "yellow"}
 
@@ -30,6 +34,7 @@ def speedup_table_text(
 ) -> str:
     """Return what the view shows of the table, the failures, and what it all amounts to.
 
+<<<<<<< HEAD
     `width`: letters a line (None: as many as it takes).
     """
     rows = view.rows(table.rows)
@@ -75,6 +80,37 @@ def coloured() -> bool:
     """Whether standard output takes colours: a terminal, unless NO_COLOR is set or it is dumb."""
     wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return wanted and sys.stdout.isatty()
+=======
+
+def table(document: documents.Table) -> Iterator[Shown]:
+    """Show the table, its failures, and how many rows have which verdict."""
+    yield Rows(
+        COLUMNS,
+        table_lines(document),
+        right=("x", "latency", "speedup", "interval"),
+        style=lambda line: VERDICT_STYLES.get(line[-1], ""),
+    )
+    yield from failed(document.failures)
+    counts = {v: sum(row.verdict == v for row in document.rows) for v in VERDICT_STYLES}
+    yield Sentence(
+        f"{len(document.rows)} rows: " + ", ".join(f"{n} {v}" for v, n in counts.items())
+    )
+
+
+def speedup_table_text(document: documents.Table) -> str:
+    """Return the table as text, with styles where it goes to a terminal."""
+    styled = sys.stdout.isatty()
+    lines: list[str] = []
+    for part in table(document):
+        lines += [part.text] if isinstance(part, Sentence) else row_lines(part, styled)
+    return "\n".join(lines) + "\n"
+
+
+def row_lines(rows: Rows, styled: bool) -> Iterator[str]:
+    """Yield the rows as lines of text, `aligned`."""
+    style = rows.style if styled else None
+    return aligned(rows.columns, rows.lines, right=rows.right, style=style)
+>>>>>>> pyapi
 
 
 def aligned(
@@ -100,6 +136,7 @@ def aligned(
         yield Style.parse(wanted).render(text) if wanted else text
 
 
+<<<<<<< HEAD
 def print_rows(
     console: Console,
     columns: Sequence[str],
@@ -127,3 +164,10 @@ def print_failures(console: Console, failures: Sequence[documents.Failure]) -> N
     """Print one line for each failure."""
     for failure in failures:
         console.print(_failed(failure), style="red", markup=False)
+=======
+def failed(failures: Iterable[documents.Failure]) -> Iterator[Sentence]:
+    """Yield one sentence for each failure."""
+    for one in failures:
+        what = f"{one.layer} {decomposition(one.decomposition)}"
+        yield Sentence(f"failed: {what}: {one.stage}: {one.reason}", "red")
+>>>>>>> pyapi

@@ -20,7 +20,7 @@ NOT_OURS = {"tests", "docs", "benchmarks", "examples", "build", "dist"}
 
 # A unit is a module or a package right below the root.
 VALUES = {"records", "content_keys", "stats", "documents"}
-BOTTOM = {"errors", "files", "clock", "version", "reporter"} | VALUES
+BOTTOM = {"errors", "files", "clock", "version", "reporter", "display"} | VALUES
 OPTIONS = {"options"} | BOTTOM
 OPS = {"ops"} | BOTTOM
 LOWRANK = {"lowrank"} | OPS
@@ -29,7 +29,7 @@ CAMPAIGN = {"campaign", "profiler", "backends", "db", "search"} | MODELS
 FACTORS = {"factors", "training"} | MODELS
 NETWORK_TIMING = {"network_timing", "factors", "training"} | CAMPAIGN
 PLANNER = {"planner"} | NETWORK_TIMING
-SKIN = {"workflow", "report"} | OPTIONS
+SKIN = {"workflow", "report", "tracking"} | OPTIONS
 MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(BOTTOM, BOTTOM),
     "options": OPTIONS,
@@ -47,6 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "search": {"search"} | BOTTOM,
     "testing": {"testing", "backends"} | LOWRANK,
     "report": {"report"} | BOTTOM,
+    "tracking": {"tracking"} | BOTTOM,
     "campaign": CAMPAIGN,
     "factors": FACTORS,
     "network_timing": NETWORK_TIMING,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from ..errors import GoalNotReached, RankwiseError, UsageError, first_line
-from ..reporter import Reporter
+from ..reporter import Reporter, Silent, Teller
 from ..sources.callables import find_callable
 from . import checkpoint
 from .freezing import Freezing
@@ -48,7 +48,7 @@ class Callbacks:
     pair: Pair
     freezing: Freezing
     budget: Budget
-    on_progress: Callable[[float, str], None] = lambda _share, _text: None
+    teller: Teller = field(default_factory=Silent)
     history: list[Validation] = field(default_factory=list)
     steps: int = 0
     stopped: str = "function"
@@ -77,7 +77,7 @@ class Callbacks:
                 if not parameter.requires_grad:
                     parameter.grad = None
         share = self._share()
-        self.on_progress(share, f"step {self.steps}")
+        self.teller.progress(100 * share, 100, f"step {self.steps}")
         if share >= 1:
             self.stopped = "budget"
         return share < 1 and self.stopped != "not_finite"
@@ -95,6 +95,7 @@ class Callbacks:
             self.stopped = "not_finite"
             return False
         self.history.append(Validation(self.steps, self.elapsed_s, value))
+        self.teller.metrics({"validation_loss": value}, self.steps)
         if value < self._best_loss:
             state = self.pair.student.state_dict()
             self._best_loss = value

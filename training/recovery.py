@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ from ..errors import UsageError
 from ..inputs.examples import Examples, Given, Takes
 from ..models.compared import Compared
 from ..models.torch_batches import outputs
+from ..reporter import Silent, Teller
 from . import checkpoint
 from .batch_norm import batch_norms, reestimate
 from .channel_statistics import ChannelStatistics, examples_at_once
@@ -94,10 +95,6 @@ class Result:
     history: tuple[Evaluation, ...]
 
 
-OnProgress = Callable[[float, str], None]
-"""Called with the share of the budget that is used up, and what is going on."""
-
-
 class RecoveryRun:
     """One run. The pair's student holds the best state when `run` returns."""
 
@@ -112,14 +109,15 @@ class RecoveryRun:
         place: Path | None = None,
         key: str = "",
         pictures: int | None = None,
-        on_progress: OnProgress = lambda _share, _text: None,
+        teller: Teller | None = None,
     ) -> None:
         """`select`: the split's examples. `place`: the checkpoint's file. `key` says what is
         trained on what: a checkpoint with another one is refused. `pictures`: how many the select
         split's examples are of, those of one picture together and equally many of each; by default
         every example is its own."""
         self.pair, self.examples, self.options = pair, examples, options
-        self._select, self._place, self._key, self._on_progress = select, place, key, on_progress
+        self._select, self._place, self._key = select, place, key
+        self._teller = teller or Silent()
         self._compared = compared
         self._selection = Selection(
             outputs(pair.original, select, options.batch), compared, pictures or len(select)
@@ -267,7 +265,8 @@ class RecoveryRun:
         self._evaluate()
         self.pair.student.load_state_dict(here)
         before, best = self._selection.error_before, self._selection.best_error
-        self._on_progress(self._share(), f"network error {before:.4f} -> {best:.4f}")
+        text = f"network error {before:.4f} -> {best:.4f}"
+        self._teller.progress(100 * self._share(), 100, text)
         self._losses.clear()
 
     def _evaluate(self, trained: bool = True) -> None:
@@ -276,6 +275,8 @@ class RecoveryRun:
         error, keep = self._selection.look(answers, trained)
         loss = float(np.mean(self._losses)) if self._losses else None
         self._history.append(Evaluation(self._step, self._elapsed_s, loss, error))
+        values = {"select_error": error} | ({} if loss is None else {"loss": loss})
+        self._teller.metrics(values, self._step)
         if keep:
             self._best = self._state()
 

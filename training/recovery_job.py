@@ -21,7 +21,7 @@ from ..models.output_files import check_savable
 from ..models.pictures import Calibration
 from ..models.torch_batches import fitting_batch
 from ..records import content_key
-from ..reporter import Reporter
+from ..reporter import Teller
 from ..version import __version__
 from .comparison import error_ratio
 from .pair import Pair, pair_of
@@ -70,7 +70,7 @@ class RecoveryJob:
     def checkpoint(self) -> Path:
         return self.output.with_name(f"{self.output.name}.checkpoint.safetensors")
 
-    def run(self, resume: bool, reporter: Reporter) -> documents.Recovery:
+    def run(self, resume: bool, reporter: Teller) -> documents.Recovery:
         """Train, and write what came out of it.
 
         Raises `GoalNotReached` where no state was better than the plan's own, which is written
@@ -98,7 +98,7 @@ class RecoveryJob:
             "--rate"
         )
 
-    def _train(self, resume: bool, reporter: Reporter) -> Result:
+    def _train(self, resume: bool, reporter: Teller) -> Result:
         run = RecoveryRun(
             self.pair,
             training_examples(self.pictures, self.network.inputs),
@@ -108,7 +108,7 @@ class RecoveryJob:
             place=self.checkpoint,
             key=self._key(),
             pictures=len(self.pictures.split.select),
-            on_progress=lambda share, text: reporter.progress(100 * share, 100, text),
+            teller=reporter,
         )
         try:
             result = run.run(resume)
@@ -138,7 +138,7 @@ class RecoveryJob:
             ]
         )
 
-    def _write(self, result: Result, reporter: Reporter) -> documents.Recovery:
+    def _write(self, result: Result, reporter: Teller) -> documents.Recovery:
         recovered = self.pair.network()
         save_network(recovered, self.output, self.dynamic_batch, reporter)
         document = self._document(result, recovered)

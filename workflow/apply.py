@@ -14,7 +14,7 @@ from ..models.output_files import NETWORKS, check_output
 from ..models.torch_network import TorchNetwork
 from ..options.keywords import arguments_for, takes
 from ..options.networks import ApplyOptions
-from ..reporter import Silent
+from ..reporter import Listeners
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,6 +33,10 @@ def apply(options: ApplyOptions) -> Network | nn.Module:
     original's mean and deviation; one of them at most, and the calibration is needed in any case.
     Raises `PlanError` for a plan of another network or one that cannot be carried out,
     `CalibrationError` for other pictures.
+
+    >>> smaller = rw.apply(plan, network, example, output="smaller.safetensors")
+    >>> type(smaller) is type(network), smaller(example).shape == network(example).shape
+    (True, True)
     """
     if options.output is not None:
         check_output(
@@ -48,10 +52,10 @@ def apply(options: ApplyOptions) -> Network | nn.Module:
         compressed = planned.compressed(planned.pictures(options.calibration, options.preprocess))
     else:
         pictures = planned.any_pictures(options.calibration, options.preprocess)
-        network, reporter = planned.compressed(pictures), options.reporter or Silent()
+        network, reporter = planned.compressed(pictures), Listeners.of(options.reporter)
         compressed = fitting(network, pictures, planned.compared, reporter)
     if options.output is not None:
-        reporter = options.reporter or Silent()
+        reporter = Listeners.of(options.reporter)
         save_network(compressed, options.output, options.dynamic_batch, reporter)
     return _as_given(compressed, options.model)
 

@@ -16,7 +16,7 @@ from ..profiler.aa import aa_pair, allowed_misses, spread_of, tally
 from ..profiler.environment import EnvironmentCheck
 from ..profiler.process_executor import ProcessExecutor
 from ..records import ORIGINAL, Comparison, Effort, LayerSpec, MeasurementPolicy
-from ..reporter import Reporter, Silent
+from ..reporter import Listeners, Reporter
 
 WIDEST = 0.05
 """An A/A interval wider than this at the median decides no gain worth having."""
@@ -28,12 +28,18 @@ SPEC = LayerSpec("conv2d", 128, 128, (128, 14, 14), (3, 3), padding=(1, 1, 1, 1)
 def doctor(options: DoctorOptions) -> documents.Doctor:
     """Checks of clock, load, frequency policy, threads and limits, and an A/A test: the same
     layer, prepared twice, compared with itself on `backend`. Raises `BackendError` if the
-    backend cannot be used."""
+    backend cannot be used.
+
+    >>> found = rw.doctor("fake", pairs=1)
+    >>> [check.name for check in found.checks if check.name.startswith("A/A")]
+    ['A/A test', 'A/A noise']
+    >>> advice = {check.name: check.advice for check in found.checks if not check.ok}
+    """
     device = usable_backend(options.backend)
     policy = device.resolve_policy(MeasurementPolicy(threads=options.threads))
     checks = list(environment.static_checks(options.threads))
     throttled, stolen, began = environment.throttled(), environment.stolen_s(), time.monotonic()
-    checks += _aa(options.backend, policy, options.pairs, options.reporter or Silent())
+    checks += _aa(options.backend, policy, options.pairs, Listeners.of(options.reporter))
     checks.append(environment.throttling(throttled, environment.throttled()))
     elapsed = time.monotonic() - began
     checks.append(environment.steal(stolen, environment.stolen_s(), elapsed))

@@ -23,6 +23,11 @@ def explain(options: ExplainOptions) -> documents.Explanation:
 
     `device` is a backend or hardware key, needed where the layer was measured on several.
     Raises `UsageError` where nothing was measured, or it is not clear what is asked for.
+
+    >>> found = rw.explain("plan.json", layer="conv")
+    >>> fastest = max(found.layers[0].candidates, key=lambda one: one.speedup)
+    >>> fastest.verdict, fastest.chain.macs < found.layers[0].original.macs
+    ('FASTER', True)
     """
     if options.plan is None and options.layer is None:
         raise UsageError("say what to explain: a plan, or a layer by --layer NAME")

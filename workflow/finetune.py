@@ -16,7 +16,7 @@ from ..models.open_batch import save_network
 from ..models.output_files import NETWORKS, check_output, check_savable
 from ..options.keywords import arguments_for, takes
 from ..options.networks import FinetuneOptions
-from ..reporter import Silent
+from ..reporter import Listeners
 from ..training.finetuning import (
     Callbacks,
     check_trained,
@@ -41,6 +41,20 @@ def finetune(options: FinetuneOptions) -> documents.Recovery:
     validation loss that the function reported is kept, or its last one. Raises `UsageError` and
     its children before any training, and if the function fails: then that state is beside `output`
     in `OUT.unsaved.safetensors`.
+
+    >>> def train(model, groups, callbacks):
+    ...     optimizer = torch.optim.SGD(groups, lr=1e-4)
+    ...     for _ in range(3):
+    ...         loss = model(example).square().mean()
+    ...         loss.backward()
+    ...         optimizer.step()
+    ...         callbacks.evaluated(loss)
+    ...         callbacks.step()
+    >>> done = rw.finetune(
+    ...     plan, train, model=network, example_input=example, output="tuned.safetensors"
+    ... )
+    >>> done.steps, [point.step for point in done.history]
+    (3, [0, 1, 2])
     """
     freezing, budget = Freezing.parse(options.freeze), Budget(options.steps, options.budget_s)
     if budget != Budget():
@@ -53,8 +67,8 @@ def finetune(options: FinetuneOptions) -> documents.Recovery:
     planned = PlannedNetwork.load(**arguments_for(PlannedNetwork.load, options, **given))
     replacements = planned.replacements(planned.pictures(options.calibration, options.preprocess))
     check_savable(planned.network.replaced(replacements), options.output)
-    pair, said = pair_of(planned.network, replacements), options.reporter or Silent()
-    callbacks = Callbacks(pair, freezing, budget, lambda s, t: said.progress(100 * s, 100, t))
+    pair, said = pair_of(planned.network, replacements), Listeners.of(options.reporter)
+    callbacks = Callbacks(pair, freezing, budget, said)
     with torch_threads(options.threads), rescued(callbacks, options.output, said):
         with users_errors(name, options.output):
             train_student(pair, call, callbacks)

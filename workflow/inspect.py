@@ -25,7 +25,12 @@ from ..report.spectra import Panel, write_picture
 
 @takes(DevicesOptions)
 def devices(_options: DevicesOptions) -> documents.Devices:
-    """Every known backend: runs a tiny computation; PASS, or the reason why not."""
+    """Every known backend: runs a tiny computation; PASS, or the reason why not.
+
+    >>> found = rw.devices()
+    >>> [one.backend for one in found.devices if one.available and one.backend == "fake"]
+    ['fake']
+    """
     return documents.Devices(devices=[_device(one) for one in probe_backends.probe_backends()])
 
 
@@ -43,6 +48,14 @@ def layers(options: LayersOptions) -> documents.Layers:
     With `ranks` (vbmf, pr, energy, fixed) also the ranks that this rule chooses for the layers
     of a compression mode; the rule's parameters are those of `ranking.make_ranking`. `spectra` is a
     picture of singular values (.svg, .png) to write. Raises `UsageError` and its children.
+
+    >>> found = rw.layers(network, example)
+    >>> found
+    <Layers: small:Small: 2 layers, 1.2 MMACs>
+    >>> [(one.name, one.macs, one.params) for one in found.layers]
+    [('conv', 1179648, 18496), ('head', 640, 650)]
+    >>> rw.layers(network, example, ranks="energy").layers[0].ranked.decomposition.ranks
+    (28, 50)
     """
     parameters = arguments_for(make_ranking, options)
     if options.ranks is None and any(value is not None for value in parameters.values()):

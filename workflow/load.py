@@ -18,5 +18,10 @@ def load(path: Path | str, module: nn.Module) -> nn.Module:
     `module` is the network that the plan was made for, of the same class; its own weights do not
     matter. The copy is on its device, in its types and modes. Raises `ModelError` with one
     sentence where the file cannot be read or is for another network.
+
+    >>> smaller = rw.apply(plan, network, example, output="smaller.safetensors")
+    >>> again = rw.load("smaller.safetensors", network)
+    >>> bool((again(example) == smaller(example)).all())
+    True
     """
     return chain_files.load(Path(path), module)

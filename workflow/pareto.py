@@ -13,8 +13,12 @@ from ..planner.candidate_policy import candidate_policy
 from ..planner.front import front_document, modelled_plans, plans_within
 from ..planner.objective import Objective, PlanningOptions
 from ..planner.problem import make_problem
+<<<<<<< HEAD
 from ..reporter import Silent
 from .backend_choice import with_backend
+=======
+from ..reporter import Listeners
+>>>>>>> pyapi
 
 
 @takes(ParetoOptions)
@@ -25,6 +29,10 @@ def pareto(options: ParetoOptions) -> documents.Pareto:
 
     Network errors are measured on the select split. Speedups follow from the layers' rows;
     with `refine` every point is timed as a whole network. Raises as `plan` does.
+
+    >>> front = rw.pareto(network, example, backend="fake", points=3, max_error=0.9)
+    >>> [(point.replaced, point.speedup > 1) for point in front.points]
+    [(0, False), (1, True)]
     """
     limits = options.limits
     objective = Objective(max_error=max(limits, default=options.max_error))
@@ -40,7 +48,7 @@ def pareto(options: ParetoOptions) -> documents.Pareto:
             **arguments_for(PlanningOptions, options, candidate_policy=policy)
         )
         pictures = setup.pictures(options.calibration, options.preprocess, options.seed)
-        reporter = options.reporter or Silent()
+        reporter = Listeners.of(options.reporter)
         problem = make_problem(setup, store, objective, planning, pictures, reporter)
         if limits:
             return front_document(problem, plans_within(problem, limits))

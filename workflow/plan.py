@@ -17,9 +17,13 @@ from ..planner.candidate_policy import candidate_policy
 from ..planner.find_plan import find_plan
 from ..planner.objective import Objective, PlanningOptions
 from ..planner.problem import make_problem
+<<<<<<< HEAD
 from ..records import content_key
 from ..reporter import Silent
 from .backend_choice import with_backend
+=======
+from ..reporter import Listeners
+>>>>>>> pyapi
 
 BOTH = "both"
 
@@ -49,6 +53,14 @@ def plan(options: PlanOptions) -> documents.Plan:
 
     Raises `UsageError` if nothing was measured for this network, device and policy,
     `GoalNotReached` (after writing the best plan there is) if the limits cannot be met.
+
+    >>> plan = rw.plan(network, example, backend="fake", max_error=0.9, output="plan.json")
+    >>> {name: str(chosen) for name, chosen in plan.decisions.items()}
+    {'conv': 'spatial_svd 16'}
+    >>> plan.predicted.speedup > 1.5
+    True
+    >>> [(layer.name, layer.reason) for layer in plan.layers]
+    [('conv', 'faster'), ('head', 'unsupported: full rank 10 is below the rank quantum 16')]
     """
     objective = Objective(**arguments_for(Objective, options))
     objective.check()
@@ -59,7 +71,7 @@ def plan(options: PlanOptions) -> documents.Plan:
     setup = make_setup(**arguments_for(make_setup, with_backend(options), phase=phase))
     with Store.open(options.db, create=False) as store:
         pictures = setup.pictures(options.calibration, options.preprocess, options.seed)
-        reporter = options.reporter or Silent()
+        reporter = Listeners.of(options.reporter)
         outcome = find_plan(make_problem(setup, store, objective, planning, pictures, reporter))
         if outcome.finished:
             outcome.document.search.asked_key = asked_key(options)

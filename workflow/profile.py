@@ -17,8 +17,12 @@ from ..options.keywords import arguments_for, takes
 from ..options.measuring import ProfileOptions
 from ..profiler.candidates import default_candidates
 from ..records import Candidate, Effort
+<<<<<<< HEAD
 from ..reporter import Silent
 from .backend_choice import with_backend
+=======
+from ..reporter import Listeners
+>>>>>>> pyapi
 
 AUTO = "auto"
 """The rank quantum that is searched for."""
@@ -35,13 +39,17 @@ def profile(options: ProfileOptions) -> documents.Profile:
     kind for its staircase and measures the good ends; a number takes multiples of it. `context`
     "marginal" times layers among others (see `profiler.marginal`). Raises `UsageError` and its
     children before anything is measured.
+
+    >>> done = rw.profile(network, example, backend="fake")
+    >>> done.complete, done.candidates, done.failures
+    (True, 8, [])
     """
     setup = make_setup(**arguments_for(make_setup, with_backend(options)))
     effort = _effort(options.interval, options.max_time_s)
     quantum = _quantum(setup, options.rank_quantum)
     wanted = _candidates(setup, options.kinds, quantum)
     with Store.open(options.db) as store:
-        work = Campaign(setup, store, effort, options.reporter or Silent(), options.seed)
+        work = Campaign(setup, store, effort, Listeners.of(options.reporter), options.seed)
         work.begin()
         if options.rank_quantum == AUTO:
             wanted = explore(work, options.kinds, quantum, retry_failed=options.retry_failed)

@@ -10,7 +10,7 @@ from ..factors.planned_network import PlannedNetwork
 from ..models.output_files import NETWORKS, check_output
 from ..options.keywords import arguments_for, takes
 from ..options.networks import RecoverOptions
-from ..reporter import Silent
+from ..reporter import Listeners
 from ..training.freezing import Freezing
 from ..training.recovery import Options
 from ..training.recovery_job import RecoveryJob
@@ -27,6 +27,18 @@ def recover(options: RecoverOptions) -> documents.Recovery:
     document is written beside `output`, too. Raises `GoalNotReached` where no state was better than
     the plan's own, which is written then unless a file is there already; `UsageError` and its
     children before any work.
+
+    >>> done = rw.recover(
+    ...     plan,
+    ...     network,
+    ...     example,
+    ...     data="pictures.npz",
+    ...     output="back.safetensors",
+    ...     steps=5,
+    ...     rate=0.01,
+    ... )
+    >>> done.report.after < done.report.before
+    True
     """
     budget, freezing = Budget(options.steps, options.budget_s), Freezing.parse(options.freeze)
     training = Options(**arguments_for(Options, options, budget=budget, freezing=freezing))
@@ -47,4 +59,4 @@ def recover(options: RecoverOptions) -> documents.Recovery:
             options.output,
             options.dynamic_batch,
         )
-        return job.run(options.resume, options.reporter or Silent())
+        return job.run(options.resume, Listeners.of(options.reporter))

@@ -26,7 +26,7 @@ from ..options.keywords import takes
 from ..options.networks import VerifyOptions
 from ..planner.score import find_score
 from ..records import Comparison, content_key
-from ..reporter import Silent
+from ..reporter import Listeners
 
 
 @takes(VerifyOptions)
@@ -38,6 +38,10 @@ def verify(options: VerifyOptions) -> documents.VerificationDocument:
     plan's own calibration pictures; without them outputs are not compared. The result is written
     into the plan's file. Raises `GoalNotReached` (after writing) if the measurement contradicts
     the plan: slower than the original, or an error above the plan's limit.
+
+    >>> found = rw.verify("plan.json", network, example)
+    >>> found.speedup_low > 1, abs(found.speedup - found.predicted_speedup) < 0.1
+    (True, True)
     """
     document = read_plan(options.plan)
     policy = document.policies[0]
@@ -58,7 +62,7 @@ def verify(options: VerifyOptions) -> documents.VerificationDocument:
     pictures = planned.pictures(options.data, options.preprocess)
     with Store.open(options.db) as store:
         compressed = planned.compressed(pictures)
-        (options.reporter or Silent()).message("timing the whole network against the original")
+        Listeners.of(options.reporter).message("timing the whole network against the original")
         comparison = _timed(document, setup, store, compressed)
         compared, errors = _fidelity(planned, compressed, pictures)
         compared |= _scores(document, setup.network, compressed)

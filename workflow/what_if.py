@@ -29,6 +29,12 @@ def what_if(options: WhatIfOptions) -> documents.WhatIf:
     `model` is the plan's own source unless given. The network error is measured on the select
     split if the plan's calibration pictures are given. Raises `PlanError` for a decision that
     is not possible.
+
+    >>> edited = plan.model_copy(deep=True)
+    >>> edited.layers[0].decomposition.ranks = (32,)
+    >>> found = rw.what_if(edited, network, example)
+    >>> found.macs < found.original_macs, found.speedup < plan.predicted.speedup
+    (True, True)
     """
     planned = PlannedNetwork.load(
         **arguments_for(PlannedNetwork.load, options, cache=companion(options.db, ".cache"))

@@ -36,7 +36,8 @@ CLASSES: dict[str, type] = {
 
 
 def test_every_verb_of_python_has_its_class() -> None:
-    assert set(CLASSES) == set(rw.__all__) - {"load"}  # which reads what a verb has written
+    others = {"load", "MlflowTracker", "WandbTracker"}  # read what verbs wrote, listen to them
+    assert set(CLASSES) == set(rw.__all__) - others
 
 
 @pytest.mark.parametrize("name", CLASSES)

@@ -40,6 +40,9 @@ class Told:
     def progress(self, *_: object) -> None:
         return None
 
+    def metrics(self, *_: object) -> None:
+        return None
+
 
 def small_module() -> nn.Module:
     """Convolutions whose spectra fall, as those of trained ones do."""
