@@ -55,15 +55,20 @@ def table(
     format: Annotated[str, Option("table, csv, json, parquet, html or markdown.")] = "table",
     output: Annotated[Path | None, Option("Write here.", flags=("-o", "--output"))] = None,
     draw: Annotated[
-        bool, Option("Draw latency over rank; SVG with -o FILE.svg.", flags=("--draw",))
+        bool, Option("Draw latency over rank; -o FILE.png, .svg or .pdf.", flags=("--draw",))
+    ] = False,
+    draw_savings: Annotated[
+        bool,
+        Option("Draw what each layer saves at best; with -o as above.", flags=("--draw-savings",)),
     ] = False,
     json: Json = False,
 ) -> None:
     """Show the per-layer speedup table."""
-    from ..report.formats import draw_table, write_table
+    from ..report.drawn_table import draw_table
+    from ..report.formats import write_table
 
     document = run()
-    if draw:
-        draw_table(document, output, sys.stdout)
+    if draw or draw_savings:
+        draw_table(document, output, sys.stdout, savings=draw_savings)
     else:
         write_table(document, "json" if json else format, output, sys.stdout)

@@ -10,12 +10,15 @@ from importlib.resources import files
 from .. import documents
 from .cells import duration, known, timed
 from .error_text import by_picture, with_worst
-from .heat_map import groups, heat_map
+from .heat_map import groups, heat_map, shape_and_count
 from .markup import Html, joined, tag
-from .plan_pictures import agreement, front_picture, network_picture
-from .staircase import staircase
+from .pictures.inline import figure
+from .pictures.layer_bars import plan_picture, saved_in_all, savings_picture
+from .pictures.staircase import staircases
+from .plan_pictures import agreement, front_figure, network_picture
 
 MAX_STAIRCASES = 12
+MISSING = "The measurements behind this plan are not in the store."
 
 
 def stylesheet() -> str:
@@ -35,8 +38,9 @@ def report_page(
     sections = [
         _summary(plan),
         _section("Predicted against measured", agreement(plan, verifications)),
-        _section("The front of speedup against fidelity", front_picture(front)),
-        _section("The plan", network_picture(plan)),
+        _section("The front of speedup against fidelity", front_figure(front)),
+        _section("The plan", _planned_bars(plan), network_picture(plan)),
+        _section("What each layer could save", *_savings(table)),
         _section("Speedup of each candidate", _table(plan, table)),
         _section("Latency over rank", _staircases(table)),
         _section("How it was made", _origin(plan)),
@@ -94,21 +98,45 @@ def _summary(plan: documents.Plan) -> Html:
 
 def _table(plan: documents.Plan, table: documents.Table | None) -> Html:
     if table is None or not timed(table.rows):
-        return tag("p", "The measurements behind this plan are not in the store.", class_="empty")
+        return tag("p", MISSING, class_="empty")
     return heat_map(table, [layer.name for layer in plan.layers])
+
+
+def _planned_bars(plan: documents.Plan) -> Html:
+    if not any(layer.original_latency_s for layer in plan.layers):
+        return Html("")
+    return figure(plan_picture(plan, "Time of each layer, before and as planned"))
+
+
+def _savings(table: documents.Table | None) -> list[Html]:
+    if table is None or not timed(table.rows):
+        return [tag("p", MISSING, class_="empty")]
+    rows = next(iter(groups(table).values()))
+    told = tag("p", f"The layers together: {saved_in_all(rows)}, whatever it loses.")
+    title = "Time of each layer, before and with its fastest candidate"
+    return [told, figure(savings_picture(rows, title))]
 
 
 def _staircases(table: documents.Table | None) -> Html:
     """Draw the staircases of the layers that take most of the time."""
     if table is None or not timed(table.rows):
-        return tag("p", "The measurements behind this plan are not in the store.", class_="empty")
+        return tag("p", MISSING, class_="empty")
     rows = next(iter(groups(table).values()))
     specs = {row.spec_key: known(row.original_latency_s) * row.count for row in timed(rows)}
     heaviest = sorted(specs, key=lambda key: specs[key], reverse=True)[:MAX_STAIRCASES]
-    drawn = [staircase([row for row in rows if row.spec_key == key]) for key in heaviest]
+    drawn = [layer_staircase([row for row in rows if row.spec_key == key]) for key in heaviest]
     more = len(specs) - len(drawn)
     text = f"The {len(drawn)} layers that take most of the time; {more} more are left out."
     return joined([tag("p", text) if more > 0 else "", tag("div", *drawn, class_="pair")])
+
+
+def layer_staircase(rows: Sequence[documents.Row]) -> Html:
+    """Draw latency over rank of one layer, whose rows are of one device and policy."""
+    if not (kept := timed(rows)):
+        return tag("p", "Nothing was measured of this layer.", class_="empty")
+    first = kept[0]
+    title = f"Latency over rank: {first.layer}, {shape_and_count(first)}, on {first.device.backend}"
+    return figure(staircases([kept], title))
 
 
 def _part(part: documents.ComparedPart) -> str:

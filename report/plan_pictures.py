@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .. import documents
-from .axes import LEFT, Scale, axes, drawing, marker, ticks, with_intervals
 from .cells import decomposition, duration, shape
 from .error_text import with_worst
-from .markup import Html, joined, tag
+from .markup import Html, tag
+from .pictures.inline import figure
+from .pictures.speedups import agreement_picture, front_picture, speedups
 
 REASONS = {
     "slower": "decomposing makes it slower",
@@ -69,58 +70,10 @@ def _bars(layer: documents.PlannedLayer, longest: float, replaced: bool) -> Html
 
 def agreement(plan: documents.Plan, others: Sequence[documents.Verification] = ()) -> Html:
     """Draw the predicted speedup and every measured one, each with its interval."""
-    rows = _speedups(plan, others)
-    if not rows:
+    if not speedups(plan, others):
         return tag("p", "Nothing was predicted or measured.", class_="empty")
-    height = 40 + 40 * len(rows)
-    across = ticks(min(1.0, *(low for _, _, low, _ in rows)), max(high for *_, high in rows), 6)
-    x = Scale(across[0], across[-1], LEFT + 80, 560)
-    grid = [
-        joined(
-            [
-                tag("line", x1=x(v), x2=x(v), y1=8, y2=height - 30, class_="grid"),
-                tag("text", f"{v:g}", x=x(v), y=height - 14, class_="tick mid"),
-            ]
-        )
-        for v in across
-    ]
-    parts = [_interval(x, number, *row) for number, row in enumerate(rows)]
-    one = tag("line", x1=x(1), x2=x(1), y1=8, y2=height - 30, class_="original")
     title = "Speedup of the whole network: predicted against measured"
-    return tag(
-        "figure",
-        tag("figcaption", title),
-        drawing(title, *grid, one, *parts, height=height),
-        tag("p", _comparison(plan)),
-    )
-
-
-Speedup = tuple[str, float, float, float]
-
-
-def _speedups(plan: documents.Plan, others: Sequence[documents.Verification]) -> list[Speedup]:
-    predicted = plan.predicted
-    rows: list[Speedup] = []
-    if predicted.speedup and predicted.speedup_low and predicted.speedup_high:
-        rows.append(("predicted", predicted.speedup, predicted.speedup_low, predicted.speedup_high))
-    measured = list(others) or ([plan.verified] if plan.verified else [])
-    for one in measured[:5]:
-        name = "measured" if len(measured) == 1 else f"measured {one.at[:10]}"
-        rows.append((name, one.speedup, one.speedup_low, one.speedup_high))
-    return rows
-
-
-def _interval(x: Scale, number: int, name: str, value: float, low: float, high: float) -> Html:
-    y = 28 + 40 * number
-    series = min(number, 1)
-    return joined(
-        [
-            tag("text", name, x=LEFT + 66, y=y + 4, class_="tick end"),
-            tag("line", x1=x(low), x2=x(high), y1=y, y2=y, class_=f"bar series{series}"),
-            marker(series, x(value), y),
-            tag("text", f"{value:.3f}", x=572, y=y + 4, class_="tick"),
-        ]
-    )
+    return figure(agreement_picture(plan, others, title), tag("p", _comparison(plan)))
 
 
 def _comparison(plan: documents.Plan) -> str:
@@ -135,7 +88,7 @@ def _comparison(plan: documents.Plan) -> str:
     )
 
 
-def front_picture(front: documents.Pareto | None, *, choose: bool = False) -> Html:
+def front_figure(front: documents.Pareto | None, *, choose: bool = False) -> Html:
     """Draw speedup over network error, a point for each different plan, and the same as a table.
 
     `choose`: points that were made for a limit can be clicked, and reached by keyboard; they
@@ -143,56 +96,8 @@ def front_picture(front: documents.Pareto | None, *, choose: bool = False) -> Ht
     """
     if front is None:
         return tag("p", "No front was worked out for this network.", class_="empty")
-    points = front.points
-    intervals = [(point.speedup_low, point.speedup_high) for point in points]
-    drawn = axes(
-        [point.network_error for point in points],
-        with_intervals([point.speedup for point in points], intervals),
-        "network error (relative, select split)",
-        "predicted speedup",
-        lambda v: f"{v:g}",
-        lambda v: f"{v:g}",
-    )
-    x, y = drawn.x, drawn.y
-    path = "".join(
-        f"{'L' if number else 'M'}{x(p.network_error)} {y(p.speedup)}"
-        for number, p in enumerate(points)
-    )
-    marks = [_point(x, y, point, front.layers, choose) for point in points]
-    title = "Speedup against fidelity"
-    return tag(
-        "figure",
-        tag("figcaption", title),
-        drawing(title, drawn.drawn, tag("path", d=path, class_="step series0"), *marks),
-        _front_table(points, front.layers, choose),
-    )
-
-
-def _point(x: Scale, y: Scale, point: documents.FrontPoint, layers: int, choose: bool) -> Html:
-    place, label = x(point.network_error), _point_label(point, layers)
-    choose = choose and point.max_error is not None
-    low, high = y.inside(point.speedup_low), y.inside(point.speedup_high)
-    return tag(
-        "g",
-        tag("title", label),
-        tag("line", x1=place, x2=place, y1=low, y2=high, class_="whisker"),
-        tag("circle", cx=place, cy=y(point.speedup), r=16, class_="halo"),
-        marker(0, place, y(point.speedup)),
-        class_="point",
-        tabindex="0" if choose else None,
-        role="button" if choose else None,
-        aria_label=label if choose else None,
-        data_max_error=point.max_error if choose else None,
-    )
-
-
-def _point_label(point: documents.FrontPoint, layers: int) -> str:
-    limit = "" if point.max_error is None else f"limit {point.max_error:g}: "
-    return (
-        f"{limit}speedup {point.speedup:.2f}, "
-        f"network error {with_worst(point.network_error, point.errors)}, "
-        f"{point.replaced} of {layers} layers replaced"
-    )
+    picture = front_picture(front, choose=choose)
+    return figure(picture, _front_table(front.points, front.layers, choose))
 
 
 def _front_table(points: Sequence[documents.FrontPoint], layers: int, choose: bool) -> Html:

@@ -10,9 +10,8 @@ from fastapi.responses import HTMLResponse
 from .. import documents
 from ..report.heat_map import groups, heat_map
 from ..report.markup import tag
-from ..report.page import report_page, style_hash, stylesheet
-from ..report.plan_pictures import agreement, front_picture, network_picture
-from ..report.staircase import staircase
+from ..report.page import layer_staircase, report_page, style_hash, stylesheet
+from ..report.plan_pictures import agreement, front_figure, network_picture
 from ..workflow.report import latest_front
 from .artifact_routes import Device, Id
 from .context import HTML_REFUSALS, Context, ContextDep
@@ -45,7 +44,7 @@ def stairs(
     """Latency over rank of one layer, on the device that it was measured on last."""
     table, _ = _table(here, network, device)
     rows = next(iter(groups(table).values()), [])
-    return HTMLResponse(staircase([row for row in rows if row.spec_key == spec]))
+    return HTMLResponse(layer_staircase([row for row in rows if row.spec_key == spec]))
 
 
 @router.get("/pictures/front")
@@ -57,7 +56,7 @@ def front(here: ContextDep, job: NetworkId) -> HTMLResponse:
     if not documents.Pareto.describes(record.result):
         return HTMLResponse(tag("p", "An earlier version worked this out: do it anew."))
     front = documents.Pareto.model_validate(dict(record.result))
-    return HTMLResponse(front_picture(front, choose=True))
+    return HTMLResponse(front_figure(front, choose=True))
 
 
 @router.get("/pictures/plan")

@@ -69,6 +69,7 @@ HEAVY = {
         "PIL",
         "fastapi",
         "uvicorn",
+        "matplotlib",
         "plotly",
         "psycopg",
         "httpx",

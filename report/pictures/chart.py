@@ -1,0 +1,134 @@
+"""Points and lines over two axes, with intervals and names: fronts, curves, grids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .figure import Note, Picture, in_style, key
+from .style import DASHES, ONE_COLUMN, SERIES, SMALL_PT, SOFT
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.transforms import Bbox
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A point; `low` and `high` are an interval of y. `name` is written beside it where there is
+    room, `note` is shown when it is pointed at, and it may be `hollow`."""
+
+    x: float
+    y: float
+    low: float | None = None
+    high: float | None = None
+    note: Note | None = None
+    name: str = ""
+    hollow: bool = False
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        return (
+            self.y if self.low is None else self.low,
+            self.y if self.high is None else self.high,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Points of one kind, joined by a line or not."""
+
+    name: str
+    points: Sequence[Point]
+    line: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """An axis; `zero` says whether it has to start there."""
+
+    label: str
+    zero: bool = False
+
+
+@in_style()
+def chart(
+    title: str, series: Sequence[Series], x: Axis, y: Axis, width: float = ONE_COLUMN
+) -> Picture:
+    """Draw the series, each with a mark and a dash of its own. Those without points are left out;
+    without any the picture says so."""
+    picture = Picture(title, width, 0.72 * width)
+    panel = picture.panels[0]
+    drawn = [one for one in series if one.points]
+    if not drawn:
+        panel.text(0.5, 0.5, "there is nothing to draw", ha="center", transform=panel.transAxes)
+    panel.set_xlabel(x.label)
+    panel.set_ylabel(y.label)
+    for number, one in enumerate(drawn):
+        _draw(picture, number, one)
+    _limit(panel, [point for one in drawn for point in one.points], x, y)
+    if len(drawn) > 1:
+        keys = [key(one.name, n, line=DASHES[n % len(DASHES)] if one.line else "none")
+                for n, one in enumerate(drawn)]  # fmt: skip
+        picture.legend(keys, columns=2 if width <= ONE_COLUMN else 3)
+    _name(panel, [point for one in drawn for point in one.points])
+    return picture
+
+
+def _draw(picture: Picture, number: int, series: Series) -> None:
+    panel, colour = picture.panels[0], SERIES[number % len(SERIES)]
+    points = series.points
+    if series.line:
+        dash = DASHES[number % len(DASHES)]
+        panel.plot([p.x for p in points], [p.y for p in points], color=colour, linestyle=dash)
+    picture.whiskers(panel, [p.x for p in points], [p.interval for p in points], colour)
+    for hollow in (False, True):
+        same = [p for p in points if p.hollow is hollow]
+        notes = [p.note for p in same if p.note is not None]
+        xs, ys = [p.x for p in same], [p.y for p in same]
+        picture.marks(panel, xs, ys, number, hollow=hollow, notes=notes)
+
+
+def _limit(panel: Axes, points: Sequence[Point], x: Axis, y: Axis) -> None:
+    """Let the axes cover all points, as much of their intervals as leaves room, and zero."""
+    if points:
+        low, high = with_intervals([p.y for p in points], [p.interval for p in points])
+        margin = 0.06 * (high - low) or 0.05 * max(abs(high), 1.0)
+        panel.set_ylim(low - margin, high + margin)
+    if x.zero:
+        panel.set_xlim(left=-0.02 * panel.get_xlim()[1])
+    if y.zero:
+        panel.set_ylim(bottom=min(0.0, panel.get_ylim()[0]))
+
+
+def with_intervals(
+    values: Sequence[float], intervals: Iterable[tuple[float, float]]
+) -> tuple[float, float]:
+    """Return the least and the largest number that an axis covers: all values, and as much of their
+    intervals as is no further from them than they are from each other. One interval that says
+    next to nothing would otherwise leave no room for what is known."""
+    low, high = min(values), max(values)
+    reach = max(high - low, 0.1 * max(abs(low), abs(high)))
+    ends = [end for interval in intervals for end in interval]
+    return max(low - reach, min([low, *ends])), min(high + reach, max([high, *ends]))
+
+
+def _name(panel: Axes, points: Sequence[Point]) -> None:
+    """Write the points' names to the lower right of them, but for those that would cover a point
+    or another name."""
+    figure = panel.figure
+    figure.draw_without_rendering()  # type: ignore[union-attr]
+    taken: list[Bbox] = []
+    places = panel.transData.transform([(p.x, p.y) for p in points] or [(0.0, 0.0)])
+    for point in (p for p in points if p.name):
+        text = panel.annotate(
+            point.name, (point.x, point.y), (5, -3), textcoords="offset points",
+            va="top", fontsize=SMALL_PT, color=SOFT,
+        )  # fmt: skip
+        box = text.get_window_extent()
+        outside = box.x1 > panel.bbox.x1 or box.y0 < panel.bbox.y0
+        if outside or box.count_contains(places) or any(box.overlaps(other) for other in taken):
+            text.remove()
+        else:
+            taken.append(box)
