@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from rankwise.lowrank.modes import shipped_modes
-from rankwise.report.chart import Axis, Point, Series, chart
+from rankwise.report.pictures.chart import Axis, Point, Series, chart
 
 UNCOMPRESSED, MEASURED = "uncompressed", "measured plan"
 QUANTUM = 16
@@ -64,12 +64,11 @@ def picture(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         if row["seed"] == 0:
             speedup = row["times"].get("training 128", [1.0])[0]
             rule = " ".join(row["name"].split()[1:])
-            point = Point(speedup, row["accuracy"], note=row["name"])
+            point = Point(speedup, row["accuracy"])
             groups.setdefault(rule if rule in rules else row["name"], []).append(point)
-    drawn = chart(
+    chart(
         "Fashion-MNIST: accuracy against training speedup",
         [Series(name, points, line=False) for name, points in groups.items()],
         Axis("speedup of a training step, batch 128"),
         Axis("accuracy on the test images, %"),
-    )
-    path.write_text(drawn, encoding="utf-8")
+    ).write(path)

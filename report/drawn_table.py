@@ -10,7 +10,7 @@ from ..errors import UsageError
 from .bars_text import bars_text
 from .heat_map import groups
 from .pictures.figure import Picture, check_picture
-from .pictures.layer_bars import savings_picture
+from .pictures.layer_bars import KEPT_MACS, savings_picture
 from .pictures.staircase import staircases
 from .rank_groups import by_layer
 
@@ -54,7 +54,8 @@ def _savings(table: Table) -> Picture:
             f"savings are drawn of one device under one policy, and here are {len(found)}: "
             "choose with --model, --device and --phase"
         )
-    return savings_picture(found[0], f"Fastest candidates on {_device(found[0][0])}")
+    title = f"Fastest that keep {KEPT_MACS:.0%} of the MACs, on {_device(found[0][0])}"
+    return savings_picture(found[0], title)
 
 
 def _device(row: Row) -> str:

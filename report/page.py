@@ -13,7 +13,7 @@ from .error_text import by_picture, with_worst
 from .heat_map import groups, heat_map, shape_and_count
 from .markup import Html, joined, tag
 from .pictures.inline import figure
-from .pictures.layer_bars import plan_picture, saved_in_all, savings_picture
+from .pictures.layer_bars import KEPT_MACS, plan_picture, saved_in_all, savings_picture
 from .pictures.staircase import staircases
 from .plan_pictures import agreement, front_figure, network_picture
 
@@ -39,8 +39,8 @@ def report_page(
         _summary(plan),
         _section("Predicted against measured", agreement(plan, verifications)),
         _section("The front of speedup against fidelity", front_figure(front)),
-        _section("The plan", _planned_bars(plan), network_picture(plan)),
-        _section("What each layer could save", *_savings(table)),
+        _section("Where the time goes", tag("div", _planned(plan), _savings(table), class_="pair")),
+        _section("The plan", network_picture(plan)),
         _section("Speedup of each candidate", _table(plan, table)),
         _section("Latency over rank", _staircases(table)),
         _section("How it was made", _origin(plan)),
@@ -102,19 +102,19 @@ def _table(plan: documents.Plan, table: documents.Table | None) -> Html:
     return heat_map(table, [layer.name for layer in plan.layers])
 
 
-def _planned_bars(plan: documents.Plan) -> Html:
+def _planned(plan: documents.Plan) -> Html:
     if not any(layer.original_latency_s for layer in plan.layers):
         return Html("")
-    return figure(plan_picture(plan, "Time of each layer, before and as planned"))
+    return figure(plan_picture(plan, "The plan: time of each layer, before and after"))
 
 
-def _savings(table: documents.Table | None) -> list[Html]:
+def _savings(table: documents.Table | None) -> Html:
     if table is None or not timed(table.rows):
-        return [tag("p", MISSING, class_="empty")]
+        return tag("p", MISSING, class_="empty")
     rows = next(iter(groups(table).values()))
-    told = tag("p", f"The layers together: {saved_in_all(rows)}, whatever it loses.")
-    title = "Time of each layer, before and with its fastest candidate"
-    return [told, figure(savings_picture(rows, title))]
+    title = f"What could be had: fastest candidates that keep {KEPT_MACS:.0%} of the MACs"
+    told = tag("p", f"All layers together: {saved_in_all(rows)}, whatever they lose.")
+    return figure(savings_picture(rows, title), told)
 
 
 def _staircases(table: documents.Table | None) -> Html:

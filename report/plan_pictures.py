@@ -97,7 +97,8 @@ def front_figure(front: documents.Pareto | None, *, choose: bool = False) -> Htm
     if front is None:
         return tag("p", "No front was worked out for this network.", class_="empty")
     picture = front_picture(front, choose=choose)
-    return figure(picture, _front_table(front.points, front.layers, choose))
+    points = _front_table(front.points, front.layers, choose)
+    return tag("div", figure(picture), points, class_="pair")
 
 
 def _front_table(points: Sequence[documents.FrontPoint], layers: int, choose: bool) -> Html:

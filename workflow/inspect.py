@@ -137,4 +137,4 @@ def write_spectra(
         curves = [list(map(float, values)) for values in spectra(use.spec, kind, weight)]
         ranks = ranked[use.name].decomposition.ranks if use.name in ranked else ()
         found.append(Spectrum(use.name, kind, curves, ranks))
-    spectra_picture(found).write(path)
+    spectra_picture(found, f"Singular values of {network.source}").write(path)

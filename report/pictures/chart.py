@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 from .figure import Note, Picture, in_style, key
 from .style import DASHES, ONE_COLUMN, SERIES, SMALL_PT, SOFT
@@ -69,10 +70,10 @@ def chart(
         _draw(picture, number, one)
     _limit(panel, [point for one in drawn for point in one.points], x, y)
     if len(drawn) > 1:
-        keys = [key(one.name, n, line=DASHES[n % len(DASHES)] if one.line else "none")
-                for n, one in enumerate(drawn)]  # fmt: skip
+        dashes = [DASHES[n % len(DASHES)] if one.line else "none" for n, one in enumerate(drawn)]
+        keys = [key(one.name, n, line=dashes[n]) for n, one in enumerate(drawn)]
         picture.legend(keys, columns=2 if width <= ONE_COLUMN else 3)
-    _name(panel, [point for one in drawn for point in one.points])
+    _name(panel, drawn)
     return picture
 
 
@@ -114,21 +115,43 @@ def with_intervals(
     return max(low - reach, min([low, *ends])), min(high + reach, max([high, *ends]))
 
 
-def _name(panel: Axes, points: Sequence[Point]) -> None:
-    """Write the points' names to the lower right of them, but for those that would cover a point
-    or another name."""
-    figure = panel.figure
-    figure.draw_without_rendering()  # type: ignore[union-attr]
+PLACES: tuple[dict[str, Any], ...] = (
+    {"xytext": (5, -3), "ha": "left", "va": "top"},
+    {"xytext": (-5, 3), "ha": "right", "va": "bottom"},
+    {"xytext": (5, 3), "ha": "left", "va": "bottom"},
+    {"xytext": (-5, -3), "ha": "right", "va": "top"},
+)
+"""Where a point's name may stand, in points from it; the first that is free is taken."""
+SAMPLES = 25
+"""Places of a line or an interval that a name must not cover."""
+
+
+def _name(panel: Axes, series: Sequence[Series]) -> None:
+    """Write the points' names beside them where they cover nothing that was drawn, nor each
+    other."""
+    panel.figure.draw_without_rendering()  # type: ignore[union-attr]
+    drawn = panel.transData.transform([*_drawn(series)] or [(0.0, 0.0)])
     taken: list[Bbox] = []
-    places = panel.transData.transform([(p.x, p.y) for p in points] or [(0.0, 0.0)])
-    for point in (p for p in points if p.name):
-        text = panel.annotate(
-            point.name, (point.x, point.y), (5, -3), textcoords="offset points",
-            va="top", fontsize=SMALL_PT, color=SOFT,
-        )  # fmt: skip
-        box = text.get_window_extent()
-        outside = box.x1 > panel.bbox.x1 or box.y0 < panel.bbox.y0
-        if outside or box.count_contains(places) or any(box.overlaps(other) for other in taken):
+    for point in (p for one in series for p in one.points if p.name):
+        for place in PLACES:
+            text = panel.annotate(
+                point.name, (point.x, point.y), textcoords="offset points",
+                fontsize=SMALL_PT, color=SOFT, **place,
+            )  # fmt: skip
+            box = text.get_window_extent()
+            inside = panel.bbox.x0 < box.x0 and box.x1 < panel.bbox.x1 and box.y0 > panel.bbox.y0
+            if inside and not box.count_contains(drawn) and not any(map(box.overlaps, taken)):
+                taken.append(box)
+                break
             text.remove()
-        else:
-            taken.append(box)
+
+
+def _drawn(series: Sequence[Series]) -> Iterator[tuple[float, float]]:
+    """Yield places that the points, their intervals and the lines between them cover."""
+    shares = [number / (SAMPLES - 1) for number in range(SAMPLES)]
+    for one in series:
+        for point in one.points:
+            low, high = point.interval
+            yield from ((point.x, low + share * (high - low)) for share in shares)
+        for a, b in pairwise(one.points) if one.line else ():
+            yield from ((a.x + share * (b.x - a.x), a.y + share * (b.y - a.y)) for share in shares)

@@ -70,6 +70,8 @@ class Picture:
         self.figure = Figure(figsize=(width, height), layout="constrained")
         self.panels: list[Axes] = list(self.figure.subplots(rows, columns, squeeze=False).flat)
         self.notes: dict[str, Sequence[Note]] = {}
+        self._keys: list[Any] = []
+        self._key_columns = 1
 
     def marks(
         self,
@@ -112,21 +114,24 @@ class Picture:
         draw(list(places), lows, highs, color=colour, linewidth=0.8, zorder=3)
 
     def legend(self, handles: Sequence[Any], columns: int) -> None:
-        """Draw the legend above all panels, where it covers nothing."""
-        self.figure.legend(
-            handles=list(handles), loc="outside upper left", ncols=columns, borderaxespad=0.2
-        )
+        """Have the legend drawn above all panels, where it covers nothing."""
+        self._keys, self._key_columns = list(handles), columns
 
     def leave_out(self, panel: Axes) -> None:
         """Take away a panel that nothing was drawn on."""
         self.figure.delaxes(panel)
 
     def svg(self, salt: str) -> bytes:
-        """Return the picture as SVG for a page: text as text, names of parts made with `salt`."""
+        """Return the picture as SVG for a page, which has the title: text as text, names of parts
+        made with `salt`."""
         from matplotlib import rc_context
 
         drawn = BytesIO()
-        with in_style(), rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
+        with (
+            in_style(),
+            rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}),
+            self._head(""),
+        ):
             self.figure.savefig(drawn, format="svg", metadata=FORMATS[".svg"])
         return drawn.getvalue()
 
@@ -137,10 +142,27 @@ class Picture:
         suffix = path.suffix.lower()
         about = {"Title": self.title, **FORMATS[suffix]}
         try:
-            with in_style():
+            with in_style(), self._head(self.title):
                 self.figure.savefig(path, format=suffix[1:], metadata=about)
         except OSError as error:
             raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+
+    @contextmanager
+    def _head(self, title: str) -> Iterator[None]:
+        """Put title and legend above the panels, if there are any."""
+        if not title and not self._keys:
+            yield
+            return
+        head = self.figure.legend(
+            handles=self._keys,
+            loc="outside upper left",
+            ncols=self._key_columns,
+            title=title or None,
+            borderaxespad=0.2,
+            alignment="left",
+        )
+        yield
+        head.remove()
 
 
 def short(name: str, most: int) -> str:

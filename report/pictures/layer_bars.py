@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from ... import documents
 from ..cells import decomposition, duration, known, timed
 from .figure import Picture, in_style, short
-from .style import BEFORE, EDGE, GROUND, ONE_COLUMN, SERIES, SMALL_PT, SOFT, UNDECIDED
+from .style import BEFORE, EDGE, GROUND, INK, ONE_COLUMN, SERIES, SMALL_PT, UNDECIDED
 
 MAX_BARS = 40
 """The layers that take most of the time; the others are one bar."""
+KEPT_MACS = 0.5
+"""Share of its MACs that a layer keeps with the candidates that are shown as its best."""
 ROW = 0.165
 """Inches from one bar to the next."""
 
@@ -44,12 +46,14 @@ def layer_bars(bars: Sequence[LayerBar], title: str) -> Picture:
         if bar.after is not None:
             _after(picture, place, bar, 100 / whole)
         reach = 100 / whole * max(bar.before, bar.after or 0.0, *(bar.ends or (0.0, 0.0)))
-        panel.text(reach + 0.015 * longest, place, bar.label, va="center", fontsize=SMALL_PT - 1)
+        panel.text(reach + 0.02 * longest, place, bar.label, va="center", fontsize=SMALL_PT)
     panel.set_yticks(list(places), [short(bar.name, 22) for bar in shown])
     panel.tick_params(axis="y", length=0)
     panel.grid(visible=False, axis="y")
     panel.set_ylim(len(shown) - 0.4, -0.6)
-    panel.set_xlim(0, 1.75 * longest)
+    panel.locator_params(axis="x", nbins=8)
+    panel.set_xticks([tick for tick in panel.get_xticks() if tick <= 1.05 * longest])
+    panel.set_xlim(0, 1.9 * longest)
     panel.set_xlabel("share of the layers' time before (%)")
     _keys(picture, any(bar.hatched for bar in shown))
     return picture
@@ -74,7 +78,7 @@ def _after(picture: Picture, place: int, bar: LayerBar, scale: float) -> None:
     )  # fmt: skip
     if bar.ends is not None:
         low, high = bar.ends
-        picture.whiskers(panel, [place], [(scale * low, scale * high)], SOFT, across=True)
+        picture.whiskers(panel, [place], [(scale * low, scale * high)], INK, across=True)
 
 
 def _keys(picture: Picture, hatched: bool) -> None:
@@ -100,7 +104,7 @@ def plan_picture(plan: documents.Plan, title: str) -> Picture:
 def _planned(layer: documents.PlannedLayer) -> LayerBar:
     before = known(layer.original_latency_s)
     if layer.decomposition.kind == "original" or layer.predicted_latency_s is None:
-        return LayerBar(layer.name, before, None, "")
+        return LayerBar(layer.name, before, None, "kept")
     label = decomposition(layer.decomposition)
     ends = None
     if layer.speedup and layer.speedup_low and layer.speedup_high:
@@ -110,17 +114,22 @@ def _planned(layer: documents.PlannedLayer) -> LayerBar:
 
 
 def savings_picture(rows: Sequence[documents.Row], title: str) -> Picture:
-    """Draw what the fastest candidate of each layer saves. The rows are of one device and policy;
-    a bar is all layers of one shape."""
+    """Draw what the fastest candidate of each layer saves that keeps `KEPT_MACS`. The rows are of
+    one device and policy; a bar is all layers of one shape."""
     return layer_bars([_best(row) for row in fastest(rows)], title)
 
 
 def fastest(rows: Sequence[documents.Row]) -> list[documents.Row]:
-    """Return the row of least latency of each shape of layers."""
+    """Return the row of least latency of each shape of layers, of those that keep `KEPT_MACS` as
+    long as there are any: the others are faster, but lose more than most networks bear."""
     layers: dict[str, list[documents.Row]] = {}
     for row in timed(rows):
         layers.setdefault(row.spec_key, []).append(row)
-    return [min(same, key=lambda row: known(row.latency_s)) for same in layers.values()]
+    return [min(same, key=_by_worth) for same in layers.values()]
+
+
+def _by_worth(row: documents.Row) -> tuple[bool, float]:
+    return row.macs < KEPT_MACS * row.original_macs, known(row.latency_s)
 
 
 def _best(row: documents.Row) -> LayerBar:
@@ -137,10 +146,10 @@ def _best(row: documents.Row) -> LayerBar:
 
 
 def saved_in_all(rows: Sequence[documents.Row]) -> str:
-    """Say what the layers take together, and with the fastest candidates, whatever they lose."""
+    """Say what the layers take together, and with the candidates of `fastest`."""
     pairs = [
         (row.count * known(row.original_latency_s), row.count * known(row.latency_s))
         for row in fastest(rows)
     ]
     before, after = sum(one for one, _ in pairs), sum(min(pair) for pair in pairs)
-    return f"{duration(before)} before, {duration(after)} with the fastest candidate of each"
+    return f"{duration(before)} before, {duration(after)} with those candidates"

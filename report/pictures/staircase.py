@@ -44,9 +44,7 @@ def staircases(layers: Sequence[list[Row]], title: str) -> Picture:
         _draw(picture, panel, rows, kinds, alone=len(layers) == 1)
     for panel in picture.panels[len(layers) :]:
         picture.leave_out(panel)
-    if len(layers) > 1:
-        picture.figure.suptitle(title, x=0.01, ha="left")
-    picture.legend([*_keys(kinds)], columns=3 if len(layers) == 1 else 6)
+    picture.legend([*_keys(kinds)], columns=3 if len(layers) == 1 else 7)
     return picture
 
 
@@ -85,7 +83,7 @@ def _draw(
     panel.set_ylim(0, 1.12 * longest / size)
     panel.set_xlim(left=0)
     panel.set_ylabel(f"latency ({unit})")
-    panel.set_xlabel("rank (the smaller of a pair)" if _pairs(rows) else "rank")
+    panel.set_xlabel("rank (smaller of a pair)" if _pairs(rows) else "rank")
 
 
 def _pairs(rows: Sequence[Row]) -> bool:
