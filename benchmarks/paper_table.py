@@ -12,6 +12,8 @@ from rankwise.report.pictures.chart import Axis, Point, Series, chart
 
 UNCOMPRESSED, MEASURED = "uncompressed", "measured plan"
 QUANTUM = 16
+WIDTH = 5.0
+"""Of the picture, in inches."""
 HEAD = (
     "| variant | layers | parameters | MMACs | accuracy % | drop | training step, batch 128 "
     "| inference, batch 128 | inference, batch 1 |\n|---|---|---|---|---|---|---|---|---|"
@@ -63,12 +65,15 @@ def picture(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     for row in rows:
         if row["seed"] == 0:
             speedup = row["times"].get("training 128", [1.0])[0]
-            rule = " ".join(row["name"].split()[1:])
-            point = Point(speedup, row["accuracy"])
-            groups.setdefault(rule if rule in rules else row["name"], []).append(point)
+            mode, *words = row["name"].split()
+            rule = " ".join(words)
+            named = rule in rules
+            point = Point(speedup, row["accuracy"], name=mode if named else "")
+            groups.setdefault(rule if named else row["name"], []).append(point)
     chart(
         "Fashion-MNIST: accuracy against training speedup",
         [Series(name, points, line=False) for name, points in groups.items()],
         Axis("speedup of a training step, batch 128"),
         Axis("accuracy on the test images, %"),
+        width=WIDTH,
     ).write(path)

@@ -60,7 +60,7 @@ SETTINGS: dict[str, Any] = {
     "legend.fontsize": SMALL_PT,
     "legend.title_fontsize": TEXT_PT,
     "legend.frameon": False,
-    "legend.handlelength": 1.8,
+    "legend.handlelength": 2.3,
     "legend.columnspacing": 1.2,
     "legend.labelcolor": INK,
     "lines.linewidth": 1.2,

@@ -185,8 +185,9 @@ def look_at_the_table(browser: Browser) -> None:
     script = "return [...document.querySelectorAll('#heat-map td.cell')].map(c => c.textContent)"
     cells = browser.until(lambda: browser.driver.execute_script(script))
     assert all(cells), "every cell can be read without colour"
+    name = browser.one("#heat-map button.layer").text
     browser.press("#heat-map button.layer", Keys.ENTER)
-    browser.one("#staircase svg")
+    browser.until(lambda: f" {name}, " in browser.one("#staircase:has(svg) figcaption").text)
     stays_chosen(browser)
 
 
