@@ -216,7 +216,8 @@ const step = (now) => {
   gaps.push(now - last);
   last = now;
   if (kind === "zoom" && gaps.length % 20 === 0) (gaps.length % 40 ? farther : nearer).click();
-  if (kind === "scroll") place.scrollTop = (place.scrollTop + 37) % (place.scrollHeight - place.clientHeight);
+  const room = place.scrollHeight - place.clientHeight;
+  if (kind === "scroll") place.scrollTop = (place.scrollTop + 37) % room;
   if (now - start < ms) requestAnimationFrame(step);
   else done(gaps.slice(2));
 };

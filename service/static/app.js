@@ -20,14 +20,17 @@ async function start() {
   const session = await get("/session");
   $("logout").hidden = !session.needed || !session.admitted;
   if (!session.admitted) return askForToken();
-  const networks = read("/networks?limit=1000").then((page) => page.items);
-  await Promise.all([jobs.start(), networks.then((all) => {
-    jobs.nameNetworks((id) => all.find((one) => one.id === id)?.name ?? "");
-  })]);
+  await Promise.all([jobs.start(), learnNames()]);
   jobs.listen(showBusy);
   showBusy();
   window.addEventListener("hashchange", () => attempt(showView));
   return showView();
+}
+
+/** What users call networks, anew once one was uploaded. */
+async function learnNames() {
+  const { items } = await read("/networks?limit=1000");
+  jobs.nameNetworks(new Map(items.map((one) => [one.id, one.name])));
 }
 
 function askForToken() {
@@ -46,7 +49,8 @@ async function showView() {
   const [name = "", ...rest] = parts;
   const mine = ++shown;
   markCurrent(name);
-  const view = await (VIEWS[name] ?? VIEWS[""])();
+  const address = location.hash;
+  const [view] = await Promise.all([(VIEWS[name] ?? VIEWS[""])(), learnNames()]);
   const page = make("div", { class: `view ${name || "overview"}` });
   const drawn = await view.show(page, { parts: rest, query, current: () => mine === shown }).catch((error) => {
     page.replaceChildren(make("h1", {}, "This cannot be shown"), make("p", {}, error.message), make("p", {}, make("a", { href: "#/" }, "To the overview")));
@@ -56,6 +60,7 @@ async function showView() {
   leave = drawn;
   const moved = document.activeElement !== document.body && !$("main").contains(document.activeElement);
   $("main").replaceChildren(page);
+  $("main").dataset.address = address;
   const title = page.querySelector("h1");
   document.title = [title?.textContent, "rankwise"].filter(Boolean).join(" - ");
   title?.setAttribute("tabindex", "-1");

@@ -42,10 +42,10 @@ class Browser:
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
 
-    def open(self, address: str, heading: str) -> None:
-        """Go to a view, and wait until its heading is there."""
+    def open(self, address: str) -> None:
+        """Go to a view, and wait until it is there."""
         self.driver.execute_script("location.hash = arguments[0]", address)
-        self.until(lambda: heading in self.one("#main h1").text)
+        self.until(lambda: self.one("#main").get_attribute("data-address") == address)
 
     def shoot(self, name: str) -> None:
         """The whole page, which may not be wider than the screen."""

@@ -8,10 +8,10 @@ const EVERY_MS = 8000; // for jobs that were asked for elsewhere
 const known = new Map(); // by id, the newest first
 const watched = new Set();
 const listeners = new Set();
-let names = () => "";
+let names = new Map(); // of networks, by id
 
 export const jobs = () => [...known.values()].sort((a, b) => b.created_at.localeCompare(a.created_at));
-export const nameNetworks = (namer) => { names = namer; };
+export const nameNetworks = (found) => { names = found; };
 
 /** Told of every job that changes; gives the function that ends it. */
 export function listen(listener) {
@@ -69,6 +69,6 @@ export async function act(job, verb) {
 export function title(job) {
   const asked = job.request;
   const limit = asked.max_error ? `error up to ${asked.max_error}` : "";
-  const what = [names(asked.network) || asked.network, asked.backend, limit, asked.plan ? `plan ${asked.plan.slice(0, 8)}` : ""];
+  const what = [names.get(asked.network) ?? asked.network?.slice(0, 12), asked.backend, limit, asked.plan ? `plan ${asked.plan.slice(0, 8)}` : ""];
   return [job.kind, what.filter(Boolean).join(", ")].filter(Boolean).join(": ");
 }

@@ -48,7 +48,8 @@ export function brief(job) {
 function buttons(job) {
   const act = (verb, text) => make("button", { type: "button", class: "quiet", "aria-label": `${text} ${jobs.title(job)}`, "data-does": `${verb}-${job.id}`, onclick: () => jobs.act(job, verb) }, text);
   const made = result(job);
-  return make("span", { class: "links" }, made ? make("a", { class: "button quiet", href: made }, "See the result") : null,
+  const sofar = job.kind === "profile" && job.state === "running" ? make("a", { class: "button quiet", href: link(["networks", job.request.network, "table"]) }, "The table so far") : null;
+  return make("span", { class: "links" }, sofar, made ? make("a", { class: "button quiet", href: made }, "See the result") : null,
     live(job) ? act("cancel", "Cancel") : ["failed", "cancelled"].includes(job.state) ? act("resume", "Resume") : null);
 }
 

@@ -4,7 +4,7 @@ import { forget, read, upload } from "../parts/api.js";
 import { go, note } from "../parts/address.js";
 import { choose, chosen } from "../parts/choices.js";
 import { attempt, choice, make, options, say, values } from "../parts/dom.js";
-import { submit } from "../parts/jobs.js";
+import { listen, submit } from "../parts/jobs.js";
 import { mebibytes } from "../parts/texts.js";
 import { deviceCard } from "./overview.js";
 
@@ -12,7 +12,9 @@ export async function show(page, { query }) {
   page.append(make("h1", {}, "Measure a network"),
     make("p", { class: "soft" }, "Every distinct layer is timed, the original against its decompositions. What is there already is not measured again."));
   const state = { network: query.get("network") ?? "" };
-  page.append(await devicePart(), await networkPart(state), await calibrationPart(), startPart(state));
+  const devices = make("div", {}, await devicePart());
+  page.append(devices, await networkPart(state), await calibrationPart(), startPart(state));
+  return listen((job) => { if (job.kind === "devices" && job.state === "done") attempt(async () => devices.replaceChildren(await devicePart())); });
 }
 
 async function devicePart() {

@@ -1,8 +1,10 @@
 // One network: its graph, table, front and plans, each with an address of its own.
 
+import { forget, get } from "../parts/api.js";
 import { link, note } from "../parts/address.js";
 import { networkData, settingOf } from "../parts/data.js";
-import { choice, make } from "../parts/dom.js";
+import { attempt, choice, make } from "../parts/dom.js";
+import { jobs } from "../parts/jobs.js";
 import { mebibytes } from "../parts/texts.js";
 
 const TABS = [
@@ -11,6 +13,8 @@ const TABS = [
   ["front", "Front", () => import("./front.js")],
   ["plans", "Plans", () => import("./plans.js")],
 ];
+
+const GROWS_MS = 8000;
 
 export async function show(page, { parts: [id, tab = "graph"], query, current }) {
   if (!id) throw new Error("No network was named.");
@@ -37,7 +41,24 @@ export async function show(page, { parts: [id, tab = "graph"], query, current })
     }) });
   };
   await drawWith(settingOf(data, on));
-  return () => end?.();
+  const rest = growth(page, id, data);
+  return () => { rest(); end?.(); };
+}
+
+/** While this network is measured: say that there is more, and show it when the reader wants to. */
+function growth(page, id, data) {
+  const count = data.settings.reduce((sum, one) => sum + one.rows.length, 0);
+  const look = async () => {
+    if (document.hidden || !page.isConnected || page.querySelector("#more")) return;
+    if (!jobs().some((job) => job.kind === "profile" && job.state === "running" && job.request.network === id)) return;
+    const now = (await get(`/tables/columns?network=${data.network.sha256}`)).columns.spec.length;
+    if (now <= count) return;
+    const again = () => { forget(); window.dispatchEvent(new HashChangeEvent("hashchange")); };
+    page.querySelector(".tabs").after(make("p", { class: "card next", id: "more", role: "status" }, `${now - count} more candidates were measured. `,
+      make("button", { type: "button", class: "quiet", onclick: again }, "Show them")));
+  };
+  const timer = setInterval(() => attempt(look), GROWS_MS);
+  return () => clearInterval(timer);
 }
 
 function nothingYet(id) {

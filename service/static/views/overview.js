@@ -2,7 +2,7 @@
 
 import { live, read } from "../parts/api.js";
 import { link } from "../parts/address.js";
-import { make, table } from "../parts/dom.js";
+import { attempt, make, table } from "../parts/dom.js";
 import * as jobs from "../parts/jobs.js";
 import { fixed, interval, objective, when } from "../parts/texts.js";
 import { brief } from "./jobs.js";
@@ -10,6 +10,15 @@ import { brief } from "./jobs.js";
 const LATEST = 8;
 
 export async function show(page) {
+  let fill = await drawn(page);
+  return jobs.listen(async (job) => {
+    if (live(job)) fill();
+    else await attempt(async () => { fill = await drawn(page); }); // what it has made belongs here
+  });
+}
+
+/** Put everything in; gives what fills the parts anew that change with jobs. */
+async function drawn(page) {
   const [{ devices }, { items: networks }, { items: plans }] = await Promise.all([read("/devices"), read("/networks?limit=1000"), read(`/plans?limit=${LATEST}`)]);
   const running = make("div", {});
   const next = make("div", {});
@@ -19,9 +28,9 @@ export async function show(page) {
     next.replaceChildren(nextStep(devices, networks, plans, jobs.jobs()));
   };
   fill();
-  page.append(...[make("h1", {}, "Which layers does low-rank decomposition really make faster here?"), next, running,
-    latest(plans, networks), networksPart(networks), devicesPart(devices)].filter(Boolean));
-  return jobs.listen(fill);
+  const title = page.querySelector("h1") ?? make("h1", {}, "Which layers does low-rank decomposition really make faster here?");
+  page.replaceChildren(...[title, next, running, latest(plans, networks), networksPart(networks), devicesPart(devices)].filter(Boolean));
+  return fill;
 }
 
 /** One sentence on what is missing, and the link that leads there. */

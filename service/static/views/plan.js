@@ -55,7 +55,7 @@ function bar(value, most, kind) {
 function promise(plan) {
   const told = plan.promise;
   const text = !told ? "No limit was promised." : told.confirmed
-    ? `With probability ${Math.round(told.confidence * 100)} %, the network error on new pictures is at most ${told.max_error}: confirmed on ${told.pictures} pictures that the search had not read.`
+    ? `With probability ${Math.round(told.confidence * 100)} %, the network error on new pictures is at most ${told.max_error}: confirmed on ${told.pictures} ${told.pictures === 1 ? "picture" : "pictures"} that the search had not read.`
     : `Nothing is promised of new pictures: ${told.reason}`;
   const search = plan.search.gap == null ? "" : `Of the best that sums of layers allow, the search left ${fixed(plan.search.gap * 100, 1)} %.`;
   return make("section", { class: "card" }, make("h2", {}, "What it promises"), make("p", {}, text), make("p", { class: "soft small" }, [search, ...(plan.notes ?? [])].filter(Boolean).join(" ")));

@@ -40,7 +40,7 @@ export async function draw(body, { id, data, query }) {
 }
 
 function sideBySide(notes, plans, data) {
-  const head = [["figure"], ...notes.map((one) => [make("a", { href: link(["plans", one.key]) }, one.key.slice(0, 8))])];
+  const head = (first) => [[first], ...notes.map((one) => [make("a", { href: link(["plans", one.key]) }, one.key.slice(0, 8))])];
   const line = (title, of) => [title, ...plans.map((plan, at) => of(plan, notes[at]))];
   const figures = [
     line("limit", (plan) => objective(plan.objective)), line("device", (plan) => plan.device.backend),
@@ -57,10 +57,10 @@ function sideBySide(notes, plans, data) {
   const place = make("div", {});
   const fill = () => {
     const rows = only.checked ? differing : replaced;
-    place.replaceChildren(rows.length ? layersTable(head, rows) : make("p", { class: "soft" }, only.checked ? "These plans decide alike." : "Nothing is replaced."));
+    place.replaceChildren(rows.length ? layersTable(head("layer"), rows) : make("p", { class: "soft" }, only.checked ? "These plans decide alike." : "Nothing is replaced."));
   };
   fill();
-  return [make("section", { class: "card" }, make("h2", {}, plans.length > 1 ? "Side by side" : "One plan"), table("Figures of the plans", head, figures, { class: "list compare" })),
+  return [make("section", { class: "card" }, make("h2", {}, plans.length > 1 ? "Side by side" : "One plan"), table("Figures of the plans", head("figure"), figures, { class: "list compare" })),
     make("section", { class: "card" }, make("div", { class: "bar" }, make("h2", {}, "Decisions"), plans.length > 1 ? make("label", { class: "check" }, only, `only the ${differing.length} layers that differ`) : null), place)];
 }
 
@@ -69,5 +69,5 @@ const decided_of = (layer) => (layer ? `${decomposition(layer.decomposition)}${l
 /** Cells that are not as in the first plan are marked, by a sign as well. */
 function layersTable(head, rows) {
   const marked = rows.map(([name, first, ...others]) => [name, first, ...others.map((cell) => (cell === first ? cell : make("span", { class: "differs" }, `\u2260 ${cell}`)))]);
-  return table("Decisions of the plans", [["layer"], ...head.slice(1)], marked, { class: "list compare" });
+  return table("Decisions of the plans", head, marked, { class: "list compare" });
 }
