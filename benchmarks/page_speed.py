@@ -42,7 +42,6 @@ VIEWS = {
     "graph": f"{NETWORK}/graph",
     "layer": f"{NETWORK}/graph?layer=block7.conv2",
     "table": f"{NETWORK}/table",
-    "beside": f"{NETWORK}/table?beside=onnxruntime-cpu.inference.batch1.4threads.isolated",
     "front": f"{NETWORK}/front",
     "plans": f"{NETWORK}/plans",
     "jobs": "#/jobs",

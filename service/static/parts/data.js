@@ -37,14 +37,20 @@ function ordered(table, rows) {
     if (row.measured_at > group.newest) group.newest = row.measured_at;
   }
   groups.sort((a, b) => b.newest.localeCompare(a.newest));
-  const seen = new Map();
-  for (const group of groups) { // texts and ids that are equal get what tells them apart
-    const same = seen.get(group.text) ?? 0;
-    seen.set(group.text, same + 1);
-    group.id = `${group.text.replaceAll(", ", ".").replaceAll(" ", "")}${same ? `~${same + 1}` : ""}`;
-    if (same) group.text += `, software ${group.device.software_key.slice(0, 6)}`;
+  for (const group of groups) {
+    const { backend, hardware_key, software_key } = group.device;
+    group.id = [backend, hardware_key.slice(0, 6), software_key.slice(0, 6), short(JSON.stringify(group.policy))].join(".");
+    const like = groups.filter((one) => settingText(one) === settingText(group));
+    if (like.length > 1) group.text += `, ${like.some((one) => one.device.hardware_key !== hardware_key) ? `hardware ${hardware_key.slice(0, 6)}, ` : ""}software ${software_key.slice(0, 6)}`;
   }
   return groups;
+}
+
+/** A few characters that differ where texts differ. */
+function short(text) {
+  let sum = 5381;
+  for (const one of text) sum = (sum * 33 + one.codePointAt(0)) % 2147483647;
+  return sum.toString(36);
 }
 
 /** The setting with that id, else the newest. */

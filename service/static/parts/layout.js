@@ -7,6 +7,8 @@ export const BOX = { width: 176, height: 58 };
 const JOIN = { width: 58, height: 22 };
 const APART = { nodesep: 22, ranksep: 24, edgesep: 12, marginx: 0, marginy: 0, rankdir: "TB" };
 
+const WOVEN = 500;
+
 const size = (node) => (node.layer ? BOX : JOIN);
 
 /** Places (middles) of nodes, and lines of edges: {width, height, nodes: [{x, y, ...size}], edges: [[{x, y}]]}. */
@@ -15,34 +17,39 @@ export function laidOut({ nodes, edges }) {
   const placed = nodes.map(() => null);
   const lines = [];
   let top = 0;
-  for (const block of blocks(nodes.length, edges)) {
-    const own = edges.filter(([a, b]) => a >= block.first && b <= block.last && !(a === b));
-    const key = JSON.stringify([nodes.slice(block.first, block.last + 1).map((one) => one.layer), own.map(([a, b]) => [a - block.first, b - block.first])]);
-    if (!kinds.has(key)) kinds.set(key, lay(nodes.slice(block.first, block.last + 1), own.map(([a, b]) => [a - block.first, b - block.first])));
-    top = put(kinds.get(key), block, top, placed, lines, nodes);
+  for (const { first, last, own } of blocks(nodes.length, edges)) {
+    const members = nodes.slice(first, last + 1);
+    const ways = own.map(([a, b]) => [a - first, b - first]);
+    const key = JSON.stringify([members.map((one) => Number(one.layer)), ways]);
+    if (!kinds.has(key)) kinds.set(key, woven(ways) ? ranked(members, ways) : lay(members, ways));
+    top = put(kinds.get(key), first, top, placed, lines, nodes);
   }
   return fitted(placed, lines, nodes);
 }
 
-/** Stretches between neighbouring nodes that every way goes through; they share their ends. */
-function* blocks(count, edges) {
+/** Whether so many long edges cross a block that dagre would take seconds (dense blocks). */
+const woven = (edges) => edges.reduce((sum, [from, to]) => sum + to - from, 0) > WOVEN;
+
+/** Stretches between neighbouring nodes that every way goes through, with their edges; they share their ends. */
+function blocks(count, edges) {
   const reach = new Array(count).fill(0);
   const entered = new Array(count).fill(false);
   for (const [from, to] of edges) {
     reach[from] = Math.max(reach[from], to);
     entered[to] = true;
   }
-  let first = 0;
-  let far = reach[0] ?? 0;
-  for (let at = 1; at < count; at += 1) {
-    const through = far <= at && entered[at];
-    if (through || at === count - 1) {
-      yield { first, last: at };
-      first = at;
-    }
+  const cuts = [0];
+  let far = reach[0];
+  for (let at = 1; at < count - 1; at += 1) {
+    if (far <= at && entered[at]) cuts.push(at);
     far = Math.max(far, reach[at]);
   }
-  if (count === 1) yield { first: 0, last: 0 };
+  cuts.push(count - 1);
+  const found = cuts.slice(1).map((last, at) => ({ first: cuts[at], last, own: [] }));
+  const of = []; // the block that a node's edges are in
+  found.forEach((block, number) => { for (let at = block.first; at < block.last; at += 1) of[at] = number; });
+  for (const edge of edges) found[of[edge[0]]].own.push(edge);
+  return found;
 }
 
 function lay(nodes, edges) {
@@ -58,8 +65,28 @@ function lay(nodes, edges) {
   };
 }
 
+/** Nodes one below the other by their longest way from the first; long edges go round on the right. */
+function ranked(nodes, edges) {
+  const rank = nodes.map(() => 0);
+  for (const [from, to] of edges) rank[to] = Math.max(rank[to], rank[from] + 1);
+  const taken = [];
+  const step = BOX.height + APART.ranksep;
+  const places = nodes.map((node, at) => {
+    const column = taken[rank[at]] = (taken[rank[at]] ?? -1) + 1;
+    return { ...size(node), x: column * (BOX.width + APART.nodesep), y: rank[at] * step };
+  });
+  const side = BOX.width / 2 + Math.max(...taken.filter(Boolean), 0) * (BOX.width + APART.nodesep);
+  const lines = edges.map(([from, to]) => {
+    const [a, b] = [places[from], places[to]];
+    const ends = [{ x: a.x, y: a.y + a.height / 2 }, { x: b.x, y: b.y - b.height / 2 }];
+    const far = side + 14 + 5 * Math.min(30, rank[to] - rank[from]);
+    return rank[to] - rank[from] > 1 ? [ends[0], { x: far, y: ends[0].y + 10 }, { x: far, y: ends[1].y - 10 }, ends[1]] : ends;
+  });
+  return { nodes: places, edges: lines };
+}
+
 /** Put a block below what is there: its first node is the last one of the block before. */
-function put(block, { first }, top, placed, lines, nodes) {
+function put(block, first, top, placed, lines, nodes) {
   const origin = block.nodes[0];
   const start = placed[first] ?? { x: 0, y: top + size(nodes[first]).height / 2 };
   const moved = ({ x, y }) => ({ x: x - origin.x + start.x, y: y - origin.y + start.y });
