@@ -12,8 +12,8 @@ async function call(path, init = {}) {
 }
 
 export const get = async (path) => (await call(path)).json();
-export const text = async (path) => (await call(path)).text();
 export const remove = (path) => call(path, { method: "DELETE" });
+export const address = (path) => ROOT + path;
 
 export async function post(path, body) {
   const init = { method: "POST" };
@@ -29,6 +29,20 @@ export async function upload(path, blob) {
   const headers = { "content-type": "application/octet-stream" };
   return (await call(path, { method: "POST", body: blob, headers })).json();
 }
+
+const kept = new Map(); // answers by path, until something on the service has changed
+
+/** What `get` gives, remembered until `forget` is called. */
+export function read(path) {
+  if (!kept.has(path)) {
+    const answer = get(path);
+    kept.set(path, answer);
+    answer.catch(() => kept.delete(path));
+  }
+  return kept.get(path);
+}
+
+export const forget = () => kept.clear();
 
 /** Calls back with the job whenever it changes, until it has ended. */
 export function watch(id, changed) {
