@@ -15,7 +15,8 @@ from .markup import Html, joined, tag
 from .pictures.inline import figure
 from .pictures.layer_bars import KEPT_MACS, plan_picture, saved_in_all, savings_picture
 from .pictures.staircase import staircases
-from .plan_pictures import agreement, front_figure, network_picture
+from .plan_sections import agreement, decisions, front_figure
+from .plan_text import promise
 
 MAX_STAIRCASES = 12
 MISSING = "The measurements behind this plan are not in the store."
@@ -37,10 +38,10 @@ def report_page(
     title = f"{name or plan.model.source} on {plan.device.backend}"
     sections = [
         _summary(plan),
-        _section("Predicted against measured", agreement(plan, verifications)),
+        _section("Predicted against measured", agreement(plan, verifications), _promise(plan)),
         _section("The front of speedup against fidelity", front_figure(front)),
         _section("Where the time goes", tag("div", _planned(plan), _savings(table), class_="pair")),
-        _section("The plan", network_picture(plan)),
+        _section("Decisions", decisions(plan)),
         _section("Speedup of each candidate", _table(plan, table)),
         _section("Latency over rank", _staircases(table)),
         _section("How it was made", _origin(plan)),
@@ -81,9 +82,9 @@ def _summary(plan: documents.Plan) -> Html:
         facts.append(
             (f"network error ({where})", with_worst(predicted.network_error, predicted.errors))
         )
-    if (promise := plan.promise) is not None and promise.upper is not None:
-        words = f"on new pictures, at {promise.confidence:.0%}"
-        facts.append((words, f"at most {promise.upper:.4f}"))
+    if (made := plan.promise) is not None and made.upper is not None:
+        words = f"on new pictures, at {made.confidence:.0%}"
+        facts.append((words, f"at most {made.upper:.4f}"))
     if plan.verified is not None:
         verified = plan.verified
         facts.append(("measured speedup", f"{verified.speedup:.2f}"))
@@ -137,6 +138,13 @@ def layer_staircase(rows: Sequence[documents.Row]) -> Html:
     first = kept[0]
     title = f"Latency over rank: {first.layer}, {shape_and_count(first)}, on {first.device.backend}"
     return figure(staircases([kept], title))
+
+
+def _promise(plan: documents.Plan) -> Html:
+    if plan.promise is None:
+        return Html("")
+    told = promise(plan.promise)
+    return tag("p", f"{told[0].upper()}{told[1:]}.")
 
 
 def _part(part: documents.ComparedPart) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from .figure import Note, Picture, in_style, key
+from .figure import Picture, in_style, key
 from .style import DASHES, ONE_COLUMN, SERIES, SMALL_PT, SOFT
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Point:
     y: float
     low: float | None = None
     high: float | None = None
-    note: Note | None = None
+    note: str = ""
     name: str = ""
     hollow: bool = False
 
@@ -86,7 +86,7 @@ def _draw(picture: Picture, number: int, series: Series) -> None:
     picture.whiskers(panel, [p.x for p in points], [p.interval for p in points], colour)
     for hollow in (False, True):
         same = [p for p in points if p.hollow is hollow]
-        notes = [p.note for p in same if p.note is not None]
+        notes = [p.note for p in same]
         xs, ys = [p.x for p in same], [p.y for p in same]
         picture.marks(panel, xs, ys, number, hollow=hollow, notes=notes)
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,14 +48,6 @@ def check_picture(path: Path) -> None:
         pass
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
-    """What is shown when a mark is pointed at, on a page; and the mark's attributes there."""
-
-    text: str
-    attributes: Mapping[str, str] = field(default_factory=dict)
-
-
 class Picture:
     """A figure of panels, `rows` by `columns`, with its size in inches. To be made, drawn on and
     written within `in_style`."""
@@ -69,7 +60,7 @@ class Picture:
         self.title = title
         self.figure = Figure(figsize=(width, height), layout="constrained")
         self.panels: list[Axes] = list(self.figure.subplots(rows, columns, squeeze=False).flat)
-        self.notes: dict[str, Sequence[Note]] = {}
+        self.notes: dict[str, Sequence[str]] = {}
         self._keys: list[Any] = []
         self._key_columns = 1
 
@@ -81,7 +72,7 @@ class Picture:
         series: int,
         *,
         hollow: bool = False,
-        notes: Sequence[Note] = (),
+        notes: Sequence[str] = (),
     ) -> None:
         """Draw the marks of a series, filled or hollow, with a note each or none at all."""
         colour = SERIES[series % len(SERIES)]
@@ -139,13 +130,17 @@ class Picture:
         """Write the picture in the format that the suffix names. Raises `UsageError` for another
         one, and where the file cannot be written."""
         check_picture(path)
-        suffix = path.suffix.lower()
-        about = {"Title": self.title, **FORMATS[suffix]}
         try:
-            with in_style(), self._head(self.title):
-                self.figure.savefig(path, format=suffix[1:], metadata=about)
+            path.write_bytes(self.file(path.suffix.lower()))
         except OSError as error:
             raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+
+    def file(self, suffix: str) -> bytes:
+        """Return the content of a file of a suffix in `FORMATS`."""
+        about, drawn = {"Title": self.title, **FORMATS[suffix]}, BytesIO()
+        with in_style(), self._head(self.title):
+            self.figure.savefig(drawn, format=suffix[1:], metadata=about)
+        return drawn.getvalue()
 
     @contextmanager
     def _head(self, title: str) -> Iterator[None]:

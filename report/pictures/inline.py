@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from ..markup import Html, tag
-from .figure import Note, Picture
+from .figure import Picture
 from .style import VARIABLES
 
 LEFT_OUT = ("metadata", "style")
@@ -35,7 +35,7 @@ def inline(picture: Picture) -> Html:
     root.attrib = {
         "viewBox": root.get("viewBox", ""),
         "class": "drawing",
-        "role": "group" if _has_buttons(picture) else "img",
+        "role": "img",
         "aria-label": picture.title,
     }
     title = Element("title")
@@ -47,10 +47,6 @@ def inline(picture: Picture) -> Html:
 def figure(picture: Picture, *more: object) -> Html:
     """Return the picture with its title above and `more` below."""
     return tag("figure", tag("figcaption", picture.title), inline(picture), *more)
-
-
-def _has_buttons(picture: Picture) -> bool:
-    return any(note.attributes for notes in picture.notes.values() for note in notes)
 
 
 def _plain(element: Element) -> None:
@@ -71,15 +67,15 @@ def _variable(value: str) -> str:
     return f"var({name})" if name else value
 
 
-def _annotate(group: Element, notes: Sequence[Note]) -> None:
+def _annotate(group: Element, notes: Sequence[str]) -> None:
     """Wrap each mark of a series into a group that says what it is."""
     marked = list(group.iter("use"))
     parents = {child: parent for parent in group.iter() for child in parent}
     for use, note in zip(marked, notes, strict=False):
         parent = parents[use]
-        wrapped = Element("g", {"class": "point", **note.attributes})
+        wrapped = Element("g", {"class": "point"})
         said = Element("title")
-        said.text = note.text
+        said.text = note
         halo = Element("circle", {"class": "halo", "r": "10"})
         halo.attrib |= {"cx": use.get("x", "0"), "cy": use.get("y", "0")}
         wrapped.extend([said, halo, use])

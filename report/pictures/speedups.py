@@ -7,25 +7,22 @@ from collections.abc import Sequence
 from ... import documents
 from ..error_text import with_worst
 from .chart import Axis, Point, Series, chart
-from .figure import Note, Picture, in_style
+from .figure import Picture, in_style
 from .style import INK, ONE_COLUMN, SMALL_PT
 
 MAX_VERIFICATIONS = 5
 
 
-def front_picture(
-    front: documents.Pareto, title: str = "Speedup against fidelity", *, choose: bool = False
-) -> Picture:
+def front_picture(front: documents.Pareto, title: str = "Speedup against fidelity") -> Picture:
     """Draw speedup over network error. Points of the whole network's timing are filled, those that
-    follow from the layers' are hollow. `choose`: a point made for a limit is a button on a page,
-    which carries `data-max-error`."""
+    follow from the layers' are hollow."""
     points = [
         Point(
             point.network_error,
             point.speedup,
             point.speedup_low,
             point.speedup_high,
-            _note(point, front.layers, choose),
+            _note(point, front.layers),
             "original" if not point.replaced else f"{point.replaced} replaced",
             hollow=bool(point.replaced) and not point.measured,
         )
@@ -40,17 +37,13 @@ def front_picture(
     )
 
 
-def _note(point: documents.FrontPoint, layers: int, choose: bool) -> Note:
+def _note(point: documents.FrontPoint, layers: int) -> str:
     limit = "" if point.max_error is None else f"limit {point.max_error:g}: "
-    label = (
+    return (
         f"{limit}speedup {point.speedup:.2f}, "
         f"network error {with_worst(point.network_error, point.errors)}, "
         f"{point.replaced} of {layers} layers replaced"
     )
-    if not choose or point.max_error is None:
-        return Note(label)
-    button = {"role": "button", "tabindex": "0", "aria-label": label}
-    return Note(label, {**button, "data-max-error": f"{point.max_error:.4g}"})
 
 
 @in_style()
@@ -65,7 +58,7 @@ def agreement_picture(
     for place, (name, value, low, high) in enumerate(rows):
         series = min(place, 1)
         picture.whiskers(panel, [place], [(low, high)], INK, across=True)
-        note = Note(f"{name} {value:.3f} [{low:.3f}, {high:.3f}]")
+        note = f"{name} {value:.3f} [{low:.3f}, {high:.3f}]"
         picture.marks(panel, [value], [place], series, notes=[note])
         panel.text(1.02, place, f"{value:.3f}", va="center", fontsize=SMALL_PT,
                    transform=panel.get_yaxis_transform())  # fmt: skip

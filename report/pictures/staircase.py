@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ...documents import Row
 from ..cells import decomposition, duration, known, shape
 from ..rank_groups import kinds_of, original_of
-from .figure import Note, Picture, in_style, key, short
+from .figure import Picture, in_style, key, short
 from .style import INK, ONE_COLUMN, SERIES, SMALL_PT, SOFT, TWO_COLUMNS
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _points(picture: Picture, panel: Axes, rows: list[Row], series: int, size: f
     for hollow in (False, True):
         same = [row for row in rows if (row.verdict != "FASTER") is hollow]
         ranks, seconds = [_rank(row) for row in same], [known(row.latency_s) / size for row in same]
-        notes = [Note(_label(row)) for row in same]
+        notes = [_label(row) for row in same]
         picture.marks(panel, ranks, seconds, series, hollow=hollow, notes=notes)
 
 

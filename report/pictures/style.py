@@ -13,7 +13,7 @@ ONE_COLUMN, TWO_COLUMNS = 3.5, 7.16
 TEXT_PT, SMALL_PT = 8.0, 7.0
 DOTS_PER_INCH = 300
 
-INK, SOFT, GRID, GROUND = "#1c2430", "#596474", "#e6e9ee", "#ffffff"
+INK, SOFT, GRID, GROUND = "#1b2330", "#576273", "#e8ebf0", "#ffffff"
 BEFORE, EDGE = "#dde1e7", "#8a94a3"
 """What was there before, and the line around it."""
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#c48400", "#3f3f9f")

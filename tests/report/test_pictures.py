@@ -22,7 +22,7 @@ from rankwise.report.pictures.layer_bars import (
     savings_picture,
 )
 from rankwise.report.pictures.staircase import staircases, steps
-from rankwise.report.plan_pictures import agreement, front_figure, network_picture
+from rankwise.report.plan_sections import REASONS, agreement, decisions, front_figure
 
 EVIL = '<img src=x onerror="alert(1)">&'
 DEVICE = documents.Fingerprint(
@@ -237,9 +237,11 @@ def test_colours_are_those_of_the_style_in_both_themes() -> None:
 
 
 def test_the_plan_shows_each_decision_and_its_reason() -> None:
-    shown = texts(network_picture(plan()))
-    assert "faster: speedup 2.00 [1.90, 2.10], layer error 0.010" in shown
-    assert "it would cost more fidelity than it gains time" in shown
+    lines = ElementTree.fromstring(decisions(plan())).iter("tr")
+    _, replaced, kept = (["".join(cell.itertext()) for cell in line] for line in lines)
+    assert replaced == ["body", "3x3 64\u219264", "\u25bc svd 16", "1 ms", "500 us",
+                        "2.00 [1.90, 2.10]", "0.010", "faster"]  # fmt: skip
+    assert kept[2:] == ["kept", "1 ms", "", "", "", REASONS["fidelity"]]
 
 
 def test_predicted_beside_measured() -> None:
@@ -259,7 +261,7 @@ def test_predicted_beside_measured() -> None:
     assert "20.0% too hopeful" in shown
 
 
-def test_points_of_a_front_carry_their_limit() -> None:
+def test_points_of_a_front_are_drawn_named_and_listed() -> None:
     original = {
         **dict.fromkeys(("speedup", "speedup_low", "speedup_high"), 1.0),
         **dict.fromkeys(("network_error", "network_error_upper"), 0.0),
@@ -277,11 +279,10 @@ def test_points_of_a_front_carry_their_limit() -> None:
             "points": [original, {**original, **changed, "replaced": 1}],
         }
     )
-    chosen = front_figure(front, choose=True)
-    assert chosen.count("data-max-error") == 2, "the original is no plan to make"
-    assert chosen.count('data-max-error="0.15"') == 2, "in the drawing and in the table"
-    assert 'role="button" tabindex="0"' in chosen
-    assert "data-max-error" not in front_figure(front)
+    shown = texts(front_figure(front))
+    assert "limit 0.15: speedup 1.50, network error 0.1200, 1 of 2 layers replaced" in shown
+    assert "1 replaced" in shown, "the point's name"
+    assert "1.50 [1.00, 1.60]" in shown, "the table's cell"
 
 
 def test_the_report_needs_nothing_else_and_escapes_all() -> None:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from rankwise.report.pictures.chart import Axis, Point, Series, chart
-from rankwise.report.pictures.figure import Note, Picture
+from rankwise.report.pictures.figure import Picture
 from rankwise.report.pictures.inline import inline
 
 
@@ -48,7 +48,7 @@ def test_a_name_covers_neither_points_nor_other_names() -> None:
 
 
 def test_words_of_users_are_text_and_no_markup() -> None:
-    point = Point(0, 0, note=Note("<&>"), name="a<b & $x_1^$")
+    point = Point(0, 0, note="<&>", name="a<b & $x_1^$")
     root = ElementTree.fromstring(inline(drawn(Series("s", [point]))))
     assert "<&>" in [title.text for title in root.iter("title")]
     assert point.name in "".join(root.itertext())
