@@ -54,7 +54,10 @@ SORT = Option("By this column, the largest first; layers keep the network's orde
 VERDICT = Option("Only rows with this verdict; repeat for others.", flags=("--verdict",))
 TOP = Option("Only so many rows.", metavar="N")
 SHOWN = Option("Only these columns, separated by commas.", metavar="NAME,...")
-DRAW = Option("Draw latency over rank; SVG with -o FILE.svg.", flags=("--draw",))
+DRAW = Option("Draw latency over rank; -o FILE.png, .svg or .pdf.", flags=("--draw",))
+DRAW_SAVINGS = Option(
+    "Draw what each layer saves at best; with -o as above.", flags=("--draw-savings",)
+)
 
 
 def table(
@@ -67,15 +70,17 @@ def table(
     format: Annotated[str, Option("table, csv, json, parquet, html or markdown.")] = "table",
     output: Annotated[Path | None, Option("Write here.", flags=("-o", "--output"))] = None,
     draw: Annotated[bool, DRAW] = False,
+    draw_savings: Annotated[bool, DRAW_SAVINGS] = False,
     json: Json = False,
 ) -> None:
     """Show the per-layer speedup table, and what it amounts to."""
-    from ..report.formats import draw_table, write_table
+    from ..report.drawn_table import draw_table
+    from ..report.formats import write_table
     from ..report.table_view import TableView
 
     view = TableView.of(best, sort, verdict or (), top, columns)
     document = run()
-    if draw:
-        draw_table(document, output, sys.stdout)
+    if draw or draw_savings:
+        draw_table(document, output, sys.stdout, savings=draw_savings)
     else:
         write_table(document, "json" if json else format, output, sys.stdout, view)

@@ -44,12 +44,9 @@ class Table(Document):
     kind: Literal["rankwise.table"] = "rankwise.table"
     rows: list[Row]
     failures: list[Failure]
-<<<<<<< HEAD
     networks: list[str] = Field(default_factory=list)
-=======
 
     @property
     def headline(self) -> str:
         faster = sum(row.verdict == "FASTER" for row in self.rows)
         return f"{len(self.rows)} rows, {faster} FASTER"
->>>>>>> pyapi

@@ -30,8 +30,9 @@ ZOO_NAMES = (
 class NetworkEntry:
     """A network that jobs may use. `id` is its SHA-256, or its name in the zoo.
 
-    `sha256`, `input_shape` and `layers` (a `rankwise.layers` document) of a zoo network are
-    None until it was described once. `file` is relative to the artifacts. `inputs` are those that
+    `sha256`, `input_shape`, `layers` (a `rankwise.layers` document) and `graph` (how its layers
+    follow one another) of a zoo network are None until it was described once; `graph` is empty
+    where the order cannot be read. `file` is relative to the artifacts. `inputs` are those that
     whoever gave it described: (name, shape, type or empty).
     """
 
@@ -46,6 +47,7 @@ class NetworkEntry:
     input_shape: tuple[int, ...] | None
     layers: Mapping[str, Any] | None
     inputs: tuple[tuple[str, tuple[int, ...], str], ...] = ()
+    graph: Mapping[str, Any] | None = None
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> NetworkEntry:

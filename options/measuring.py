@@ -14,7 +14,7 @@ from .texts import parse_duration, parse_kinds, parse_quantum
 USUAL_KINDS = "Comma-separated, the first that applies; default: svd,tucker2."
 ALL_KINDS = "Comma-separated; default: all but branched_tucker and cp."
 SPECTRA = Option(
-    "Write a picture of singular values: .svg or .png.",
+    "Write a picture of singular values: .png, .svg or .pdf.",
     crossing=Crossing.NEVER,
     reason="a service draws no singular values",
 )

@@ -16,7 +16,9 @@ OUTPUT = Option(
     required=True,
     crossing=Crossing.FORMAT,
 )
-PAGE = Option("The page's file.", flags=("-o", "--output"))
+PAGE = Option(
+    "The page, .html; or the plan's picture alone, .png, .svg or .pdf.", flags=("-o", "--output")
+)
 PICTURES = Option(
     "The plan's pictures, or their .npz.",
     flags=("--calibration", "--data"),

@@ -6,14 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .. import documents
-<<<<<<< HEAD
-
-_Speedup = (
-    documents.Predicted | documents.Verification | documents.ExplainedCandidate | documents.WhatIf
-)
-=======
 from ..documents.base import WithSpeedup, speedup_text
->>>>>>> pyapi
 
 
 def duration(seconds: float) -> str:

@@ -47,14 +47,6 @@ def write_table(
     _write(_text(table, format, view.columns or USUAL), output, stream)
 
 
-def draw_table(table: Table, output: Path | None, stream: TextIO) -> None:
-    """Draw latency over rank: an SVG picture if `output` ends with `.svg`, else text."""
-    from .drawing import draw_svg, draw_text
-
-    picture = output is not None and output.suffix == ".svg"
-    _write(draw_svg(table) if picture else draw_text(table), output, stream)
-
-
 def _write(text: str, output: Path | None, stream: TextIO) -> None:
     if output is None:
         stream.write(text)

@@ -9,17 +9,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from rich.style import Style
 
 from .. import documents
-<<<<<<< HEAD
 from .best_rows import BUDGETS, budget_cells, by_layer
 from .cells import decomposition
 from .fitting import Grid, fitted
+from .shown import Rows, Sentence, Shown
 from .table_columns import COLUMNS, USUAL, cells
 from .table_summary import summary_lines
 from .table_view import EVERYTHING, TableView
-=======
-from .cells import decomposition, duration, number
-from .shown import Rows, Sentence, Shown
->>>>>>> pyapi
 
 VERDICT_STYLES = {"FASTER": "green", "SLOWER": "red", "SAME": "dim", "UNDECIDED": "yellow"}
 
@@ -29,25 +25,40 @@ BEST_NOTE = (
 )
 
 
-def speedup_table_text(
-    table: documents.Table, view: TableView = EVERYTHING, width: int | None = None
-) -> str:
-    """Return what the view shows of the table, the failures, and what it all amounts to.
+def table(
+    document: documents.Table, view: TableView = EVERYTHING, width: int | None = None
+) -> Iterator[Shown]:
+    """Show what the view shows of the table, the failures, and what it all amounts to.
 
-<<<<<<< HEAD
     `width`: letters a line (None: as many as it takes).
     """
-    rows = view.rows(table.rows)
-    grid, right = _best_grid(table.rows, view) if view.best else _grid(rows, view)
+    rows = view.rows(document.rows)
+    grid, right = _best_grid(document.rows, view) if view.best else _grid(rows, view)
     grid = fitted(grid, width)
-    lines = [
-        *aligned(grid.columns, grid.lines, right=right, style=_style if coloured() else None),
-        *(f"{name}: {value}" for name, value in grid.shared),
-        *([BEST_NOTE] if view.best else []),
-        *map(_failed, table.failures),
-        *summary_lines(table, len(rows)),
-    ]
+    yield Rows(grid.columns, grid.lines, right=right, style=_style)
+    for name, value in grid.shared:
+        yield Sentence(f"{name}: {value}")
+    if view.best:
+        yield Sentence(BEST_NOTE)
+    yield from failed(document.failures)
+    yield from map(Sentence, summary_lines(document, len(rows)))
+
+
+def speedup_table_text(
+    document: documents.Table, view: TableView = EVERYTHING, width: int | None = None
+) -> str:
+    """Return what `table` shows as text, with styles where it goes to a terminal."""
+    styled = coloured()
+    lines: list[str] = []
+    for part in table(document, view, width):
+        lines += [part.text] if isinstance(part, Sentence) else row_lines(part, styled)
     return "\n".join(lines) + "\n"
+
+
+def row_lines(rows: Rows, styled: bool) -> Iterator[str]:
+    """Yield the rows as lines of text, `aligned`."""
+    style = rows.style if styled else None
+    return aligned(rows.columns, rows.lines, right=rows.right, style=style)
 
 
 def _grid(rows: Sequence[documents.Row], view: TableView) -> tuple[Grid, list[str]]:
@@ -80,37 +91,6 @@ def coloured() -> bool:
     """Whether standard output takes colours: a terminal, unless NO_COLOR is set or it is dumb."""
     wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return wanted and sys.stdout.isatty()
-=======
-
-def table(document: documents.Table) -> Iterator[Shown]:
-    """Show the table, its failures, and how many rows have which verdict."""
-    yield Rows(
-        COLUMNS,
-        table_lines(document),
-        right=("x", "latency", "speedup", "interval"),
-        style=lambda line: VERDICT_STYLES.get(line[-1], ""),
-    )
-    yield from failed(document.failures)
-    counts = {v: sum(row.verdict == v for row in document.rows) for v in VERDICT_STYLES}
-    yield Sentence(
-        f"{len(document.rows)} rows: " + ", ".join(f"{n} {v}" for v, n in counts.items())
-    )
-
-
-def speedup_table_text(document: documents.Table) -> str:
-    """Return the table as text, with styles where it goes to a terminal."""
-    styled = sys.stdout.isatty()
-    lines: list[str] = []
-    for part in table(document):
-        lines += [part.text] if isinstance(part, Sentence) else row_lines(part, styled)
-    return "\n".join(lines) + "\n"
-
-
-def row_lines(rows: Rows, styled: bool) -> Iterator[str]:
-    """Yield the rows as lines of text, `aligned`."""
-    style = rows.style if styled else None
-    return aligned(rows.columns, rows.lines, right=rows.right, style=style)
->>>>>>> pyapi
 
 
 def aligned(
@@ -136,38 +116,8 @@ def aligned(
         yield Style.parse(wanted).render(text) if wanted else text
 
 
-<<<<<<< HEAD
-def print_rows(
-    console: Console,
-    columns: Sequence[str],
-    lines: Iterable[Sequence[str]],
-    right: Sequence[str] = (),
-    style: Callable[[Sequence[str]], str] | None = None,
-) -> None:
-    """Print lines of cells below their columns' names; styles are for terminals (see `aligned`)."""
-    for line in aligned(
-        columns, lines, right=right, style=style if _takes_colours(console) else None
-    ):
-        console.file.write(line + "\n")
-
-
-def _takes_colours(console: Console) -> bool:
-    return console.color_system is not None and not console.no_color
-
-
-def _failed(failure: documents.Failure) -> str:
-    what = f"{failure.layer} {decomposition(failure.decomposition)}"
-    return f"failed: {what}: {failure.stage}: {failure.reason}"
-
-
-def print_failures(console: Console, failures: Sequence[documents.Failure]) -> None:
-    """Print one line for each failure."""
-    for failure in failures:
-        console.print(_failed(failure), style="red", markup=False)
-=======
 def failed(failures: Iterable[documents.Failure]) -> Iterator[Sentence]:
     """Yield one sentence for each failure."""
     for one in failures:
         what = f"{one.layer} {decomposition(one.decomposition)}"
         yield Sentence(f"failed: {what}: {one.stage}: {one.reason}", "red")
->>>>>>> pyapi

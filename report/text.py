@@ -9,13 +9,9 @@ from io import StringIO
 from rich.console import Console
 
 from .. import documents
-<<<<<<< HEAD
-from . import inspection_text, plan_text, tuning_text
-=======
 from .parts import parts
 from .shown import Sentence
 from .table_text import row_lines
->>>>>>> pyapi
 
 
 def show(document: documents.Document) -> None:
@@ -25,21 +21,6 @@ def show(document: documents.Document) -> None:
     _print(document, Console(highlight=False, emoji=False, width=width))
 
 
-<<<<<<< HEAD
-_RENDERERS: dict[type[documents.Document], Callable[[Any, Console], None]] = {
-    documents.Devices: inspection_text.devices,
-    documents.Doctor: inspection_text.doctor,
-    documents.Layers: inspection_text.layers,
-    documents.Profile: inspection_text.profile,
-    documents.Plan: plan_text.plan,
-    documents.VerificationDocument: plan_text.verification,
-    documents.Explanation: plan_text.explanation,
-    documents.WhatIf: plan_text.what_if,
-    documents.Pareto: plan_text.pareto,
-    documents.Recovery: plan_text.recovery,
-    documents.Tuning: tuning_text.tuning,
-}
-=======
 def text(document: documents.Document) -> str:
     """Return what `show` prints, without colours."""
     written = StringIO()
@@ -52,6 +33,9 @@ def _print(document: documents.Document, console: Console) -> None:
         if isinstance(part, Sentence):
             console.print(part.text, style=part.style or None, markup=False)
             continue
-        for line in row_lines(part, console.is_terminal):
+        for line in row_lines(part, _takes_colours(console)):
             console.file.write(line + "\n")
->>>>>>> pyapi
+
+
+def _takes_colours(console: Console) -> bool:
+    return console.color_system is not None and not console.no_color

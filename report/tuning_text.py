@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from rich.console import Console
+from collections.abc import Iterator
 
 from .. import documents
 from .cells import duration, interval
+from .shown import Sentence, Shown
 
 
-def tuning(document: documents.Tuning, console: Console) -> None:
-    """Print what was gained, the files, and the commands that may come next."""
+def tuning(document: documents.Tuning) -> Iterator[Shown]:
+    """Show what was gained, the files, and the commands that may come next."""
     for name, text in [*_gains(document), *_files(document)]:
-        console.print(f"{name:<10}{text}", markup=False, soft_wrap=True)
+        yield Sentence(f"{name:<10}{text}")
     if document.next_commands:
-        console.print("\nnext:")
+        yield Sentence("\nnext:")
     for one in document.next_commands:
-        console.print(f"  {one.command}", markup=False, soft_wrap=True, style="bold")
-        console.print(f"      {one.purpose}", markup=False)
+        yield Sentence(f"  {one.command}", "bold")
+        yield Sentence(f"      {one.purpose}")
 
 
 def _gains(document: documents.Tuning) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ from ..jobs.artifacts import CalibrationEntry, NetworkEntry
 from ..jobs.uploads import accept_calibration, accept_network, require_room
 from ..options.texts import parse_input, parse_shape
 from .context import REFUSALS, Context, ContextDep, missing_is_404
-from .models import Calibration, Network, Page
+from .models import Calibration, Network, NetworkGraph, Page
 
 router = APIRouter(responses=REFUSALS)
 
@@ -68,7 +68,13 @@ def networks(
         if (format is None or entry.format == format)
         and (name is None or name.lower() in entry.name.lower())
     ]
-    return page_of(fitting, limit, offset, Network.model_validate)
+    measured = here.measured_networks()
+
+    def noted(entry: NetworkEntry) -> Network:
+        network = Network.model_validate(entry)
+        return network.model_copy(update={"measured": entry.sha256 in measured})
+
+    return page_of(fitting, limit, offset, noted)
 
 
 @router.post("/networks", status_code=201, openapi_extra=BINARY)
@@ -125,13 +131,22 @@ async def _receive(here: Context, request: Request, accept: Callable[[File], Any
 @router.get("/networks/{network_id}")
 def network(here: ContextDep, network_id: Id) -> Network:
     """One network."""
-    return Network.model_validate(here.network(network_id))
+    entry = here.network(network_id)
+    measured = entry.sha256 is not None and here.measured(entry.sha256)
+    return Network.model_validate(entry).model_copy(update={"measured": measured})
 
 
 @router.get("/networks/{network_id}/layers")
 def layers(here: ContextDep, network_id: Id) -> documents.Layers:
     """Its layers, their costs, and which kinds of decomposition apply, or why none does."""
     return documents.Layers.model_validate(here.described(network_id).layers)
+
+
+@router.get("/networks/{network_id}/graph")
+def graph(here: ContextDep, network_id: Id) -> NetworkGraph:
+    """How its layers follow one another; one after the other where that cannot be read."""
+    entry = here.described(network_id, graph=True)
+    return NetworkGraph.of((entry.layers or {}).get("layers", ()), entry.graph or {})
 
 
 @router.delete("/networks/{network_id}", status_code=204)

@@ -15,7 +15,7 @@ from ..db.store import Store
 from ..errors import BackendError, StoreError
 from ..options.shared import DeviceOptions
 from ..records import DeviceFingerprint
-from ..reporter import Silent
+from ..reporter import Listeners
 
 Options = TypeVar("Options", bound=DeviceOptions)
 
@@ -33,7 +33,7 @@ def with_backend(options: Options) -> Options:
         return options
     name, why = _last_used(options.model, options.db) or _best(options)
     said = f"--backend {name}: {why} (`rankwise devices` lists all)"
-    (options.reporter or Silent()).message(said)
+    Listeners.of(options.reporter).message(said)
     return replace(options, backend=name)
 
 

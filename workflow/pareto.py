@@ -13,12 +13,8 @@ from ..planner.candidate_policy import candidate_policy
 from ..planner.front import front_document, modelled_plans, plans_within
 from ..planner.objective import Objective, PlanningOptions
 from ..planner.problem import make_problem
-<<<<<<< HEAD
-from ..reporter import Silent
-from .backend_choice import with_backend
-=======
 from ..reporter import Listeners
->>>>>>> pyapi
+from .backend_choice import with_backend
 
 
 @takes(ParetoOptions)

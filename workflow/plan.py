@@ -17,13 +17,9 @@ from ..planner.candidate_policy import candidate_policy
 from ..planner.find_plan import find_plan
 from ..planner.objective import Objective, PlanningOptions
 from ..planner.problem import make_problem
-<<<<<<< HEAD
 from ..records import content_key
-from ..reporter import Silent
-from .backend_choice import with_backend
-=======
 from ..reporter import Listeners
->>>>>>> pyapi
+from .backend_choice import with_backend
 
 BOTH = "both"
 

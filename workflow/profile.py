@@ -17,12 +17,8 @@ from ..options.keywords import arguments_for, takes
 from ..options.measuring import ProfileOptions
 from ..profiler.candidates import default_candidates
 from ..records import Candidate, Effort
-<<<<<<< HEAD
-from ..reporter import Silent
-from .backend_choice import with_backend
-=======
 from ..reporter import Listeners
->>>>>>> pyapi
+from .backend_choice import with_backend
 
 AUTO = "auto"
 """The rank quantum that is searched for."""

@@ -24,7 +24,7 @@ from ..options.planning import PlanOptions
 from ..options.tuning import TuneOptions
 from ..planner.find_plan import shortfall
 from ..planner.objective import Objective
-from ..reporter import Silent
+from ..reporter import Listeners
 from .apply import apply
 from .backend_choice import with_backend
 from .known_plans import known_plan
@@ -59,7 +59,7 @@ def tune(options: TuneOptions) -> documents.Tuning:
     """
     options, began = _completed(options), time.monotonic()
     setup = _checked(options)
-    steps = Steps(options.reporter or Silent(), _step_count(options))
+    steps = Steps(Listeners.of(options.reporter), _step_count(options))
     _measure(options, steps)
     made = _plan(options, setup, steps, began)
     missed, verification = shortfall(made), None
@@ -125,7 +125,7 @@ def _checked(options: TuneOptions) -> Setup:
     if reason := can_train(setup) if training else can_time(setup):
         raise BackendError(f"{reason}; tune with a backend that can, such as onnxruntime-cpu")
     if options.calibration is None:
-        (options.reporter or Silent()).message(
+        Listeners.of(options.reporter).message(
             "without --calibration pictures the error is that on random inputs, which says little "
             "of real ones"
         )
