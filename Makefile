@@ -102,6 +102,7 @@ check: venv $(TYPECHECK)
 	$(RUN) -m ruff check --quiet . || failed=1; \
 	$(RUN) -m ruff format --quiet --check . || { echo "not formatted; run: make format"; failed=1; }; \
 	$(RUN) -m mypy -p rankwise | sed 's|^$(TYPECHECK)/||' || failed=1; \
+	$(RUN) -m mypy --no-error-summary tests/typing/every_name.py || failed=1; \
 	$(RUN) -m pytest -q --tb=line $(STRUCTURE) | grep -v '%]$$$$' || failed=1; \
 	exit $$failed
 

@@ -59,12 +59,8 @@ def finetune(options: FinetuneOptions) -> documents.Recovery:
     freezing, budget = Freezing.parse(options.freeze), Budget(options.steps, options.budget_s)
     if budget != Budget():
         budget.check()
-    document = read_plan(options.plan)
-    source = document.model.source if options.model is None else options.model
-    check_output(options.output, source, options.weights, options.plan, suffixes=NETWORKS)
     name, call = named_function(options.function)
-    given = {"plan": document, "model": source, "cache": companion(options.db, ".cache")}
-    planned = PlannedNetwork.load(**arguments_for(PlannedNetwork.load, options, **given))
+    planned = _planned(options)
     replacements = planned.replacements(planned.pictures(options.calibration, options.preprocess))
     check_savable(planned.network.replaced(replacements), options.output)
     pair, said = pair_of(planned.network, replacements), Listeners.of(options.reporter)
@@ -84,6 +80,15 @@ def finetune(options: FinetuneOptions) -> documents.Recovery:
             "before it"
         )
     return result
+
+
+def _planned(options: FinetuneOptions) -> PlannedNetwork:
+    """The plan and its network, for which there has to be a place to write to."""
+    document = read_plan(options.plan)
+    source = document.model.source if options.model is None else options.model
+    check_output(options.output, source, options.weights, options.plan, suffixes=NETWORKS)
+    given = {"plan": document, "model": source, "cache": companion(options.db, ".cache")}
+    return PlannedNetwork.load(**arguments_for(PlannedNetwork.load, options, **given))
 
 
 def _document(

@@ -25,45 +25,42 @@ def table(options: TableOptions) -> pd.DataFrame:
     """The per-layer speedup table as a pandas frame: a row a spec, candidate, device and policy.
 
     `model` is a source or SHA-256 as it was profiled; `devices` are backends or hardware
-    keys. Raises `UsageError` if the store does not know the network. Columns:
+    keys. Raises `UsageError` if the store does not know the network. Columns::
 
-    ===================== ======= ===== =======================================================
-    column                dtype   unit  what
-    ===================== ======= ===== =======================================================
-    layer                 str           the first layer of that spec
-    kind                  str           the candidate's kind of decomposition
-    ranks                 str           its ranks, such as 48x64
-    groups                int64         its groups
-    op                    str           the layer's operator
-    spec_key              str           hash of the layer's spec
-    count                 int64         layers that share the spec
-    latency_s             float64 s     the candidate's latency; NaN where only savings are known
-    original_latency_s    float64 s     the layer's own latency; NaN as before
-    saving_s              float64 s     original less candidate, paired within rounds
-    speedup               float64 1     original / candidate; NaN as before
-    speedup_low           float64 1     lower end of its 95% interval
-    speedup_high          float64 1     upper end of its 95% interval
-    verdict               str           FASTER, SLOWER, SAME or UNDECIDED
-    macs                  int64   MACs  the candidate's, for one example, never doubled
-    original_macs         int64   MACs  the layer's own
-    params                int64         the candidate's parameters
-    measured_at           str           when, in UTC
-    stale                 bool          whether measured with other software than is there now
-    measurement_id        str           leads to the raw samples
-    layers                str           all layers of that spec, separated by blanks
-    backend               str           device family
-    hardware_key          str           hash of the hardware
-    software_key          str           hash of driver, runtime and libraries
-    policy_phase          str           inference or training
-    policy_context        str           isolated or marginal
-    policy_cache          str           hot or cold
-    policy_execution      str           how the backend runs it
-    policy_batch          int64         examples at once
-    policy_dtype          str           type of weights and activations
-    policy_numeric_mode   str           such as tf32
-    policy_threads        int64         threads that compute; 0 where there is no such notion
-    policy_frozen         str           name of the frozen set, in training
-    ===================== ======= ===== =======================================================
+        column                dtype   unit  what
+        layer                 str           the first layer of that spec
+        kind                  str           the candidate's kind of decomposition
+        ranks                 str           its ranks, such as 48x64
+        groups                int64         its groups
+        op                    str           the layer's operator
+        spec_key              str           hash of the layer's spec
+        count                 int64         layers that share the spec
+        latency_s             float64 s     its latency; NaN where only the saving is known
+        original_latency_s    float64 s     the layer's own latency; NaN as before
+        saving_s              float64 s     original less candidate, paired within rounds
+        speedup               float64 1     original / candidate; NaN as before
+        speedup_low           float64 1     lower end of its 95% interval
+        speedup_high          float64 1     upper end of its 95% interval
+        verdict               str           FASTER, SLOWER, SAME or UNDECIDED
+        macs                  int64   MACs  the candidate's, for one example, never doubled
+        original_macs         int64   MACs  the layer's own
+        params                int64         the candidate's parameters
+        measured_at           str           when, in UTC
+        stale                 bool          whether measured with other software than is there now
+        measurement_id        str           leads to the raw samples
+        layers                str           all layers of that spec, separated by blanks
+        backend               str           device family
+        hardware_key          str           hash of the hardware
+        software_key          str           hash of driver, runtime and libraries
+        policy_phase          str           inference or training
+        policy_context        str           isolated or marginal
+        policy_cache          str           hot or cold
+        policy_execution      str           how the backend runs it
+        policy_batch          int64         examples at once
+        policy_dtype          str           type of weights and activations
+        policy_numeric_mode   str           such as tf32
+        policy_threads        int64         threads that compute; 0 where there is no such notion
+        policy_frozen         str           name of the frozen set, in training
 
     >>> frame = rw.table()
     >>> frame[frame.verdict == "FASTER"].layer.unique().tolist()

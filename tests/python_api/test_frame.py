@@ -10,7 +10,9 @@ from rankwise import documents
 from rankwise.records import MeasurementPolicy
 from rankwise.report.formats import frame
 
-LINE = re.compile(r"^    (\w+) +(str|int64|float64|bool) +(s|1|MACs)? {2,}(\S.*)$", re.MULTILINE)
+LINE = re.compile(
+    r"^        (\w+) +(str|int64|float64|bool) +(s|1|MACs)? {2,}(\S.*)$", re.MULTILINE
+)
 UNITS = {"_s": "s", "macs": "MACs", "speedup": "1", "_low": "1", "_high": "1"}
 
 
