@@ -70,7 +70,7 @@ export function pointChart({ label, series, across, xTitle, yTitle, xText = Stri
     const levels = [...points.flatMap(({ y, low, high }) => [y, low, high]), across?.y, fromZero ? 0 : undefined].filter((one) => one != null);
     const limits = padded(Math.min(...levels), Math.max(...levels), fromZero);
     const places = points.map(({ x }) => x);
-    const sides = padded(Math.min(...places), Math.max(...places), Math.min(...places) === 0);
+    const sides = padded(Math.min(...places), Math.max(...places), false);
     return {
       width, height: HEIGHT, legend: { show: false },
       scales: { x: { time: false, range: (_, low, high, key) => (chart.zoomed ? [low, high] : sides) }, y: { range: () => limits } },
@@ -183,7 +183,7 @@ export function pointChart({ label, series, across, xTitle, yTitle, xText = Stri
 
 /** Limits with a little room, so that no point sits on the edge. */
 function padded(low, high, zero) {
-  const room = (high - low || Math.abs(high) || 1) * 0.08;
+  const room = (high - low || Math.abs(high) || 1) * 0.06;
   return [zero ? 0 : low - room, high + room];
 }
 

@@ -1,7 +1,7 @@
 // A network's speedup table as rows, and what follows from it for each layer.
 
 import { read } from "./api.js";
-import { setting as settingText } from "./texts.js";
+import { settings as settingTexts } from "./texts.js";
 
 /** The network, its layers, and its rows by setting (a device and a policy), the newest first. */
 export async function networkData(id) {
@@ -30,7 +30,8 @@ function rowsOf({ specs, columns }) {
 }
 
 function ordered(table, rows) {
-  const groups = table.settings.map((one) => ({ ...one, text: settingText(one), rows: [], newest: "" }));
+  const texts = settingTexts(table.settings);
+  const groups = table.settings.map((one, at) => ({ ...one, text: texts[at], rows: [], newest: "" }));
   for (const row of rows) {
     const group = groups[row.setting];
     group.rows.push(row);
@@ -40,8 +41,6 @@ function ordered(table, rows) {
   for (const group of groups) {
     const { backend, hardware_key, software_key } = group.device;
     group.id = [backend, hardware_key.slice(0, 6), software_key.slice(0, 6), short(JSON.stringify(group.policy))].join(".");
-    const like = groups.filter((one) => settingText(one) === settingText(group));
-    if (like.length > 1) group.text += `, ${like.some((one) => one.device.hardware_key !== hardware_key) ? `hardware ${hardware_key.slice(0, 6)}, ` : ""}software ${software_key.slice(0, 6)}`;
   }
   return groups;
 }

@@ -34,12 +34,20 @@ export function shape(spec) {
 export const decomposition = ({ kind, ranks = [], groups = 1 }) => (kind === "original" ? "original"
   : `${kind} ${ranks.join("\u00d7")}${groups > 1 ? ` /${groups}` : ""}`);
 
-/** Which device and policy, in words. */
-export function setting({ device, policy }) {
-  const threads = policy.threads ? `${policy.threads} thread${policy.threads === 1 ? "" : "s"}` : "";
-  const parts = [device.backend, policy.phase, `batch ${policy.batch}`, threads, policy.context];
-  return parts.filter(Boolean).join(", ");
+/**
+ * Which device and policy each setting is, in words: the backend, and what the others do not have alike (all of
+ * it where there is one setting).
+ */
+export function settings(all) {
+  const parts = all.map(({ device, policy }) => [device.backend, policy.phase, `batch ${policy.batch}`,
+    policy.threads ? `${policy.threads} thread${policy.threads === 1 ? "" : "s"}` : "", policy.context,
+    `hardware ${device.hardware_key.slice(0, 6)}`, `software ${device.software_key.slice(0, 6)}`]);
+  const differs = parts[0]?.map((_, at) => new Set(parts.map((one) => one[at])).size > 1);
+  const shown = (at) => at === 0 || (all.length > 1 ? differs[at] : at < HARDWARE);
+  return parts.map((one) => one.filter((part, at) => part && shown(at)).join(", "));
 }
+
+const HARDWARE = 5; // the place of the parts that are keys and no words
 
 /** When, in the reader's own time. */
 export function when(text) {

@@ -38,7 +38,7 @@ function pointView(id, data, job, query) {
   const chart = pointChart({
     label: `Front of ${points.length} plans: speedup against network error. The slider below walks along it.`,
     series: [{ label: "plans", line: "straight", points: drawn }], across: { y: 1, text: "the original" },
-    xTitle: `network error on ${calibration ? "the select split" : "noise"}`, yTitle: "speedup", xText: (value) => String(Number(value.toPrecision(3))), yText: (value) => times(value),
+    xTitle: `network error on ${calibration ? "the select split" : "noise"}`, yTitle: "speedup", xText: (value) => (value < 0 ? "" : String(Number(value.toPrecision(3)))), yText: (value) => times(value),
     onchoose: (point) => show(point.at),
   });
   const asked = Number(query.get("point") ?? points.length - 1);

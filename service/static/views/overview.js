@@ -53,7 +53,7 @@ function nextStep(devices, networks, plans, all) {
 function latest(plans, networks) {
   if (!plans.length) return null;
   const name = (sha256) => networks.find((one) => one.sha256 === sha256)?.name ?? sha256.slice(0, 12);
-  const columns = [["plan"], ["network"], ["device"], ["limit"], ["predicted", "figure"], ["measured", "figure"], ["network error", "figure"], ["made"]];
+  const columns = [["plan"], ["network"], ["device"], ["limit"], ["predicted", "figure"], ["measured", "figure"], ["network error", "figure"], ["made", "date"]];
   const rows = plans.map((one) => [make("a", { href: link(["plans", one.key]) }, one.key.slice(0, 8)), name(one.network), one.backend, objective(one.objective), interval(one.predicted),
     one.verified ? interval(one.verified) : "not yet", fixed(one.verified?.fidelity.relative_error ?? one.predicted.network_error, 4), when(one.created_at)]);
   return make("section", { class: "card" }, make("h2", {}, "Latest plans"), table("Latest plans", columns, rows));

@@ -33,7 +33,7 @@ export async function draw(body, { id, data, query }) {
   } });
   const rows = plans.map((one) => [make("a", { href: link(["plans", one.key]) }, one.key.slice(0, 8)), tick(one), objective(one.objective), one.backend, interval(one.predicted),
     one.verified ? interval(one.verified) : "not yet", fixed(one.verified?.fidelity.relative_error ?? one.predicted.network_error, 4), `${one.replaced} of ${one.layers}`, when(one.created_at)]);
-  const columns = [["plan"], ["compare"], ["limit"], ["device"], ["predicted", "figure"], ["measured", "figure"], ["network error", "figure"], ["replaced", "figure"], ["made"]];
+  const columns = [["plan"], ["compare"], ["limit"], ["device"], ["predicted", "figure"], ["measured", "figure"], ["network error", "figure"], ["replaced", "figure"], ["made", "date"]];
   body.replaceChildren(make("section", { class: "card" }, make("h2", {}, "Plans"), table("Plans of this network", columns, rows)), place, form);
   await compare();
   return undefined;

@@ -15,6 +15,7 @@ export function draw(body, { data, setting, query, settingChoice }) {
   const wanted = { text: query.get("find") ?? "", verdicts: new Set((query.get("verdict") || VERDICTS.join(" ")).split(" ")), kind: query.get("kind") ?? "" };
   const others = data.settings.filter((one) => one !== setting);
   let beside = others.find((one) => one.id === query.get("beside"));
+  let both = query.get("both") !== "no"; // only candidates that were measured on both devices
   const told = make("p", { class: "soft small", role: "status" });
   const place = make("div", {});
   let rows = [];
@@ -29,7 +30,7 @@ export function draw(body, { data, setting, query, settingChoice }) {
 
   function filter() {
     const words = wanted.text.toLowerCase().split(/\s+/).filter(Boolean);
-    const fits = (row) => wanted.verdicts.has(row.verdict) && (!wanted.kind || row.kind === wanted.kind) && words.every((word) => row.search.includes(word));
+    const fits = (row) => (!beside || !both || row.other) && wanted.verdicts.has(row.verdict) && (!wanted.kind || row.kind === wanted.kind) && words.every((word) => row.search.includes(word));
     const found = rows.filter(fits);
     table.show(found);
     const saved = found.reduce((sum, row) => sum + (row.verdict === "FASTER" ? 1 : 0), 0);
@@ -52,11 +53,17 @@ export function draw(body, { data, setting, query, settingChoice }) {
   const kindChoice = choice("Kind", [["", "all"], ...kinds.map((kind) => [kind, kind])], wanted.kind, (kind) => { wanted.kind = kind; note({ kind }); filter(); }, { class: "inline" });
   const besideChoice = others.length ? choice("Beside", [["", "nothing"], ...others.map((one) => [one.id, one.text])], beside?.id ?? "", (id) => {
     beside = others.find((one) => one.id === id);
+    onlyBoth.hidden = !beside;
     note({ beside: id });
     build();
   }, { class: "inline", id: "beside" }) : null;
+  const onlyBoth = make("label", { class: "check inline", hidden: !beside }, make("input", { type: "checkbox", checked: both, onchange: (event) => {
+    both = event.target.checked;
+    note({ both: both ? "" : "no" });
+    filter();
+  } }), "only what both have");
   body.replaceChildren(
-    make("div", { class: "bar" }, settingChoice, besideChoice, make("span", { class: "links spread" }, downloads(data.network.sha256))),
+    make("div", { class: "bar" }, settingChoice, besideChoice, onlyBoth, make("span", { class: "links spread" }, downloads(data.network.sha256))),
     make("div", { class: "bar" }, make("label", { class: "inline" }, "Find ", search), make("span", { class: "chips", role: "group", "aria-label": "Verdicts" }, VERDICTS.map(tick)), kindChoice),
     told, place, failures(data.failures));
   build();
@@ -92,9 +99,9 @@ function columns(beside) {
   const other = (key, title, width, cell, order) => ({ key: `other-${key}`, title, class: width, cell: (row) => (row.other ? cell(row.other) : "-"), order: (row) => (row.other ? order(row.other) : null) });
   return [...first.filter(({ key }) => !["interval", "original"].includes(key)),
     other("speedup", "beside: speedup", "figure w8", (row) => times(row.speedup), (row) => row.speedup),
-    other("verdict", "beside: verdict", "w10", (row) => badge(row.verdict), (row) => row.verdict),
+    other("verdict", "beside: verdict", "w8", (row) => badge(row.verdict), (row) => row.verdict),
     other("latency", "beside: latency", "figure w8", (row) => duration(row.latency_s), (row) => row.latency_s),
-    { key: "ratio", title: "speedup ratio", class: "figure w8", cell: (row) => times(ratio(row)), order: ratio }];
+    { key: "ratio", title: "ratio", class: "figure w6", cell: (row) => times(ratio(row)), order: ratio }];
 }
 
 const ratio = (row) => (row.other?.speedup && row.speedup ? row.other.speedup / row.speedup : null);
