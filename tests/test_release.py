@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import tomllib
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -95,3 +96,15 @@ def test_workflows_call_the_makefile_alone(path: Path) -> None:
 
 def test_there_are_workflows() -> None:
     assert {path.name for path in WORKFLOWS} == {"check.yml", "release.yml"}
+
+
+def test_the_image_is_made_of_what_is_there() -> None:
+    """Files that it copies, and extras that it installs; nothing is built here."""
+    text = (ROOT / "Containerfile").read_text(encoding="utf-8")
+    copied = re.findall(r"^COPY (?!--from)(\S+)", text, re.MULTILINE)
+    assert copied
+    assert all((ROOT / name).exists() for name in copied)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    [extras] = re.findall(r"\[([\w,]+)\]", text)
+    assert set(extras.split(",")) <= set(project["optional-dependencies"])
+    assert (ROOT / ".containerignore").exists()

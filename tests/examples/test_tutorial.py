@@ -40,8 +40,10 @@ def masked(line: str) -> str:
     """The line without what is measured and chosen: numbers, units, kinds, verdicts, devices."""
     line = re.sub(r"(onnxruntime-cpu|fake)( [0-9a-f]{6}\b)?", "DEVICE", line)
     line = re.sub(f"{KIND} {NUMBER}", "CHOSEN", re.sub(r"\b(ms|us|s)\b", "UNIT", line))
-    line = re.sub(r"\boriginal( +\w+(: .*)?)?$", "KEPT", re.sub(VERDICT, "VERDICT", line))
-    return " ".join(re.sub(NUMBER, "N", line).split())
+    line = re.sub(NUMBER, "N", re.sub(VERDICT, "VERDICT", line))
+    if "DEVICE" not in line:  # what a plan decides of a layer, and why
+        line = re.sub(r"(?<=->N) +(CHOSEN|original) .*", " DECIDED", line)
+    return " ".join(line.split())
 
 
 @pytest.mark.slow
