@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry, sdpa_flop_count
 
+from .weight_reads import memory
+
 
 def _of_matrix_and_vector(args: Sequence[Any], _out: Any) -> int:
     return max((one.numel() for one in args[:3] if isinstance(one, Tensor)), default=0)
@@ -98,19 +100,19 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def macs_of(self, parameter: Tensor) -> int | None:
         """Return how many there were with a parameter or a part of it; None if it was no weight."""
-        there = _addresses(parameter)
+        there = memory(parameter)
         found = [macs for address, macs in self._of_weights.items() if address in there]
         return sum(found) if found else None
 
     def first_use(self, parameter: Tensor) -> int | None:
         """Return when it was first a weight, as a number that grows; None if it never was."""
-        there = _addresses(parameter)
+        there = memory(parameter)
         order = enumerate(self._of_weights)
         return next((number for number, address in order if address in there), None)
 
     def convolved(self, parameter: Tensor) -> bool:
         """Whether a convolution had it, or a part of it, as its weight."""
-        there = _addresses(parameter)
+        there = memory(parameter)
         return any(address in there for address in self._convolved)
 
     def __torch_dispatch__(
@@ -154,9 +156,3 @@ def _weights(operator: str, args: Sequence[Any]) -> list[Tensor]:
         return [args[1]]
     factors = args[1:3] if operator in ADDED_FIRST else args[:3]
     return [one for one in factors if isinstance(one, Tensor)]
-
-
-def _addresses(tensor: Tensor) -> range:
-    """Return the addresses at which a part of the tensor may begin."""
-    first = tensor.data_ptr()
-    return range(first, first + tensor.numel() * tensor.element_size())

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..inputs.examples import NetworkInputs, Takes, inputs_of
 from ..layering.functional_layers import with_functional_layers
+from ..layering.overrides import computes_as
 from ..layering.products import Products
 from ..layering.torch_convolutions import (
     CONVOLUTIONS,
@@ -160,7 +161,9 @@ def _unreadable(part: nn.Module) -> str:
         if isinstance(part, kind):
             return why
     linear = isinstance(part, nn.Linear)
-    if type(part).forward is not nn.Linear.forward if linear else not computes_plainly(part):
+    if "forward" in vars(part):
+        return "other code was put in the place of its forward"
+    if not (computes_as(part, nn.Linear) if linear else computes_plainly(part)):
         return f"{type(part).__name__} computes in its own way"
     weight = part.weight
     if not isinstance(weight, Tensor) or weight.dtype != torch.float32:
