@@ -7,7 +7,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto
 
@@ -15,7 +14,7 @@ from ..errors import ModelError
 from ..inputs.examples import AskedInput, Given, Takes, inputs_of
 from ..inputs.onnx_inputs import inputs_of_graph
 from ..integrity.checked_files import Checked
-from ..integrity.onnx_files import run_onnx, run_weights, write_weights
+from ..integrity.onnx_files import by_name, run_onnx, run_weights, write_weights
 from ..layering.parameter_accounts import ParameterAccounts
 from ..records import LayerUse
 from .batching import outputs_of, results
@@ -121,8 +120,8 @@ class OnnxNetwork:
     @cached_property
     def accounts(self) -> ParameterAccounts:
         def shapes_of(names: list[str]) -> list[tuple[int, ...]]:
-            inputs = np.zeros(self.input_shape, np.float32)
-            return [tensor.shape for tensor in TensorSession(self.model, names).run(inputs)]
+            tensors = TensorSession(self.model, names).run(self.inputs.example)
+            return [tensor.shape for tensor in tensors]
 
         nodes = {name: layer.node for name, layer in self._nodes.items()}
         macs = layer_macs(self.model.graph, nodes, self.layers, shapes_of, self.input_shape[0])
@@ -273,4 +272,4 @@ class OnnxNetwork:
     def _answers(self, inputs: Given) -> dict[str, NDArray[Any]]:
         """Every output by name."""
         names = [output.name for output in self.model.graph.output]
-        return dict(zip(names, TensorSession(self.model, names).run(inputs), strict=True))
+        return by_name(names, TensorSession(self.model, names).run(inputs))
