@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry, sdpa_flop_count
 
+from ..ops.operator_calls import OperatorCalls
 from .weight_reads import memory
 
 
@@ -57,14 +57,14 @@ ADDED_FIRST = ("addmm", "addmv", "baddbmm")
 CONVOLUTIONS = ("convolution", "_convolution")
 
 
-class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Products(OperatorCalls):
     """Counts a module's products while it runs, by their weights; `of_computed` has those without.
 
     Views of a parameter (a transposed weight, a part of a packed one) are told by their memory.
     """
 
     def __init__(self, parameters: Iterable[Tensor]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._storages = {one.untyped_storage().data_ptr() for one in parameters}
         self._of_weights: Counter[int] = Counter()
         self._convolved: set[int] = set()

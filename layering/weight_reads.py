@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from ..ops.operator_calls import OperatorCalls
 
 SHAPE_ALONE = (
     *("zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like"),
@@ -19,7 +20,7 @@ SHAPE_ALONE = (
 """Operators that ask their first argument for its shape and type alone."""
 
 
-class WeightReads(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class WeightReads(OperatorCalls):
     """Notes, while a module runs, the layers whose parameters are computed with elsewhere.
 
     They are told by their memory: a transposed weight, or what `.data` gives, is the same numbers.
@@ -27,7 +28,7 @@ class WeightReads(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """
 
     def __init__(self, layers: Sequence[nn.Module]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._computing = [one for one in layers if "weight" in vars(one)]
         self._owners: dict[int, list[tuple[range, nn.Module]]] = {}
         for layer in layers:

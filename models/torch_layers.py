@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from ..inputs.examples import NetworkInputs, Takes, inputs_of
+from ..integrity.denormal_weights import joined
 from ..layering.functional_layers import with_functional_layers
 from ..layering.overrides import computes_as
 from ..layering.products import Products
+from ..layering.shared_parameters import shared_notes, with_shared
 from ..layering.torch_convolutions import (
     CONVOLUTIONS,
     computes_plainly,
@@ -91,6 +93,9 @@ def read_layers(module: nn.Module, takes: Takes) -> TorchLayers:
         for part, shapes in calls.items()
         if len(shapes) > 1
     }
+    layers = {name: part for part, name in names.items()}
+    uses = list(with_shared(uses, module, layers))
+    notes = joined(notes, shared_notes(uses))
     every = with_functional_layers(uses, module, names, products)
     return TorchLayers(every, notes, outputs, products)
 
