@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -60,7 +59,9 @@ CONVOLUTIONS = ("convolution", "_convolution")
 class Products(OperatorCalls):
     """Counts a module's products while it runs, by their weights; `of_computed` has those without.
 
-    Views of a parameter (a transposed weight, a part of a packed one) are told by their memory.
+    A product of computed tensors counts for the part in which it is: a layer may compute its weight
+    (from a norm and a direction). Views of a parameter (a transposed weight, a part of a packed one)
+    are told by their memory.
     """
 
     def __init__(self, parameters: Iterable[Tensor]) -> None:
@@ -69,30 +70,7 @@ class Products(OperatorCalls):
         self._of_weights: Counter[int] = Counter()
         self._convolved: set[int] = set()
         self._of_parts: Counter[nn.Module] = Counter()
-        self._running: list[nn.Module] = []
         self.of_computed = 0
-
-    @contextmanager
-    def inside(self, parts: Iterable[nn.Module]) -> Iterator[None]:
-        """Count products of computed tensors inside these modules for them: a layer may compute its
-        weight (from a norm and a direction)."""
-        hooks = [
-            hook
-            for part in parts
-            for hook in (
-                part.register_forward_pre_hook(lambda one, _: self._running.append(one)),
-                part.register_forward_hook(lambda *_: self._ended(), always_call=True),
-            )
-        ]
-        try:
-            with self:
-                yield
-        finally:
-            for hook in hooks:
-                hook.remove()
-
-    def _ended(self) -> None:
-        self._running.pop()
 
     def macs_inside(self, part: nn.Module) -> int | None:
         """Return how many there were of computed tensors inside a module; None for none."""
@@ -115,19 +93,13 @@ class Products(OperatorCalls):
         there = memory(parameter)
         return any(address in there for address in self._convolved)
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Iterable[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        out = func(*args, **(kwargs or {}))
+    def called(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        out = func(*args, **kwargs)
         name = func.name().partition("::")[2].partition(".")[0]
         if name in MORE:
             self._note(name, args, MORE[name](args, out))
         elif name in KNOWN:
-            count = KNOWN[name](*args, **(kwargs or {}), out_val=out)
+            count = KNOWN[name](*args, **kwargs, out_val=out)
             self._note(name, args, int(count) // 2)
         return out
 
@@ -136,8 +108,8 @@ class Products(OperatorCalls):
         be a parameter, too, so that the last one counts."""
         factors = _weights(operator, args)
         known = [one for one in factors if one.untyped_storage().data_ptr() in self._storages]
-        if not known and self._running:
-            self._of_parts[self._running[-1]] += macs
+        if not known and self.running:
+            self._of_parts[self.running[-1]] += macs
         elif not known:
             self.of_computed += macs
         if not known:

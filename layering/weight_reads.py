@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -35,42 +34,9 @@ class WeightReads(OperatorCalls):
             for parameter in filter(_has_memory, _own_parameters(layer)):
                 owners = self._owners.setdefault(_storage(parameter), [])
                 owners.append((memory(parameter), layer))
-        self._running: list[nn.Module] = []
         self.found: set[nn.Module] = set()
 
-    @contextmanager
-    def of(self, module: nn.Module) -> Iterator[None]:
-        """Watch the module while it runs."""
-        hooks = [
-            hook
-            for part in module.modules()
-            for hook in (
-                part.register_forward_pre_hook(self._begun, prepend=True),
-                part.register_forward_hook(self._ended, always_call=True),
-            )
-        ]
-        try:
-            with self:
-                yield
-        finally:
-            for hook in hooks:
-                hook.remove()
-
-    def _begun(self, part: nn.Module, *_: Any) -> None:
-        """First of the hooks: another may compute the weight (`torch.nn.utils.weight_norm`)."""
-        self._running.append(part)
-
-    def _ended(self, *_: Any) -> None:
-        self._running.pop()
-
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Iterable[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
+    def called(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         if func.overloadpacket.__name__ not in SHAPE_ALONE:
             for given in pytree.tree_leaves((args, kwargs)):
                 if isinstance(given, Tensor) and _has_memory(given):
@@ -79,7 +45,7 @@ class WeightReads(OperatorCalls):
 
     def _note(self, given: Tensor) -> None:
         owners = self._owners_of(given)
-        if owners and not any(owner in self._running for _, owner in owners):
+        if owners and not any(owner in self.running for _, owner in owners):
             self.found.update(owner for where, owner in owners if not self._holds(where))
 
     def _owners_of(self, given: Tensor) -> list[tuple[range, nn.Module]]:
@@ -92,7 +58,7 @@ class WeightReads(OperatorCalls):
 
     def _holds(self, where: range) -> bool:
         """Whether the module that runs now has that parameter itself."""
-        own = self._running[-1].parameters(recurse=False) if self._running else ()
+        own = self.running[-1].parameters(recurse=False) if self.running else ()
         return any(one.data_ptr() in where for one in own)
 
 

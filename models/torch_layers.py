@@ -122,7 +122,7 @@ def _calls(
     hooks = [part.register_forward_pre_hook(note, with_kwargs=True) for part in parts]
     reads = WeightReads(parts)
     try:
-        with torch.no_grad(), reads.of(module):
+        with torch.no_grad(), reads.inside(module.modules()):
             outputs, _ = find_outputs(module, inputs.example)
     finally:
         for hook in hooks:
