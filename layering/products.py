@@ -60,8 +60,8 @@ class Products(OperatorCalls):
     """Counts a module's products while it runs, by their weights; `of_computed` has those without.
 
     A product of computed tensors counts for the part in which it is: a layer may compute its weight
-    (from a norm and a direction). Views of a parameter (a transposed weight, a part of a packed one)
-    are told by their memory.
+    (from a norm and a direction). Views of a parameter (a weight turned round, a part of a packed
+    one) are told by their memory.
     """
 
     def __init__(self, parameters: Iterable[Tensor]) -> None:
