@@ -26,7 +26,7 @@ PIP       := $(RUN) -m pip --disable-pip-version-check -qq
 TYPECHECK := build/typecheck/rankwise
 STRUCTURE := tests/test_imports.py tests/test_sizes.py tests/test_words.py tests/mutants/test_lists.py
 
-.PHONY: help venv demo test coverage mutants check format schemas wheel-test docs dist licences sbom clean
+.PHONY: help venv demo test coverage mutants check format schemas wheel-test docs tutorial dist licences sbom clean
 .DELETE_ON_ERROR:
 
 help:
@@ -39,6 +39,7 @@ help:
 	@echo "make schemas     write docs/schemas/ anew from documents.py"
 	@echo "make wheel-test  build the wheel and run it outside the checkout"
 	@echo "make docs        build the site into build/site; a warning is an error"
+	@echo "make tutorial    run the tutorial's commands and write what they print into it"
 	@echo "make dist        build wheel and source into dist/"
 	@echo "make licences    hold the licences of dependencies against .ci/licences.txt"
 	@echo "make sbom        list dependencies in build/sbom.json (CycloneDX)"
@@ -140,6 +141,9 @@ docs: .venv/.docs
 	@mkdir -p build
 	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict >build/docs.log 2>&1 || { cat build/docs.log; exit 1; }
 	@echo "docs: build/site/index.html"
+
+tutorial: .venv/.demo
+	@$(RUN) examples/write_tutorial.py
 
 # The wheel is built from the source archive, so both are whole.
 dist: .venv/.release

@@ -89,6 +89,14 @@ def test_every_page_and_picture_is_used() -> None:
     assert named == sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
 
 
+def test_pages_stay_short() -> None:
+    """What is longer is not read to its end; tables in full are in the appendix of the results."""
+    words = {path.name: len(path.read_text(encoding="utf-8").split()) for path in DOCS.glob("*.md")}
+    assert words.pop("results-details.md") > words["results.md"]
+    assert not {name: count for name, count in words.items() if count > 2400}
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) < 700
+
+
 def leaves(entries: list[dict[str, str]]) -> Iterator[str]:
     for entry in entries:
         yield from entry.values()

@@ -70,3 +70,20 @@ def test_the_tutorial_does_what_it_says(
         assert not strange, f"{command} does not say\n{strange}\nbut\n{done.output}"
     for name in ("plan.json", "smaller.onnx", "report.html", "front.svg"):
         assert (tmp_path / name).stat().st_size > 0
+
+
+def test_what_commands_print_is_written_into_the_page(
+    example: Callable[[str], ModuleType],
+) -> None:
+    page = "a\n```sh\none\n```\n\n```text\nold\n```\nb\n\n```sh\ntwo\n```\n\nc\n"
+    asked: list[str] = []
+
+    def run(commands: str) -> str:
+        asked.append(commands)
+        return "channels are matched: so\n" + "".join(f"line {n} \n" for n in range(20))
+
+    written = example("write_tutorial").rewritten(page, run)
+    assert asked == ["one\n", "two\n"]
+    shown = [0, 1, 2, 3, "...", 16, 17, 18, 19]
+    lines = "".join(f"line {n}\n" if isinstance(n, int) else f"{n}\n" for n in shown)
+    assert written == page.replace("old\n", lines)
