@@ -26,7 +26,7 @@ PIP       := $(RUN) -m pip --disable-pip-version-check -qq
 TYPECHECK := build/typecheck/rankwise
 STRUCTURE := tests/test_imports.py tests/test_sizes.py tests/test_words.py tests/mutants/test_lists.py
 
-.PHONY: help venv demo test coverage mutants check format schemas wheel-test clean
+.PHONY: help venv demo test coverage mutants check format schemas wheel-test docs dist licences sbom clean
 .DELETE_ON_ERROR:
 
 help:
@@ -38,6 +38,10 @@ help:
 	@echo "make format      put the sources into the format that check wants"
 	@echo "make schemas     write docs/schemas/ anew from documents.py"
 	@echo "make wheel-test  build the wheel and run it outside the checkout"
+	@echo "make docs        build the site into build/site; a warning is an error"
+	@echo "make dist        build wheel and source into dist/"
+	@echo "make licences    hold the licences of dependencies against .ci/licences.txt"
+	@echo "make sbom        list dependencies in build/sbom.json (CycloneDX)"
 	@echo "make venv        only make .venv"
 	@echo "make clean       remove .venv and everything that was built"
 
@@ -61,6 +65,17 @@ endif
 	@echo "adding what tests and checks need (once, a minute or two) ..."
 	@$(PIP) install --no-compile -c constraints.txt -e '.[dev,demo,service]'
 	@$(RUN) -W ignore -m compileall -qq -j 0 .venv/lib || true
+	@touch $@
+
+.venv/.docs: .venv/.installed
+	@echo "adding what the site is built with (once, a minute) ..."
+	@$(PIP) install --no-compile -c constraints.txt -e '.[docs]'
+	@touch $@
+
+# All that users can install, so that all of it is looked at.
+.venv/.release: .venv/.installed
+	@echo "adding what a release is made with, and every extra (once, a minute) ..."
+	@$(PIP) install --no-compile -c constraints.txt -e '.[cuda,openvino,parquet,postgres,service,release]'
 	@touch $@
 
 demo: .venv/.demo
@@ -118,6 +133,32 @@ wheel-test: venv
 	@env="$$PWD/build/wheel/env"; cd /; "$$env/bin/rankwise" --help >/dev/null; \
 	  "$$env/bin/python" -c 'import sys, rankwise; sys.exit(not rankwise.__file__.startswith(sys.prefix))'
 	@echo "wheel-test: $$(cd build/wheel && ls *.whl) runs outside the checkout"
+
+# Commands and docstrings are read from the sources as they are: see docs/hooks/. With --quiet,
+# mkdocs would not count its warnings, and --strict would let all of them pass.
+docs: .venv/.docs
+	@mkdir -p build
+	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict >build/docs.log 2>&1 || { cat build/docs.log; exit 1; }
+	@echo "docs: build/site/index.html"
+
+# The wheel is built from the source archive, so both are whole.
+dist: .venv/.release
+	@rm -rf dist build/lib build/bdist.* && mkdir -p build
+	@$(RUN) -m build --no-isolation --outdir dist . >build/dist.log 2>&1 || { cat build/dist.log; exit 1; }
+	@ls dist
+
+licences: .venv/.release
+	@mkdir -p build
+	@$(RUN) -m piplicenses --packages $$($(RUN) .ci/dependencies.py names) --with-urls \
+	  --allow-only "$$(grep -v '^#' .ci/licences.txt | paste -sd ';')" >build/licences.txt
+	@echo "licences: $$($(RUN) .ci/dependencies.py names | wc -l) dependencies, all accepted; build/licences.txt"
+
+sbom: .venv/.release
+	@mkdir -p build
+	@.venv/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type library \
+	  --output-reproducible -o build/environment.json .venv/bin/python
+	@$(RUN) .ci/dependencies.py sbom build/environment.json build/sbom.json
+	@echo "sbom: build/sbom.json"
 
 clean:
 	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

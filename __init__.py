@@ -2,6 +2,7 @@
 
     import rankwise as rw
 
+    rw.tune(model, example_input, backend="torch-cpu", max_error=0.1)   # all of the following
     rw.profile(model, example_input, backend="torch-cpu")
     rw.table()                           # a pandas frame
     plan = rw.plan(model, example_input, backend="torch-cpu", max_error=0.1)
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from .workflow.profile import profile
     from .workflow.recover import recover
     from .workflow.table import table
+    from .workflow.tune import tune
     from .workflow.verify import verify
     from .workflow.what_if import what_if
 
@@ -60,6 +62,7 @@ __all__ = [
     "profile",
     "recover",
     "table",
+    "tune",
     "verify",
     "what_if",
 ]

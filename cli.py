@@ -6,7 +6,13 @@ from typing import Any
 
 import typer
 
-from .commands import plan_commands, profile_commands, service_commands, store_commands
+from .commands import (
+    plan_commands,
+    profile_commands,
+    service_commands,
+    store_commands,
+    tune_commands,
+)
 from .commands.command import command
 
 app = typer.Typer(
@@ -20,6 +26,7 @@ app = typer.Typer(
 
 # In the order in which they are used, and shown by --help.
 for function in (
+    tune_commands.tune,
     profile_commands.devices,
     profile_commands.doctor,
     profile_commands.layers,

@@ -8,7 +8,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
-from ..errors import BackendError
+from ..errors import BackendError, did_you_mean
 from .base import Backend
 from .validation import one_line
 
@@ -97,8 +97,9 @@ def _loaded(name: str) -> Any:
         return entry.load()
     if _slug(name):
         return _of_family(name)
-    known = ", ".join(backend_names())
-    raise BackendError(f"unknown backend {name!r}; known are {known}")
+    known = backend_names()
+    hint = did_you_mean(name, known)
+    raise BackendError(f"unknown backend {name!r}{hint}; known are {', '.join(known)}")
 
 
 def _of_family(name: str) -> Any:

@@ -8,10 +8,12 @@ from statistics import fmean
 from typing import Any
 
 from rankwise.lowrank.modes import shipped_modes
-from rankwise.report.chart import Axis, Point, Series, chart
+from rankwise.report.pictures.chart import Axis, Point, Series, chart
 
 UNCOMPRESSED, MEASURED = "uncompressed", "measured plan"
 QUANTUM = 16
+WIDTH = 5.0
+"""Of the picture, in inches."""
 HEAD = (
     "| variant | layers | parameters | MMACs | accuracy % | drop | training step, batch 128 "
     "| inference, batch 128 | inference, batch 1 |\n|---|---|---|---|---|---|---|---|---|"
@@ -63,13 +65,15 @@ def picture(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     for row in rows:
         if row["seed"] == 0:
             speedup = row["times"].get("training 128", [1.0])[0]
-            rule = " ".join(row["name"].split()[1:])
-            point = Point(speedup, row["accuracy"], note=row["name"])
-            groups.setdefault(rule if rule in rules else row["name"], []).append(point)
-    drawn = chart(
+            mode, *words = row["name"].split()
+            rule = " ".join(words)
+            named = rule in rules
+            point = Point(speedup, row["accuracy"], name=mode if named else "")
+            groups.setdefault(rule if named else row["name"], []).append(point)
+    chart(
         "Fashion-MNIST: accuracy against training speedup",
         [Series(name, points, line=False) for name, points in groups.items()],
         Axis("speedup of a training step, batch 128"),
         Axis("accuracy on the test images, %"),
-    )
-    path.write_text(drawn, encoding="utf-8")
+        width=WIDTH,
+    ).write(path)

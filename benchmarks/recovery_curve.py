@@ -4,7 +4,7 @@
 
 Each plan is made, verified, recovered and judged on photos that nothing has seen; the ground truth
 is the photo itself. Each plan's result is a file of its own under --work, so that a run goes on
-where it stopped; --budget starts no further plan. Writes a table, and a picture as SVG.
+where it stopped; --budget starts no further plan. Writes a table, and a picture (.svg, .png, .pdf).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from safetensors.torch import load_file  # noqa: E402
 from rankwise.db.url import companion  # noqa: E402
 from rankwise.documents.plan_files import read_plan  # noqa: E402
 from rankwise.factors.planned_network import PlannedNetwork  # noqa: E402
-from rankwise.report.chart import Axis, Point, Series, chart  # noqa: E402
+from rankwise.report.pictures.chart import Axis, Point, Series, chart  # noqa: E402
 
 MODEL = "demosaicking:network"
 
@@ -103,9 +103,8 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     for name, key in (("as decomposed", "before_db"), ("after recovery", "after_db")):
         points = [Point(row["speedup"], row["original_db"] - row[key]) for row in rows]
         series.append(Series(name, sorted(points, key=lambda point: point.x)))
-    title = "Demosaicking: loss against speedup, on photos nothing has seen"
-    drawn = chart(title, series, Axis("measured speedup"), Axis("PSNR lost, dB", zero=True))
-    path.write_text(drawn, encoding="utf-8")
+    title = "Demosaicking, on photos that nothing has seen"
+    chart(title, series, Axis("measured speedup"), Axis("PSNR lost, dB", zero=True)).write(path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 from .. import documents
 from ..db.measurement_values import MeasurementFilter
@@ -85,13 +84,30 @@ def use_costs(use: LayerUse, decomposition: Decomposition) -> tuple[int, int]:
 
 def document_of(measurements: Sequence[Measurement]) -> documents.Table:
     """Return the table's document, failures included."""
-    spec_json = cache(LayerSpec.to_json)
-    policy_json = cache(MeasurementPolicy.to_json)
-    return documents.Table(
-        rows=[
-            _row(row, spec_json(row.spec), policy_json(row.policy)) for row in rows_of(measurements)
-        ],
+    parts = _Parts()
+    return documents.Table.model_construct(
+        rows=[_row(row, parts) for row in rows_of(measurements)],
         failures=[documents.Failure.of(row) for row in failed_rows(measurements)],
+        networks=[],
+    )
+
+
+class _Parts:
+    """What many rows share, made once each: a store answers with tens of thousands of rows."""
+
+    def __init__(self) -> None:
+        self.spec = cache(LayerSpec.to_json)
+        self.policy = cache(MeasurementPolicy.to_json)
+        self.decomposition = cache(documents.Decomposition.of)
+        self._device = cache(_device)
+
+    def device(self, row: TableRow) -> documents.RowDevice:
+        return self._device(row.backend, row.hardware_key, row.software_key)
+
+
+def _device(backend: str, hardware_key: str, software_key: str) -> documents.RowDevice:
+    return documents.RowDevice(
+        backend=backend, hardware_key=hardware_key, software_key=software_key
     )
 
 
@@ -106,16 +122,18 @@ _OWN_TIMES = ("latency_s", "original_latency_s", "speedup", "speedup_low", "spee
 """Names of the columns that are empty where a layer was timed between neighbours."""
 
 
-def _row(row: TableRow, spec: dict[str, Any], policy: dict[str, Any]) -> documents.Row:
+def _row(row: TableRow, parts: _Parts) -> documents.Row:
+    """Return the row's document. Its values are our own, of the types that it has: they are not
+    validated, which would take most of the time of a large table."""
     numbers = {name: getattr(row, name) for name in _SAME_NAME}
     if not row.own_times:
         numbers.update(dict.fromkeys(_OWN_TIMES))
-    return documents.Row(
+    return documents.Row.model_construct(
         **numbers,
         layers=list(row.layers),
-        spec=spec,
-        decomposition=documents.Decomposition.of(row.decomposition),
-        device=documents.RowDevice.of(row),
-        policy=policy,
+        spec=parts.spec(row.spec),
+        decomposition=parts.decomposition(row.decomposition),
+        device=parts.device(row),
+        policy=parts.policy(row.policy),
         verdict=row.verdict.value,
     )

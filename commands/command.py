@@ -15,6 +15,7 @@ from ..options.keywords import keywords
 from ..options.option import Option, OptionField, option_fields, option_of
 from ..workflow import verb
 from .errors import as_sentences, reporter
+from .found_plans import found_arguments
 from .remote import REMOTE, connect
 
 Options = TypeVar("Options")
@@ -46,9 +47,6 @@ class Run(Generic[Options]):
         return verb("table_document" if self.name == "table" else self.name)(**given)
 
     def _remote(self, server: str) -> Any:
-        if self.name not in REMOTE:
-            command = self.name.replace("_", "-")
-            raise UsageError(f"a service does not do `{command}`: leave --server out")
         for field in option_fields(type(self.options)):
             if field.name in self.typed:
                 field.refuse_for_service(getattr(self.options, field.name))
@@ -70,6 +68,8 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             if options is not None:
                 typed = _typed(given.pop("invocation"))
                 server = given.pop("server")
+                _require_remote(function.__name__, server)
+                given |= found_arguments(options, given)
                 made = options(**{f.name: _value(f, given) for f in option_fields(options)})
                 given["run"] = Run(function.__name__, made, server, typed)
             function(**given)
@@ -79,6 +79,12 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     call.__annotations__ = {p.name: p.annotation for p in parameters}
     del call.__wrapped__
     return call
+
+
+def _require_remote(name: str, server: str | None) -> None:
+    if server is not None and name not in REMOTE:
+        command = name.replace("_", "-")
+        raise UsageError(f"a service does not do `{command}`: leave --server out")
 
 
 def _is_run(parameter: inspect.Parameter) -> bool:
@@ -133,7 +139,9 @@ def _parameter(field: OptionField) -> inspect.Parameter:
     kind = option.text or (str if option.parse else field.hint)
     if field.repeats:
         kind, default = list[str], None
-    if field.required:
+    if option.findable:
+        kind, default = kind | None, None
+    elif field.required:
         default = inspect.Parameter.empty
     elif default is None and (option.text or option.parse or field.repeats):
         kind = kind | None

@@ -1,7 +1,5 @@
 """From measurements to a smaller network, and looking around on the way: pareto to finetune."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
@@ -17,16 +15,20 @@ from .errors import show, shown_anyway
 def pareto(
     run: Run[ParetoOptions],
     output: Annotated[
-        Path | None, Option("Draw the front: an .svg file.", flags=("-o", "--output"))
+        Path | None, Option("Draw the front: .png, .svg or .pdf.", flags=("-o", "--output"))
     ] = None,
     json: Json = False,
 ) -> None:
     """The front of speedup against fidelity, as table, picture or JSON."""
+    if output is not None:
+        from ..report.pictures.figure import check_picture
+        from ..report.pictures.speedups import front_picture
+
+        check_picture(output)
     document = run()
     if output is not None:
-        from ..report.front import write_front
-
-        write_front(document, output)
+        title = f"{document.model.source} on {document.device.backend}"
+        front_picture(document, title).write(output)
     show(document, json)
 
 

@@ -1,8 +1,7 @@
 """What is there, and how fast it is: devices, doctor, layers, profile, table."""
 
-from __future__ import annotations
-
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -50,20 +49,38 @@ def profile(run: Run[ProfileOptions], json: Json = False) -> None:
         raise typer.Exit(3)
 
 
+BEST = Option("A row a layer: the fastest candidate at each rank budget.", flags=("--best",))
+SORT = Option("By this column, the largest first; layers keep the network's order else.")
+VERDICT = Option("Only rows with this verdict; repeat for others.", flags=("--verdict",))
+TOP = Option("Only so many rows.", metavar="N")
+SHOWN = Option("Only these columns, separated by commas.", metavar="NAME,...")
+DRAW = Option("Draw latency over rank; -o FILE.png, .svg or .pdf.", flags=("--draw",))
+DRAW_SAVINGS = Option(
+    "Draw what each layer saves at best; with -o as above.", flags=("--draw-savings",)
+)
+
+
 def table(
     run: Run[TableOptions],
+    best: Annotated[bool, BEST] = False,
+    sort: Annotated[str | None, SORT] = None,
+    verdict: Annotated[Sequence[str], VERDICT] = (),
+    top: Annotated[int | None, TOP] = None,
+    columns: Annotated[str | None, SHOWN] = None,
     format: Annotated[str, Option("table, csv, json, parquet, html or markdown.")] = "table",
     output: Annotated[Path | None, Option("Write here.", flags=("-o", "--output"))] = None,
-    draw: Annotated[
-        bool, Option("Draw latency over rank; SVG with -o FILE.svg.", flags=("--draw",))
-    ] = False,
+    draw: Annotated[bool, DRAW] = False,
+    draw_savings: Annotated[bool, DRAW_SAVINGS] = False,
     json: Json = False,
 ) -> None:
-    """Show the per-layer speedup table."""
-    from ..report.formats import draw_table, write_table
+    """Show the per-layer speedup table, and what it amounts to."""
+    from ..report.drawn_table import draw_table
+    from ..report.formats import write_table
+    from ..report.table_view import TableView
 
+    view = TableView.of(best, sort, verdict or (), top, columns)
     document = run()
-    if draw:
-        draw_table(document, output, sys.stdout)
+    if draw or draw_savings:
+        draw_table(document, output, sys.stdout, savings=draw_savings)
     else:
-        write_table(document, "json" if json else format, output, sys.stdout)
+        write_table(document, "json" if json else format, output, sys.stdout, view)

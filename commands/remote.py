@@ -11,6 +11,7 @@ from ..options.measuring import DevicesOptions, LayersOptions, ProfileOptions, T
 from ..options.networks import ApplyOptions, VerifyOptions
 from ..options.option import Crossing, option_fields
 from ..options.planning import PlanOptions
+from ..options.texts import input_text
 from .errors import reporter
 
 if TYPE_CHECKING:
@@ -52,12 +53,14 @@ def _network(client: Client, options: Any) -> str:
     model, weights = str(options.model), options.weights
     shape = getattr(options, "input_shape", None)
     text = ",".join(map(str, shape)) if shape else None
+    inputs = [input_text(*one) for one in getattr(options, "inputs", ())]
+    about: dict[str, Any] = {"input_shape": text, "inputs": inputs}
     if weights is not None:
         if weights.suffix != ".safetensors":
             raise UsageError("a service takes weights as .safetensors only")
-        return str(client.upload_network(weights, architecture=model, input_shape=text)["id"])
+        return str(client.upload_network(weights, architecture=model, **about)["id"])
     if model.lower().endswith(".onnx"):
-        return str(client.upload_network(Path(model), input_shape=text)["id"])
+        return str(client.upload_network(Path(model), **about)["id"])
     if model not in {entry["id"] for entry in client.networks()}:
         raise UsageError(
             f"a service takes an .onnx file, a zoo name, or the id of a network that it has, not "
@@ -67,6 +70,11 @@ def _network(client: Client, options: Any) -> str:
         raise UsageError(
             f"the service has {model} with another input shape than {text}: leave --input-shape "
             "out, or give the network as a file"
+        )
+    if inputs:
+        raise UsageError(
+            f"the service has {model} with inputs of its own: leave --input out, or give the "
+            "network as a file"
         )
     return model
 

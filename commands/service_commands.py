@@ -1,7 +1,5 @@
 """The service, and a plan as a page: serve, report."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

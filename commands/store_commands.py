@@ -1,7 +1,5 @@
 """Looking after the store: `rankwise db ...`."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated

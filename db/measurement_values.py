@@ -28,11 +28,13 @@ _V = TypeVar("_V", DeviceFingerprint, MeasurementPolicy)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasurementFilter:
-    """Which measurements are wanted; None is any. `layer` is a name, or a pattern as `layer3.*`."""
+    """Which measurements are wanted; None is any. `layer` is a name, or a pattern as `layer3.*`;
+    `devices` are backends or hardware keys."""
 
     network_sha: str | None = None
     backend: str | None = None
     hardware_key: str | None = None
+    devices: Collection[str] | None = None
     phase: str | None = None
     layer: str | None = None
     spec_keys: Collection[str] | None = None
@@ -44,7 +46,12 @@ class MeasurementFilter:
             self.fingerprint_key in (None, key)
             and self.backend in (None, device.backend)
             and (self.hardware_key is None or self.hardware_key == device.hardware_key)
+            and (self.devices is None or self._is_named(device))
         )
+
+    def _is_named(self, device: DeviceFingerprint) -> bool:
+        named = self.devices or ()
+        return device.backend in named or device.hardware_key in named
 
     def takes_policy(self, key: str, policy: MeasurementPolicy) -> bool:
         return self.policy_key in (None, key) and self.phase in (None, policy.phase)

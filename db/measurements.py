@@ -32,7 +32,15 @@ from .measurement_values import (
     rows_of,
 )
 from .raw_samples import raw_samples
-from .tables import failures, networks, sessions, summaries, workloads
+from .tables import (
+    devices,
+    failures,
+    network_layers,
+    networks,
+    sessions,
+    summaries,
+    workloads,
+)
 from .workloads import CHUNK, of_workloads
 
 _NUMBERS = tuple(summaries.c[name.name] for name in fields(PairSummary))
@@ -87,6 +95,28 @@ class Measurements:
                 rows = connection.execute(query.group_by(workloads.c.key))
                 counts.update((key, count) for key, count in rows)
         return counts
+
+    def devices_of(self, network_sha: str) -> list[DeviceFingerprint]:
+        """The devices on which layers of a network were measured, the latest first."""
+        of_network = (
+            select(workloads.c.id)
+            .join(network_layers, network_layers.c.spec_id == workloads.c.spec_id)
+            .join(networks, networks.c.id == network_layers.c.network_id)
+            .where(networks.c.sha256 == network_sha)
+        )
+        latest = (
+            select(sessions.c.device_id, func.max(sessions.c.id).label("session"))
+            .where(sessions.c.original_workload_id.in_(of_network))
+            .group_by(sessions.c.device_id)
+            .subquery()
+        )
+        query = (
+            select(devices.c.json)
+            .join(latest, latest.c.device_id == devices.c.id)
+            .order_by(latest.c.session.desc())
+        )
+        with self.database.reading() as connection:
+            return [DeviceFingerprint.from_json(json) for json in connection.scalars(query)]
 
     def samples(self, measurement_id: str) -> list[tuple[str, tuple[Sample, ...]]]:
         """Raw samples behind a measurement, of the candidate and of the original that it was

@@ -55,6 +55,11 @@ class Networks:
             rows = connection.execute(query.order_by(*order)).all()
         return [(sha256, source, tuple(shape)) for sha256, source, shape in rows]
 
+    def layer_names(self) -> list[str]:
+        """The names of all layers of all networks."""
+        with self.database.reading() as connection:
+            return list(connection.scalars(select(network_layers.c.name).distinct()))
+
     def layers(self, sha256: str) -> tuple[LayerUse, ...]:
         """The inventory in the network's order; of the calls of a layer only different ones are
         known. Raises `StoreError` for an unknown network."""

@@ -39,6 +39,7 @@ from .plan import (
 from .profile import Profile, Staircase
 from .recovery import ErrorChange, Recovery, ReportChange, TrainingPoint
 from .table import Row, Table
+from .tuning import NextCommand, Tuning, TuningStep
 from .what_if import WhatIf, WhatIfLayer
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "Layers",
     "Model",
     "ModelInput",
+    "NextCommand",
     "OtherParameters",
     "Parameters",
     "Pareto",
@@ -85,6 +87,8 @@ __all__ = [
     "Staircase",
     "Table",
     "TrainingPoint",
+    "Tuning",
+    "TuningStep",
     "Verification",
     "VerificationDocument",
     "WhatIf",
@@ -104,6 +108,7 @@ DOCUMENTS: tuple[type[Document], ...] = (
     WhatIf,
     Pareto,
     Recovery,
+    Tuning,
 )
 """Every document that a command prints or writes."""
 

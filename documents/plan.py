@@ -122,7 +122,9 @@ class VerificationDocument(Verification, Document):
 
 class Search(Strict):
     """How the plan was found. `exact_speedup` and `gap` are those of the exact solution by sums;
-    `passes` counts runs of a network over the select or the confirm split."""
+    `passes` counts runs of a network over the select or the confirm split. `asked_key` stands for
+    what was asked for: the same search of the same measurements need not be done again (null: it
+    was cut off, or depends on what no key knows)."""
 
     sampler: str
     trials: int
@@ -130,6 +132,7 @@ class Search(Strict):
     gap: float | None
     seed: int
     passes: int = 0
+    asked_key: str | None = None
 
 
 class Plan(Document):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from .base import Decomposition, Document, Failure, RowDevice, Strict
 
 
@@ -37,9 +39,12 @@ class Row(Strict):
 
 
 class Table(Document):
+    """`networks` are the sources of the networks whose layers the rows are of."""
+
     kind: Literal["rankwise.table"] = "rankwise.table"
     rows: list[Row]
     failures: list[Failure]
+    networks: list[str] = Field(default_factory=list)
 
     @property
     def headline(self) -> str:

@@ -159,7 +159,7 @@ def draw(photos: Sequence[Photo], original: Outputs, results: Sequence[Result], 
             )
         )
     title = f"Of {len(photos)} photos that nothing has seen, the one that loses most"
-    sheet(title, columns).save(path)
+    sheet(title, columns).write(path)
 
 
 if __name__ == "__main__":

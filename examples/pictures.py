@@ -8,15 +8,14 @@ from typing import TypeAlias
 
 import numpy as np
 from demosaicking import BORDER, SIZE, ByteImage, FloatArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-SIDE = 396
-"""Width and height of a panel, in pixels."""
-GAP = 20
-TITLE_SIZE, CAPTION_SIZE = 26, 17
-LINE = 24
-CAPTION_LINES = 2
-BACKGROUND, INK, FRAME = "white", "#222", "#ff3030"
+from rankwise.report.pictures.figure import Picture, in_style
+from rankwise.report.pictures.style import SMALL_PT, TWO_COLUMNS
+
+CAPTION_IN = 0.35
+"""Height of the two lines below a panel, in inches."""
+FRAME = "#ff3030"
 AMPLIFIED = 10
 """Times that a difference is amplified: a hundredth of the brightness is hard to see."""
 Corner: TypeAlias = tuple[int, int]
@@ -24,7 +23,7 @@ Corner: TypeAlias = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A picture of any size, with at most `CAPTION_LINES` lines below it."""
+    """A picture of any size, with at most two lines below it."""
 
     picture: Image.Image
     caption: Sequence[str]
@@ -52,33 +51,22 @@ def difference_panel(output: FloatArray, original: FloatArray) -> Panel:
     return Panel(_picture(0.5 + AMPLIFIED * (output - original)), caption)
 
 
-def sheet(title: str, columns: Sequence[Sequence[Panel]]) -> Image.Image:
+@in_style()
+def sheet(title: str, columns: Sequence[Sequence[Panel]]) -> Picture:
     """All panels under a title; every column has as many as the first."""
-    height = SIDE + CAPTION_LINES * LINE + GAP
-    top = GAP + TITLE_SIZE + GAP
-    size = (GAP + len(columns) * (SIDE + GAP), top + len(columns[0]) * height)
-    result = Image.new("RGB", size, BACKGROUND)
-    draw = ImageDraw.Draw(result)
-    draw.text((GAP, GAP), title, INK, ImageFont.load_default(TITLE_SIZE))
-    for column, panels in enumerate(columns):
-        for row, panel in enumerate(panels):
-            _draw(result, panel, GAP + column * (SIDE + GAP), top + row * height)
-    return result
+    rows = len(columns[0])
+    height = rows * (TWO_COLUMNS / len(columns) + CAPTION_IN) + CAPTION_IN
+    picture = Picture(title, TWO_COLUMNS, height, rows, len(columns))
+    panels = [column[row] for row in range(rows) for column in columns]
+    for place, panel in zip(picture.panels, panels, strict=True):
+        small = max(panel.picture.size) <= SIZE  # its pixels stay squares
+        place.imshow(panel.picture, interpolation="nearest" if small else "antialiased")
+        place.set_xlabel("\n".join(panel.caption), fontsize=SMALL_PT, loc="left")
+        place.set(xticks=[], yticks=[], anchor="S")
+        place.spines[:].set_visible(False)
+    return picture
 
 
 def _picture(values: FloatArray) -> Image.Image:
     inner = np.clip(values[:, BORDER:-BORDER, BORDER:-BORDER], 0, 1)
     return Image.fromarray(np.round(inner * 255).astype(np.uint8).transpose(1, 2, 0))
-
-
-def _draw(result: Image.Image, panel: Panel, left: int, top: int) -> None:
-    """Pixels of small pictures stay squares; large ones are made smaller, in their own shape."""
-    small = panel.picture.width < SIDE and panel.picture.height < SIDE
-    scale = SIDE / max(panel.picture.size)
-    size = (round(panel.picture.width * scale), round(panel.picture.height * scale))
-    how = Image.Resampling.NEAREST if small else Image.Resampling.LANCZOS
-    result.paste(panel.picture.resize(size, how), (left, top + SIDE - size[1]))
-    font = ImageFont.load_default(CAPTION_SIZE)
-    for number, text in enumerate(panel.caption):
-        place = (left, top + SIDE + 6 + number * LINE)
-        ImageDraw.Draw(result).text(place, text, INK, font)

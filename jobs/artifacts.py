@@ -30,8 +30,10 @@ ZOO_NAMES = (
 class NetworkEntry:
     """A network that jobs may use. `id` is its SHA-256, or its name in the zoo.
 
-    `sha256`, `input_shape` and `layers` (a `rankwise.layers` document) of a zoo network are
-    None until it was described once. `file` is relative to the artifacts.
+    `sha256`, `input_shape`, `layers` (a `rankwise.layers` document) and `graph` (how its layers
+    follow one another) of a zoo network are None until it was described once; `graph` is empty
+    where the order cannot be read. `file` is relative to the artifacts. `inputs` are those that
+    whoever gave it described: (name, shape, type or empty).
     """
 
     id: str
@@ -44,11 +46,15 @@ class NetworkEntry:
     sha256: str | None
     input_shape: tuple[int, ...] | None
     layers: Mapping[str, Any] | None
+    inputs: tuple[tuple[str, tuple[int, ...], str], ...] = ()
+    graph: Mapping[str, Any] | None = None
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> NetworkEntry:
         shape = document["input_shape"]
-        return cls(**{**document, "input_shape": None if shape is None else tuple(shape)})
+        inputs = [(name, tuple(sizes), dtype) for name, sizes, dtype in document.get("inputs", ())]
+        kept = {"input_shape": None if shape is None else tuple(shape), "inputs": tuple(inputs)}
+        return cls(**{**document, **kept})
 
     @property
     def model(self) -> str:

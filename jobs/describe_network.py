@@ -24,10 +24,20 @@ TIMEOUT_S = 180.0
 
 
 def described(entry: NetworkEntry) -> NetworkEntry:
-    """The entry with its hash, input shape and layers; run in the artifacts's folder."""
+    """The entry with its hash, input shape, layers and their graph; run in the artifacts's
+    folder."""
+    from ..inputs.examples import AskedInput
+    from ..models.layer_graph import layer_graph
+    from ..models.source import load_network
     from ..workflow.inspect import layers
 
-    document = layers(entry.model, weights=entry.weights, input_shape=entry.input_shape)
+    network = load_network(
+        entry.model,
+        weights=entry.weights,
+        input_shape=entry.input_shape,
+        inputs=[AskedInput(*one) for one in entry.inputs],
+    )
+    document, graph = layers(network), layer_graph(network)
     model = document.model
     return replace(
         entry,
@@ -35,6 +45,7 @@ def described(entry: NetworkEntry) -> NetworkEntry:
         sha256=model.sha256,
         input_shape=None if model.inputs else model.input_shape,
         layers=document.model_dump(mode="json"),
+        graph=asdict(graph) if graph else {},
     )
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from .. import clock
 from ..db.jobs import JobRecord
 from ..db.store import Store
 from ..errors import RankwiseError
@@ -30,6 +31,25 @@ LOCK = "measuring.lock"
 EVERY_S = 1.0
 """Progress is written at most this often: a commit costs the sampling a little."""
 MESSAGES = 20
+LINES = 100
+"""Of the log."""
+SOON_S = 2.0
+"""Before this much of a stretch of work has passed, nobody can say how long the rest takes."""
+
+
+class Pace:
+    """How long the rest takes, if it goes on as fast as since this stretch of work began."""
+
+    def __init__(self) -> None:
+        self._total, self._done, self._first, self._since = 0.0, 0.0, 0.0, 0.0
+
+    def left_s(self, done: float, total: float, now: float) -> float | None:
+        """Return the seconds that are left; None while it cannot be known."""
+        if total != self._total or done < self._done:  # another stretch
+            self._first, self._since = done, now
+        self._total, self._done = total, done
+        passed, went = now - self._since, done - self._first
+        return (total - done) * passed / went if passed >= SOON_S and went > 0 else None
 
 
 class StoreReporter:
@@ -38,15 +58,21 @@ class StoreReporter:
     def __init__(self, store: JobStore, uuid: str) -> None:
         self._store, self._uuid = store, uuid
         self._messages: deque[str] = deque(maxlen=MESSAGES)
+        self._log: deque[dict[str, str]] = deque(maxlen=LINES)
         self._latest: dict[str, Any] = {}
         self._written = 0.0
+        self._pace = Pace()
 
     def message(self, text: str) -> None:
         self._messages.append(text)
+        self._log.append({"at": clock.now(), "text": text})
         self._write(force=False)
 
     def progress(self, done: float, total: float, text: str) -> None:
-        self._latest = {"done": done, "total": total, "text": text}
+        left_s = self._pace.left_s(done, total, time.monotonic())
+        if text and (done, total) != (self._latest.get("done"), self._latest.get("total")):
+            self._log.append({"at": clock.now(), "text": text})
+        self._latest = {"done": done, "total": total, "text": text, "left_s": left_s}
         self._write(force=False)
 
     def flush(self) -> None:
@@ -56,7 +82,11 @@ class StoreReporter:
         now = time.monotonic()
         if force or now - self._written >= EVERY_S:
             self._written = now
-            progress = {**self._latest, "messages": list(self._messages)}
+            progress = {
+                **self._latest,
+                "messages": list(self._messages),
+                "log": list(self._log),
+            }
             self._store.jobs.update(self._uuid, states=("running",), progress=progress)
 
 

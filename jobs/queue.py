@@ -18,7 +18,7 @@ from ..clock import now
 from ..db.jobs import JobRecord, Jobs
 from ..db.plans import Plans
 from ..documents import Plan
-from ..errors import UsageError
+from ..errors import UsageError, did_you_mean
 from ..records import content_key
 from .artifacts import ArtifactStore, NetworkEntry
 from .requests import REQUESTS, JobKind, Request
@@ -109,7 +109,8 @@ def _check_backend(text: str) -> None:
 
     name, known = text.partition(":")[0], backend_names()
     if name not in known and family_of(name) not in FAMILIES:
-        raise UsageError(f"unknown backend {name!r}; known are {', '.join(known)}")
+        hint = did_you_mean(name, known)
+        raise UsageError(f"unknown backend {name!r}{hint}; known are {', '.join(known)}")
 
 
 def _check_preprocess(kind: str, asked: Mapping[str, Any]) -> None:

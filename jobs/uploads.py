@@ -63,6 +63,7 @@ def accept_network(
     name: str,
     architecture: str | None,
     input_shape: Sequence[int] | None,
+    inputs: Sequence[tuple[str, tuple[int, ...], str]] = (),
 ) -> NetworkEntry:
     """An `.onnx` file, or, where an architecture of the zoo is named, `.safetensors` weights."""
     try:
@@ -82,6 +83,7 @@ def accept_network(
                 sha256=None,
                 input_shape=tuple(input_shape) if input_shape else None,
                 layers=None,
+                inputs=tuple(inputs),
             ),
             artifacts.folder,
         )

@@ -1,8 +1,5 @@
-"""Parameters that a network uses in functional calls alone (`F.linear(x, self.weight)`), as layers.
-
-Such a layer stands where its parameter stood. Torch asks what it is given in a tensor's place for
-`__torch_function__`, which answers the call as the layer does: no code of the network changes.
-"""
+"""Which parameters a network uses in functional calls alone (`F.linear(x, self.weight)`), and the
+layers that stand where they stood (`called_layers`)."""
 
 from __future__ import annotations
 
@@ -13,9 +10,19 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
+from ..ops.einsums import LinearSum, linear_sum
+from ..ops.function_calls import FunctionCalls
 from .attention import linear_with
+from .called_layers import (
+    CONVOLUTIONS,
+    Call,
+    CalledForWeight,
+    CalledLinear,
+    arguments,
+    settings_of,
+    turns,
+)
 
 LAYERS = (
     *(nn.Linear, nn.Bilinear, nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase),
@@ -23,81 +30,57 @@ LAYERS = (
     *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
 )
 """Modules that are layers themselves, also those of other packages that derive from them."""
-PRODUCTS = ("matmul", "__matmul__")
-CONVOLUTION = ("stride", "padding", "dilation", "groups")
-NAMES: Mapping[str, Sequence[str]] = {
-    "linear": ("input", "weight", "bias"),
-    "conv2d": ("input", "weight", "bias", *CONVOLUTION),
-    **dict.fromkeys(PRODUCTS, ("input", "weight")),
-}
-"""The functions that become layers, with the names of their arguments."""
-
-
-class CalledForWeight:
-    """Makes a layer answer a functional call that is given the layer in its weight's place."""
-
-    @classmethod
-    def __torch_function__(
-        cls,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        given = _arguments(func, args, kwargs or {})
-        layer = given.get("weight")
-        if not (isinstance(layer, cls) and isinstance(layer, nn.Module)):
-            return NotImplemented
-        return layer(given["input"])
-
-
-class CalledLinear(CalledForWeight, nn.Linear):
-    """A linear layer in its weight's place."""
-
-
-class CalledConv2d(CalledForWeight, nn.Conv2d):
-    """A convolution in its weight's place."""
+LOOKS = (
+    *(getattr(Tensor, name).__get__ for name in ("shape", "dtype", "device", "ndim")),
+    *(Tensor.size, Tensor.dim),
+)
+"""What a layer answers as its parameter did."""
 
 
 @dataclass(slots=True)
 class _Uses:
-    """`calls`: the arguments of the functions that had a parameter as their weight, after the
-    function's name; `others`: whether it was used in any other way."""
+    """`calls`: how a parameter was a weight, and with which bias; `others`: whether it was used in
+    any other way."""
 
-    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    calls: list[tuple[Call, Tensor | None]] = field(default_factory=list)
     others: bool = False
 
 
-class _Watch(TorchFunctionMode):
+class _Watch(FunctionCalls):
     """Notes how parameters are used."""
 
     def __init__(self, parameters: Iterable[Tensor]) -> None:
         super().__init__()
         self.uses = {id(one): _Uses() for one in parameters}
+        self._turned: dict[int, tuple[Tensor, Tensor]] = {}
+        """By `id`: a parameter turned round, kept so that the `id` stays its own; the parameter."""
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
+    def called(
+        self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
-        given = _arguments(func, args, kwargs or {})
+        result = func(*args, **kwargs)
+        first: Any = args[0] if args else None
+        if id(first) in self.uses and first.dim() == 2 and turns(func, args):
+            self._turned[id(result)] = (result, first)
+        elif func not in LOOKS:
+            self._note(func, arguments(func, args, kwargs, self._known))
+        return result
+
+    def _known(self, one: Any) -> bool:
+        return id(one) in self.uses or id(one) in self._turned
+
+    def _note(self, func: Callable[..., Any], given: Mapping[str, Any]) -> None:
         for name, one in given.items():
-            uses = self.uses.get(id(one))
-            if uses is not None and name == "weight":
-                uses.calls.append((func.__name__, given))
-            elif uses is not None and name != "bias":
+            if not self._known(one) or name == "bias":
+                continue
+            _, parameter = self._turned.get(id(one), (one, one))
+            uses = self.uses[id(parameter)]
+            if name == "weight":
+                settings, turned = settings_of(given), parameter is not one
+                call = Call(func.__name__, turned, settings, parameter.shape)
+                uses.calls.append((call, given.get("bias")))
+            else:
                 uses.others = True
-        return func(*args, **(kwargs or {}))
-
-
-def _arguments(
-    func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return a call's arguments by name; by number where the function is none of `NAMES`."""
-    names = NAMES.get(getattr(func, "__name__", ""), [str(number) for number in range(len(args))])
-    return {**dict(zip(names, args, strict=False)), **kwargs}
 
 
 def called_layers(module: nn.Module, run: Callable[[nn.Module], Any]) -> dict[str, nn.Module]:
@@ -108,7 +91,7 @@ def called_layers(module: nn.Module, run: Callable[[nn.Module], Any]) -> dict[st
         for path, part in module.named_modules()
         if not isinstance(part, LAYERS) and not type(part).__module__.startswith("torch.")
         for name, parameter in part.named_parameters(path, recurse=False)
-        if parameter.dtype == torch.float32 and parameter.dim() in (2, 4)
+        if parameter.dtype == torch.float32 and parameter.dim() in range(2, 6)
     }
     if not own:
         return {}
@@ -129,38 +112,80 @@ def with_called(module: nn.Module, layers: Mapping[str, nn.Module]) -> nn.Module
     shared: dict[int, Any] = {id(one): one for one in (*module.parameters(), *module.buffers())}
     made: nn.Module = copy.deepcopy(module, shared)
     for name, layer in layers.items():
-        path, _, own = name.rpartition(".")
-        owner = made.get_submodule(path)
-        delattr(owner, own)
-        owner.add_module(own, layer)
+        put_for_parameter(made, name, layer)
     return made
+
+
+def put_for_parameter(module: nn.Module, name: str, layer: nn.Module) -> None:
+    """Put a layer in the place of the parameter of that name (changes the module)."""
+    path, _, own = name.rpartition(".")
+    owner = module.get_submodule(path)
+    delattr(owner, own)
+    owner.add_module(own, layer)
 
 
 def _layer(uses: _Uses, weight: Tensor) -> nn.Module | None:
     if uses.others or not uses.calls:
         return None
-    func, given = uses.calls[0]
-    bias = given.get("bias")
-    settings = {name: given[name] for name in CONVOLUTION if name in given}
-    for other, arguments in uses.calls:
-        same = all(arguments.get(name) == given.get(name) for name in CONVOLUTION)
-        if other != func or not same or arguments.get("bias") is not bias:
-            return None
+    call, bias = uses.calls[0]
+    if any(other != call or given is not bias for other, given in uses.calls):
+        return None
     if bias is not None and not isinstance(bias, nn.Parameter):
         return None  # computed anew in every call
-    if func == "conv2d":
-        return _convolution(weight, bias, settings)
-    if weight.dim() != 2:
+    make = _convolution if call.function in CONVOLUTIONS else _linear
+    layer = make(call, weight, bias)
+    if layer is None:
         return None
-    return linear_with(weight.T if func in PRODUCTS else weight, bias, CalledLinear).eval()
+    layer.call = call
+    assert isinstance(layer, nn.Module)
+    return layer.eval()
 
 
-def _convolution(weight: Tensor, bias: Tensor | None, settings: dict[str, Any]) -> nn.Module:
-    channels = weight.shape[1] * settings.get("groups", 1), weight.shape[0]
-    kernel = (weight.shape[2], weight.shape[3])
+def _convolution(call: Call, weight: Tensor, bias: Tensor | None) -> CalledForWeight | None:
+    groups, kernel = call.settings.get("groups", 1), tuple(weight.shape[2:])
+    channels = [weight.shape[0], weight.shape[1] * groups]
+    kind = CONVOLUTIONS[call.function]
+    if call.turned:
+        return None
+    into, out = channels if "transpose" in call.function else reversed(channels)
     with torch.device("meta"):  # no numbers are drawn
-        made = CalledConv2d(*channels, kernel, bias=bias is not None, **settings)
+        made = kind(into, out, kernel, bias=bias is not None, **call.settings)
     made.weight = nn.Parameter(weight.detach(), weight.requires_grad)
     if bias is not None:
         made.bias = nn.Parameter(bias.detach(), bias.requires_grad)
-    return made.eval()
+    assert isinstance(made, CalledForWeight)
+    return made
+
+
+def _linear(call: Call, weight: Tensor, bias: Tensor | None) -> CalledForWeight | None:
+    if call.function == "einsum":
+        return None if call.turned else _summed(call, weight)
+    if weight.dim() != 2 or "alpha" in call.settings or "beta" in call.settings:
+        return None
+    turned = call.turned == (call.function == "linear")
+    return _called_linear(weight.T if turned else weight, bias)
+
+
+def _called_linear(matrix: Tensor, bias: Tensor | None) -> CalledLinear:
+    layer = linear_with(matrix, bias, CalledLinear)
+    assert isinstance(layer, CalledLinear)
+    return layer
+
+
+def _summed(call: Call, weight: Tensor) -> CalledForWeight | None:
+    found = linear_sum(call.settings["equation"], weight.shape)
+    if found is None:
+        return None
+    matrix = weight.permute(found.matrix_axes).reshape(found.matrix_shape)
+    if matrix.data_ptr() != weight.data_ptr():
+        return None  # its numbers would be others' once the network is trained
+    layer = _called_linear(matrix, None)
+    layer.before, layer.after = _round(found)
+    return layer
+
+
+def _round(found: LinearSum) -> tuple[list[nn.Module], list[nn.Module]]:
+    """Return what makes one axis of those that are summed, and several of the result's last."""
+    before: list[nn.Module] = [nn.Flatten(-len(found.inputs), -1)]
+    after: list[nn.Module] = [nn.Unflatten(-1, found.outputs)]
+    return before[: len(found.inputs) - 1], after[: len(found.outputs) - 1]

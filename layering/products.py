@@ -53,6 +53,8 @@ KNOWN = {str(packet).rpartition(".")[2]: count for packet, count in flop_registr
 ADDED_FIRST = ("addmm", "addmv", "baddbmm")
 """Products whose first argument is only added."""
 CONVOLUTIONS = ("convolution", "_convolution")
+COPYING = ("clone", "_reshape_copy")
+"""What a weight goes through that is spread over a batch, such as a matrix for each head."""
 
 
 class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -68,6 +70,8 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._convolved: set[int] = set()
         self._of_parts: Counter[nn.Module] = Counter()
         self._running: list[nn.Module] = []
+        self._copies: dict[int, tuple[Tensor, int]] = {}
+        """Of weights, by where they begin: kept, so that nothing else lies there; the weight's."""
         self.of_computed = 0
 
     @contextmanager
@@ -86,6 +90,7 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
             with self:
                 yield
         finally:
+            self._copies.clear()
             for hook in hooks:
                 hook.remove()
 
@@ -122,6 +127,8 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         out = func(*args, **(kwargs or {}))
         name = func.name().partition("::")[2].partition(".")[0]
+        if name in COPYING and (address := self._address(args[0])) is not None:
+            self._copies[out.untyped_storage().data_ptr()] = out, address
         if name in MORE:
             self._note(name, args, MORE[name](args, out))
         elif name in KNOWN:
@@ -132,18 +139,24 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _note(self, operator: str, args: Sequence[Any], macs: int) -> None:
         """Count a product for the parameters among its factors: what is multiplied by a weight may
         be a parameter, too, so that the last one counts."""
-        factors = _weights(operator, args)
-        known = [one for one in factors if one.untyped_storage().data_ptr() in self._storages]
+        found = map(self._address, _weights(operator, args))
+        known = [address for address in found if address is not None]
         if not known and self._running:
             self._of_parts[self._running[-1]] += macs
         elif not known:
             self.of_computed += macs
         if not known:
             return
-        address = known[-1].data_ptr()
-        self._of_weights[address] += macs
+        self._of_weights[known[-1]] += macs
         if operator in CONVOLUTIONS:
-            self._convolved.add(address)
+            self._convolved.add(known[-1])
+
+    def _address(self, factor: Tensor) -> int | None:
+        """Return where a weight, or what it is a copy of, begins; None for what is computed."""
+        storage = factor.untyped_storage().data_ptr()
+        if storage in self._storages:
+            return factor.data_ptr()
+        return self._copies[storage][1] if storage in self._copies else None
 
 
 def _weights(operator: str, args: Sequence[Any]) -> list[Tensor]:

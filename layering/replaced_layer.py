@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import ModelError
 from .attention import LayeredAttention
-from .functional_calls import CalledForWeight
+from .called_layers import CalledForWeight
 from .torch_convolutions import padding_of, pads_itself
 
 SETTINGS = (
@@ -48,14 +48,13 @@ class ReplacedLayer(nn.Sequential):
 
     @property
     def weight(self) -> Tensor:
-        some: Tensor = next(self[-1].parameters())
+        some: Tensor = next(self.parameters())
         return some.detach().new_full((1,), float("nan")).expand(self._weight_shape)
 
     @property
     def bias(self) -> Tensor | None:
         """That of the last link."""
-        found: Tensor | None = self[-1].bias  # type: ignore[assignment]
-        return found
+        return getattr(self[-1], "bias", None)
 
 
 class ReplacedCall(CalledForWeight, ReplacedLayer):
@@ -63,11 +62,23 @@ class ReplacedCall(CalledForWeight, ReplacedLayer):
 
 
 def replaced_layer(layer: nn.Module, links: Iterable[nn.Module]) -> ReplacedLayer:
-    """Return the links in the layer's place, behind its padding where that is not of zeros, in eval
-    mode."""
-    kind = ReplacedCall if isinstance(layer, CalledForWeight) else ReplacedLayer
+    """Return the links in the layer's place, with what the layer does before and after itself (such
+    as padding that is not of zeros), in eval mode."""
+    if isinstance(layer, CalledForWeight):
+        call = ReplacedCall(layer, [*layer.before, *links, *layer.after])
+        call.call = layer.call
+        return call.eval()
     padding = [padding_of(layer)] if pads_itself(layer) else []
-    return kind(layer, [*padding, *links]).eval()
+    return ReplacedLayer(layer, [*padding, *links]).eval()
+
+
+def called_chain(parameter: Tensor, links: Iterable[nn.Module]) -> ReplacedLayer:
+    """Return the links of a file in a parameter's place. Nobody knows how the network uses it, so
+    every call with it is answered."""
+    holder = nn.Module()
+    holder.weight = parameter
+    made = ReplacedCall(holder, links)
+    return made.to(parameter.device, parameter.dtype).eval()
 
 
 def leave_fast_paths(module: nn.Module) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
-from torch.overrides import TorchFunctionMode
+
+from ..ops.function_calls import FunctionCalls
 
 
-class WeightReads(TorchFunctionMode):
+class WeightReads(FunctionCalls):
     """Notes, while a module runs, the layers whose parameters are computed with elsewhere.
 
     A parameter that another module holds too (tied weights) may be used by that one.
@@ -49,14 +50,9 @@ class WeightReads(TorchFunctionMode):
     def _ended(self, *_: Any) -> None:
         self._running.pop()
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
+    def called(
+        self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
-        kwargs = kwargs or {}
         if getattr(func, "__name__", "") != "__get__":  # the shape, the type: no numbers
             for given in (*args, *kwargs.values()):
                 owner = self._owner(given) if isinstance(given, Tensor) else None

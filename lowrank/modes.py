@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError
+from ..errors import UsageError, did_you_mean
 from ..records import LayerUse
 
 KEYS = ("description", "include", "extends", "only", "exclude", "final_dense_ratio")
@@ -141,7 +141,8 @@ def find_mode(text: str) -> Mode:
     if not name and not text.endswith(".toml"):
         if text not in shipped:
             raise UsageError(
-                f"unknown mode {text!r}; known are {', '.join(shipped)}, or give a .toml file"
+                f"unknown mode {text!r}{did_you_mean(text, shipped)}; known are "
+                f"{', '.join(shipped)}, or give a .toml file"
             )
         return shipped[text]
     file = Path(f"{path}.toml" if name else text)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 
-from ..errors import LayerError
+from ..errors import LayerError, did_you_mean
 from .builtin_kinds import BUILT_IN
 from .kinds import Kind
 
@@ -45,7 +45,8 @@ class Registry(Mapping[str, Kind]):
             return self[name]
         if name in self.failures:
             raise LayerError(self.failures[name])
-        raise LayerError(f"unknown kind {name!r}; known are {', '.join(self)}")
+        hint = did_you_mean(name, self)
+        raise LayerError(f"unknown kind {name!r}{hint}; known are {', '.join(self)}")
 
     @property
     def failures(self) -> Mapping[str, str]:

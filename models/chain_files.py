@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from ..errors import ModelError, first_line
 from ..integrity import torch_files
 from ..layering.attention import PACKED, SEPARATE, SHARED, LayeredAttention
+from ..layering.functional_calls import put_for_parameter
 from ..layering.layered_form import with_parts
-from ..layering.replaced_layer import ReplacedLayer, leave_fast_paths
+from ..layering.replaced_layer import ReplacedLayer, called_chain, leave_fast_paths
 from ..sources.checkpoint import read_state
 from ..sources.module_copies import copied
 from ..sources.weights import load_state
@@ -27,6 +28,7 @@ CHAINS = "chains"
 SETTINGS = (
     *("in_channels", "out_channels", "kernel_size", "stride", "padding", "output_padding"),
     *("dilation", "groups", "in_features", "out_features"),
+    *("start_dim", "end_dim", "dim", "unflattened_size"),
 )
 """Keywords of the links' classes that are attributes, too."""
 
@@ -100,9 +102,14 @@ def _read_chains(path: Path) -> dict[str, Links]:
 
 def _with_chain(module: nn.Module, name: str, links: Links, path: Path) -> nn.Module:
     """The module with a chain in a layer's place: itself, or the chain where it is the layer."""
+    parameter = dict(module.named_parameters()).get(name)
     try:
+        made = [getattr(nn, kind)(**given) for kind, given in links]
+        if parameter is not None:
+            put_for_parameter(module, name, called_chain(parameter, made))
+            return module
         layer = module.get_submodule(name)
-        chain = ReplacedLayer(layer, [getattr(nn, kind)(**given) for kind, given in links])
+        chain = ReplacedLayer(layer, made)
     except (AttributeError, TypeError, ValueError) as error:
         raise ModelError(
             f"the chains in {path} are for another network: {first_line(error)}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BackendError, ModelError
+from ..errors import BackendError, ModelError, did_you_mean
 from ..inputs.examples import Given, NetworkInputs
 from ..layering.parameter_accounts import ParameterAccounts
 from ..ops.chain import Chain, LinkWeights
@@ -169,7 +169,8 @@ def layer_named(layers: Sequence[LayerUse], name: str) -> LayerUse:
         if use.name == name:
             return use
     known = ", ".join(use.name for use in layers[:5])
-    raise ModelError(f"the network has no layer {name!r}; it has {known or 'none'}, ...")
+    hint = did_you_mean(name, [use.name for use in layers])
+    raise ModelError(f"the network has no layer {name!r}{hint}; it has {known or 'none'}, ...")
 
 
 def with_finite_weights(network: Network) -> Network:

@@ -13,7 +13,7 @@ from onnx import GraphProto, NodeProto, TensorProto
 
 from ..layering.parameter_accounts import ParameterAccounts, shared_out
 from ..records import LayerUse
-from .onnx_file import subgraphs
+from .onnx_file import every_graph
 
 FLOATING = frozenset(
     {
@@ -33,8 +33,8 @@ def onnx_accounts(
 ) -> ParameterAccounts:
     """Count the parameters of a normalised graph by its layers, whose nodes are given by name.
     Those that can be decomposed come first where several share one."""
-    constants = {tensor.name: tensor for one in _graphs(graph) for tensor in one.initializer}
-    makers = {out: node for one in _graphs(graph) for node in one.node for out in node.output}
+    constants = {tensor.name: tensor for one in every_graph(graph) for tensor in one.initializer}
+    makers = {out: node for one in every_graph(graph) for node in one.node for out in node.output}
     first = sorted(uses, key=lambda use: use.spec is None)
     claims = (
         (use.name, name, _numbers(constants[name]))
@@ -43,14 +43,6 @@ def onnx_accounts(
         if constants[name].data_type in FLOATING | WHOLE
     )
     return shared_out(claims, _rest(graph, constants), macs)
-
-
-def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
-    """Yield the graph and those of its loops and branches."""
-    yield graph
-    for node in graph.node:
-        for inner in subgraphs(node):
-            yield from _graphs(inner)
 
 
 def _given(
@@ -85,7 +77,7 @@ def _rest(
     graph: GraphProto, constants: Mapping[str, TensorProto]
 ) -> Iterator[tuple[str, str, int]]:
     """Yield the floating constants by the type of the first node that reads each."""
-    for one in _graphs(graph):
+    for one in every_graph(graph):
         for node in one.node:
             for name in node.input:
                 if name in constants and constants[name].data_type in FLOATING:

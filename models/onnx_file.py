@@ -188,6 +188,14 @@ def used_names(nodes: Iterable[NodeProto]) -> set[str]:
     return used
 
 
+def every_graph(graph: GraphProto) -> Iterator[GraphProto]:
+    """Yield the graph and those of its loops and branches."""
+    yield graph
+    for node in graph.node:
+        for inner in subgraphs(node):
+            yield from every_graph(inner)
+
+
 def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
     """Yield the graphs that a loop or branch holds."""
     for attribute in node.attribute:

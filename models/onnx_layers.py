@@ -22,7 +22,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 UNSUPPORTED = {
     "DeformConv": "several inputs (DeformConv)",
-    "Einsum": "Einsum",
+    "Einsum": "a sum that is no product with one matrix (Einsum)",
     **{op: f"recurrent layer ({op})" for op in ("LSTM", "GRU", "RNN")},
     **{
         op: f"int8 weights ({op})"

@@ -7,7 +7,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto
 
@@ -36,6 +35,7 @@ from .onnx_file import read_model
 from .onnx_layers import OnnxLayer, find_layers, layer_use, layer_weights
 from .onnx_macs import layer_macs
 from .onnx_outputs import OutputOrigins
+from .onnx_precision import as_read, in_float32
 from .onnx_products import Parts, restored, with_plain_products
 from .onnx_rewrite import replace_layers
 from .onnx_session import TensorSession
@@ -70,14 +70,17 @@ class OnnxNetwork:
         batch: int | None = None,
         inputs: Sequence[AskedInput] = (),
     ) -> OnnxNetwork:
-        """Read a file. Runs it once, so that its layers' shapes are known.
+        """Read a file, one in half precision in float32. Runs it once, so that its layers' shapes
+        are known.
 
         Raises `ModelError` if the file cannot be read or does not run on such an input.
         """
         read, sha256 = read_model(path)
-        model, plain = with_plain_products(read)
-        network = cls(model, str(path), inputs_of_graph(model, input_shape, batch, inputs), sha256)
-        network._plain = plain
+        single, notes = in_float32(read)
+        model, plain = with_plain_products(single)
+        asked = as_read(inputs) if notes else inputs
+        network = cls(model, str(path), inputs_of_graph(model, input_shape, batch, asked), sha256)
+        network._plain, network.loading_notes = plain, notes
         check_same_each_time(model, network.inputs)
         _ = network.layers
         return network
@@ -121,8 +124,8 @@ class OnnxNetwork:
     @cached_property
     def accounts(self) -> ParameterAccounts:
         def shapes_of(names: list[str]) -> list[tuple[int, ...]]:
-            inputs = np.zeros(self.input_shape, np.float32)
-            return [tensor.shape for tensor in TensorSession(self.model, names).run(inputs)]
+            tensors = TensorSession(self.model, names).run(self.inputs.example)
+            return [tensor.shape for tensor in tensors]
 
         nodes = {name: layer.node for name, layer in self._nodes.items()}
         macs = layer_macs(self.model.graph, nodes, self.layers, shapes_of, self.input_shape[0])

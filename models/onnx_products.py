@@ -1,9 +1,10 @@
 """Nodes that are a plain layer and something beside it, written as the layer and the rest.
 
 `Gemm` may turn its first input round and scale its product and its bias, which may be a matrix; a
-product may have its weight on the left; runtimes fuse activations into convolutions. Read as plain
-nodes these are layers like others. The file keeps its own nodes where nothing is replaced
-(`restored`), so that original and compressed network are timed as the file has them.
+product may have its weight on the left, or be an Einstein sum; runtimes fuse activations into
+convolutions. Read as plain nodes these are layers like others. The file keeps its own nodes where
+nothing is replaced (`restored`), so that original and compressed network are timed as the file has
+them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from ..ops.einsums import exchanged, linear_sum
 from .onnx_file import opset, used_names
 from .onnx_layers import attributes
 from .onnx_rewrite import GEMM_NEEDS_BIAS_BELOW
@@ -52,6 +54,12 @@ class Parts:
         array = np.ascontiguousarray(value, dtype=np.float32)
         self.tensors.append(numpy_helper.from_array(array, self.inner(what)))
         return self.inner(what)
+
+    def reshaped(self, rows: str, shape: Sequence[int], output: str) -> str:
+        """Add what gives a tensor another shape, in which a 0 keeps an axis as it is."""
+        numbers = numpy_helper.from_array(np.array(shape, np.int64), f"{output}/shape")
+        self.tensors.append(numbers)
+        return self.add("Reshape", [rows, numbers.name], output)
 
     def inner(self, what: str) -> str:
         """Return a name for a tensor that only these nodes know."""
@@ -218,6 +226,32 @@ def _product(
     return parts
 
 
+def _sum(
+    parts: Parts, constants: Mapping[str, NDArray[Any]], ranks: Ranks, _version: int
+) -> Parts | None:
+    """An Einsum that is a product with one matrix; its axes may be several of what it takes and
+    makes."""
+    node, equation = parts.original, attributes(parts.original)["equation"].decode()
+    if len(node.input) != 2:
+        return None
+    rows, weight = node.input
+    if rows in constants:
+        rows, weight, equation = weight, rows, exchanged(equation)
+    found = linear_sum(equation, constants[weight].shape)
+    if found is None or ranks.get(rows, 0) < len(found.inputs):
+        return None
+    kept = [0] * (ranks[rows] - len(found.inputs))
+    matrix = constants[weight].transpose(found.matrix_axes).reshape(found.matrix_shape)
+    if len(found.inputs) > 1:
+        rows = parts.reshaped(rows, [*kept, matrix.shape[1]], parts.inner("flat"))
+    divided = len(found.outputs) > 1
+    output = parts.inner("product") if divided else node.output[0]
+    parts.add("MatMul", [rows, parts.constant("weight", matrix.T)], output, parts.name)
+    if divided:
+        parts.reshaped(output, [*kept, *found.outputs], node.output[0])
+    return parts
+
+
 ACTIVATIONS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("Relu", "Tanh", "Sigmoid"), ()),
     "LeakyRelu": ("alpha",),
@@ -254,6 +288,7 @@ def _fused_conv(
 MAKERS = {
     ("", "Gemm"): _gemm,
     ("", "MatMul"): _product,
+    ("", "Einsum"): _sum,
     ("com.microsoft", "FusedConv"): _fused_conv,
 }
 """By domain and type: what writes a node as plain ones, or returns None."""

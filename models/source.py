@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ModelError, UsageError, first_line
+from ..errors import ModelError, UsageError, did_you_mean, first_line
 from ..inputs.asked_inputs import check_shape
 from ..inputs.examples import AskedInput
 from ..sources.callables import (
@@ -129,8 +129,9 @@ def _module_of(text: str, with_weights: bool) -> tuple[torch.nn.Module, Any, boo
         made = library_network(text, with_weights=with_weights)
         return made.module, made.example, True
     if not is_callable_path(text):
+        hint, names = did_you_mean(text, zoo.ZOO), ", ".join(sorted(zoo.ZOO))
         raise ModelError(
-            f"{text!r} is no network: give a zoo name ({', '.join(sorted(zoo.ZOO))}), an .onnx "
+            f"{text!r} is no network{hint}: give a zoo name ({names}), an .onnx "
             "file, package.module:callable, timm:NAME, torchvision:NAME, or hf:OWNER/NAME"
         )
     return *_call(text), False

@@ -4,7 +4,7 @@ inputs, chooses rows of tables with them."""
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, Self
@@ -12,18 +12,18 @@ from typing import Any, Self
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from ..errors import ModelError
 from ..inputs.examples import NetworkInputs
+from ..ops.function_calls import FunctionCalls
 from .torch_outputs import answer_of, named_tensors
 
 TABLES = ("embedding",)
 """Functions that choose rows of their second argument by their first."""
 
 
-class Behaviour(TorchFunctionMode):
+class Behaviour(FunctionCalls):
     """A context in which a module runs once on one batch of its inputs."""
 
     def __init__(self, module: nn.Module, inputs: NetworkInputs) -> None:
@@ -56,12 +56,8 @@ class Behaviour(TorchFunctionMode):
     def _ends(self, *_: Any) -> None:
         self._changed = [one._version for one in self._given] != self._versions  # noqa: SLF001
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
+    def called(
+        self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
         if getattr(func, "__name__", "") in TABLES and len(args) > 1:
             held = args[0].untyped_storage().data_ptr()
@@ -69,7 +65,7 @@ class Behaviour(TorchFunctionMode):
                 if tensor.untyped_storage().data_ptr() == held:
                     rows = len(args[1])
                     self._tables[place] = min(rows, self._tables.get(place, rows))
-        return func(*args, **(kwargs or {}))
+        return func(*args, **kwargs)
 
     @property
     def inputs(self) -> NetworkInputs:
@@ -97,22 +93,18 @@ class Behaviour(TorchFunctionMode):
         return named_tensors(self._module, answer_of(self._module, noise))
 
 
-class _Drawing(TorchFunctionMode):
+class _Drawing(FunctionCalls):
     """Notes the names of torch's functions that draw random numbers."""
 
     def __init__(self) -> None:
         super().__init__()
         self.found: dict[str, None] = {}
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
+    def called(
+        self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
         before = torch.get_rng_state()
-        result = func(*args, **(kwargs or {}))
+        result = func(*args, **kwargs)
         name = getattr(func, "__name__", "")
         if name and not torch.equal(before, torch.get_rng_state()):
             self.found[name] = None

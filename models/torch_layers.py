@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +19,12 @@ from ..layering.torch_convolutions import (
     conv_spec,
     output_sizes,
 )
+from ..layering.unused_parts import Dependence
 from ..layering.weight_reads import WeightReads
 from ..records import LayerSpec, LayerUse
 from .network import linear_input_shape
 from .output_rules import OutputNames
-from .torch_outputs import find_outputs
+from .torch_outputs import find_outputs, named_tensors
 
 OTHER_LAYERS: tuple[tuple[type[nn.Module], str], ...] = (
     (nn.Bilinear, "several inputs (Bilinear)"),
@@ -33,6 +35,9 @@ OTHER_LAYERS: tuple[tuple[type[nn.Module], str], ...] = (
 LAYERS = (*CONVOLUTIONS, nn.Linear, *(kind for kind, _ in OTHER_LAYERS))
 QUANTIZED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized")
 """Where torch keeps its int8 modules, which are children of none of these."""
+
+READ = "its weight or bias is used beside calling it"
+UNUSED = "no output depends on it: it can be left out of the forward pass"
 
 Shape = tuple[int, ...]
 
@@ -71,8 +76,14 @@ def read_layers(module: nn.Module, takes: Takes) -> TorchLayers:
     }
     inputs = inputs_of(takes)
     products = Products(module.parameters())
-    with products.inside(names), output_sizes(names) as asked:
+    dependence = Dependence(names)
+
+    def answered(answer: Any) -> Iterable[Tensor]:
+        return named_tensors(module, answer).values()
+
+    with products.inside(names), output_sizes(names) as asked, dependence.of(module, answered):
         calls, read, outputs = _calls(module, list(names), inputs)
+    unfit = dict.fromkeys(read, READ) | dict.fromkeys(dependence.unused, UNUSED)
     order = dict.fromkeys([*calls, *names])
     uses = [
         _use(
@@ -80,7 +91,7 @@ def read_layers(module: nn.Module, takes: Takes) -> TorchLayers:
             part,
             calls.get(part, []),
             asked.get(part, {None}),
-            part in read,
+            unfit.get(part, ""),
             inputs.batch,
         )
         for part in order
@@ -129,16 +140,14 @@ def _use(
     part: nn.Module,
     shapes: list[Shape],
     output_sizes: set[Shape | None],
-    read_elsewhere: bool,
+    otherwise: str,
     batch: int,
 ) -> LayerUse:
     op = "linear" if isinstance(part, nn.Linear) else conv_op(part) or type(part).__name__
     reason = _unreadable(part) or _badly_called(part, shapes, batch)
     if len(output_sizes) > 1:
         reason = reason or "called with different output sizes"
-    if read_elsewhere:
-        reason = reason or "its weight or bias is used beside calling it"
-    if reason:
+    if reason := reason or otherwise:
         return LayerUse(name, op, None, reason)
     of_shape = {shape: _spec(part, shape, output_sizes, batch) for shape in shapes}
     calls = tuple(of_shape[shape] for shape in shapes)

@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from ..errors import ModelError, first_line
@@ -24,6 +23,7 @@ from ..inputs.calls import ForCall, call_of
 from ..inputs.examples import Given
 from ..inputs.names import free_name
 from ..integrity.torch_files import as_array
+from ..ops.function_calls import FunctionCalls
 from .output_rules import OutputNames, judged, named, unlike
 
 LOOKED_THROUGH = frozenset({"softmax", "log_softmax", "sigmoid", "sigmoid_", "topk", "sort"})
@@ -41,7 +41,7 @@ OUTPUT_NAMES = "output_names"
 """Where a `torch.fx.GraphModule` that was converted keeps its outputs' names, in `meta`."""
 
 
-class Origins(TorchFunctionMode):
+class Origins(FunctionCalls):
     """Notes, while a module runs, which tensors others are compared by. Notes of tensors that
     nobody holds any more are forgotten, with what they refer to."""
 
@@ -54,14 +54,9 @@ class Origins(TorchFunctionMode):
         own = (tensor,) if tensor.is_floating_point() else ()
         return self._noted.get(tensor, own)
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
+    def called(
+        self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
-        kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         plain = name not in LOOKED_THROUGH and name not in REARRANGED and not _changes(name)
         given = [] if plain else list(_tensors([*args, *kwargs.values()]))

@@ -1,7 +1,5 @@
 """Options of the verbs that look and measure: devices, doctor, layers, profile, table."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
@@ -16,7 +14,7 @@ from .texts import parse_duration, parse_kinds, parse_quantum
 USUAL_KINDS = "Comma-separated, the first that applies; default: svd,tucker2."
 ALL_KINDS = "Comma-separated; default: all but branched_tucker and cp."
 SPECTRA = Option(
-    "Write a picture of singular values: .svg or .png.",
+    "Write a picture of singular values: .png, .svg or .pdf.",
     crossing=Crossing.NEVER,
     reason="a service draws no singular values",
 )
@@ -33,6 +31,9 @@ RULES = one_of("vbmf", "pr", "energy", "fixed")
 ROUNDING = Option("To that multiple: nearest, down or up.", one_of("nearest", "down", "up"))
 INTERVAL = Option("Half-width of the speedup's interval that is enough.", FRACTION)
 DTYPE = Option("float32, float16 or bfloat16.", one_of("float32", "float16", "bfloat16"))
+KINDS = Option(ALL_KINDS, NAME, parse=parse_kinds)
+REFRESH = Option("Measure again what was measured with other software.")
+RETRY_FAILED = Option("Try failed candidates again.")
 CONTEXT = Option(
     "isolated: each layer alone; marginal: among others.", one_of("isolated", "marginal")
 )
@@ -77,12 +78,12 @@ class LayersOptions(shared.NetworkOptions):
 class ProfileOptions(shared.DeviceOptions):
     """What is measured, on which device, and how well."""
 
-    kinds: Annotated[Sequence[str] | None, Option(ALL_KINDS, NAME, parse=parse_kinds)] = None
+    kinds: Annotated[Sequence[str] | None, KINDS] = None
     rank_quantum: Annotated[int | str | None, RANK_QUANTUM] = None
     interval: Annotated[float | None, INTERVAL] = None
     max_time_s: Annotated[float | None, MAX_TIME] = None
-    refresh: Annotated[bool, Option("Measure again what was measured with other software.")] = False
-    retry_failed: Annotated[bool, Option("Try failed candidates again.")] = False
+    refresh: Annotated[bool, REFRESH] = False
+    retry_failed: Annotated[bool, RETRY_FAILED] = False
     phase: Annotated[str, Option("inference, or training (torch).", one_of(*PHASES))] = "inference"
     dtype: Annotated[str, DTYPE] = "float32"
     context: Annotated[str, CONTEXT] = "isolated"

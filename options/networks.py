@@ -1,7 +1,5 @@
 """Options of the verbs that carry plans out: apply, verify, recover, finetune, report."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
@@ -18,7 +16,9 @@ OUTPUT = Option(
     required=True,
     crossing=Crossing.FORMAT,
 )
-PAGE = Option("The page's file.", flags=("-o", "--output"))
+PAGE = Option(
+    "The page, .html; or the plan's picture alone, .png, .svg or .pdf.", flags=("-o", "--output")
+)
 PICTURES = Option(
     "The plan's pictures, or their .npz.",
     flags=("--calibration", "--data"),
@@ -44,7 +44,10 @@ DynamicBatch = Annotated[
     ),
 ]
 FUNCTION = Option(
-    "package.module:callable(model, groups, callbacks).", argument="FUNCTION", text=str
+    "package.module:callable(model, groups, callbacks).",
+    argument="FUNCTION",
+    text=str,
+    findable=True,
 )
 FEATURES = Option("Weight of replaced layers' outputs beside the network's.")
 

@@ -50,9 +50,10 @@ class Option:
     """What is known of an option beside its name, type and default.
 
     `flags` are given where the name alone does not say them, `argument` is the name of one that
-    has no flag; `text` is what the command line reads where that is not the field's own type,
-    and `parse(text, flag)` makes the value of it, or of each one where it is `repeated`. `reason`
-    says why a service cannot take the option.
+    has no flag; the command line finds what is `findable` where it is left out. `text` is what the
+    command line reads where that is not the field's own type, and `parse(text, flag)` makes the
+    value of it, or of each one where it is `repeated`. `reason` says why a service cannot take the
+    option.
     """
 
     help: str = ""
@@ -61,6 +62,7 @@ class Option:
     metavar: str | None = None
     argument: str = ""
     required: bool = False
+    findable: bool = False
     envvar: str | None = None
     text: type | None = None
     parse: Callable[[str, str], Any] | None = None

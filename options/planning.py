@@ -1,9 +1,7 @@
 """Options of the verbs that search and explain: plan, pareto, front, explain, what-if."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,6 +35,10 @@ PHASE = Option("inference, training or both.", one_of(*PHASES, "both"))
 RANK_SELECTION = Option(
     "search, or one rank a kind, by rule: pr, vbmf or energy.",
     one_of("search", "pr", "vbmf", "energy"),
+)
+PLAN_OR_LAYER = replace(
+    shared.PLAN_FILE,
+    help=f"{shared.PLAN_FILE.help} With --layer it may be left out: all candidates of the layer.",
 )
 
 
@@ -93,7 +95,7 @@ class FrontOptions(shared.SearchOptions):
 class ExplainOptions:
     """What is explained: a plan, or a layer."""
 
-    plan: Annotated[shared.PlanSource | None, Option(argument="[PLAN]", text=Path)] = None
+    plan: Annotated[shared.PlanSource | None, PLAN_OR_LAYER] = None
     _: KW_ONLY
     layer: Annotated[str | None, Option("Only this layer, all candidates.")] = None
     device: Annotated[str | None, Option("Backend or hardware key.")] = None
@@ -105,7 +107,7 @@ class WhatIfOptions:
     """An edited plan, and where its network and pictures are."""
 
     plan: shared.PlanFile
-    model: Annotated[Any, Option(argument="[MODEL]", text=str)] = None
+    model: Annotated[Any, shared.PLANNED_MODEL] = None
     example_input: Any = None
     _: KW_ONLY
     calibration: shared.Calibration = None

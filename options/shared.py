@@ -1,9 +1,7 @@
 """Options that several verbs share."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -36,11 +34,22 @@ FRACTION = Allowed(above=0, below=1)
 MODEL_FORMS = (
     "Zoo name, .onnx file, package.module:callable, timm:NAME, torchvision:NAME, or hf:OWNER/NAME."
 )
-Model = Annotated[Any, Option(MODEL_FORMS, argument="MODEL", text=str, crossing=Crossing.NETWORK)]
-PlanFile = Annotated[
-    PlanSource,
-    Option("A plan's JSON file.", argument="PLAN", text=Path, crossing=Crossing.PLAN),
-]
+MODEL = Option(MODEL_FORMS, argument="MODEL", text=str, crossing=Crossing.NETWORK)
+Model = Annotated[Any, MODEL]
+PLANNED_MODEL = replace(
+    MODEL,
+    help=f"{MODEL_FORMS} Left out: the one that the plan names.",
+    argument="MODEL",
+    findable=True,
+)
+PLAN_FILE = Option(
+    "A plan's JSON file. Left out: the newest one in the working directory for MODEL.",
+    argument="PLAN",
+    text=Path,
+    findable=True,
+    crossing=Crossing.PLAN,
+)
+PlanFile = Annotated[PlanSource, PLAN_FILE]
 STORE = Option(
     "Where measurements are kept.",
     metavar="URL",
@@ -65,11 +74,15 @@ INPUTS = Option(
     metavar="NAME=SHAPE[:DTYPE]",
     parse=parse_input,
     repeated=True,
-    crossing=Crossing.NEVER,
-    reason="a service takes networks that say what their inputs are",
+    crossing=Crossing.WITH_NETWORK,
 )
 Inputs = Annotated[Sequence[tuple[str, tuple[int, ...], str]], INPUTS]
-Backend = Annotated[str, Option("Device family; `rankwise devices` lists them.", BACKEND)]
+BACKENDS = Option(
+    "Device family, as `rankwise devices` lists them. Default: the one on which the network was "
+    "measured last, else the best for its kind of file that works here.",
+    BACKEND,
+)
+Backend = Annotated[str | None, BACKENDS]
 Batch = Annotated[int | None, Option("Overrides the batch of --input-shape.", COUNT)]
 Threads = Annotated[int, Option("Threads that compute one layer.", COUNT)]
 TorchThreads = Annotated[int | None, Option("Default: torch's.", COUNT)]
@@ -135,7 +148,7 @@ class NetworkOptions:
 class DeviceOptions(NetworkOptions):
     """A network on a device, and the store of what was measured there."""
 
-    backend: Backend
+    backend: Backend = None
     db: Db = DEFAULT_DB
     threads: Threads = 1
     reporter: Listening | None = None
@@ -156,7 +169,7 @@ class PlannedOptions:
     """A plan and its network."""
 
     plan: PlanFile
-    model: Model
+    model: Annotated[Any, PLANNED_MODEL]
     example_input: Any = None
     _: KW_ONLY
     weights: Weights = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from ..errors import UsageError
@@ -30,6 +30,11 @@ def parse_shape(text: str, flag: str = "--input-shape") -> tuple[int, ...]:
 def parse_input(text: str, flag: str = "--input") -> tuple[str, tuple[int, ...], str]:
     """`NAME=SHAPE[:DTYPE]`: the name, the sizes of one batch, and the type or nothing."""
     return _parsed(text, flag, "input_ids=1,16:int64", _input)
+
+
+def input_text(name: str, shape: Sequence[int], dtype: str) -> str:
+    """What `parse_input` reads so."""
+    return f"{name}={','.join(map(str, shape))}" + (f":{dtype}" if dtype else "")
 
 
 def parse_duration(text: str, flag: str = "--max-time") -> float:
@@ -78,3 +83,20 @@ def _parsed(text: str, flag: str, example: str, parse: Callable[[str], T]) -> T:
         return parse(text)
     except (ValueError, IndexError):
         raise UsageError(f"{flag} {text!r} cannot be read; write it like {example}") from None
+
+
+def written(value: object, parse: Callable[[str, str], object] | None) -> str:
+    """Return a value as the command line takes it: what `parse` makes that value of."""
+    if parse is parse_duration:
+        return _duration(float(str(value)))
+    if parse is parse_input and isinstance(value, tuple):
+        name, shape, dtype = value
+        return f"{name}={written(shape, None)}" + (f":{dtype}" if dtype else "")
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return str(value)
+
+
+def _duration(seconds: float) -> str:
+    unit = next((u for u in ("h", "m") if seconds and not seconds % SECONDS[u]), "s")
+    return f"{seconds / SECONDS[unit]:g}{unit}"

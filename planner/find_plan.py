@@ -34,10 +34,12 @@ INTERRUPTED = "the search was interrupted before"
 
 @dataclass(frozen=True, slots=True)
 class FoundPlan:
-    """The plan, and what it is short of (empty if it keeps every limit)."""
+    """The plan, what it is short of (empty if it keeps every limit), and whether the search came
+    to its end, which Ctrl-C and a time limit keep it from."""
 
     document: documents.Plan
     shortfall: str
+    finished: bool = True
 
 
 def find_plan(problem: PlanProblem) -> FoundPlan:
@@ -52,16 +54,18 @@ def find_plan(problem: PlanProblem) -> FoundPlan:
     solution = solve_as_asked(problem, layers)
     if problem.options.trials:
         solution = with_study(problem, layers, solution)
-    found = Found(as_measured(layers, solution.assignment), why_not=INTERRUPTED)
+    found, finished = Found(as_measured(layers, solution.assignment), why_not=INTERRUPTED), True
     try:
         for step in _refined(problem, layers, solution):
             problem, found = step
     except KeyboardInterrupt:
+        finished = False
         problem.reporter.message("interrupted: what follows is the best plan so far")
     document = plan_document(problem, layers, found, solution)
     if (cache := problem.assembly.cache) is not None:
         cache.trim()
-    return FoundPlan(document, _shortfall(problem, document))
+    finished = finished and not problem.progress.over
+    return FoundPlan(document, shortfall(document), finished)
 
 
 def _refined(
@@ -127,8 +131,9 @@ def _of_original(found: Found, layers: Sequence[LayerChoices]) -> Found:
     return replace(found, winner=nothing, confirmed=last)
 
 
-def _shortfall(problem: PlanProblem, document: documents.Plan) -> str:
-    target, reached = problem.objective.target_speedup, document.predicted.speedup
+def shortfall(document: documents.Plan) -> str:
+    """Return what a plan is short of that was asked for, in one sentence; empty if of nothing."""
+    target, reached = document.objective.get("target_speedup"), document.predicted.speedup
     if target is None or (reached is not None and reached >= target):
         return ""
     best = "cannot be predicted" if reached is None else f"is predicted to reach {reached:.3f}"

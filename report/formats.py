@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..documents import Row, Table
-from ..errors import UsageError
+from ..errors import UsageError, did_you_mean
+from .table_columns import USUAL, cells
+from .table_view import EVERYTHING, TableView
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,27 +18,33 @@ if TYPE_CHECKING:
 FORMATS = ("table", "csv", "json", "parquet", "html", "markdown")
 
 
-def write_table(table: Table, format: str, output: Path | None, stream: TextIO) -> None:
-    """Write the table to `output`, or to `stream` if there is none.
+def write_table(
+    table: Table,
+    format: str,
+    output: Path | None,
+    stream: TextIO,
+    view: TableView = EVERYTHING,
+) -> None:
+    """Write what the view shows of the table to `output`, or to `stream` if there is none.
 
     Raises `UsageError` for an unknown format, and for Parquet without a file.
     """
     if format not in FORMATS:
-        raise UsageError(f"unknown format {format!r}; known are {', '.join(FORMATS)}")
+        hint = did_you_mean(format, FORMATS)
+        raise UsageError(f"unknown format {format!r}{hint}; known are {', '.join(FORMATS)}")
+    if format == "table":
+        from .table_text import speedup_table_text
+
+        width = shutil.get_terminal_size().columns if output is None and stream.isatty() else None
+        _write(speedup_table_text(table, view, width), output, stream)
+        return
+    table = table.model_copy(update={"rows": view.rows(table.rows)})
     if format == "parquet":
         if output is None:
             raise UsageError("Parquet is binary: name a file with -o")
         _write_parquet(table, output)
         return
-    _write(_text(table, format), output, stream)
-
-
-def draw_table(table: Table, output: Path | None, stream: TextIO) -> None:
-    """Draw latency over rank: an SVG picture if `output` ends with `.svg`, else text."""
-    from .drawing import draw_svg, draw_text
-
-    picture = output is not None and output.suffix == ".svg"
-    _write(draw_svg(table) if picture else draw_text(table), output, stream)
+    _write(_text(table, format, view.columns or USUAL), output, stream)
 
 
 def _write(text: str, output: Path | None, stream: TextIO) -> None:
@@ -51,9 +61,7 @@ def _write_parquet(table: Table, output: Path) -> None:
         raise UsageError("Parquet needs pyarrow: pip install 'rankwise[parquet]'") from None
 
 
-def _text(table: Table, format: str) -> str:
-    from .table_text import COLUMNS, speedup_table_text, table_lines
-
+def _text(table: Table, format: str, columns: Sequence[str]) -> str:
     match format:
         case "json":
             return table.model_dump_json(indent=2) + "\n"
@@ -62,12 +70,10 @@ def _text(table: Table, format: str) -> str:
         case "html":
             import pandas as pd
 
-            readable = pd.DataFrame(table_lines(table), columns=list(COLUMNS))
+            readable = pd.DataFrame(cells(table.rows, columns), columns=list(columns))
             return str(readable.to_html(index=False, border=0)) + "\n"
-        case "markdown":
-            lines = [COLUMNS, ["---"] * len(COLUMNS), *table_lines(table)]
-            return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    return speedup_table_text(table)
+    lines = [columns, ["---"] * len(columns), *cells(table.rows, columns)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 DTYPES = {

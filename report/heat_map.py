@@ -40,22 +40,20 @@ def _policy(policy: Mapping[str, Any]) -> str:
     )
 
 
-def heat_map(
-    table: documents.Table, order: Sequence[str] = (), *, choose: bool = False, most: int = 3
-) -> Html:
+def heat_map(table: documents.Table, order: Sequence[str] = (), most: int = 3) -> Html:
     """Draw a table for each device and policy, at most `most`, the newest first.
 
-    `order`: the network's layer names. `choose`: layers are buttons that carry their spec.
+    `order`: the network's layer names.
     """
     if not timed(table.rows):
         return tag("p", "Nothing was measured yet.", class_="empty")
     place = {name: number for number, name in enumerate(order)}
     newest = list(groups(table).items())[:most]
-    maps = [_one(key, rows, place, choose) for key, rows in newest]
+    maps = [_one(key, rows, place) for key, rows in newest]
     return joined([legend(), *maps, _failures(table.failures)])
 
 
-def _one(key: Group, rows: list[documents.Row], place: Mapping[str, int], choose: bool) -> Html:
+def _one(key: Group, rows: list[documents.Row], place: Mapping[str, int]) -> Html:
     layers: dict[str, list[documents.Row]] = {}
     for row in rows:
         layers.setdefault(row.spec_key, []).append(row)
@@ -69,7 +67,7 @@ def _one(key: Group, rows: list[documents.Row], place: Mapping[str, int], choose
     stale = " (stale: measured with other software)" if rows[0].stale else ""
     heads = [tag("th", kind, scope="colgroup", colspan=widths[kind]) for kind in kinds]
     head = tag("tr", tag("th", "layer", scope="col"), tag("th", "shape", scope="col"), *heads)
-    body = [_line(group, kinds, widths, choose) for group in ordered]
+    body = [_line(group, kinds, widths) for group in ordered]
     return tag(
         "div",
         tag(
@@ -92,16 +90,9 @@ def _kinds(layers: Iterable[Sequence[documents.Row]]) -> list[str]:
     return sorted(counts, key=lambda kind: (-counts[kind], kind))
 
 
-def _line(
-    group: list[documents.Row], kinds: Sequence[str], widths: Mapping[str, int], choose: bool
-) -> Html:
+def _line(group: list[documents.Row], kinds: Sequence[str], widths: Mapping[str, int]) -> Html:
     first = group[0]
     name = tag("b", first.layer, title=" ".join(first.layers))
-    label = (
-        tag("button", name, type="button", class_="layer", data_spec=first.spec_key)
-        if choose
-        else name
-    )
     cells: list[Html] = []
     for kind in kinds:
         rows = [row for row in group if row.decomposition.kind == kind]
@@ -109,7 +100,7 @@ def _line(
         cells += [_cell(row) for row in rows]
         cells += [tag("td", class_="none")] * (widths[kind] - len(rows))
     size = tag("td", shape_and_count(first), class_="shape")
-    return tag("tr", tag("th", label, scope="row"), size, *cells)
+    return tag("tr", tag("th", name, scope="row"), size, *cells)
 
 
 def shape_and_count(row: documents.Row) -> str:

@@ -10,12 +10,16 @@ from importlib.resources import files
 from .. import documents
 from .cells import duration, known, timed
 from .error_text import by_picture, with_worst
-from .heat_map import groups, heat_map
+from .heat_map import groups, heat_map, shape_and_count
 from .markup import Html, joined, tag
-from .plan_pictures import agreement, front_picture, network_picture
-from .staircase import staircase
+from .pictures.inline import figure
+from .pictures.layer_bars import KEPT_MACS, plan_picture, saved_in_all, savings_picture
+from .pictures.staircase import staircases
+from .plan_sections import agreement, decisions, front_figure
+from .plan_text import promise
 
 MAX_STAIRCASES = 12
+MISSING = "The measurements behind this plan are not in the store."
 
 
 def stylesheet() -> str:
@@ -34,9 +38,10 @@ def report_page(
     title = f"{name or plan.model.source} on {plan.device.backend}"
     sections = [
         _summary(plan),
-        _section("Predicted against measured", agreement(plan, verifications)),
-        _section("The front of speedup against fidelity", front_picture(front)),
-        _section("The plan", network_picture(plan)),
+        _section("Predicted against measured", agreement(plan, verifications), _promise(plan)),
+        _section("The front of speedup against fidelity", front_figure(front)),
+        _section("Where the time goes", tag("div", _planned(plan), _savings(table), class_="pair")),
+        _section("Decisions", decisions(plan)),
         _section("Speedup of each candidate", _table(plan, table)),
         _section("Latency over rank", _staircases(table)),
         _section("How it was made", _origin(plan)),
@@ -77,9 +82,9 @@ def _summary(plan: documents.Plan) -> Html:
         facts.append(
             (f"network error ({where})", with_worst(predicted.network_error, predicted.errors))
         )
-    if (promise := plan.promise) is not None and promise.upper is not None:
-        words = f"on new pictures, at {promise.confidence:.0%}"
-        facts.append((words, f"at most {promise.upper:.4f}"))
+    if (made := plan.promise) is not None and made.upper is not None:
+        words = f"on new pictures, at {made.confidence:.0%}"
+        facts.append((words, f"at most {made.upper:.4f}"))
     if plan.verified is not None:
         verified = plan.verified
         facts.append(("measured speedup", f"{verified.speedup:.2f}"))
@@ -94,21 +99,52 @@ def _summary(plan: documents.Plan) -> Html:
 
 def _table(plan: documents.Plan, table: documents.Table | None) -> Html:
     if table is None or not timed(table.rows):
-        return tag("p", "The measurements behind this plan are not in the store.", class_="empty")
+        return tag("p", MISSING, class_="empty")
     return heat_map(table, [layer.name for layer in plan.layers])
+
+
+def _planned(plan: documents.Plan) -> Html:
+    if not any(layer.original_latency_s for layer in plan.layers):
+        return Html("")
+    return figure(plan_picture(plan, "The plan: time of each layer, before and after"))
+
+
+def _savings(table: documents.Table | None) -> Html:
+    if table is None or not timed(table.rows):
+        return tag("p", MISSING, class_="empty")
+    rows = next(iter(groups(table).values()))
+    title = f"What could be had: fastest candidates that keep {KEPT_MACS:.0%} of the MACs"
+    told = tag("p", f"All layers together: {saved_in_all(rows)}, whatever they lose.")
+    return figure(savings_picture(rows, title), told)
 
 
 def _staircases(table: documents.Table | None) -> Html:
     """Draw the staircases of the layers that take most of the time."""
     if table is None or not timed(table.rows):
-        return tag("p", "The measurements behind this plan are not in the store.", class_="empty")
+        return tag("p", MISSING, class_="empty")
     rows = next(iter(groups(table).values()))
     specs = {row.spec_key: known(row.original_latency_s) * row.count for row in timed(rows)}
     heaviest = sorted(specs, key=lambda key: specs[key], reverse=True)[:MAX_STAIRCASES]
-    drawn = [staircase([row for row in rows if row.spec_key == key]) for key in heaviest]
+    drawn = [layer_staircase([row for row in rows if row.spec_key == key]) for key in heaviest]
     more = len(specs) - len(drawn)
     text = f"The {len(drawn)} layers that take most of the time; {more} more are left out."
     return joined([tag("p", text) if more > 0 else "", tag("div", *drawn, class_="pair")])
+
+
+def layer_staircase(rows: Sequence[documents.Row]) -> Html:
+    """Draw latency over rank of one layer, whose rows are of one device and policy."""
+    if not (kept := timed(rows)):
+        return tag("p", "Nothing was measured of this layer.", class_="empty")
+    first = kept[0]
+    title = f"Latency over rank: {first.layer}, {shape_and_count(first)}, on {first.device.backend}"
+    return figure(staircases([kept], title))
+
+
+def _promise(plan: documents.Plan) -> Html:
+    if plan.promise is None:
+        return Html("")
+    told = promise(plan.promise)
+    return tag("p", f"{told[0].upper()}{told[1:]}.")
 
 
 def _part(part: documents.ComparedPart) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .. import documents
-from . import inspection_text, plan_text, table_text
+from . import inspection_text, plan_text, table_text, tuning_text
 from .shown import Sentence, Shown
 
 PARTS: dict[type[documents.Document], Callable[[Any], Iterator[Shown]]] = {
@@ -21,6 +21,7 @@ PARTS: dict[type[documents.Document], Callable[[Any], Iterator[Shown]]] = {
     documents.WhatIf: plan_text.what_if,
     documents.Pareto: plan_text.pareto,
     documents.Recovery: plan_text.recovery,
+    documents.Tuning: tuning_text.tuning,
 }
 
 

@@ -2,61 +2,55 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from rich.style import Style
 
 from .. import documents
-from .cells import decomposition, duration, number
+from .best_rows import BUDGETS, budget_cells, by_layer
+from .cells import decomposition
+from .fitting import Grid, fitted
 from .shown import Rows, Sentence, Shown
+from .table_columns import COLUMNS, USUAL, cells
+from .table_summary import summary_lines
+from .table_view import EVERYTHING, TableView
 
-COLUMNS = ("layer", "x", "decomposition", "device", "latency", "speedup", "interval", "verdict")
 VERDICT_STYLES = {"FASTER": "green", "SLOWER": "red", "SAME": "dim", "UNDECIDED": "yellow"}
 
-
-def table_lines(table: documents.Table) -> list[list[str]]:
-    """Return the speedup table's rows, by `COLUMNS`. Parts of the policy that are not the same in
-    all rows (threads, phase, ...) stand beside the device."""
-    first = table.rows[0].policy if table.rows else {}
-    varying = [n for n in first if any(row.policy.get(n) != first[n] for row in table.rows)]
-    return [_cells(row, varying) for row in table.rows]
+BEST_NOTE = (
+    "keeps 1/2: the fastest candidate that keeps half of the layer's multiply-accumulates, its "
+    "speedup, and the share of them that is lost"
+)
 
 
-def _cells(row: documents.Row, varying: Sequence[str]) -> list[str]:
-    policy = "".join(f", {name} {row.policy.get(name)}" for name in varying)
-    return [
-        row.layer,
-        str(row.count),
-        decomposition(row.decomposition),
-        f"{row.device.backend} {row.device.hardware_key[:6]}{policy}{' (stale)' * row.stale}",
-        "" if row.latency_s is None else duration(row.latency_s),
-        number(row.speedup, 2),
-        "" if row.speedup is None else f"{row.speedup_low:.2f}-{row.speedup_high:.2f}",
-        row.verdict,
-    ]
+def table(
+    document: documents.Table, view: TableView = EVERYTHING, width: int | None = None
+) -> Iterator[Shown]:
+    """Show what the view shows of the table, the failures, and what it all amounts to.
 
-
-def table(document: documents.Table) -> Iterator[Shown]:
-    """Show the table, its failures, and how many rows have which verdict."""
-    yield Rows(
-        COLUMNS,
-        table_lines(document),
-        right=("x", "latency", "speedup", "interval"),
-        style=lambda line: VERDICT_STYLES.get(line[-1], ""),
-    )
+    `width`: letters a line (None: as many as it takes).
+    """
+    rows = view.rows(document.rows)
+    grid, right = _best_grid(document.rows, view) if view.best else _grid(rows, view)
+    grid = fitted(grid, width)
+    yield Rows(grid.columns, grid.lines, right=right, style=_style)
+    for name, value in grid.shared:
+        yield Sentence(f"{name}: {value}")
+    if view.best:
+        yield Sentence(BEST_NOTE)
     yield from failed(document.failures)
-    counts = {v: sum(row.verdict == v for row in document.rows) for v in VERDICT_STYLES}
-    yield Sentence(
-        f"{len(document.rows)} rows: " + ", ".join(f"{n} {v}" for v, n in counts.items())
-    )
+    yield from map(Sentence, summary_lines(document, len(rows)))
 
 
-def speedup_table_text(document: documents.Table) -> str:
-    """Return the table as text, with styles where it goes to a terminal."""
-    styled = sys.stdout.isatty()
+def speedup_table_text(
+    document: documents.Table, view: TableView = EVERYTHING, width: int | None = None
+) -> str:
+    """Return what `table` shows as text, with styles where it goes to a terminal."""
+    styled = coloured()
     lines: list[str] = []
-    for part in table(document):
+    for part in table(document, view, width):
         lines += [part.text] if isinstance(part, Sentence) else row_lines(part, styled)
     return "\n".join(lines) + "\n"
 
@@ -65,6 +59,38 @@ def row_lines(rows: Rows, styled: bool) -> Iterator[str]:
     """Yield the rows as lines of text, `aligned`."""
     style = rows.style if styled else None
     return aligned(rows.columns, rows.lines, right=rows.right, style=style)
+
+
+def _grid(rows: Sequence[documents.Row], view: TableView) -> tuple[Grid, list[str]]:
+    columns = view.columns or USUAL
+    return Grid(columns, cells(rows, columns)), [name for name in columns if COLUMNS[name].right]
+
+
+def _best_grid(rows: Sequence[documents.Row], view: TableView) -> tuple[Grid, list[str]]:
+    """A line a layer: its share of the time, and its best candidate at each rank budget."""
+    layers = by_layer(rows)
+    total_s = sum(layer.original_s for layer in layers)
+    layers = view.layers(layers)
+    lines = [
+        [
+            *cells([layer.first], ("layer", "x", "shape", "device"))[0],
+            f"{layer.original_s / total_s:.1%}" if total_s else "",
+            *budget_cells(layer),
+        ]
+        for layer in layers
+    ]
+    columns = ("layer", "x", "shape", "device", "time", *BUDGETS)
+    return Grid(columns, lines), ["x", "time"]
+
+
+def _style(line: Sequence[str]) -> str:
+    return next((VERDICT_STYLES[cell] for cell in line if cell in VERDICT_STYLES), "")
+
+
+def coloured() -> bool:
+    """Whether standard output takes colours: a terminal, unless NO_COLOR is set or it is dumb."""
+    wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return wanted and sys.stdout.isatty()
 
 
 def aligned(

@@ -33,5 +33,9 @@ def _print(document: documents.Document, console: Console) -> None:
         if isinstance(part, Sentence):
             console.print(part.text, style=part.style or None, markup=False)
             continue
-        for line in row_lines(part, console.is_terminal):
+        for line in row_lines(part, _takes_colours(console)):
             console.file.write(line + "\n")
+
+
+def _takes_colours(console: Console) -> bool:
+    return console.color_system is not None and not console.no_color

@@ -116,7 +116,7 @@ def speedup_table(
                 count=len(measurement.layers),
                 verdict=_verdict(measurement, comparison, margin),
                 macs=macs,
-                original_macs=spec.macs,
+                original_macs=shared.macs(spec),
                 params=params,
                 measured_at=measurement.measured_at,
                 stale=fields["software_key"] != newest[fields["hardware_key"]],
@@ -149,6 +149,7 @@ class _Shared:
 
     def __init__(self) -> None:
         self._spec_key = cache(lambda spec: spec.key)
+        self.macs = cache(lambda spec: spec.macs)
         self.device = cache(_device)
 
     def fields(self, measurement: Measurement) -> dict[str, Any]:

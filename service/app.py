@@ -10,16 +10,15 @@ from pathlib import Path
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from ..errors import RankwiseError, UsageError
 from ..jobs.artifacts import ArtifactStore
 from ..jobs.requests import REQUESTS
-from ..report.page import stylesheet
 from ..version import __version__
 from ..workflow.store import open_store
-from . import artifact_routes, job_routes, pictures, results
+from . import artifact_routes, job_routes, reports, results
 from .context import REFUSALS, Context, ContextDep
 from .models import Login, Session
 from .scheduler import Scheduler
@@ -94,7 +93,7 @@ def create_app(settings: Settings) -> FastAPI:
         artifact_routes.router,
         job_routes.router,
         results.router,
-        pictures.router,
+        reports.router,
     ):
         app.include_router(router, prefix="/api/v1")
     _add_errors(app)
@@ -149,10 +148,6 @@ def _add_page(app: FastAPI) -> None:
     @app.get("/", include_in_schema=False)
     def page() -> FileResponse:
         return FileResponse(STATIC / "index.html", media_type="text/html")
-
-    @app.get("/static/pictures.css", include_in_schema=False)
-    def style() -> HTMLResponse:
-        return HTMLResponse(stylesheet(), media_type="text/css")
 
     @app.get("/favicon.ico", include_in_schema=False)
     def icon() -> FileResponse:

@@ -9,13 +9,14 @@ from uuid import uuid4
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from pydantic import StringConstraints
 
 from .. import documents
 from ..jobs.artifacts import CalibrationEntry, NetworkEntry
 from ..jobs.uploads import accept_calibration, accept_network, require_room
-from ..options.texts import parse_shape
+from ..options.texts import parse_input, parse_shape
 from .context import REFUSALS, Context, ContextDep, missing_is_404
-from .models import Calibration, Network, Page
+from .models import Calibration, Network, NetworkGraph, Page
 
 router = APIRouter(responses=REFUSALS)
 
@@ -25,6 +26,8 @@ Offset = Annotated[int, Query(ge=0, le=10_000_000)]
 Name = Annotated[str, Query(max_length=300, description="What the file is called: only shown.")]
 Device = Annotated[str | None, Query(max_length=80, description="A backend, or a hardware key.")]
 Search = Annotated[str | None, Query(max_length=100, description="A part of the name.")]
+
+InputText = Annotated[str, StringConstraints(max_length=300)]
 
 BINARY: dict[str, Any] = {
     "requestBody": {
@@ -65,7 +68,13 @@ def networks(
         if (format is None or entry.format == format)
         and (name is None or name.lower() in entry.name.lower())
     ]
-    return page_of(fitting, limit, offset, Network.model_validate)
+    measured = here.measured_networks()
+
+    def noted(entry: NetworkEntry) -> Network:
+        network = Network.model_validate(entry)
+        return network.model_copy(update={"measured": entry.sha256 in measured})
+
+    return page_of(fitting, limit, offset, noted)
 
 
 @router.post("/networks", status_code=201, openapi_extra=BINARY)
@@ -79,6 +88,9 @@ async def upload_network(
     input_shape: Annotated[
         str | None, Query(max_length=40, description="As 1,3,224,224, if the file leaves it open.")
     ] = None,
+    input: Annotated[
+        list[InputText] | None, Query(max_length=32, description="As input_ids=1,16:int64.")
+    ] = None,
 ) -> Network:
     """Upload an `.onnx` file, or `.safetensors` weights for an architecture of the zoo.
 
@@ -86,9 +98,10 @@ async def upload_network(
     valid, and run once on zeros. The same file again gives the same network.
     """
     shape = None if input_shape is None else parse_shape(input_shape, "input_shape")
+    inputs = [parse_input(text, "input") for text in input or ()]
 
     def accept(received: File) -> NetworkEntry:
-        return accept_network(here.artifacts, received, name, architecture, shape)
+        return accept_network(here.artifacts, received, name, architecture, shape, inputs)
 
     return Network.model_validate(await _receive(here, request, accept))
 
@@ -118,13 +131,22 @@ async def _receive(here: Context, request: Request, accept: Callable[[File], Any
 @router.get("/networks/{network_id}")
 def network(here: ContextDep, network_id: Id) -> Network:
     """One network."""
-    return Network.model_validate(here.network(network_id))
+    entry = here.network(network_id)
+    measured = entry.sha256 is not None and here.measured(entry.sha256)
+    return Network.model_validate(entry).model_copy(update={"measured": measured})
 
 
 @router.get("/networks/{network_id}/layers")
 def layers(here: ContextDep, network_id: Id) -> documents.Layers:
     """Its layers, their costs, and which kinds of decomposition apply, or why none does."""
     return documents.Layers.model_validate(here.described(network_id).layers)
+
+
+@router.get("/networks/{network_id}/graph")
+def graph(here: ContextDep, network_id: Id) -> NetworkGraph:
+    """How its layers follow one another; one after the other where that cannot be read."""
+    entry = here.described(network_id, graph=True)
+    return NetworkGraph.of((entry.layers or {}).get("layers", ()), entry.graph or {})
 
 
 @router.delete("/networks/{network_id}", status_code=204)

@@ -13,7 +13,7 @@ import os
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -83,11 +83,16 @@ class Client:
         return self._all("/networks")
 
     def upload_network(
-        self, path: str | Path, *, architecture: str | None = None, input_shape: str | None = None
+        self,
+        path: str | Path,
+        *,
+        architecture: str | None = None,
+        input_shape: str | None = None,
+        inputs: Sequence[str] = (),
     ) -> Json:
-        """Upload an `.onnx` file, or `.safetensors` weights for an architecture of the zoo. A
-        file that is there already is not sent again, if it is an `.onnx`."""
-        query = {"architecture": architecture, "input_shape": input_shape}
+        """Upload an `.onnx` file, or `.safetensors` weights for an architecture of the zoo.
+        `inputs` are texts as `--input` takes them."""
+        query = {"architecture": architecture, "input_shape": input_shape, "input": list(inputs)}
         return self._upload("/networks", Path(path), query)
 
     def upload_calibration(self, path: str | Path) -> Json:
@@ -191,7 +196,7 @@ class Client:
             if len(items) >= page["total"] or not page["items"]:
                 return items
 
-    def _upload(self, path: str, file: Path, query: Mapping[str, str | None]) -> Json:
+    def _upload(self, path: str, file: Path, query: Mapping[str, Any]) -> Json:
         if file.is_dir():
             return self._upload_folder(path, file)
         if not file.is_file():

@@ -80,10 +80,11 @@ class Context:
         with missing_is_404():
             return self.artifacts.network(network_id)
 
-    def described(self, network_id: str) -> NetworkEntry:
-        """A zoo network is read, once, when it is asked for. Raises 404."""
+    def described(self, network_id: str, *, graph: bool = False) -> NetworkEntry:
+        """A zoo network is read, once, when it is asked for; so is the graph of a network that
+        an earlier version has described. Raises 404."""
         entry = self.network(network_id)
-        if entry.layers is None:
+        if entry.layers is None or (graph and entry.graph is None):
             entry = describe_apart(entry, self.artifacts.folder)
             self.artifacts.put(entry)
         return entry
@@ -114,7 +115,11 @@ class Context:
         return self.tables.document(Query(network=sha256, **wanted))
 
     def measured(self, sha256: str) -> bool:
-        return any(known == sha256 for known, _, _ in self.store.networks.all())
+        return sha256 in self.measured_networks()
+
+    def measured_networks(self) -> set[str]:
+        """SHA-256 of each network of which something was measured."""
+        return {sha256 for sha256, _, _ in self.store.networks.all()}
 
     def names(self) -> dict[str, str]:
         """What users call networks, by SHA-256."""

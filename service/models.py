@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -28,13 +29,23 @@ class Page(BaseModel, Generic[T]):
     offset: int
 
 
+class LogLine(BaseModel):
+    """One line of a job's log."""
+
+    at: str
+    text: str
+
+
 class Progress(BaseModel):
-    """How far a job is, and its last messages."""
+    """How far a job is, the seconds that are left at the pace so far (null while nobody knows), its
+    last messages, and its log: messages and steps, each with its time."""
 
     done: float | None = None
     total: float | None = None
     text: str = ""
+    left_s: float | None = None
     messages: list[str] = []
+    log: list[LogLine] = []
 
 
 class Job(BaseModel):
@@ -76,6 +87,32 @@ class Network(BaseModel):
     layers: Annotated[int | None, BeforeValidator(_count)] = Field(
         description="How many convolutions and linear layers it has."
     )
+    measured: bool = Field(False, description="Whether anything of it was measured.")
+
+
+class GraphNode(BaseModel):
+    """A layer, or a place where ways meet, such as the addition of a residual block."""
+
+    name: str
+    op: str
+    layer: bool
+
+
+class NetworkGraph(BaseModel):
+    """Nodes in the network's order; edges are pairs of places in the list, the smaller first.
+    Unless `known`, the layers are merely laid one after the other."""
+
+    known: bool
+    nodes: list[GraphNode]
+    edges: list[tuple[int, int]]
+
+    @classmethod
+    def of(cls, layers: Sequence[Mapping[str, Any]], graph: Mapping[str, Any]) -> NetworkGraph:
+        if graph:
+            return cls(known=True, **graph)
+        nodes = [GraphNode(name=one["name"], op=one["op"], layer=True) for one in layers]
+        chain = [(place - 1, place) for place in range(1, len(nodes))]
+        return cls(known=False, nodes=nodes, edges=chain)
 
 
 class Calibration(BaseModel):

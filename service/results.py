@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse
 
 from .. import documents
 from ..jobs.queue import check_plan
-from . import tables
+from . import columns, tables
 from .artifact_routes import Device, Id, Limit, Offset, page_of
 from .context import REFUSALS, Context, ContextDep, missing_is_404
 from .models import Applied, Page, PlanNote, PlanVerification
@@ -85,6 +85,20 @@ def table(
         return _answer(body, total, "application/json", if_none_match)
     total = len(here.tables.document(query).rows)
     return _answer(here.tables.written(query, format), total, MEDIA[format], if_none_match)
+
+
+@router.get("/tables/columns", response_model=columns.Columns)
+def table_by_columns(
+    here: ContextDep,
+    network: Annotated[str, Query(pattern=r"^[0-9a-f]{64}$", description="A network's SHA-256.")],
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """A network's whole speedup table by columns, a tenth of the size of its rows."""
+    if not here.measured(network):
+        empty = columns.columns_of(documents.Table(rows=[], failures=[]))
+        return _answer(empty.model_dump_json().encode(), 0, "application/json", None)
+    body, total = here.tables.by_columns(tables.Query(network))
+    return _answer(body, total, "application/json", if_none_match)
 
 
 def _answer(body: bytes, total: int, media: str, seen: str | None) -> Response:

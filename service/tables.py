@@ -16,6 +16,7 @@ from typing import Any, TypeVar, cast
 
 from .. import documents
 from ..workflow.table import stored_table
+from .columns import columns_of
 
 T = TypeVar("T")
 KEPT = 64
@@ -94,6 +95,15 @@ class Tables:
             return part.model_dump_json().encode(), len(table.rows)
 
         return self.cached((query, limit, offset), make)
+
+    def by_columns(self, query: Query) -> tuple[bytes, int]:
+        """All rows by columns as JSON, and how many there are."""
+
+        def make() -> tuple[bytes, int]:
+            table = self.document(query)
+            return columns_of(table).model_dump_json().encode(), len(table.rows)
+
+        return self.cached((query, "columns"), make)
 
     def written(self, query: Query, format: str) -> bytes:
         """All rows as CSV or Parquet."""

@@ -70,6 +70,7 @@ HEAVY = {
         "PIL",
         "fastapi",
         "uvicorn",
+        "matplotlib",
         "plotly",
         "psycopg",
         "httpx",

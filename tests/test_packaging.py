@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import email
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).resolve().parents[1]
 NOT_SHIPPED = {"tests", "docs", "benchmarks", "examples", "build", "dist"}
@@ -71,23 +74,71 @@ def test_every_dependency_is_pinned() -> None:
     assert not [v for v in pins.values() if "+" in v], "a local version fits one index only"
 
 
+def test_extras_that_are_named_are_there() -> None:
+    """In documents and in the sentences of errors."""
+    texts = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    texts += [path for package in PACKAGES for path in _folder(package).glob("*.py")]
+    found = re.findall(r"rankwise\[([\w,]+)\]", "".join(p.read_text("utf-8") for p in texts))
+    named = {extra for extras in found for extra in extras.split(",")}
+    assert named
+    assert named <= PYPROJECT["project"]["optional-dependencies"].keys()
+
+
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy, so that neither stale build output gets in nor new one is left."""
-    tmp = tmp_path_factory.mktemp("wheel")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Source archive and wheel, this one made from that one, as a release is. Built from a copy,
+    so that neither stale build output gets in nor new one is left."""
+    tmp = tmp_path_factory.mktemp("built")
     source = tmp / "a-b"
     ignored = shutil.ignore_patterns(".*", "build", "dist", "venv", "*.egg-info", "__pycache__")
     shutil.copytree(ROOT, source, ignore=ignored)
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp, source],
+        [sys.executable, "-P", "-m", "build", "--no-isolation", "--outdir", tmp / "dist", source],
         capture_output=True,
         text=True,
         check=False,
         cwd=tmp,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    (built,) = tmp.glob("*.whl")
-    return built
+    return tmp / "dist"
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    (made,) = built.glob("*.whl")
+    return made
+
+
+@pytest.mark.slow
+def test_source_archive_holds_the_packages_and_what_builders_read(built: Path) -> None:
+    (made,) = built.glob("*.tar.gz")
+    with tarfile.open(made) as archive:
+        files = {name.partition("/")[2] for name in archive.getnames()}
+    modules = {
+        path.relative_to(ROOT).as_posix()
+        for package in PACKAGES
+        for path in _folder(package).glob("*.py")
+    }
+    assert modules <= files, f"not in the source archive: {sorted(modules - files)}"
+    read = {"LICENSE", "README.md", "CHANGELOG.md", "constraints.txt", "pyproject.toml", "py.typed"}
+    assert read <= files
+    strangers = {name for name in files if name.split("/")[0] in NOT_SHIPPED}
+    assert not strangers, f"prune it in MANIFEST.in: {sorted(strangers)}"
+
+
+@pytest.mark.slow
+def test_wheel_says_who_may_install_it(wheel: Path) -> None:
+    """Pythons, extras and licence, from the metadata that pip reads."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [n for n in archive.namelist() if n.endswith(".dist-info/METADATA")]
+        said = email.message_from_bytes(archive.read(name))
+    pythons = SpecifierSet(said["Requires-Python"])
+    assert [v for v in ("3.10", "3.11", "3.12", "3.13", "3.14") if v in pythons] == [
+        v.split(" :: ")[-1] for v in said.get_all("Classifier") or () if ":: 3." in v
+    ]
+    assert said["License-Expression"] == "Apache-2.0"
+    purposes = {"cuda", "openvino", "parquet", "postgres", "service"}
+    assert purposes <= set(said.get_all("Provides-Extra") or ())
 
 
 @pytest.mark.slow

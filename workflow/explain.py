@@ -10,7 +10,7 @@ from ..campaign.rows import rows_of
 from ..db.measurement_values import MeasurementFilter
 from ..db.store import Store
 from ..documents.plan_files import read_plan
-from ..errors import UsageError
+from ..errors import UsageError, did_you_mean
 from ..options.keywords import takes
 from ..options.planning import ExplainOptions
 from ..records import Measurement, MeasurementPolicy
@@ -45,7 +45,9 @@ def explain(options: ExplainOptions) -> documents.Explanation:
         return explainer.document([explainer.all_of(options.layer)])
     chosen = [one for one in document.layers if options.layer in (None, one.name)]
     if not chosen:
-        raise UsageError(f"the plan has no layer {options.layer!r}")
+        names = [one.name for one in document.layers]
+        hint = did_you_mean(options.layer or "", names)
+        raise UsageError(f"the plan has no layer {options.layer!r}{hint}")
     every = options.layer is not None
     return explainer.document([explainer.planned(one, every) for one in chosen])
 

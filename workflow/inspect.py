@@ -20,7 +20,8 @@ from ..options.measuring import DevicesOptions, LayersOptions
 from ..planner.ranking import kind_of, make_ranking, ranked_layers
 from ..profiler import probe_backends
 from ..records import LayerUse
-from ..report.spectra import Panel, write_picture
+from ..report.pictures.figure import check_picture
+from ..report.pictures.spectra import Spectrum, spectra_picture
 
 
 @takes(DevicesOptions)
@@ -47,7 +48,7 @@ def layers(options: LayersOptions) -> documents.Layers:
 
     With `ranks` (vbmf, pr, energy, fixed) also the ranks that this rule chooses for the layers
     of a compression mode; the rule's parameters are those of `ranking.make_ranking`. `spectra` is a
-    picture of singular values (.svg, .png) to write. Raises `UsageError` and its children.
+    picture of singular values (.png, .svg, .pdf) to write. Raises `UsageError` and its children.
 
     >>> found = rw.layers(network, example)
     >>> found
@@ -60,6 +61,8 @@ def layers(options: LayersOptions) -> documents.Layers:
     parameters = arguments_for(make_ranking, options)
     if options.ranks is None and any(value is not None for value in parameters.values()):
         raise UsageError("a mode or a rule's parameters need a rule: --ranks vbmf, pr, energy")
+    if options.spectra is not None:
+        check_picture(options.spectra)
     parameters["mode"] = options.mode or "vanilla"
     ranking = make_ranking(options.ranks or "energy", **parameters)
     network = network_of(**arguments_for(network_of, options))
@@ -138,7 +141,7 @@ def write_spectra(
     path: Path,
 ) -> None:
     """The singular values behind each layer's ranks, with the ranks that were chosen."""
-    panels = []
+    found = []
     for use in network.layers:
         kind = kind_of(use, kinds) if use.name in selected else ""
         if use.spec is None or not kind:
@@ -146,5 +149,5 @@ def write_spectra(
         weight, _ = network.weights(use.name)
         curves = [list(map(float, values)) for values in spectra(use.spec, kind, weight)]
         ranks = ranked[use.name].decomposition.ranks if use.name in ranked else ()
-        panels.append(Panel(use.name, kind, curves, ranks))
-    write_picture(panels, path)
+        found.append(Spectrum(use.name, kind, curves, ranks))
+    spectra_picture(found, f"Singular values of {network.source}").write(path)

@@ -14,6 +14,7 @@ from ..planner.front import front_document, modelled_plans, plans_within
 from ..planner.objective import Objective, PlanningOptions
 from ..planner.problem import make_problem
 from ..reporter import Listeners
+from .backend_choice import with_backend
 
 
 @takes(ParetoOptions)
@@ -35,7 +36,7 @@ def pareto(options: ParetoOptions) -> documents.Pareto:
     if any(not limit > 0 for limit in limits):
         raise UsageError("a front needs limits on the network error that are more than 0")
     policy = candidate_policy(options.mode)
-    setup = make_setup(**arguments_for(make_setup, options))
+    setup = make_setup(**arguments_for(make_setup, with_backend(options)))
     if options.refine and (reason := can_time(setup)):
         raise BackendError(reason)
     with Store.open(options.db, create=False) as store:

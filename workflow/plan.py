@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from pathlib import Path
+
 from .. import documents
 from ..campaign.setup import make_setup
 from ..db.store import Store
 from ..documents.plan_files import write_plan
 from ..errors import GoalNotReached, UsageError
 from ..models.output_files import check_output
-from ..options.keywords import arguments_for, takes
+from ..options.keywords import arguments_for, keywords, takes
 from ..options.planning import PlanOptions
 from ..planner.candidate_policy import candidate_policy
 from ..planner.find_plan import find_plan
 from ..planner.objective import Objective, PlanningOptions
 from ..planner.problem import make_problem
+from ..records import content_key
 from ..reporter import Listeners
+from .backend_choice import with_backend
 
 BOTH = "both"
+
+SAID_ELSEWHERE = {
+    *("model", "example_input", "weights", "input_shape", "inputs", "batch", "backend", "threads"),
+    *("calibration", "preprocess", "db", "output", "reporter", "max_time_s"),
+}
+"""What a plan says by other means (network, device, policy, pictures), or does not depend on."""
 
 
 @takes(PlanOptions)
@@ -53,11 +64,13 @@ def plan(options: PlanOptions) -> documents.Plan:
         check_output(options.output, options.model, options.weights)
     planning = _planning(options)
     phase = "inference" if options.phase == BOTH else options.phase
-    setup = make_setup(**arguments_for(make_setup, options, phase=phase))
+    setup = make_setup(**arguments_for(make_setup, with_backend(options), phase=phase))
     with Store.open(options.db, create=False) as store:
         pictures = setup.pictures(options.calibration, options.preprocess, options.seed)
         reporter = Listeners.of(options.reporter)
         outcome = find_plan(make_problem(setup, store, objective, planning, pictures, reporter))
+        if outcome.finished:
+            outcome.document.search.asked_key = asked_key(options)
         store.plans.put(outcome.document.model_dump(mode="json"))
     if options.output is not None:
         write_plan(outcome.document, options.output)
@@ -78,3 +91,14 @@ def _planning(options: PlanOptions) -> PlanningOptions:
         training_weight=weight if options.phase == BOTH else None,
     )
     return PlanningOptions(**given)
+
+
+def asked_key(options: PlanOptions) -> str | None:
+    """Return a key of what is asked of a plan beside its network, device and pictures; None where
+    that depends on functions or files, which may have changed when they are called again."""
+    if options.constraints or options.evaluate is not None or Path(options.mode).suffix:
+        return None
+    asked = keywords(options)
+    return content_key(
+        {f.name: asked[f.name] for f in fields(PlanOptions) if f.name not in SAID_ELSEWHERE}
+    )

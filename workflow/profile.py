@@ -18,6 +18,7 @@ from ..options.measuring import ProfileOptions
 from ..profiler.candidates import default_candidates
 from ..records import Candidate, Effort
 from ..reporter import Listeners
+from .backend_choice import with_backend
 
 AUTO = "auto"
 """The rank quantum that is searched for."""
@@ -39,7 +40,7 @@ def profile(options: ProfileOptions) -> documents.Profile:
     >>> done.complete, done.candidates, done.failures
     (True, 8, [])
     """
-    setup = make_setup(**arguments_for(make_setup, options))
+    setup = make_setup(**arguments_for(make_setup, with_backend(options)))
     effort = _effort(options.interval, options.max_time_s)
     quantum = _quantum(setup, options.rank_quantum)
     wanted = _candidates(setup, options.kinds, quantum)

@@ -17,15 +17,23 @@ from ..options.keywords import takes
 from ..options.networks import ReportOptions
 from ..options.shared import DEFAULT_DB
 from ..report.page import report_page
+from ..report.pictures.figure import FORMATS
+from ..report.pictures.layer_bars import plan_picture
 
 
 @takes(ReportOptions)
 def report(options: ReportOptions) -> str:
-    """Write a plan as one HTML file with pictures, which opens without a network.
+    """Write a plan as one HTML file with pictures, which opens without a network; as a .png, .svg
+    or .pdf only the picture of what each layer takes, before and as planned.
 
     Returns why the store could not be looked into, if so: the page then shows the plan alone.
     """
     check_output(options.output, options.plan)
+    if options.output.suffix.lower() in FORMATS:
+        plan = read_plan(options.plan)
+        title = f"{plan.model.source} on {plan.device.backend}"
+        plan_picture(plan, title).write(options.output)
+        return ""
     parts = report_parts(options.plan, options.db)
     page = report_page(parts.plan, parts.table, parts.front, parts.verifications)
     options.output.write_text(page, encoding="utf-8")

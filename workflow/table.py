@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, get_args
 
 from .. import documents
 from ..campaign.rows import document_of
 from ..db.measurement_values import MeasurementFilter
 from ..db.store import Store
-from ..errors import UsageError
+from ..errors import UsageError, did_you_mean
 from ..options.keywords import keywords, takes
 from ..options.measuring import TableOptions
-from ..records import DeviceFingerprint, Phase
+from ..records import Phase
 from ..report.formats import frame
 
 if TYPE_CHECKING:
@@ -79,7 +80,10 @@ def table_document(options: TableOptions) -> documents.Table:
     keys. Raises `UsageError` if the store does not know the network.
     """
     with Store.open(options.db, create=False, readonly=True) as store:
-        return stored_table(store, options.model, options.devices, options.layer, options.phase)
+        if options.layer is not None:
+            _require_layer(store, options.layer)
+        wanted = (options.model, options.devices, options.layer, options.phase)
+        return stored_table(store, *wanted)
 
 
 def stored_table(
@@ -92,12 +96,16 @@ def stored_table(
     """Return what `table_document` does, from a store that is open."""
     if phase not in (None, *get_args(Phase)):
         raise UsageError(f"--phase must be {' or '.join(get_args(Phase))}, not {phase!r}")
-    sha256 = _find_network(store, model)
-    wanted = MeasurementFilter(network_sha=sha256, layer=layer, phase=phase)
+    known = store.networks.all()
+    sha256 = (
+        _find_network(store, model) if model or len(known) > 1 else known[0][0] if known else None
+    )
+    wanted = MeasurementFilter(
+        network_sha=sha256, layer=layer, phase=phase, devices=tuple(devices) or None
+    )
     measurements = store.measurements.find(wanted)
-    if devices:
-        measurements = [one for one in measurements if _is_on(one.fingerprint, devices)]
-    return document_of(measurements)
+    of = sorted({source for sha, source, _ in known if sha256 in (None, sha)})
+    return document_of(measurements).model_copy(update={"networks": of})
 
 
 def _find_network(store: Store, model: str | None) -> str | None:
@@ -105,10 +113,16 @@ def _find_network(store: Store, model: str | None) -> str | None:
         return None
     sha256 = store.networks.find(model)
     if sha256 is None:
-        known = ", ".join(sorted({source for _, source, _ in store.networks.all()})) or "none"
-        raise UsageError(f"no network {model!r} was profiled into this store; known are: {known}")
+        sources = {source for _, source, _ in store.networks.all()}
+        known, hint = ", ".join(sorted(sources)) or "none", did_you_mean(model, sources)
+        raise UsageError(
+            f"no network {model!r} was profiled into this store{hint}; known are: {known}"
+        )
     return sha256
 
 
-def _is_on(fingerprint: DeviceFingerprint, devices: Sequence[str]) -> bool:
-    return fingerprint.backend in devices or fingerprint.hardware_key in devices
+def _require_layer(store: Store, layer: str) -> None:
+    """Raise `UsageError` where no network has a layer of that name or pattern."""
+    names = list(dict.fromkeys(store.networks.layer_names()))
+    if names and not any(layer == name or fnmatchcase(name, layer) for name in names):
+        raise UsageError(f"no network here has a layer {layer!r}{did_you_mean(layer, names)}")

@@ -163,13 +163,13 @@ class Canonical:
         """Least squares for each mode in turn. All vectors but those of the output have length
         one, so the last link carries the scale. Each large product serves two modes."""
         out, vertical, horizontal, into = start
-        half = self._tensor @ into
-        seen = np.einsum("ohwr,or,wr->hr", half, out, horizontal, optimize=True)
+        heard = np.einsum("ohwr,or->hwr", self._tensor @ into, out)
+        seen = np.einsum("hwr,wr->hr", heard, horizontal)
         vertical = _unit(_solved(seen, (out, horizontal, into)))
-        seen = np.einsum("ohwr,or,hr->wr", half, out, vertical, optimize=True)
+        seen = np.einsum("hwr,hr->wr", heard, vertical)
         horizontal = _unit(_solved(seen, (out, vertical, into)))
         other = np.tensordot(out, self._tensor, axes=(0, 0))
-        seen = np.einsum("rhwi,hr,wr->ir", other, vertical, horizontal, optimize=True)
+        seen = np.einsum("rhwi,hwr->ir", other, _kernels(vertical, horizontal))
         into = _unit(_solved(seen, (out, vertical, horizontal)))
         seen = self._seen_by_output(vertical, horizontal, into)
         out = _solved(seen, (vertical, horizontal, into))
@@ -177,8 +177,8 @@ class Canonical:
         return factors, self._relative(seen, factors)
 
     def _seen_by_output(self, vertical: Matrix, horizontal: Matrix, into: Matrix) -> Matrix:
-        half = self._tensor @ into
-        result: Matrix = np.einsum("ohwr,hr,wr->or", half, vertical, horizontal, optimize=True)
+        kernels = _kernels(vertical, horizontal)
+        result: Matrix = np.einsum("ohwr,hwr->or", self._tensor @ into, kernels)
         return result
 
     def _gap(self, factors: Factors) -> float:
@@ -212,6 +212,12 @@ def _extrapolated(before: Factors, after: Factors, pace: float) -> Factors:
     lengths = np.prod([np.linalg.norm(factor, axis=0) for factor in others], axis=0)
     vertical, horizontal, into = map(_unit, others)
     return out * lengths, vertical, horizontal, into
+
+
+def _kernels(vertical: Matrix, horizontal: Matrix) -> Float64:
+    """The kernel (kh, kw, r) of each term."""
+    result: Float64 = vertical[:, None] * horizontal
+    return result
 
 
 def _gram(factors: tuple[Matrix, ...]) -> Matrix:

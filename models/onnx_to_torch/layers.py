@@ -147,6 +147,12 @@ def _matmul(call: Call) -> Any:
     return _filled(call, module, call[0], transposed=True)
 
 
+@OPERATORS.converts("Einsum")
+def _einsum(call: Call) -> Any:
+    operands = [call[place] for place in range(len(call.node.input))]
+    return call.run(torch.einsum, call.given["equation"].decode(), *operands)
+
+
 def shift(call: Call, operand: int, bias: str) -> Any:
     """Convert an Add of a vector to a MatMul's output: a bias, which is learnt as any other."""
     module = Shift(call.builder.parameter(bias))

@@ -1,58 +1,97 @@
-// Starts the page.
+// Starts the page: log in, then the view that the address names.
 
-import { get, live, post, remove } from "./api.js";
-import { $, attempt, values } from "./dom.js";
-import * as jobs from "./jobs.js";
-import * as results from "./results.js";
-import * as artifacts from "./artifacts.js";
-import { network, state } from "./state.js";
+import { get, live, post, read, remove } from "./parts/api.js";
+import { here } from "./parts/address.js";
+import { $, attempt, make, values } from "./parts/dom.js";
+import * as jobs from "./parts/jobs.js";
 
-const TABLE_EVERY_MS = 10000;
+const VIEWS = {
+  "": () => import("./views/overview.js"),
+  measure: () => import("./views/measure.js"),
+  networks: () => import("./views/network.js"),
+  plans: () => import("./views/plan.js"),
+  jobs: () => import("./views/jobs.js"),
+};
+
+let shown = 0; // counts views, so that a slow one does not overwrite the one that came after it
+let leave = null;
 
 async function start() {
   const session = await get("/session");
   $("logout").hidden = !session.needed || !session.admitted;
-  if (!session.admitted) {
-    $("login").hidden = false;
-    $("login-form").elements.token.focus();
-    return;
+  if (!session.admitted) return askForToken();
+  await Promise.all([jobs.start(), learnNames()]);
+  jobs.listen(showBusy);
+  showBusy();
+  window.addEventListener("hashchange", () => attempt(showView));
+  return showView();
+}
+
+/** What users call networks, anew once one was uploaded. */
+async function learnNames() {
+  const { items } = await read("/networks?limit=1000");
+  jobs.nameNetworks(new Map(items.map((one) => [one.id, one.name])));
+}
+
+function askForToken() {
+  const send = (event) => {
+    event.preventDefault();
+    attempt(async () => { await post("/session", values(event.target)); location.reload(); });
+  };
+  const field = make("input", { type: "password", name: "token", autocomplete: "current-password", required: true });
+  $("main").replaceChildren(make("section", { class: "card narrow" }, make("h1", {}, "Log in"),
+    make("form", { id: "login-form", onsubmit: send }, make("label", {}, "Token ", field), make("button", { type: "submit" }, "Log in"))));
+  field.focus();
+}
+
+async function showView() {
+  const { parts, query } = here();
+  const [name = "", ...rest] = parts;
+  const mine = ++shown;
+  markCurrent(name);
+  const address = location.hash;
+  const [view] = await Promise.all([(VIEWS[name] ?? VIEWS[""])(), learnNames()]);
+  const page = make("div", { class: `view ${name || "overview"}` });
+  const drawn = await view.show(page, { parts: rest, query, current: () => mine === shown }).catch((error) => {
+    page.replaceChildren(make("h1", {}, "This cannot be shown"), make("p", {}, error.message), make("p", {}, make("a", { href: "#/" }, "To the overview")));
+  });
+  if (mine !== shown) return drawn?.();
+  leave?.();
+  leave = drawn;
+  const moved = document.activeElement !== document.body && !$("main").contains(document.activeElement);
+  $("main").replaceChildren(page);
+  $("main").dataset.address = address;
+  const title = page.querySelector("h1");
+  document.title = [title?.textContent, "rankwise"].filter(Boolean).join(" - ");
+  title?.setAttribute("tabindex", "-1");
+  if (mine > 1 && !moved) title?.focus({ preventScroll: true });
+  if (mine > 1) scrollTo(0, 0);
+  performance.measure("view", { start: started, detail: name });
+  return undefined;
+}
+
+let started = 0;
+window.addEventListener("hashchange", () => { started = performance.now(); });
+
+function markCurrent(name) {
+  for (const one of $("views").querySelectorAll("a")) {
+    if (one.getAttribute("href") === `#/${name}`) one.setAttribute("aria-current", "page");
+    else one.removeAttribute("aria-current");
   }
-  $("main").hidden = false;
-  artifacts.listen();
-  results.listen();
-  jobs.whenEnded((job) => attempt(() => ended(job)));
-  await artifacts.loadNetworks();
-  await Promise.all([artifacts.loadDevices(), artifacts.loadCalibrations(), jobs.loadJobs()]);
-  await redraw();
-  state.listen((name) => { if (["network", "backend"].includes(name)) attempt(redraw); });
-  setInterval(() => attempt(growTable), TABLE_EVERY_MS);
 }
 
-async function redraw() {
-  await results.loadTable();
-  await results.loadFront();
-  await results.loadPlans();
+function showBusy() {
+  const count = jobs.jobs().filter(live).length;
+  $("busy").textContent = count || "";
+  $("busy").setAttribute("aria-label", count ? `${count} waiting or running` : "");
 }
 
-async function ended(job) {
-  if (job.kind === "devices") await artifacts.loadDevices();
-  if (job.kind === "profile") await artifacts.loadNetworks();
-  await results.refresh(job);
-}
-
-/** While a profile runs, the heat map fills up. */
-async function growTable() {
-  if (document.hidden || $("staircase").contains(document.activeElement)) return;
-  const running = (await get("/jobs?kind=profile&state=running&limit=1")).items;
-  if (!running.some(live)) return;
-  if (!network()?.sha256) await artifacts.loadNetworks();
-  await results.loadTable();
-}
-
-$("login-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  attempt(async () => { await post("/session", values(event.target)); location.reload(); });
+$("theme").value = document.documentElement.dataset.theme;
+$("theme").addEventListener("change", () => {
+  localStorage.setItem("rankwise.theme", $("theme").value);
+  document.documentElement.dataset.theme = $("theme").value;
 });
+$("skip").addEventListener("click", (event) => { event.preventDefault(); $("main").focus(); });
 $("logout").addEventListener("click", () => attempt(async () => { await remove("/session"); location.reload(); }));
 
 attempt(start);

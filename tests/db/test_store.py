@@ -332,3 +332,11 @@ def test_everything_put_comes_back(
             raw = [set(samples) for _, samples in store.measurements.samples(measured[where].id)]
             assert raw == [set(samples) for samples, _ in sessions]
         assert store.check() == []
+
+
+def test_devices_are_chosen_by_backend_or_hardware() -> None:
+    one = DeviceFingerprint.of("fake", {"chip": "a"}, {"driver": "1"})
+    wanted = MeasurementFilter(devices=("fake",))
+    assert wanted.takes_device(one.key, one)
+    assert MeasurementFilter(devices=(one.hardware_key, "x")).takes_device(one.key, one)
+    assert not MeasurementFilter(devices=("torch-cpu",)).takes_device(one.key, one)

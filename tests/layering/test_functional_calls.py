@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -10,6 +12,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import rankwise as rw
+from rankwise.errors import ModelError
 from rankwise.lowrank import applicable_kinds, factorizer, full_ranks, lower
 from rankwise.models.network import only
 from rankwise.models.source import network_of_module
@@ -35,6 +39,29 @@ class Block(nn.Module):
         return torch.matmul(x @ self.first, self.second)
 
 
+class Products(nn.Module):
+    """(n, 3, 8, 8) -> (n, 8, 5): sums over one axis and two, a turned matrix, transposed and
+    one-dimensional convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queries = nn.Parameter(torch.randn(8, 2, 4))
+        self.heads, self.turned = (
+            nn.Parameter(torch.randn(6, 2, 4)),
+            nn.Parameter(torch.randn(6, 6)),
+        )
+        self.spread = nn.Parameter(torch.randn(3, 3, 2, 2))
+        self.along = nn.Parameter(torch.randn(8, 24, 3))
+        self.last = nn.Parameter(torch.randn(5, 6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.conv_transpose2d(x, self.spread, stride=2).flatten(1, 2)[:, :24]
+        x = F.conv1d(x, self.along, stride=2, padding=self.along.shape[-1] // 2)
+        x = torch.einsum("bti,ihd->bthd", x, self.queries).relu()
+        x = torch.einsum("bthd,ohd->bto", x, self.heads)
+        return torch.einsum("...i,oi->...o", x @ self.turned.T, self.last)
+
+
 class Network(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -50,18 +77,18 @@ class Otherwise(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.turned, self.scaled = (nn.Parameter(torch.randn(3, 3)) for _ in range(2))
+        self.left, self.scaled = (nn.Parameter(torch.randn(3, 3)) for _ in range(2))
         self.twice = nn.Parameter(torch.randn(3, 3, 3, 3))
         self.base = nn.Parameter(torch.randn(3, 3))
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.conv2d(x, self.twice) + F.conv2d(x, self.twice, padding=1)[..., 1:-1, 1:-1]
-        x = x.mean(dim=(2, 3)) @ self.turned.T
+        x = (self.left @ x.mean(dim=(2, 3)).T).T
         return F.linear(F.linear(x, self.scaled), self.base) * self.scaled.mean()
 
 
-def network_of(module: nn.Module) -> TorchNetwork:
-    network = network_of_module(module.eval(), SHAPE)
+def network_of(module: nn.Module, shape: tuple[int, ...] = SHAPE) -> TorchNetwork:
+    network = network_of_module(module.eval(), shape)
     assert isinstance(network, TorchNetwork)
     return network
 
@@ -119,6 +146,91 @@ def test_each_is_replaced(network, inputs, name):
     assert all(f"block.{other}" in left for other in others)
 
 
+class One(nn.Module):
+    """A weight and a bias in one functional call."""
+
+    def __init__(self, function: Callable[..., Tensor], *shape: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(shape))
+        self.bias = nn.Parameter(torch.randn(6))
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x, self.weight, self.bias)
+
+
+CALLS: dict[str, tuple[Callable[..., Tensor], tuple[int, ...], tuple[int, ...], str]] = {
+    "conv1d": (lambda x, w, b: F.conv1d(x, w, b, 2, 1), (6, 4, 3), (2, 4, 9), "conv1d"),
+    "same": (lambda x, w, b: F.conv1d(x, w, b, padding="same"), (6, 4, 4), (2, 4, 9), "conv1d"),
+    "conv3d": (lambda x, w, b: F.conv3d(x, w, b), (6, 4, 3, 3, 3), (2, 4, 5, 5, 5), "conv3d"),
+    "spread1d": (
+        lambda x, w, b: F.conv_transpose1d(x, w, b, 2, output_padding=1),
+        *((4, 6, 3), (2, 4, 9), "conv_transpose1d"),
+    ),
+    "groups": (
+        lambda x, w, b: F.conv_transpose2d(x, w, b, 2, 1, 1, 2),
+        *((4, 3, 3, 3), (2, 4, 5, 5), "conv_transpose2d"),
+    ),
+    "spread3d": (
+        lambda x, w, b: F.conv_transpose3d(x, w, b),
+        *((4, 6, 3, 3, 3), (2, 4, 3, 3, 3), "conv_transpose3d"),
+    ),
+    "T": (lambda x, w, b: x @ w.T + b, (6, 4), (2, 5, 4), "linear"),
+    "t": (lambda x, w, _: torch.matmul(x, torch.t(w)), (6, 4), (2, 5, 4), "linear"),
+    "mT": (lambda x, w, _: x.matmul(w.mT), (6, 4), (2, 5, 4), "linear"),
+    "turned": (lambda x, w, b: F.linear(x, w.transpose(0, 1), b), (4, 6), (2, 5, 4), "linear"),
+    "mm": (lambda x, w, _: x.mm(w.t()), (6, 4), (2, 4), "linear"),
+    "addmm": (lambda x, w, b: torch.addmm(b, x, w), (4, 6), (2, 4), "linear"),
+    "einsum": (lambda x, w, _: torch.einsum("...i,oi->...o", x, w), (6, 4), (2, 5, 4), "linear"),
+    "first": (lambda x, w, _: torch.einsum("oi, bti -> bto", w, x), (6, 4), (2, 5, 4), "linear"),
+    "shape": (
+        lambda x, w, b: F.conv2d(x, w, b, padding=w.shape[-1] // w.size(2)),
+        *((6, 4, 3, 3), (2, 4, 5, 5), "conv2d"),
+    ),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_functions_that_are_layers(call):
+    function, weight, shape, op = CALLS[call]
+    torch.manual_seed(0)
+    network = network_of(One(function, *weight), shape)
+    (use,) = network.layers
+    assert (use.name, use.op, use.spec.in_channels, use.spec.out_channels) == ("weight", op, 4, 6)
+    given = torch.randn(shape)
+    with torch.no_grad():
+        before, exact = network.module(given), with_share(network, 1.0).module(given)
+    torch.testing.assert_close(exact, before, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("function", "weight", "shape"),
+    [
+        (lambda x, w, b: torch.addmm(b, x, w, alpha=2), (4, 6), (2, 4)),
+        (lambda x, w, _: x @ w.T + x @ w, (4, 4), (2, 4)),
+        (lambda x, w, _: torch.einsum("bi,oi->ob", x, w).T, (6, 4), (2, 4)),
+        (lambda x, w, b: F.linear(x, w, 2 * b), (6, 4), (2, 4)),
+        (lambda x, w, _: x @ w, (3, 4, 6), (2, 3, 5, 4)),
+        (lambda x, w, _: torch.einsum("bhti,hio->bhto", x, w), (3, 4, 6), (2, 3, 5, 4)),
+    ],
+)
+def test_functions_that_stay(function, weight, shape):
+    network = network_of(One(function, *weight), shape)
+    assert [(use.name, use.reason) for use in network.layers] == [
+        ("weight", "used in a functional call")
+    ]
+    assert network.accounts.macs["weight"] > 0
+
+
+def test_a_use_that_was_not_seen_is_refused():
+    def function(x: Tensor, weight: Tensor, _: Tensor) -> Tensor:
+        return x @ weight if len(x) == 3 else x @ weight.T
+
+    small = with_share(network_of(One(function, 4, 4), (2, 4)), 1.0)
+    with pytest.raises(ModelError, match="otherwise than when"):
+        small.module(torch.randn(3, 4))
+
+
 def test_moments_are_of_what_the_call_sees(network, inputs):
     found = network.moments(inputs, {"block.weight": ["patches", "outputs"], "head": ["outputs"]})
     block = network.module.block
@@ -135,7 +247,10 @@ def test_moments_are_of_what_the_call_sees(network, inputs):
 
 
 @pytest.mark.slow
-def test_they_are_written_and_the_hash_stays(network, inputs, tmp_path):
+@pytest.mark.parametrize("kind", [Network, Products])
+def test_they_are_written_and_the_hash_stays(kind, inputs, tmp_path):
+    torch.manual_seed(0)
+    network = network_of(kind())
     before = network.sha256
     small = with_share(network, 0.5)
     wanted = only(small.outputs(inputs))
@@ -147,6 +262,8 @@ def test_they_are_written_and_the_hash_stays(network, inputs, tmp_path):
     np.testing.assert_allclose(again, wanted, rtol=1e-3, atol=1e-4)
     state = load_file(small.save(tmp_path / "net.safetensors"))
     assert state.keys() == small.module.state_dict().keys()
+    loaded = rw.load(tmp_path / "net.safetensors", kind())(torch.from_numpy(inputs))
+    np.testing.assert_allclose(loaded.detach().numpy(), wanted, rtol=1e-3, atol=1e-4)
     assert network.sha256 == before
     assert network_of(network.module).sha256 == before
 
@@ -156,7 +273,7 @@ def test_other_uses_are_listed_with_the_reason(inputs):
     reason = "used in a functional call"
     assert {use.name: use.reason for use in network.layers} == {
         "twice": reason,
-        "turned": reason,
+        "left": reason,
         "scaled": reason,
         "base": "",
     }

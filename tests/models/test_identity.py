@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
@@ -55,19 +54,16 @@ input_shape = (2, 3, 8, 8)
 '''
 
 
-@pytest.fixture
-def hash_of(tmp_path: Path) -> Callable[..., str]:
+@pytest.fixture(scope="module")
+def hash_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     """The hash of the module above, after words of it were changed, in a process of its own."""
-    made: list[Path] = []
 
     def hash_in_a_process(*changes: tuple[str, str], seed: int = 0, threads: int = 1) -> str:
         text = MODULE
         for before, after in changes:
             assert before in text
             text = text.replace(before, after)
-        folder = tmp_path / f"place{len(made)}"
-        made.append(folder)
-        folder.mkdir()
+        folder = tmp_path_factory.mktemp("place")
         (folder / "netfile.py").write_text(text)
         code = (
             "from rankwise.models.source import load_network\n"
@@ -87,17 +83,22 @@ def hash_of(tmp_path: Path) -> Callable[..., str]:
     return hash_in_a_process
 
 
+@pytest.fixture(scope="module")
+def its_hash(hash_of: Callable[..., str]) -> str:
+    """That of the module as it stands above."""
+    return hash_of()
+
+
 @pytest.mark.slow
-def test_equal_in_every_process_and_place(hash_of):
+def test_equal_in_every_process_and_place(hash_of, its_hash):
     """Whatever the folder, the order of sets, the threads, comments and lay-out."""
     texts = [
         ("# a comment", "# another\n\n        # comment"),
         ('"""Says nothing."""', '"""Says much."""'),
         ("return x * SCALE", "return (x  *  SCALE)"),
     ]
-    first = hash_of()
-    assert len(first) == 64
-    assert first == hash_of(*texts, seed=1, threads=2)
+    assert len(its_hash) == 64
+    assert its_hash == hash_of(*texts, seed=1, threads=2)
 
 
 @pytest.mark.slow
@@ -109,8 +110,8 @@ def test_equal_in_every_process_and_place(hash_of):
         ("x.relu()", "x.tanh()"),
     ],
 )
-def test_code_that_is_called_counts(hash_of, change):
-    assert hash_of() != hash_of(change)
+def test_code_that_is_called_counts(hash_of, its_hash, change):
+    assert its_hash != hash_of(change)
 
 
 class Plain(nn.Module):

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from rankwise.models.onnx_network import OnnxNetwork
 from rankwise.models.onnx_session import TensorSession
 from rankwise.models.source import load_network
+from rankwise.ops.einsums import exchanged
 
 RNG = np.random.default_rng(0)
 DOMAINS = [helper.make_opsetid("com.microsoft", 1)]
@@ -179,6 +181,59 @@ def test_what_stays_as_it_is(write: Write, node: tuple[Any, ...], reason: str) -
     network = write(*node)
     assert reason in network.layers[0].reason
     assert [n.op_type for n in network.model.graph.node].count("MatMul") == 1
+
+
+SUMS = {
+    "...i,oi->...o": ((5, 6), (2, 3, 4, 6)),
+    "bti, id -> btd": ((6, 5), (2, 3, 6)),
+    "bti,ihd->bthd": ((6, 2, 3), (2, 3, 6)),
+    "...hd,ohd->...o": ((5, 2, 3), (2, 4, 2, 3)),
+    "bij,jiko->bok": ((3, 2, 3, 4), (2, 2, 3)),
+}
+"""The shapes of weight and input by the equation."""
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("equation", SUMS)
+def test_sums(write: Write, tmp_path: Path, full_rank: Any, equation: str, first: bool) -> None:
+    weight, shape = SUMS[equation]
+    operands = ["x1", "w"]
+    if first:
+        operands, equation = operands[::-1], exchanged(equation)
+    network = write("Einsum", operands, {"w": floats(*weight)}, shape, equation=equation)
+    check(network, tmp_path, full_rank)
+    given = floats(*shape)
+    with torch.no_grad():
+        answer = network.to_torch().module(torch.from_numpy(given)).numpy()
+    file = onnx.load(tmp_path / "net.onnx")
+    np.testing.assert_allclose(answer, outputs(file, given), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("equation", "weight", "shape"),
+    [
+        ("bhtd,hde->bhte", (3, 6, 5), (2, 3, 4, 6)),
+        ("bi,oi->ob", (5, 6), (4, 6)),
+        ("bit,oi->bot", (5, 6), (2, 6, 3)),
+        ("bi,oi", (5, 6), (4, 6)),
+        ("bi,i->b", (6,), (4, 6)),
+    ],
+)
+def test_sums_that_stay(write: Write, equation: str, weight: Any, shape: Any) -> None:
+    network = write("Einsum", ["x1", "w"], {"w": floats(*weight)}, shape, equation=equation)
+    assert [use.reason for use in network.layers] == [
+        "a sum that is no product with one matrix (Einsum)"
+    ]
+    with torch.no_grad():
+        given = torch.from_numpy(floats(*shape))
+        answer = network.to_torch().module(given)
+    wanted = torch.einsum(equation, given.relu(), torch.from_numpy(network_weight(network)))
+    torch.testing.assert_close(answer, wanted)
+
+
+def network_weight(network: OnnxNetwork) -> np.ndarray:
+    (tensor,) = network.model.graph.initializer
+    return numpy_helper.to_array(tensor).copy()
 
 
 def test_weights_keep_the_names_of_the_file(write: Write, tmp_path: Path) -> None:

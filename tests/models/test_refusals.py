@@ -215,7 +215,7 @@ QUANTIZED = {"s": SCALE, "z": ZERO, "zw": ZERO_I8}
         ([quantized_input(), helper.make_node("MatMulInteger", ["q", "w"], ["o"], "layer"),
           helper.make_node("Cast", ["o"], ["y"], to=1)],
          {**QUANTIZED, "w": MATRIX.astype(np.uint8)}, (2, 3), "int8 weights (MatMulInteger)"),
-        ([node("Einsum", "x", "w", equation="ij,jk->ik")], {"w": MATRIX}, (2, 3), "Einsum"),
+        ([node("Einsum", "x", "w", equation="ij,jk->ki")], {"w": MATRIX}, (2, 3), "Einsum"),
         ([node("LSTM", "x", "w", "r", hidden_size=1)],
          {"w": np.ones((1, 4, 3), F32), "r": np.ones((1, 4, 1), F32)}, (2, 1, 3),
          "recurrent layer (LSTM)"),

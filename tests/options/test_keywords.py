@@ -13,7 +13,7 @@ import typer.main
 
 import rankwise as rw
 from rankwise.cli import app
-from rankwise.options import measuring, networks, planning
+from rankwise.options import measuring, networks, planning, tuning
 from rankwise.options.keywords import arguments_for, keywords, takes
 from rankwise.options.option import Option, option_fields
 
@@ -31,6 +31,7 @@ CLASSES: dict[str, type] = {
     "verify": networks.VerifyOptions,
     "recover": networks.RecoverOptions,
     "finetune": networks.FinetuneOptions,
+    "tune": tuning.TuneOptions,
 }
 
 
@@ -61,11 +62,12 @@ def test_the_command_has_the_same_words_and_defaults(name: str) -> None:
     parameters = {parameter.name: parameter for parameter in command.params}
     for field in option_fields(CLASSES[name]):
         parameter = parameters.pop(field.name)
-        assert parameter.required == field.required
+        assert parameter.required == (field.required and not field.option.findable)
         if not field.required:
             default = list(field.default) if field.repeats else field.default
             assert (parameter.default or None) == (default or None)
-    own = {"json", "debug", "server", "output", "format", "draw", "help"}
+    own = {"json", "debug", "server", "output", "format", "draw", "draw_savings", "help"}
+    own |= {"best", "sort", "verdict", "top", "columns"}
     assert set(parameters) <= own
 
 

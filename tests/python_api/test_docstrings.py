@@ -81,8 +81,10 @@ def test_the_example_does_what_it_says(
 
 def test_the_page_says_what_happens(there: dict[str, Any], library: Callable[[str], Any]) -> None:
     library("mlflow")
-    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "in-python.md").read_text(encoding="utf-8")
     shown = "\n".join(re.findall(r"^```pycon\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
     check(
-        shown, "docs/python.md", {key: there[key] for key in ("rw", "network", "example", "plan")}
+        shown,
+        "docs/in-python.md",
+        {key: there[key] for key in ("rw", "network", "example", "plan")},
     )

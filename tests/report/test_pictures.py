@@ -8,16 +8,21 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from rankwise import documents
-from rankwise.report.axes import Scale, ticks
 from rankwise.report.heat_map import colour, heat_map
 from rankwise.report.markup import Html, tag
-from rankwise.report.page import report_page, stylesheet
-from rankwise.report.plan_pictures import agreement, front_picture, network_picture
-from rankwise.report.staircase import staircase, steps
+from rankwise.report.page import layer_staircase, report_page, stylesheet
+from rankwise.report.pictures import style
+from rankwise.report.pictures.layer_bars import (
+    MAX_BARS,
+    LayerBar,
+    layer_bars,
+    plan_picture,
+    savings_picture,
+)
+from rankwise.report.pictures.staircase import staircases, steps
+from rankwise.report.plan_sections import REASONS, agreement, decisions, front_figure
 
 EVIL = '<img src=x onerror="alert(1)">&'
 DEVICE = documents.Fingerprint(
@@ -117,24 +122,6 @@ def test_text_is_escaped() -> None:
     )
 
 
-@given(
-    st.floats(-1e6, 1e6, allow_nan=False),
-    st.floats(1e-3, 1e6),
-    st.integers(2, 12),
-)
-def test_ticks_cover_and_are_even(low: float, length: float, most: int) -> None:
-    high = low + length
-    found = ticks(low, high, most)
-    assert found[0] <= low + 1e-6 * length
-    assert found[-1] >= high - 1e-6 * length
-    assert 2 <= len(found) <= most + 3
-
-
-def test_a_scale_maps_its_ends() -> None:
-    scale = Scale(1, 3, 100, 0)
-    assert (scale(1), scale(2), scale(3)) == (100, 50, 0)
-
-
 def test_steps_of_a_planted_staircase() -> None:
     """Steps of 16 ranks, jitter of 1%: the right ends are the multiples of 16."""
     points = [(rank, math.ceil(rank / 16) * (1 + 0.01 * (-1) ** rank)) for rank in range(4, 65, 4)]
@@ -180,16 +167,81 @@ def test_other_devices_are_other_maps() -> None:
 
 
 def test_the_staircase_shows_every_rank_and_the_original() -> None:
-    shown = staircase([row(rank, 1e-4 * rank / 8) for rank in (16, 32, 48)])
-    for rank in (16, 32, 48):
-        assert f"svd {rank}:" in texts(shown) or f"svd {rank}" in texts(shown)
-    assert "original 1 ms" in texts(shown)
+    rows = [row(rank, 1e-4 * rank / 8) for rank in (16, 32, 48)]
+    shown = texts(layer_staircase(rows))
+    for words in ("svd 16: 200 us, speedup 5.00, FASTER", "svd 32:", "svd 48:", "original"):
+        assert words in shown
+    assert "Nothing was measured" in layer_staircase([])
+
+
+def test_of_pairs_with_the_same_smaller_rank_the_line_goes_through_the_fastest() -> None:
+    pairs = {(16, 16): 3e-4, (16, 64): 5e-4, (32, 64): 6e-4}
+    rows = [
+        row(0, s, decomposition={"kind": "tucker2", "ranks": ranks, "groups": 1}, macs=sum(ranks))
+        for ranks, s in pairs.items()
+    ]
+    panel = staircases([rows], "t").panels[0]
+    solid, marks, *_ = [line for line in panel.lines if line.get_color() == style.SERIES[0]]
+    assert {tuple(map(float, pair)) for pair in solid.get_xydata()} == {(16, 0.3), (32, 0.6)}
+    assert len(marks.get_xydata()) == 3
+    assert "smaller of a pair" in panel.get_xlabel()
+
+
+def test_what_is_not_faster_is_hollow_and_ends_of_steps_are_ringed() -> None:
+    rows = [row(r, t, v) for r, t, v in
+            ((16, 5e-4, "FASTER"), (32, 5.01e-4, "FASTER"), (48, 1.2e-3, "SLOWER"))]  # fmt: skip
+    lines = staircases([rows], "t").panels[0].lines
+    marks = {line.get_markerfacecolor(): [x for x, _ in line.get_xydata()] for line in lines
+             if line.get_zorder() in (4, 5)}  # fmt: skip
+    assert marks == {style.SERIES[0]: [16, 32], style.GROUND: [48], "none": [32]}
+
+
+def test_bars_of_a_plan_are_shares_of_the_time_before() -> None:
+    panel = plan_picture(plan(), "t").panels[0]
+    assert [bar.get_width() for bar in panel.patches] == [50, 50, 25]
+    assert [text.get_text() for text in panel.texts] == ["svd 16: 2.00x", "kept"]
+
+
+def test_savings_are_of_the_fastest_that_keep_half_of_the_macs() -> None:
+    """Of what is not faster nothing is claimed; what is not decided is hatched."""
+    rows = [
+        row(8, 2e-4, macs=1, original_macs=10),
+        row(32, 5e-4, macs=6, original_macs=10),
+        row(48, 6e-4, macs=8, original_macs=10),
+        row(32, 1.5e-3, "SLOWER", layer="slow", spec_key="slow", count=1),
+        row(32, 9.9e-4, "UNDECIDED", layer="open", spec_key="open", count=1),
+    ]
+    panel = savings_picture(rows, "t").panels[0]
+    said = [text.get_text() for text in panel.texts]
+    assert said == ["svd 32: 2.00x", "nothing is faster", "svd 32: 1.01x"]
+    widths = [bar.get_width() for bar in panel.patches]
+    assert widths == pytest.approx([50, 25, 25, 25, 24.75])
+    assert [bar.get_hatch() for bar in panel.patches][-1] == style.UNDECIDED
+    assert [label.get_text() for label in panel.get_yticklabels()] == ["body (x2)", "slow", "open"]
+
+
+def test_many_layers_are_the_heaviest_and_one_bar_for_the_others() -> None:
+    bars = [LayerBar(f"l{n}", float(n % 50 + 1), None, "") for n in range(100)]
+    panel = layer_bars(bars, "t").panels[0]
+    names = [label.get_text() for label in panel.get_yticklabels()]
+    assert names[-1] == f"{100 - MAX_BARS} more"
+    assert len(names) == MAX_BARS + 1
+    assert sum(bar.get_width() for bar in panel.patches[:-1]) == pytest.approx(100)
+
+
+def test_colours_are_those_of_the_style_in_both_themes() -> None:
+    light, dark = stylesheet().split("@media (prefers-color-scheme: dark)")[:2]
+    for value, name in style.VARIABLES.items():
+        assert re.search(rf"{name}: {value}", light), name
+        assert f"{name}: #" in dark, name
 
 
 def test_the_plan_shows_each_decision_and_its_reason() -> None:
-    shown = texts(network_picture(plan()))
-    assert "faster: speedup 2.00 [1.90, 2.10], layer error 0.010" in shown
-    assert "it would cost more fidelity than it gains time" in shown
+    lines = ElementTree.fromstring(decisions(plan())).iter("tr")
+    _, replaced, kept = (["".join(cell.itertext()) for cell in line] for line in lines)
+    assert replaced == ["body", "3x3 64\u219264", "\u25bc svd 16", "1 ms", "500 us",
+                        "2.00 [1.90, 2.10]", "0.010", "faster"]  # fmt: skip
+    assert kept[2:] == ["kept", "1 ms", "", "", "", REASONS["fidelity"]]
 
 
 def test_predicted_beside_measured() -> None:
@@ -209,7 +261,7 @@ def test_predicted_beside_measured() -> None:
     assert "20.0% too hopeful" in shown
 
 
-def test_points_of_a_front_carry_their_limit() -> None:
+def test_points_of_a_front_are_drawn_named_and_listed() -> None:
     original = {
         **dict.fromkeys(("speedup", "speedup_low", "speedup_high"), 1.0),
         **dict.fromkeys(("network_error", "network_error_upper"), 0.0),
@@ -227,18 +279,20 @@ def test_points_of_a_front_carry_their_limit() -> None:
             "points": [original, {**original, **changed, "replaced": 1}],
         }
     )
-    chosen = front_picture(front, choose=True)
-    assert chosen.count("data-max-error") == 2, "the original is no plan to make"
-    assert chosen.count('data-max-error="0.15"') == 2, "in the drawing and in the table"
-    assert 'tabindex="0" role="button"' in chosen
-    assert "data-max-error" not in front_picture(front)
+    shown = texts(front_figure(front))
+    assert "limit 0.15: speedup 1.50, network error 0.1200, 1 of 2 layers replaced" in shown
+    assert "1 replaced" in shown, "the point's name"
+    assert "1.50 [1.00, 1.60]" in shown, "the table's cell"
 
 
 def test_the_report_needs_nothing_else_and_escapes_all() -> None:
     table = documents.Table(rows=[row(16, 5e-4)], failures=[])
     page = report_page(plan(), table)
-    for outside in ("<script", "<link", " src=", " href=", "url(", "@import", "//"):
+    for outside in ("<script", "<link", " src=", "@import", "//", " style=", "<image", "<foreign"):
         assert outside not in page, outside
+    links = re.findall(r'(?:href="|url\()(.)', page)
+    assert links
+    assert set(links) == {"#"}, "parts of the page itself"
     assert "Predicted against measured" in page
     evil = plan(model={"source": EVIL, "sha256": "0" * 64, "input_shape": [1]})
     evil.layers[0].name = EVIL

@@ -1,119 +1,73 @@
-"""The whole story in a real browser, on the real service, with a real network and device.
+"""The page in a real browser: the whole story with a real network and device, and every view.
 
-Screenshots are written for a person to look at: into `RANKWISE_SCREENSHOTS`, else into the
-test's folder.
+Pictures of every view are written for a person to look at where `RANKWISE_SCREENSHOTS` names a
+folder. How fast the page is: benchmarks/page_speed.py.
 """
 
 from __future__ import annotations
 
-import base64
-import json
-import os
-import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import onnx
 import pytest
+from selenium.webdriver.common.keys import Keys
 
 from rankwise import documents
+from rankwise.service.app import STATIC
 
-WAIT_S = 300
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
-DRIVER = shutil.which("chromedriver")
+from .browser_driver import CHROMIUM, DRIVER, Browser
+from .conftest import FAKE, Running, small_model, zipped_pictures
+
+SCRIPT_BYTES = 300_000
 
 
-class Browser:
-    """Chromium by the elements a person would use."""
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One service for all tests here."""
+    running = Running(tmp_path_factory.mktemp("page"))
+    yield running
+    running.stop()
 
-    def __init__(self, folder: Path, shots: Path) -> None:
-        from selenium import webdriver
-        from selenium.webdriver.chrome.service import Service
 
-        options = webdriver.ChromeOptions()
-        options.binary_location = str(CHROMIUM)
-        for word in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage"):
-            options.add_argument(f"--{word}")
-        options.add_experimental_option("prefs", {"download.default_directory": str(folder)})
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        self.driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-        self.folder, self.shots = folder, shots
-
-    def look(self, width: int, dark: bool) -> None:
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
-
-    def shoot(self, name: str) -> None:
-        """The whole page. It may not be wider than the screen."""
-        script = (
-            "const e = document.documentElement; return [innerWidth, e.scrollWidth, e.scrollHeight]"
-        )
-        self.driver.execute_script("scrollTo(0, 0)")
-        inner, width, height = self.driver.execute_script(script)
-        assert width <= inner, f"{name}: the page is {width} wide on a screen of {inner}"
-        clip = {"x": 0, "y": 0, "width": inner, "height": min(height, 8000), "scale": 1}
-        taken = self.driver.execute_cdp_cmd(
-            "Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip}
-        )
-        (self.shots / f"{name}.png").write_bytes(base64.b64decode(taken["data"]))
-
-    def one(self, css: str) -> Any:
-        return self.until(lambda: self.driver.find_elements("css selector", css))[0]
-
-    def until(self, look: Callable[[], Any]) -> Any:
-        from selenium.common.exceptions import (
-            ElementNotInteractableException,
-            StaleElementReferenceException,
-        )
-
-        end = time.monotonic() + WAIT_S
-        while time.monotonic() < end:
-            try:
-                if found := look():
-                    return found
-            except (StaleElementReferenceException, ElementNotInteractableException):
-                pass  # the page has drawn it anew, before or while it was pressed
-            time.sleep(0.1)
-        self.shoot("too-late")
-        raise AssertionError("it did not come: see too-late.png")
-
-    def click(self, css: str) -> None:
-        self.press(css, None)
-
-    def press(self, css: str, key: str | None) -> None:
-        """By mouse, or (with a key or a text) by keyboard."""
-
-        def act() -> bool:
-            element = self.one(css)
-            self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
-            element.click() if key is None else element.send_keys(key)
-            return True
-
-        self.until(act)
-
-    def job(self, kind: str, state: str) -> Any:
-        return self.one(f'#job-list [data-kind="{kind}"][data-state="{state}"]')
-
-    def file(self, pattern: str) -> Path:
-        found: list[Path] = self.until(lambda: list(self.folder.glob(pattern)))
-        return found[0]
+@pytest.fixture(scope="module")
+def driven(tmp_path_factory: pytest.TempPathFactory, need: Any) -> Iterator[Browser]:
+    """One browser for all tests here."""
+    if CHROMIUM is None or DRIVER is None:
+        need("browser", "no chromium and chromedriver on this machine")
+    one = Browser(tmp_path_factory.mktemp("downloads"))
+    yield one
+    one.driver.quit()
 
 
 @pytest.fixture
-def browser(tmp_path: Path, need: Any) -> Iterator[Browser]:
-    if CHROMIUM is None or DRIVER is None:
-        need("browser", "no chromium and chromedriver on this machine")
-    shots = Path(os.environ.get("RANKWISE_SCREENSHOTS", tmp_path / "shots"))
-    shots.mkdir(parents=True, exist_ok=True)
-    folder = tmp_path / "downloads"
-    folder.mkdir()
-    one = Browser(folder, shots)
-    yield one
-    one.driver.quit()
+def browser(driven: Browser, served: Running) -> Browser:
+    """The browser on the page's overview."""
+    driven.look(1280, dark=False)
+    driven.driver.get(served.url)
+    driven.one("#main h1")
+    return driven
+
+
+@pytest.fixture(scope="module")
+def filled(served: Running) -> dict[str, str]:
+    """A small network measured on two devices, with a front, two plans and a verification: its
+    id, a plan's key, and the front's job."""
+    network = served.upload("/networks", small_model().SerializeToString(), name="small.onnx")
+    pictures = served.upload("/calibrations", zipped_pictures(), name="pictures.zip")
+    ids = {"network": network.json()["id"]}
+    for backend in (FAKE, "fake:step=32"):
+        served.done(served.post("/profiles", **ids, backend=backend))
+    asked = {"backend": FAKE, "calibration": pictures.json()["id"], "preprocess": "unit"}
+    front = served.done(served.post("/fronts", **ids, **asked, max_errors=[0.002, 0.01, 0.1]))
+    plans = [
+        served.done(served.post("/plans", **ids, **asked, max_error=limit, trials=2))
+        for limit in (0.002, 0.1)
+    ]
+    plan = plans[-1]["result"]["plan"]
+    served.done(served.post("/verifications", plan=plan))
+    return {**ids, "plan": plan, "front": front["id"]}
 
 
 @pytest.fixture(scope="session")
@@ -135,27 +89,23 @@ def resnet(need: Any) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_the_whole_story(browser: Browser, start: Any, resnet: Path) -> None:
-    service = start()
-    browser.look(1280, dark=False)
-    browser.driver.get(service.url)
-    upload(browser, resnet)
-    profile(browser)
+def test_the_whole_story(browser: Browser, resnet: Path) -> None:
+    measure(browser, resnet)
+    look_at_the_graph(browser)
     look_at_the_table(browser)
     plan_from_the_front(browser)
     report = download(browser)
-    for width in (1280, 400):
-        for dark in (False, True):
-            browser.look(width, dark)
-            browser.shoot(f"2-page-{width}-{'dark' if dark else 'light'}")
-    quiet(browser)
+    browser.assert_quiet()
     open_offline(browser, report)
-    quiet(browser)
+    browser.assert_quiet()
 
 
-def upload(browser: Browser, network: Path) -> None:
-    """The device has to be tried first; the network is uploaded meanwhile."""
-    browser.click("#networks details summary")
+def measure(browser: Browser, network: Path) -> None:
+    """From the empty overview to a profile: a few seconds of measuring show everything."""
+    browser.until(lambda: "Begin with a network" in browser.one(".next h2").text)
+    browser.shoot("empty-1280-light")
+    browser.click(".next a")
+    browser.click("#upload-network-part summary")
     browser.one('#upload-network input[name="file"]').send_keys(str(network))
     browser.click("#upload-network button")
     browser.until(lambda: "open-nsfw" in browser.one("#network option:checked").text)
@@ -164,51 +114,77 @@ def upload(browser: Browser, network: Path) -> None:
     assert "PASS" in browser.driver.execute_script(
         "return getComputedStyle(document.querySelector('.pass'), '::before').content"
     )
-
-
-def profile(browser: Browser) -> None:
-    """A short one: a few seconds of measuring are enough to see everything."""
-    from selenium.webdriver.common.keys import Keys
-
     browser.press('#profile-form [name="rank_quantum"]', "64")
-    browser.press('#profile-form [name="max_time_s"]', "20")
+    browser.press('#profile-form [name="max_time_s"]', "8")
     browser.press("#profile-form button", Keys.ENTER)
-    browser.until(lambda: " of " in browser.one("#profile-job .job p").text)
-    browser.shoot("1-profile-runs")
-    browser.job("profile", "done")
+    browser.until(lambda: " of " in browser.one(".job p").text)
+    browser.shoot("running-1280-light")
+    job_is_done(browser, "profile")
+    assert "FASTER" in browser.one(".log").text or "decided" in browser.one(".log").text
+
+
+def job_is_done(browser: Browser, kind: str) -> None:
+    """Wait for the job whose view is open, and go to what it has made."""
+    browser.one(f'.job[data-kind="{kind}"][data-state="done"]')
+    browser.click(".job a.button")
+
+
+def look_at_the_graph(browser: Browser) -> None:
+    """Every layer is in the picture, and by keyboard alone its latency over rank can be seen."""
+    assert len(browser.until(lambda: browser.texts(".node title"))) == 54
+    assert len(browser.texts(".join")) == 16, "each residual block ends in an addition"
+    browser.press('.node[tabindex="0"]', Keys.ARROW_DOWN)
+    browser.driver.switch_to.active_element.send_keys(Keys.ENTER)
+    browser.one("aside .bar h2")
+    assert "layer=" in browser.driver.current_url
+    measured = browser.one('.node:not(.unmeasured)[class*="time"]').get_attribute("data-layer")
+    browser.press(f'.node[data-layer="{measured}"]', Keys.ENTER)
+    browser.one("aside canvas")
+    assert browser.texts("aside .verdict")
 
 
 def look_at_the_table(browser: Browser) -> None:
-    """The heat map, and a layer's latency over rank, by keyboard."""
-    from selenium.webdriver.common.keys import Keys
-
-    script = "return [...document.querySelectorAll('#heat-map td.cell')].map(c => c.textContent)"
-    cells = browser.until(lambda: browser.driver.execute_script(script))
-    assert all(cells), "every cell can be read without colour"
-    browser.press("#heat-map button.layer", Keys.ENTER)
-    browser.one("#staircase svg")
-    stays_chosen(browser)
+    """Sorted by a heading, searched, filtered; every cell says in words what its colour says."""
+    browser.click('.tabs a[href*="table"]')
+    browser.click('.rows th[data-key="speedup"] button')
+    speedups = [float(text[:-1]) for text in browser.texts(".rows tr td:nth-child(4)") if text]
+    assert speedups == sorted(speedups, reverse=True)
+    kind = browser.texts(".rows tr td:nth-child(3)")[0].split()[0]
+    browser.press("#find", kind)
+    browser.until(
+        lambda: all(t.startswith(kind) for t in browser.texts(".rows tr td:nth-child(3)"))
+    )
+    assert f"find={kind}" in browser.driver.current_url
+    browser.driver.refresh()
+    browser.until(lambda: browser.one("#find").get_attribute("value") == kind)
+    assert all(browser.texts(".rows .verdict"))
 
 
 def plan_from_the_front(browser: Browser) -> None:
-    """Choosing a point of the front gives the plan."""
-    from selenium.webdriver.common.keys import Keys
-
-    browser.driver.execute_script("document.getElementById('refine').checked = false")
+    """The slider walks along the front, and its point gives a plan."""
+    browser.click('.tabs a[href*="front"]')
     browser.click("#front-form button")
-    browser.job("front", "done")
-    browser.press('#front-picture [role="button"]:last-of-type', Keys.ENTER)
-    browser.job("plan", "done")
-    browser.until(lambda: browser.driver.find_elements("css selector", "#plan-picture li.replaced"))
+    job_is_done(browser, "front")
+    assert "Point" in browser.one("#at-point h2").text
+    browser.press("#point", Keys.HOME)
+    browser.until(lambda: browser.one("#at-point h2").text == "The original")
+    browser.press("#point", Keys.END)
+    browser.until(lambda: "Point" in browser.one("#at-point h2").text)
+    browser.click("#refine")
+    browser.press("#make-plan", Keys.ENTER)
+    job_is_done(browser, "plan")
+    browser.until(lambda: any(t.startswith("\u25bc") for t in browser.texts(".rows td")))
 
 
 def download(browser: Browser) -> Path:
     """The plan, the compressed network and the report, whose file is returned."""
+    at_the_plan = browser.driver.current_url
     browser.click('#plan-actions a[download="plan.json"]')
     plan = documents.Plan.model_validate_json(browser.file("plan.json").read_text())
     assert any(layer.decomposition.kind != "original" for layer in plan.layers)
-    browser.click("#plan-actions button:first-of-type")
-    browser.job("apply", "done")
+    browser.click("#plan-actions button:nth-of-type(2)")
+    job_is_done(browser, "apply")
+    assert browser.driver.current_url == at_the_plan
     browser.click('#plan-actions a[download^="compressed"]')
     onnx.checker.check_model(str(browser.file("compressed*.onnx")))
     browser.click('#plan-actions a[download="report.html"]')
@@ -221,43 +197,88 @@ def open_offline(browser: Browser, report: Path) -> None:
     browser.driver.execute_cdp_cmd("Network.enable", {})
     browser.driver.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
     browser.driver.get(report.as_uri())
-    assert browser.one("ol.network li.replaced")
-    for width in (1280, 400):
-        browser.look(width, dark=False)
-        browser.shoot(f"3-report-{width}")
+    assert browser.one("body h1")
+    browser.shoot("report-1280-light")
+    online = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+    browser.driver.execute_cdp_cmd("Network.emulateNetworkConditions", online)
 
 
-def stays_chosen(browser: Browser) -> None:
-    """The table that a running profile draws anew takes neither layer nor focus from the user."""
-    again = """
-        const done = arguments[arguments.length - 1];
-        const layers = () => [...document.querySelectorAll("#heat-map button.layer")];
-        const told = () => document.querySelector("#staircase figcaption").textContent;
-        const wait = () => new Promise((resolve) => setTimeout(resolve, 100));
-        (async () => {
-          const { loadTable } = await import("/static/results.js");
-          const before = told();
-          const spec = layers().at(-1).dataset.spec; // the table may still grow below it
-          layers().at(-1).focus();
-          layers().at(-1).click();
-          while (told() === before) await wait();
-          const asked = told();
-          layers()[0].closest("tr").remove(); // as if it had not been measured yet
-          await loadTable();
-          done([layers().length, document.activeElement.dataset.spec === spec, told() === asked]);
-        })();
-    """
-    browser.driver.set_script_timeout(120)
-    count, focused, same = browser.driver.execute_async_script(again)
-    assert count > 1
-    assert focused
-    assert same
+def addresses(filled: dict[str, str]) -> dict[str, str]:
+    """Every view's address by its name."""
+    network = f"#/networks/{filled['network']}"
+    return {
+        "overview": "#/",
+        "measure": f"#/measure?network={filled['network']}",
+        "graph": network,
+        "layer": f"{network}/graph?layer=body&by=saving",
+        "table": f"{network}/table",
+        "front": f"{network}/front?front={filled['front']}",
+        "plans": f"{network}/plans",
+        "plan": f"#/plans/{filled['plan']}",
+        "jobs": "#/jobs",
+        "job": f"#/jobs/{filled['front']}",
+    }
 
 
-def quiet(browser: Browser) -> None:
-    """No error and no violation of the security policy in the browser's log."""
-    loud = [e for e in browser.driver.get_log("browser") if e["level"] in ("SEVERE", "WARNING")]
-    assert not loud, json.dumps(loud)
+@pytest.mark.slow
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_every_view_is_for_everybody(browser: Browser, filled: dict[str, str], dark: bool) -> None:
+    """axe-core finds nothing to mend, and nothing has to be scrolled sideways on a telephone."""
+    theme = "dark" if dark else "light"
+    found = {}
+    for name, address in addresses(filled).items():
+        browser.look(1280, dark)
+        browser.open(address)
+        found[name] = browser.violations()
+        browser.shoot(f"{name}-1280-{theme}")
+        browser.look(400, dark)
+        browser.shoot(f"{name}-400-{theme}")
+    assert not {name: some for name, some in found.items() if some}
+    browser.assert_quiet()
+
+
+@pytest.mark.slow
+def test_two_devices_side_by_side(browser: Browser, filled: dict[str, str]) -> None:
+    """The same candidate on both, and what one gains over the other; a link shows the same."""
+    browser.open(f"#/networks/{filled['network']}/table")
+    browser.one("#beside")
+    browser.driver.execute_script(
+        "const one = document.getElementById('beside'); one.selectedIndex = 1;"
+        "one.dispatchEvent(new Event('change'))"
+    )
+    browser.one('.rows th[data-key="ratio"]')
+    both = [text for text in browser.texts(".rows tr td:last-child") if text]
+    assert both
+    linked = browser.driver.current_url
+    assert "beside=" in linked
+    browser.driver.get("about:blank")
+    browser.driver.get(linked)
+    browser.one('.rows th[data-key="ratio"]')
+    assert [text for text in browser.texts(".rows tr td:last-child") if text] == both
+    browser.shoot("beside-1280-light")
+
+
+@pytest.mark.slow
+def test_the_theme_can_be_chosen(browser: Browser) -> None:
+    """Against the system's, and it stays."""
+    ground = "return getComputedStyle(document.body).backgroundColor"
+    light = browser.driver.execute_script(ground)
+    browser.press("#theme", "dark")
+    assert browser.driver.execute_script(ground) != light
+    browser.driver.refresh()
+    browser.one("#main h1")
+    assert browser.driver.execute_script(ground) != light
+    browser.press("#theme", "light")
+    assert browser.driver.execute_script(ground) == light
+    browser.driver.execute_script("localStorage.clear()")
+
+
+def test_scripts_are_few() -> None:
+    """All scripts of the page together, though no view loads them all."""
+    scripts = {path: path.stat().st_size for path in STATIC.rglob("*.js")}
+    assert sum(scripts.values()) < SCRIPT_BYTES, scripts
+    for folder in (STATIC / "vendor").iterdir():
+        assert not folder.is_dir() or (folder / "LICENSE").exists()
 
 
 @pytest.mark.slow
@@ -266,12 +287,15 @@ def test_the_login(browser: Browser, start: Any) -> None:
     service = start(token=token)
     browser.look(400, dark=True)
     browser.driver.get(service.url)
+    browser.one('#login-form [name="token"]')
+    assert browser.violations() == []
+    browser.shoot("login-400-dark")
     browser.press('#login-form [name="token"]', "wrong\n")
     browser.until(lambda: "not the token" in browser.one("#say").text)
     browser.one('#login-form [name="token"]').clear()
     browser.press('#login-form [name="token"]', token + "\n")
-    browser.until(lambda: browser.one("#main").is_displayed())
+    browser.until(lambda: "Which layers" in browser.one("#main h1").text)
     assert token not in browser.driver.page_source
     assert not browser.driver.execute_script("return document.cookie"), "scripts cannot read it"
     browser.click("#logout")
-    browser.until(lambda: browser.one("#login").is_displayed())
+    browser.one("#login-form")

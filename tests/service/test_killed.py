@@ -1,4 +1,4 @@
-"""`kill -9` of the service while it profiles, ten times: the job goes on, nothing is lost."""
+"""`kill -9` of the service while it profiles, several times: the job goes on, nothing is lost."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ import httpx
 import psutil
 import pytest
 
-KILLS = 10
+KILLS = int(os.environ.get("RANKWISE_KILLS", "4"))
+"""More of them where somebody asks for more: a kill costs three seconds, most of them the start."""
 MAX_NEW_SAMPLES = 60
 """Before a kill. Not a number of seconds: on a fast machine most kills would come too late."""
 
@@ -81,7 +82,7 @@ def start_one(tmp_path: Path) -> Iterator[Callable[[], Killable]]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_killed_ten_times(
+def test_killed_several_times(
     start_one: Callable[[], Killable], tmp_path: Path, model_bytes: bytes
 ) -> None:
     rng = random.Random(0)

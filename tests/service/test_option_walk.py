@@ -31,9 +31,10 @@ from .conftest import Running, small_model, zipped_pictures
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 SERVED = [verb.replace("_", "-") for verb in REMOTE]
 HERE = {"json", "debug", "server", "format", "draw"}
+HERE |= {"best", "sort", "verdict", "top", "columns"}
 """Parameters that are the command's own: how the document is shown."""
 SAMPLES: dict[str, tuple[str, Any]] = {
-    "inputs": ("input=1,3,8,8", None),
+    "inputs": ("input=1,3,8,8", "['input=1,3,8,8']"),
     "backend": ("fake:step=2", "fake:step=2"),
     "kinds": ("svd,tucker2", ["svd", "tucker2"]),
     "rank_quantum": ("24", 24),
@@ -193,6 +194,7 @@ def test_it_arrives_or_is_refused(lab: Lab, verb: str, name: str) -> None:
     words, value = _sample(option, lab.folder)
     words += {
         "input_shape": ["--weights", "x.safetensors"],
+        "inputs": ["--weights", "x.safetensors"],
         "calibration": ["--preprocess", "unit"],
     }.get(name, [])
     result = lab.call(*lab.words(verb), *words)
@@ -238,6 +240,7 @@ def test_other_verbs_refuse_a_service(lab: Lab, verb: str) -> None:
         "recover": ["p", "m", "--data", "d", "-o", "o.onnx"],
         "finetune": ["p", "a:b", "-o", "o.onnx"],
         "report": ["p", "-o", "o.html"],
+        "tune": ["m", "--backend", "fake"],
     }[verb]
     result = lab.call(verb, *words)
     assert result.exit_code == 2, result.output

@@ -120,11 +120,9 @@ def test_front_points_give_plans(service: Any, profiled: dict[str, Any]) -> None
     original, *points = front.points
     assert (original.max_error, original.replaced) == (None, 0)
     assert points
-    picture = service.http.get("/pictures/front", params={"job": job["id"]}).text
     for point in points:
         assert point.max_error is not None
         assert point.network_error <= point.max_error
-        assert f'data-max-error="{point.max_error:.4g}"' in picture
 
 
 def test_fronts_of_earlier_versions_are_passed_over(
@@ -139,22 +137,21 @@ def test_fronts_of_earlier_versions_are_passed_over(
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE jobs SET result = ? WHERE uuid = ?", (old, job["id"]))
     assert service.http.get("/fronts").json()["total"] == front - 1
-    picture = service.http.get("/pictures/front", params={"job": job["id"]})
-    assert picture.status_code == 200
-    assert "earlier version" in picture.text
     report = service.http.get(f"/plans/{planned['result']['plan']}/report")
     assert report.status_code == 200
 
 
-def test_pictures(service: Any, profiled: dict[str, Any], planned: dict[str, Any]) -> None:
-    heat = service.http.get("/pictures/heat-map", params={"network": profiled["id"]}).text
-    assert 'data-spec="' in heat
-    spec = heat.split('data-spec="')[1].split('"')[0]
-    query = {"network": profiled["id"], "spec": spec}
-    assert "<svg" in service.http.get("/pictures/staircase", params=query).text
-    key = {"key": planned["result"]["plan"]}
-    assert "body" in service.http.get("/pictures/plan", params=key).text
-    assert "predicted" in service.http.get("/pictures/agreement", params=key).text
+@pytest.mark.parametrize(
+    ("format", "start"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF")]
+)
+def test_a_plan_is_drawn_as_a_file(
+    service: Any, planned: dict[str, Any], format: str, start: bytes
+) -> None:
+    path = f"/plans/{planned['result']['plan']}/picture"
+    drawn = service.http.get(path, params={"format": format})
+    assert drawn.content.startswith(start)
+    assert f"plan.{format}" in drawn.headers["content-disposition"]
+    assert service.http.get(path, params={"format": "bmp"}).status_code == 422
 
 
 def test_plans_from_elsewhere(service: Any, planned: dict[str, Any]) -> None:

@@ -176,7 +176,7 @@ class TestPareto:
             assert after.network_error > before.network_error
             assert after.speedup > before.speedup
         assert all(p.measured == ("--refine" in more) for p in found.points[1:])
-        assert picture.read_text().startswith("<svg")
+        assert "<svg" in picture.read_text()
 
     @pytest.mark.usefixtures("plan")
     def test_bad_words(self, rankwise: Command, network_file: Path) -> None:

@@ -43,7 +43,7 @@ def backbone():
     return make(64, 1, 32, 8, ViTModel)
 
 def small():
-    return make(192, 4, 64, 8)
+    return make(192, 2, 64, 8)
 """
 
 
@@ -127,10 +127,10 @@ def test_the_whole_story_on_a_real_device(rankwise: Command, tmp_path: Path, bac
     model: object = "vision_transformers:small"
     if backend.startswith("onnxruntime"):
         model = load_network(str(model)).to_onnx(tmp_path / "vit.onnx")
-    few = ["--rank-quantum", 32, "--kinds", "svd", "--max-time", "40s", "--interval", 0.05]
+    few = ["--rank-quantum", 64, "--kinds", "svd", "--max-time", "15s", "--interval", 0.1]
     path = tmp_path / "plan.json"
     plan, verified = story(rankwise, model, backend, path, 1.1, few, ["--no-refine"])
     linear = linear_layers(plan)
-    assert len(linear) == 4 * 6 + 1
-    assert sum(layer.reason != "not_measured" for layer in linear) >= 24
+    assert len(linear) == 2 * 6 + 1
+    assert sum(layer.reason != "not_measured" for layer in linear) >= 12
     documents.VerificationDocument.model_validate(verified)

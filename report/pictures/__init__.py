@@ -1,0 +1,1 @@
+"""Pictures for papers and for the report's page: one style, drawn by matplotlib."""

@@ -1,0 +1,57 @@
+"""The rows of a table that are drawn together: one layer on one device, its kinds by rank."""
+
+from __future__ import annotations
+
+from ..documents import Row, Table
+from ..errors import UsageError
+
+MIN_RANKS = 3
+"""Fewest ranks of one kind that are worth a picture."""
+
+
+def by_layer(table: Table) -> list[list[Row]]:
+    """Return the rows of each layer, device and policy that have enough ranks of a kind.
+
+    Raises `UsageError` if there are none.
+    """
+    groups: dict[tuple[object, ...], list[Row]] = {}
+    for row in table.rows:
+        device = row.device
+        key = (row.spec_key, device.backend, device.hardware_key, device.software_key)
+        if row.latency_s is not None and row.original_latency_s is not None:
+            groups.setdefault((*key, *sorted(row.policy.items())), []).append(row)
+    found = [rows for rows in groups.values() if drawn_kinds(rows)]
+    if not found:
+        raise UsageError(
+            f"there is nothing to draw: no layer has {MIN_RANKS} ranks of one kind; profile first"
+        )
+    return found
+
+
+def kinds_of(rows: list[Row]) -> dict[str, list[Row]]:
+    """Return the rows of each kind by rising rank; pairs of ranks by what they compute."""
+    ordered = sorted(rows, key=lambda row: (row.macs, row.decomposition.ranks))
+    kinds: dict[str, list[Row]] = {}
+    for row in sorted(ordered, key=lambda row: _kind(row)):
+        kinds.setdefault(_kind(row), []).append(row)
+    return kinds
+
+
+def drawn_kinds(rows: list[Row]) -> dict[str, list[Row]]:
+    """Return those of `kinds_of` that have enough ranks."""
+    return {kind: same for kind, same in kinds_of(rows).items() if len(same) >= MIN_RANKS}
+
+
+def _kind(row: Row) -> str:
+    groups = row.decomposition.groups
+    return row.decomposition.kind + (f" in {groups} groups" if groups > 1 else "")
+
+
+def ranks(row: Row) -> str:
+    """Return the ranks of a row, such as 16x32."""
+    return "x".join(map(str, row.decomposition.ranks))
+
+
+def original_of(rows: list[Row]) -> float:
+    """Return the original's latency: the mean of what was measured beside each row."""
+    return sum(row.original_latency_s or 0.0 for row in rows) / len(rows)

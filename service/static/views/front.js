@@ -1,0 +1,86 @@
+// The front of speedup against network error; a slider walks along it and shows the plan at each point.
+
+import { read } from "../parts/api.js";
+import { go, note } from "../parts/address.js";
+import { pointChart } from "../parts/chart.js";
+import { choice, facts, make, table } from "../parts/dom.js";
+import { submit } from "../parts/jobs.js";
+import { frontForm } from "../parts/searching.js";
+import { decomposition, duration, fixed, interval, percent, times, when } from "../parts/texts.js";
+
+const KEPT = ["backend", "threads", "batch", "calibration", "preprocess"]; // what a plan takes over from its front
+const OPEN = 1.4;
+
+export async function draw(body, { id, data, query }) {
+  const jobs = (await read("/jobs?kind=front&state=done&limit=100")).items.filter((job) => job.request.network === id && job.result?.points);
+  const form = make("details", { class: "card", open: !jobs.length }, make("summary", {}, jobs.length ? "Work out another front" : "Work out the front"), await frontForm(id));
+  if (!jobs.length) {
+    const lead = data.settings.length ? "How much faster can this network be for how much error? From what was measured, the best plan is found at each of several error limits."
+      : "Measure the network first: the front is worked out from its table.";
+    return body.replaceChildren(make("p", {}, lead), form);
+  }
+  const job = jobs.find((one) => one.id === query.get("front")) ?? jobs[0];
+  const { element, bar } = pointView(id, data, job, query);
+  const others = jobs.length > 1 ? choice("Front", jobs.map((one) => [one.id, `${one.request.backend}, ${when(one.ended_at)}`]), job.id, (value) => {
+    note({ front: value, point: "" });
+    query.set("front", value);
+    query.delete("point");
+    draw(body, { id, data, query });
+  }, { class: "inline" }) : make("span", { class: "soft small" }, `${job.result.device.backend}, worked out ${when(job.ended_at)}`);
+  return body.replaceChildren(make("div", { class: "bar" }, others), bar, element, form);
+}
+
+function pointView(id, data, job, query) {
+  const { points, layers, calibration } = job.result;
+  const highest = OPEN * Math.max(...points.map((point) => point.speedup)); // where intervals end that are open above
+  const drawn = points.map((point, at) => ({ x: point.network_error, y: point.speedup, low: point.speedup_low, high: Math.min(highest, point.speedup_high), hollow: !point.measured, at,
+    text: `${times(point.speedup)} at network error ${fixed(point.network_error, 4)}\n${point.replaced} of ${layers} layers replaced\n${point.measured ? "timed on the whole network" : "predicted from layers"}` }));
+  const chart = pointChart({
+    label: `Front of ${points.length} plans: speedup against network error. The slider below walks along it.`,
+    series: [{ label: "plans", line: "straight", points: drawn }], across: { y: 1, text: "the original" },
+    xTitle: `network error on ${calibration ? "the select split" : "noise"}`, yTitle: "speedup", xText: (value) => (value < 0 ? "" : String(Number(value.toPrecision(3)))), yText: (value) => times(value),
+    onchoose: (point) => show(point.at),
+  });
+  const asked = Number(query.get("point") ?? points.length - 1);
+  const slider = make("input", { type: "range", id: "point", min: 0, max: points.length - 1, step: 1, value: asked, oninput: () => show(Number(slider.value)) });
+  const plan = make("section", { class: "card", id: "at-point", "aria-label": "The plan at this point" });
+
+  function show(at) {
+    const point = points[at];
+    slider.value = at;
+    slider.setAttribute("aria-valuetext", `${times(point.speedup)}, network error ${fixed(point.network_error, 4)}`);
+    note({ point: at });
+    chart.choose(drawn[at]);
+    plan.replaceChildren(...planAt(id, data, job, at));
+  }
+
+  show(Math.min(Math.max(0, asked || 0), points.length - 1));
+  const bar = make("section", { class: "card" }, chart.element,
+    make("p", { class: "soft small" }, "Filled points were timed on the whole network, hollow ones follow from its layers. Bars are 95 % intervals. Drag to zoom, double click to zoom out."),
+    make("label", { class: "slider" }, "Point on the front, from the original to the largest error ", slider));
+  return { element: plan, bar };
+}
+
+function planAt(id, data, job, at) {
+  const { points, layers } = job.result;
+  const [original, point] = [points[0], points[at]];
+  const before = at ? points[at - 1].decisions : {};
+  const make_plan = async () => {
+    const kept = Object.fromEntries(KEPT.map((name) => [name, job.request[name]]).filter(([, value]) => value != null));
+    const made = await submit("/plans", { network: id, ...kept, max_error: point.max_error, refine: refine.checked });
+    if (made) go(["jobs", made.id]);
+  };
+  const refine = make("input", { type: "checkbox", id: "refine", checked: true });
+  const button = point.max_error == null ? null : make("div", { class: "bar" }, make("button", { type: "button", id: "make-plan", onclick: make_plan }, `Make the plan for network error up to ${point.max_error}`),
+    make("label", { class: "check" }, refine, "time whole networks, too"));
+  const order = new Map(data.layers.map((layer, place) => [layer.name, place]));
+  const rows = Object.entries(point.decisions).sort(([a], [b]) => (order.get(a) ?? 0) - (order.get(b) ?? 0)).map(([name, choice_]) => {
+    const earlier = before[name] ? decomposition(before[name]) : "original";
+    return [name, decomposition(choice_), earlier === decomposition(choice_) ? "as at the point before" : `here new (${earlier} at the point before)`];
+  });
+  return [make("h2", {}, at ? `Point ${at + 1} of ${points.length}` : "The original"),
+    facts([["Speedup", interval(point), point.measured ? "measured" : "predicted"], ["Latency", duration(point.latency_s)],
+      ["Network error", fixed(point.network_error, 4), `below ${fixed(point.network_error_upper, 4)} in nine cases of ten`],
+      ["Replaced", `${point.replaced} of ${layers}`], ["MACs", percent(point.macs / original.macs)], ["Parameters", percent(point.params / original.params)]]),
+    button, rows.length ? table("Decisions at this point", [["layer"], ["becomes"], ["along the front"]], rows) : make("p", { class: "soft" }, "Nothing is replaced.")].filter(Boolean);
+}

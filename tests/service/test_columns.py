@@ -1,0 +1,89 @@
+"""What the page reads: the table by columns, the graph of a network, how long a job still takes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from rankwise import documents
+from rankwise.jobs.job_worker import SOON_S, Pace
+from rankwise.service.columns import columns_of
+
+
+def test_columns_say_what_rows_say(service: Any, profiled: dict[str, Any]) -> None:
+    query = {"network": profiled["sha256"]}
+    rows = service.http.get("/tables", params=query).json()["rows"]
+    answer = service.http.get("/tables/columns", params=query)
+    assert int(answer.headers["x-total-count"]) == len(rows)
+    found = answer.json()
+    columns = found["columns"]
+    assert {len(column) for column in columns.values()} == {len(rows)}
+    for at, row in enumerate(rows):
+        setting, spec = (found[f"{name}s"][columns[name][at]] for name in ("setting", "spec"))
+        assert (setting["device"], setting["policy"]) == (row["device"], row["policy"])
+        assert (spec["key"], spec["layers"]) == (row["spec_key"], row["layers"])
+        own = {name: row["decomposition"][name] for name in ("kind", "ranks", "groups")}
+        named = {n: c[at] for n, c in columns.items() if n not in ("setting", "spec")}
+        assert named == own | {name: row[name] for name in named if name not in own}
+    assert len(answer.content) < len(service.http.get("/tables", params=query).content) / 3
+
+
+def test_a_network_that_was_not_measured_has_no_columns(service: Any) -> None:
+    answer = service.http.get("/tables/columns", params={"network": "0" * 64})
+    assert answer.json() == columns_of(documents.Table(rows=[], failures=[])).model_dump()
+
+
+def test_the_graph_of_a_network(service: Any, network: dict[str, Any]) -> None:
+    """A network that an earlier version has described is read again, once."""
+    path = service.artifacts / f"networks/{network['id']}.json"
+    entry = json.loads(path.read_text())
+    assert entry.pop("graph")
+    path.write_text(json.dumps(entry))
+    graph = service.http.get(f"/networks/{network['id']}/graph").json()
+    assert graph["known"]
+    assert [node["name"] for node in graph["nodes"]] == ["stem", "body", "point", "head"]
+    assert graph["edges"] == [[0, 1], [1, 2], [2, 3]]
+    assert json.loads(path.read_text())["graph"]
+
+
+def test_layers_follow_one_another_where_nothing_is_known(
+    service: Any, network: dict[str, Any]
+) -> None:
+    path = service.artifacts / f"networks/{network['id']}.json"
+    kept = path.read_text()
+    path.write_text(json.dumps({**json.loads(kept), "graph": {}}))
+    graph = service.http.get(f"/networks/{network['id']}/graph").json()
+    path.write_text(kept)
+    assert not graph["known"]
+    assert graph["edges"] == [[0, 1], [1, 2], [2, 3]]
+
+
+def test_networks_say_whether_they_were_measured(service: Any, profiled: dict[str, Any]) -> None:
+    items = service.http.get("/networks", params={"limit": 1000}).json()["items"]
+    measured = {one["id"] for one in items if one["measured"]}
+    assert profiled["id"] in measured
+    assert "vgg16" not in measured
+    assert service.http.get(f"/networks/{profiled['id']}").json()["measured"]
+
+
+def test_a_job_keeps_a_log(service: Any, profiled: dict[str, Any]) -> None:
+    done = service.http.get("/jobs", params={"kind": "profile", "state": "done"}).json()["items"]
+    job, *_ = (one for one in done if one["request"]["network"] == profiled["id"])
+    log = job["progress"]["log"]
+    assert log
+    assert all(line["text"] for line in log)
+    times = [line["at"] for line in log]
+    assert times == sorted(times)
+
+
+def test_the_time_left_follows_the_pace() -> None:
+    """Of steps of equal length, those that are left take as long as those that were."""
+    pace = Pace()
+    assert pace.left_s(0, 10, 100.0) is None
+    assert pace.left_s(1, 10, 100.0 + SOON_S / 2) is None, "nobody knows so soon"
+    for done in range(2, 11):
+        assert pace.left_s(done, 10, 100.0 + 3 * done) == pytest.approx(3 * (10 - done))
+    assert pace.left_s(0, 4, 200.0) is None, "another stretch of work begins"
+    assert pace.left_s(2, 4, 210.0) == pytest.approx(10)
