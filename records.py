@@ -177,10 +177,9 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class LayerUse:
-    """One named layer of a network. `reason` says why nothing applies to it (else empty).
-
-    `calls` are the specs of a layer that is called several times, one a call, and `spec` is then
-    the one with the most multiply-accumulates: its cost is the sum over its calls.
+    """One named layer of a network. `reason` says why nothing applies to it (else empty). `shared`
+    of its parameters are another's, too (tied weights): they stay when it is replaced. `calls` are
+    the specs of several calls, whose costs add up; `spec` is the one of them with the most MACs.
     """
 
     name: str
@@ -188,6 +187,7 @@ class LayerUse:
     spec: LayerSpec | None
     reason: str = ""
     calls: tuple[LayerSpec, ...] = ()
+    shared: int = 0
 
     @property
     def every_call(self) -> tuple[LayerSpec, ...]:

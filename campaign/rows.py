@@ -77,9 +77,11 @@ def costs(spec: LayerSpec, decomposition: Decomposition) -> tuple[int, int]:
 
 
 def use_costs(use: LayerUse, decomposition: Decomposition) -> tuple[int, int]:
-    """Return the MACs over all calls of a layer, and its parameters, once it is decomposed."""
+    """Return the MACs over all calls of a layer, and its parameters, once it is decomposed, with
+    those that stay because others have them."""
     each = [costs(spec, decomposition) for spec in use.every_call]
-    return sum(macs for macs, _ in each), max((params for _, params in each), default=0)
+    stays = 0 if decomposition.is_original else use.shared
+    return sum(macs for macs, _ in each), max((params for _, params in each), default=0) + stays
 
 
 def document_of(measurements: Sequence[Measurement]) -> documents.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,32 +52,58 @@ def request_of(client: Client, options: Any) -> dict[str, Any]:
 def _network(client: Client, options: Any) -> str:
     """The id of the model on the service; files are uploaded."""
     model, weights = str(options.model), options.weights
-    shape = getattr(options, "input_shape", None)
-    text = ",".join(map(str, shape)) if shape else None
-    inputs = [input_text(*one) for one in getattr(options, "inputs", ())]
-    about: dict[str, Any] = {"input_shape": text, "inputs": inputs}
+    shape, inputs = _inputs_of(options)
+    about: dict[str, Any] = {"input_shape": shape, "inputs": inputs}
     if weights is not None:
         if weights.suffix != ".safetensors":
             raise UsageError("a service takes weights as .safetensors only")
         return str(client.upload_network(weights, architecture=model, **about)["id"])
+    there = {entry["id"] for entry in client.networks()}
     if model.lower().endswith(".onnx"):
+        if (known := _planned_file(options)) is not None and known in there:
+            return known
         return str(client.upload_network(Path(model), **about)["id"])
-    if model not in {entry["id"] for entry in client.networks()}:
+    if model not in there:
         raise UsageError(
             f"a service takes an .onnx file, a zoo name, or the id of a network that it has, not "
             f"{model!r}"
         )
-    if shape and tuple(shape) != client.layers(model).model.input_shape:
+    asked = getattr(options, "input_shape", None)
+    if asked and tuple(asked) != client.layers(model).model.input_shape:
         raise UsageError(
-            f"the service has {model} with another input shape than {text}: leave --input-shape "
+            f"the service has {model} with another input shape than {shape}: leave --input-shape "
             "out, or give the network as a file"
         )
-    if inputs:
+    if getattr(options, "inputs", ()):
         raise UsageError(
             f"the service has {model} with inputs of its own: leave --input out, or give the "
             "network as a file"
         )
     return model
+
+
+def _inputs_of(options: Any) -> tuple[str | None, list[str]]:
+    """The input shape and the inputs that an upload names: those of the options, or of the plan."""
+    from ..documents.plan_files import read_plan
+
+    planned = hasattr(options, "plan")
+    said = read_plan(options.plan).model if planned else options
+    inputs = [(one.name, one.shape, one.dtype) for one in said.inputs] if planned else said.inputs
+    shape = None if inputs else said.input_shape
+    return ",".join(map(str, shape)) if shape else None, [input_text(*one) for one in inputs]
+
+
+def _planned_file(options: Any) -> str | None:
+    """The hash of the network file where it is the plan's: it keeps what the service knows of its
+    inputs, and need not go up again."""
+    from ..documents.plan_files import read_plan
+
+    file = Path(options.model)
+    if not hasattr(options, "plan") or not file.is_file():
+        return None
+    with file.open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    return sha256 if sha256 == read_plan(options.plan).model.sha256 else None
 
 
 def _done(client: Client, kind: JobKind, request: dict[str, Any]) -> dict[str, Any]:

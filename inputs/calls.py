@@ -29,6 +29,10 @@ class CallForm:
     parts: tuple[Any, ...]
     places: tuple[int, ...]
 
+    def __deepcopy__(self, memo: dict[int, object]) -> CallForm:
+        """Nobody changes it; and torch warns of an old name while it copies a structure."""
+        return self
+
     def arguments(self, tensors: tuple[Tensor, ...]) -> Arguments:
         """Return the arguments with these tensors for the inputs."""
         parts = list(self.parts)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,8 +44,10 @@ def inputs_of_graph(
             )
         asked = [AskedInput(values[0].name, tuple(input_shape), "")]
     wanted = by_name(asked, [value.name for value in values])
+    said = _said(values, wanted)
     arrays = {
-        value.name: _array(value, wanted.get(value.name), len(values) == 1) for value in values
+        value.name: _array(value, wanted.get(value.name), said, len(values) == 1)
+        for value in values
     }
     batched = _batched(values)
     made = NetworkInputs.of(arrays, batched=batched)
@@ -63,16 +66,30 @@ def _plain(made: NetworkInputs) -> NetworkInputs:
     return NetworkInputs((spec,), (np.zeros(spec.shape, np.float32),))
 
 
-def _array(value: ValueInfoProto, asked: AskedInput | None, alone: bool) -> NDArray[np.generic]:
+def _said(values: Iterable[ValueInfoProto], wanted: Mapping[str, AskedInput]) -> Mapping[str, int]:
+    """Return the sizes of open axes by the names that the file has for them, where somebody says
+    the size of one of that name."""
+    pairs = ((value, wanted[value.name]) for value in values if value.name in wanted)
+    return {
+        dim.dim_param: size
+        for value, asked in pairs
+        for dim, size in zip(value.type.tensor_type.shape.dim, asked.shape, strict=False)
+        if dim.dim_param
+    }
+
+
+def _array(
+    value: ValueInfoProto, asked: AskedInput | None, said: Mapping[str, int], alone: bool
+) -> NDArray[np.generic]:
     tensor, name = value.type.tensor_type, value.name
     dtype = _dtype(value)
     if asked and asked.dtype not in ("", dtype):
         raise ModelError(f"the network's input {name!r} is of type {dtype}, not {asked.dtype}")
     flag = "--input-shape " if alone else f"--input {name}="
-    known, sizes = tensor.HasField("shape"), _sizes(value)
-    shape = asked.shape if asked else _defaults(name, flag, sizes, known)
+    known = tensor.HasField("shape")
+    shape = asked.shape if asked else _defaults(name, flag, _sizes(value, said), known)
     if known:
-        _check_fits(shape, sizes)
+        _check_fits(shape, _sizes(value))
     return array_for(AskedInput(name, tuple(shape), dtype))
 
 
@@ -95,9 +112,10 @@ def _dtype(value: ValueInfoProto) -> str:
     return str(name)
 
 
-def _sizes(value: ValueInfoProto) -> Fixed:
+def _sizes(value: ValueInfoProto, said: Mapping[str, int] = MappingProxyType({})) -> Fixed:
+    """Return the sizes that the file says, or that were `said` for axes of its names."""
     dims = value.type.tensor_type.shape.dim
-    return [dim.dim_value if dim.dim_value > 0 else None for dim in dims]
+    return [dim.dim_value if dim.dim_value > 0 else said.get(dim.dim_param) for dim in dims]
 
 
 def _defaults(name: str, flag: str, sizes: Fixed, known: bool) -> list[int]:

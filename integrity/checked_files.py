@@ -85,7 +85,7 @@ def _nudged(given: Given, step: float) -> Given:
     def moved(array: NDArray[Any]) -> NDArray[Any]:
         if not _is_floating(array):
             return array
-        return (array * (1 + step * rng.choice([-1, 1], array.shape))).astype(array.dtype)
+        return np.asarray(array * (1 + step * rng.choice([-1, 1], array.shape)), array.dtype)
 
     if isinstance(given, Examples):
         return Examples(given.inputs, tuple(map(moved, given.arrays)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,19 @@ def run_onnx(file: Path | bytes, inputs: Given) -> Answers:
         raise ModelError(
             f"the file is not written: onnxruntime cannot run it: {first_line(error)}"
         ) from error
-    return dict(zip(names, (np.asarray(one) for one in answers), strict=True))
+    return by_name(names, answers)
+
+
+def by_name(names: Iterable[str], answers: Iterable[Any]) -> dict[str, NDArray[Any]]:
+    """Return a file's answers by name; those of a sequence by their places in it, too (`q.0`), and
+    nothing for an optional one that is empty."""
+    found: dict[str, NDArray[Any]] = {}
+    for name, one in zip(names, answers, strict=True):
+        if isinstance(one, list):
+            found |= by_name([f"{name}.{place}" for place in range(len(one))], one)
+        elif one is not None:
+            found[name] = np.asarray(one)
+    return found
 
 
 def fed(session: onnxruntime.InferenceSession, given: Given) -> dict[str, NDArray[Any]]:

@@ -52,15 +52,17 @@ def run_pt2(answering: Answering) -> FileRun:
 def write_state(module: nn.Module, path: Path, metadata: Mapping[str, str]) -> None:
     """Write the module's state dict as `.safetensors`, with that metadata.
 
-    Raises `ModelError` if it holds more than tensors, as that of torch's int8 modules does.
+    Raises `ModelError` if it holds more than tensors, as that of torch's int8 modules does, or what
+    a module gives as its extra state.
     """
     from safetensors.torch import save_file
 
     state = module.state_dict()
     for name, value in state.items():
         if not isinstance(value, Tensor) or value.is_quantized:
+            what = "extra state" if name.endswith("_extra_state") else "int8 modules"
             raise ModelError(
-                f"the network's state {name!r} is no plain tensor (int8 modules), which "
+                f"the network's state {name!r} is no plain tensor ({what}), which "
                 ".safetensors cannot hold: use .pt2"
             )
     # Clones, because the format refuses tensors that share memory.

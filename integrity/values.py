@@ -134,8 +134,14 @@ def attributes_of(part: nn.Module) -> dict[str, Any]:
     return {
         name: value
         for name, value in own.items()
-        if name in given and not _is_default(value, given[name].default)
+        if _replaces_a_method(part, name, value)
+        or (name in given and not _is_default(value, given[name].default))
     }
+
+
+def _replaces_a_method(part: nn.Module, name: str, value: Any) -> bool:
+    """Whether somebody has put code of another's in the place of a method, such as `forward`."""
+    return callable(value) and callable(getattr(type(part), name, None))
 
 
 def _is_default(value: Any, default: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
@@ -16,13 +17,19 @@ HOOKS = (
 )
 
 
-def move_hooks(layer: nn.Module, memo: dict[int, Any]) -> None:
-    """Give the layer's forward hooks to the module that `memo` has for it.
+def copy_hooks(layer: nn.Module, memo: dict[int, Any]) -> None:
+    """Give copies of the layer's forward hooks to the module that `memo` has for it."""
+    give_hooks(layer, memo[id(layer)], lambda hook: copy.deepcopy(hook, memo))
+
+
+def give_hooks(
+    layer: nn.Module, heir: nn.Module, made: Callable[[Any], Any] = lambda hook: hook
+) -> None:
+    """Give `heir` what is `made` of the layer's forward hooks.
 
     torch's own (weight norm) are left out: they compute the weights that have gone.
     """
-    heir = memo[id(layer)]
     for kind in HOOKS:
         for key, hook in getattr(layer, kind).items():
             if not type(hook).__module__.startswith("torch.nn.utils"):
-                getattr(heir, kind)[key] = copy.deepcopy(hook, memo)
+                getattr(heir, kind)[key] = made(hook)

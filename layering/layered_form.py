@@ -22,7 +22,8 @@ from torch.overrides import BaseTorchFunctionMode
 
 from .attention import PACKED, SEPARATE, SHARED, LayeredAttention, linear_with
 from .functional_calls import called_layers, with_called
-from .hooks import move_hooks
+from .hooks import copy_hooks
+from .overrides import computes_as
 from .replaced_layer import leave_fast_paths
 
 CLOSE = 1e-4
@@ -61,7 +62,7 @@ def opened(module: nn.Module, layered_form: nn.Module, names: Iterable[str]) -> 
     are parts of it as it is."""
     turned: dict[int, nn.Module] = {}
     for name in names:
-        for path in accumulate(name.split(".")[:-1], "{}.{}".format):
+        for path in ("", *accumulate(name.split(".")[:-1], "{}.{}".format)):
             old, new = module.get_submodule(path), layered_form.get_submodule(path)
             if type(old) is not type(new):
                 turned[id(old)] = new
@@ -80,7 +81,7 @@ def with_parts(module: nn.Module, turned: Mapping[int, nn.Module]) -> nn.Module:
     made: nn.Module = copy.deepcopy(module, memo)
     for part in module.modules():
         if id(part) in turned:
-            move_hooks(part, memo)
+            copy_hooks(part, memo)
     leave_fast_paths(made)
     return made
 
@@ -117,11 +118,10 @@ def _is_attention(part: nn.Module) -> bool:
     if not isinstance(part, nn.MultiheadAttention):
         return False
     out, own = part.out_proj, dict(part.named_parameters(recurse=False))
-    plain = "weight" in dict(out.named_parameters()) and type(out).forward is nn.Linear.forward
+    plain = "weight" in dict(out.named_parameters()) and computes_as(out, nn.Linear)
     packed = "in_proj_weight" in own or {"q_proj_weight", "v_proj_weight"} <= own.keys()
     single = all(one.dtype == torch.float32 for one in part.parameters())
-    same = type(part).forward is nn.MultiheadAttention.forward
-    return plain and packed and single and same
+    return plain and packed and single and computes_as(part, nn.MultiheadAttention)
 
 
 def _calls(

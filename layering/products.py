@@ -14,8 +14,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry, sdpa_flop_count
+
+from ..ops.operator_calls import OperatorCalls
+from .weight_reads import memory
 
 
 def _of_matrix_and_vector(args: Sequence[Any], _out: Any) -> int:
@@ -57,45 +59,32 @@ COPYING = ("clone", "_reshape_copy")
 """What a weight goes through that is spread over a batch, such as a matrix for each head."""
 
 
-class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Products(OperatorCalls):
     """Counts a module's products while it runs, by their weights; `of_computed` has those without.
 
-    Views of a parameter (a transposed weight, a part of a packed one) are told by their memory.
+    A product of computed tensors counts for the part in which it is: a layer may compute its weight
+    (from a norm and a direction). Views of a parameter (a weight turned round, a part of a packed
+    one) are told by their memory.
     """
 
     def __init__(self, parameters: Iterable[Tensor]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._storages = {one.untyped_storage().data_ptr() for one in parameters}
         self._of_weights: Counter[int] = Counter()
         self._convolved: set[int] = set()
         self._of_parts: Counter[nn.Module] = Counter()
-        self._running: list[nn.Module] = []
         self._copies: dict[int, tuple[Tensor, int]] = {}
         """Of weights, by where they begin: kept, so that nothing else lies there; the weight's."""
         self.of_computed = 0
 
     @contextmanager
     def inside(self, parts: Iterable[nn.Module]) -> Iterator[None]:
-        """Count products of computed tensors inside these modules for them: a layer may compute its
-        weight (from a norm and a direction)."""
-        hooks = [
-            hook
-            for part in parts
-            for hook in (
-                part.register_forward_pre_hook(lambda one, _: self._running.append(one)),
-                part.register_forward_hook(lambda *_: self._ended(), always_call=True),
-            )
-        ]
+        """Count products of computed tensors inside these modules for them."""
         try:
-            with self:
+            with super().inside(parts):
                 yield
         finally:
             self._copies.clear()
-            for hook in hooks:
-                hook.remove()
-
-    def _ended(self) -> None:
-        self._running.pop()
 
     def macs_inside(self, part: nn.Module) -> int | None:
         """Return how many there were of computed tensors inside a module; None for none."""
@@ -103,36 +92,30 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def macs_of(self, parameter: Tensor) -> int | None:
         """Return how many there were with a parameter or a part of it; None if it was no weight."""
-        there = _addresses(parameter)
+        there = memory(parameter)
         found = [macs for address, macs in self._of_weights.items() if address in there]
         return sum(found) if found else None
 
     def first_use(self, parameter: Tensor) -> int | None:
         """Return when it was first a weight, as a number that grows; None if it never was."""
-        there = _addresses(parameter)
+        there = memory(parameter)
         order = enumerate(self._of_weights)
         return next((number for number, address in order if address in there), None)
 
     def convolved(self, parameter: Tensor) -> bool:
         """Whether a convolution had it, or a part of it, as its weight."""
-        there = _addresses(parameter)
+        there = memory(parameter)
         return any(address in there for address in self._convolved)
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Iterable[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        out = func(*args, **(kwargs or {}))
+    def called(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        out = func(*args, **kwargs)
         name = func.name().partition("::")[2].partition(".")[0]
         if name in COPYING and (address := self._address(args[0])) is not None:
             self._copies[out.untyped_storage().data_ptr()] = out, address
         if name in MORE:
             self._note(name, args, MORE[name](args, out))
         elif name in KNOWN:
-            count = KNOWN[name](*args, **(kwargs or {}), out_val=out)
+            count = KNOWN[name](*args, **kwargs, out_val=out)
             self._note(name, args, int(count) // 2)
         return out
 
@@ -141,8 +124,8 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
         be a parameter, too, so that the last one counts."""
         found = map(self._address, _weights(operator, args))
         known = [address for address in found if address is not None]
-        if not known and self._running:
-            self._of_parts[self._running[-1]] += macs
+        if not known and self.running:
+            self._of_parts[self.running[-1]] += macs
         elif not known:
             self.of_computed += macs
         if not known:
@@ -167,9 +150,3 @@ def _weights(operator: str, args: Sequence[Any]) -> list[Tensor]:
         return [args[1]]
     factors = args[1:3] if operator in ADDED_FIRST else args[:3]
     return [one for one in factors if isinstance(one, Tensor)]
-
-
-def _addresses(tensor: Tensor) -> range:
-    """Return the addresses at which a part of the tensor may begin."""
-    first = tensor.data_ptr()
-    return range(first, first + tensor.numel() * tensor.element_size())

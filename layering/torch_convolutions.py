@@ -13,6 +13,7 @@ from ..ops.torch_modules import CONVOLUTIONS as PLAIN
 from ..ops.torch_modules import CROPPED, PADDED
 from ..ops.torch_modules import TRANSPOSED as SPREADING
 from ..records import LayerSpec, Op
+from .overrides import computes_as
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED)
@@ -40,12 +41,10 @@ def conv_op(part: nn.Module) -> Op | None:
 
 def computes_plainly(part: Any) -> bool:
     """Whether a convolution computes nothing else than its spec says."""
-    axes, kind = len(part.kernel_size), type(part)
+    axes = len(part.kernel_size)
     if part.transposed:
-        return kind.forward in (SPREADING[axes].forward, CROPPED[axes].forward)
-    plain = PLAIN[axes]
-    forwards = (plain._conv_forward, PADDED[axes]._conv_forward)
-    return kind.forward is plain.forward and kind._conv_forward in forwards
+        return any(computes_as(part, one[axes]) for one in (SPREADING, CROPPED))
+    return any(computes_as(part, one[axes], "_conv_forward") for one in (PLAIN, PADDED))
 
 
 def conv_spec(part: Any, shape: tuple[int, ...], output_size: Any = None) -> LayerSpec:

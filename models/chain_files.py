@@ -17,6 +17,7 @@ from ..errors import ModelError, first_line
 from ..integrity import torch_files
 from ..layering.attention import PACKED, SEPARATE, SHARED, LayeredAttention
 from ..layering.functional_calls import put_for_parameter
+from ..layering.hooks import give_hooks
 from ..layering.layered_form import with_parts
 from ..layering.replaced_layer import ReplacedLayer, called_chain, leave_fast_paths
 from ..sources.checkpoint import read_state
@@ -123,6 +124,7 @@ def _with_chain(module: nn.Module, name: str, links: Links, path: Path) -> nn.Mo
     if first is not None:
         chain.to(first.device, first.dtype)
     chain.train(layer.training)
+    give_hooks(layer, chain)
     if not name:
         return chain
     parent, _, own = name.rpartition(".")

@@ -34,6 +34,8 @@ def export_onnx(module: nn.Module, takes: Takes, path: Path, *, open_batch: bool
     """
     inputs = _to_trace(inputs_of(takes), open_batch)
     call, whole = call_of(inputs.example), in_order(module, inputs)
+    if whole is module and not _answers_tensors(module, inputs):
+        whole = _in_order(module, inputs)
     names = None if whole is module else _output_names(module, inputs)
     with _refusing("ONNX"):
         program = torch.onnx.export(
@@ -55,7 +57,19 @@ def in_order(module: nn.Module, inputs: NetworkInputs) -> nn.Module:
     that takes them in order and answers a tuple of tensors."""
     if inputs.plain and not inputs.changed:
         return module
+    return _in_order(module, inputs)
+
+
+def _in_order(module: nn.Module, inputs: NetworkInputs) -> nn.Module:
     return InOrder(module, inputs.form, partial(named_tensors, module)).eval()
+
+
+def _answers_tensors(module: nn.Module, inputs: NetworkInputs) -> bool:
+    """Whether there is nothing in the answer that torch cannot look into, such as a dataclass, and
+    that is no tensor."""
+    with torch.no_grad():
+        answer = answer_of(module, inputs.example)
+    return all(isinstance(one, Tensor) for one in pytree.tree_leaves(answer))
 
 
 def _output_names(module: nn.Module, inputs: NetworkInputs) -> list[str]:

@@ -7,7 +7,9 @@ those of loops and branches too, and of whole numbers only what layers are given
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from onnx import GraphProto, NodeProto, TensorProto
 
@@ -43,6 +45,21 @@ def onnx_accounts(
         if constants[name].data_type in FLOATING | WHOLE
     )
     return shared_out(claims, _rest(graph, constants), macs)
+
+
+def with_shared(
+    uses: Iterable[LayerUse], nodes: Mapping[str, NodeProto], graph: GraphProto
+) -> Iterator[LayerUse]:
+    """Yield the uses with the number of each layer's parameters that other nodes read, too, or that
+    are an output. Constants in the graph's loops and branches are no layer's own."""
+    sizes = {tensor.name: _numbers(tensor) for tensor in graph.initializer}
+    readers = Counter(
+        name for one in every_graph(graph) for node in one.node for name in node.input
+    )
+    readers.update(output.name for one in every_graph(graph) for output in one.output)
+    for use in uses:
+        own = set(nodes[use.name].input) & sizes.keys() if use.spec is not None else set()
+        yield replace(use, shared=sum(sizes[name] for name in own if readers[name] > 1))
 
 
 def _given(

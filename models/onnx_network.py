@@ -14,8 +14,9 @@ from ..errors import ModelError
 from ..inputs.examples import AskedInput, Given, Takes, inputs_of
 from ..inputs.onnx_inputs import inputs_of_graph
 from ..integrity.checked_files import Checked
-from ..integrity.onnx_files import run_onnx, run_weights, write_weights
+from ..integrity.onnx_files import by_name, run_onnx, run_weights, write_weights
 from ..layering.parameter_accounts import ParameterAccounts
+from ..layering.shared_parameters import shared_notes
 from ..records import LayerUse
 from .batching import outputs_of, results
 from .differentiable import Differentiable
@@ -29,7 +30,7 @@ from .network import (
     file_name,
     layer_named,
 )
-from .onnx_accounts import onnx_accounts
+from .onnx_accounts import onnx_accounts, with_shared
 from .onnx_behaviour import check_same_each_time
 from .onnx_file import read_model
 from .onnx_layers import OnnxLayer, find_layers, layer_use, layer_weights
@@ -119,7 +120,10 @@ class OnnxNetwork:
         tensors = TensorSession(self.model, names).run(self.inputs.example)
         shapes = {name: tensor.shape for name, tensor in zip(names, tensors, strict=False)}
         weights = {name: tuple(tensor.dims) for name, tensor in self._constants.items()}
-        return tuple(layer_use(layer, weights, shapes, self.inputs.batch) for layer in nodes)
+        uses = [layer_use(layer, weights, shapes, self.inputs.batch) for layer in nodes]
+        return tuple(
+            with_shared(uses, {layer.name: layer.node for layer in nodes}, self.model.graph)
+        )
 
     @cached_property
     def accounts(self) -> ParameterAccounts:
@@ -137,8 +141,8 @@ class OnnxNetwork:
 
     @property
     def notes(self) -> Mapping[str, str]:
-        """Nodes that share a weight are layers of their own, so there is nothing to note."""
-        return {}
+        """Nodes that share a weight are layers of their own."""
+        return shared_notes(self.layers)
 
     @cached_property
     def compared(self) -> tuple[OutputNames, dict[str, str]]:
@@ -276,4 +280,4 @@ class OnnxNetwork:
     def _answers(self, inputs: Given) -> dict[str, NDArray[Any]]:
         """Every output by name."""
         names = [output.name for output in self.model.graph.output]
-        return dict(zip(names, TensorSession(self.model, names).run(inputs), strict=True))
+        return by_name(names, TensorSession(self.model, names).run(inputs))

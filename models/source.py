@@ -53,6 +53,7 @@ def load_network(
     from ..inputs.example_inputs import torch_inputs
     from ..sources.checkpoint import read_state
     from ..sources.module_copies import copied
+    from ..sources.places import on_cpu
     from ..sources.weights import load_state
     from ..sources.wrappers import unwrapped
     from .torch_network import TorchNetwork
@@ -65,7 +66,7 @@ def load_network(
         state = read_state(Path(weights))
         load_state(module, state, Path(weights))
         notes += state.notes
-    network = TorchNetwork.owning(module.cpu(), text, takes)
+    network = TorchNetwork.owning(on_cpu(module), text, takes)
     network.loading_notes += notes
     return with_finite_weights(network)
 

@@ -1,10 +1,11 @@
-"""What a module does beside answering, seen while it runs once: draws random numbers, changes its
-inputs, chooses rows of tables with them."""
+"""What a module does beside answering, seen while it runs once: draws random numbers, goes on from
+what it kept, changes its inputs, chooses rows of tables with them."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, Self
@@ -16,6 +17,7 @@ from torch.utils import _pytree as pytree
 
 from ..errors import ModelError
 from ..inputs.examples import NetworkInputs
+from ..integrity.values import attributes_of
 from ..ops.function_calls import FunctionCalls
 from .torch_outputs import answer_of, named_tensors
 
@@ -40,7 +42,7 @@ class Behaviour(FunctionCalls):
         after = self._module.register_forward_hook(self._ends)
         for hook in (before, after):
             self._hooks.callback(hook.remove)
-        self._state = _random_state()
+        self._state, self._kept = _random_state(), _Kept(self._module)
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
@@ -48,6 +50,7 @@ class Behaviour(FunctionCalls):
         super().__exit__(*error)  # type: ignore[no-untyped-call]
         self._hooks.close()
         self._drew = _random_state() != self._state
+        self._keeps = self._kept.changed()
 
     def _begins(self, _module: nn.Module, args: Any, kwargs: Any) -> None:
         self._given = [one for one in pytree.tree_leaves((args, kwargs)) if isinstance(one, Tensor)]
@@ -76,21 +79,60 @@ class Behaviour(FunctionCalls):
 
     def check(self) -> None:
         """Raise `ModelError` if the module answers otherwise each time that it runs."""
-        if not self._drew:
+        if not (self._drew or self._keeps):
             return
         with torch.no_grad(), torch.random.fork_rng(devices=[]), _Drawing() as drawing:
             first, second = (self._answer() for _ in range(2))
         if any(not _same(one, second.get(name)) for name, one in first.items()):
-            how = f" ({', '.join(drawing.found)})" if drawing.found else ""
             raise ModelError(
                 "the network answers otherwise each time that it runs on the same input, in eval "
-                f"mode, too: its forward pass draws random numbers{how}; let it draw none there"
+                f"mode, too: its forward pass {self._why(drawing.found)}"
             )
+
+    def _why(self, drawing: Iterable[str]) -> str:
+        if self._drew:
+            how = f" ({', '.join(drawing)})" if drawing else ""
+            return f"draws random numbers{how}; let it draw none there"
+        return (
+            f"goes on from what it kept of the one before ({', '.join(self._keeps)}); let it begin "
+            "anew each time"
+        )
 
     def _answer(self) -> dict[str, Tensor]:
         # Of noise, because dropout leaves zeros as they are.
         noise = self._read.noise(self._read.batch, seed=0)
         return named_tensors(self._module, answer_of(self._module, noise))
+
+
+class _Kept:
+    """What a module keeps in its buffers and attributes: whether a forward pass changes that."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self._before = dict(_kept(module))
+
+    def changed(self) -> list[str]:
+        """Return the names of what is another now, or was changed in place."""
+        after = dict(_kept(self._module))
+        return [name for name, one in after.items() if not _is_same(one, self._before.get(name))]
+
+
+def _kept(module: nn.Module) -> Iterator[tuple[str, tuple[Any, int]]]:
+    """Yield each buffer and attribute with a number that grows when it is changed in place."""
+    for path, part in module.named_modules():
+        held = {**dict(part.named_buffers(recurse=False)), **attributes_of(part)}
+        for name, value in held.items():
+            yield f"{path}.{name}".lstrip("."), (value, _changes_of(value))
+
+
+def _changes_of(value: Any) -> int:
+    if isinstance(value, Tensor):
+        return 0 if value.is_inference() else value._version  # noqa: SLF001
+    return len(value) if isinstance(value, (list, dict, set, deque)) else 0
+
+
+def _is_same(one: tuple[Any, int], before: tuple[Any, int] | None) -> bool:
+    return before is not None and one[0] is before[0] and one[1] == before[1]
 
 
 class _Drawing(FunctionCalls):

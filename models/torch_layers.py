@@ -10,8 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from ..inputs.examples import NetworkInputs, Takes, inputs_of
+from ..integrity.denormal_weights import joined
 from ..layering.functional_layers import with_functional_layers
+from ..layering.overrides import computes_as
 from ..layering.products import Products
+from ..layering.shared_parameters import shared_notes, with_shared
 from ..layering.torch_convolutions import (
     CONVOLUTIONS,
     computes_plainly,
@@ -101,6 +104,9 @@ def read_layers(module: nn.Module, takes: Takes) -> TorchLayers:
         for part, shapes in calls.items()
         if len(shapes) > 1
     }
+    layers = {name: part for part, name in names.items()}
+    uses = list(with_shared(uses, module, layers))
+    notes = joined(notes, shared_notes(uses))
     every = with_functional_layers(uses, module, names, products)
     return TorchLayers(every, notes, outputs, products)
 
@@ -127,7 +133,7 @@ def _calls(
     hooks = [part.register_forward_pre_hook(note, with_kwargs=True) for part in parts]
     reads = WeightReads(parts)
     try:
-        with torch.no_grad(), reads.of(module):
+        with torch.no_grad(), reads.inside(module.modules()):
             outputs, _ = find_outputs(module, inputs.example)
     finally:
         for hook in hooks:
@@ -169,7 +175,9 @@ def _unreadable(part: nn.Module) -> str:
         if isinstance(part, kind):
             return why
     linear = isinstance(part, nn.Linear)
-    if type(part).forward is not nn.Linear.forward if linear else not computes_plainly(part):
+    if "forward" in vars(part):
+        return "other code was put in the place of its forward"
+    if not (computes_as(part, nn.Linear) if linear else computes_plainly(part)):
         return f"{type(part).__name__} computes in its own way"
     weight = part.weight
     if not isinstance(weight, Tensor) or weight.dtype != torch.float32:

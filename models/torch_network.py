@@ -22,7 +22,7 @@ from ..integrity.checked_files import Checked
 from ..integrity.identity import identity, state_hash
 from ..integrity.onnx_files import run_onnx
 from ..integrity.torch_files import precision_of, run_pt2, run_state
-from ..layering.hooks import move_hooks
+from ..layering.hooks import copy_hooks
 from ..layering.layered_form import layered, opened
 from ..layering.parameter_accounts import ParameterAccounts
 from ..layering.replaced_layer import leave_fast_paths, replaced_layer
@@ -31,6 +31,7 @@ from ..ops.layouts import turned
 from ..records import LayerUse
 from ..sources.callables import seeded
 from ..sources.module_copies import copied, folded
+from ..sources.places import on_cpu
 from ..sources.precision import in_float32
 from ..sources.wrappers import bare, unwrapped
 from .batching import batches, workers_for
@@ -78,7 +79,7 @@ class TorchNetwork:
 
         Raises `ModelError` if the module cannot be copied or does not run on such an input.
         """
-        return cls.owning(unwrapped(copied(bare(module))).cpu(), source, takes)
+        return cls.owning(on_cpu(unwrapped(copied(bare(module)))), source, takes)
 
     @classmethod
     def owning(cls, module: nn.Module, source: str, takes: Takes) -> TorchNetwork:
@@ -88,6 +89,7 @@ class TorchNetwork:
         _make_lazy_parts(module, inputs)
         network = cls(module, source, inputs)
         network.loading_notes = notes
+        _ = network.earlier_sha256  # before a run, which may count itself in a buffer
         with Behaviour(module, inputs) as seen:
             _ = network.layers
         seen.check()
@@ -205,7 +207,7 @@ class TorchNetwork:
         module = copied(base, memo)
         leave_fast_paths(module)
         for part in parts.values():
-            move_hooks(part, memo)
+            copy_hooks(part, memo)
         network = TorchNetwork(module, self.source, self.inputs)
         network.replacements = {**self.replacements, **replacements}
         network._loaded = self.original
@@ -284,7 +286,9 @@ def _noted(module: nn.Module, sums: MomentSums, rows: BatchRows) -> Iterator[Non
     with ExitStack() as hooks:
         for name in sums.names("outputs"):
             part = module.get_submodule(name)
-            hooks.enter_context(part.register_forward_hook(on_output(name)))
+            # First of the hooks: another may change what the layer itself computed.
+            hook = part.register_forward_hook(on_output(name), prepend=True)
+            hooks.enter_context(hook)
         for name in sums.names("patches"):
             part = module.get_submodule(name)
             hooks.enter_context(part.register_forward_pre_hook(on_input(name), with_kwargs=True))

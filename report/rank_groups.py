@@ -47,6 +47,21 @@ def _kind(row: Row) -> str:
     return row.decomposition.kind + (f" in {groups} groups" if groups > 1 else "")
 
 
+def differences(layers: list[list[Row]]) -> list[str]:
+    """Say of each layer's rows how device and policy differ from the others'; nothing where all
+    were measured alike."""
+    origins = [_origin(rows[0]) for rows in layers]
+    varying = [name for name in origins[0] if len({one.get(name) for one in origins}) > 1]
+    return [", ".join(f"{name} {one[name]}" for name in varying if name in one) for one in origins]
+
+
+def _origin(row: Row) -> dict[str, str]:
+    device = row.device
+    keys = {"hardware": device.hardware_key[:6], "software": device.software_key[:6]}
+    policy = {name: str(value) for name, value in sorted(row.policy.items())}
+    return {"on": device.backend, **keys, **policy}
+
+
 def ranks(row: Row) -> str:
     """Return the ranks of a row, such as 16x32."""
     return "x".join(map(str, row.decomposition.ranks))

@@ -121,7 +121,7 @@ def layer_choices(
     reason = _fixed_reason(layer, bool(rows), excluded)
     if reason:
         return LayerChoices(layer.name, key, (original,), reason=reason)
-    judged = [_judge(row, error_sq, accept) for row in rows]
+    judged = [_judge(row, error_sq, accept, layer.shared) for row in rows]
     taken = tuple(choice for choice in judged if not choice.reason)
     rejected = tuple(choice for choice in judged if choice.reason)
     return LayerChoices(layer.name, key, (original, *taken), rejected)
@@ -142,7 +142,8 @@ def _fixed_reason(layer: LayerUse, measured: bool, excluded: bool) -> str:
     return "" if measured else "not_measured"
 
 
-def _judge(row: TableRow, error_sq: ErrorOf, accept: Collection[Verdict]) -> Choice:
+def _judge(row: TableRow, error_sq: ErrorOf, accept: Collection[Verdict], shared: int) -> Choice:
+    """`shared` parameters of the layer stay when it is replaced."""
     reason, error = "", None
     if row.verdict not in accept:
         reason = row.verdict.lower()
@@ -156,7 +157,7 @@ def _judge(row: TableRow, error_sq: ErrorOf, accept: Collection[Verdict]) -> Cho
         saving_s=row.saving_s,
         saving_se_s=standard_error(row),
         error_sq=float("inf") if error is None else error,
-        params=row.params,
+        params=row.params + shared,
         measurement_id=row.measurement_id,
         verdict=row.verdict,
         reason=reason,

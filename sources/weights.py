@@ -50,8 +50,9 @@ def _load(
 ) -> tuple[list[str], list[str]]:
     """The names that torch missed, and those that it did not know. It knows how to read names of
     earlier versions (weight norm), so it is the one to ask."""
+    without_numbers = any(one.is_meta for one in module.parameters())
     try:
-        found = module.load_state_dict(dict(tensors), strict=False)
+        found = module.load_state_dict(dict(tensors), strict=False, assign=without_numbers)
     except Exception as error:  # of a module's own hooks, too
         raise ModelError(f"the weights in {path} do not fit: {first_line(error)}") from error
     return list(found.missing_keys), list(found.unexpected_keys)

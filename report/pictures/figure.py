@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UsageError
-from .style import GROUND, INK, MARKS, SERIES, SETTINGS, SOFT
+from .style import GROUND, INK, MARKS, SERIES, SOFT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +36,7 @@ def in_style() -> Iterator[None]:
         from matplotlib import style
     except ImportError:
         raise UsageError("drawing needs matplotlib: pip install 'rankwise[pictures]'") from None
-    with _turn, style.context(SETTINGS, after_reset=True):
+    with _turn, style.context(f"{__package__}.paper", after_reset=True):
         yield
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...documents import Row
 from ..cells import decomposition, duration, known, shape
-from ..rank_groups import kinds_of, original_of
+from ..rank_groups import differences, kinds_of, original_of
 from .figure import Picture, in_style, key, short
 from .style import INK, ONE_COLUMN, SERIES, SMALL_PT, SOFT, TWO_COLUMNS
 
@@ -40,8 +40,10 @@ def staircases(layers: Sequence[list[Row]], title: str) -> Picture:
     end, which is ringed; marks are hollow where the measurements do not say FASTER."""
     picture = _grid(title, len(layers))
     kinds = sorted({kind for rows in layers for kind in kinds_of(rows)})
-    for panel, rows in zip(picture.panels, layers, strict=False):
+    for panel, rows, apart in zip(picture.panels, layers, differences(list(layers)), strict=False):
         _draw(picture, panel, rows, kinds, alone=len(layers) == 1)
+        name = panel.get_title(loc="left")
+        panel.set_title(name + (f"\n{short(apart, 40)}" if apart else ""), fontsize=SMALL_PT)
     for panel in picture.panels[len(layers) :]:
         picture.leave_out(panel)
     picture.legend([*_keys(kinds)], columns=3 if len(layers) == 1 else 7)
@@ -79,7 +81,7 @@ def _draw(
         _series(picture, panel, same, kinds.index(kind), size)
     count = f" (x{rows[0].count})" if rows[0].count > 1 else ""
     name = f"{short(rows[0].layer, 40 if alone else 24)} {shape(rows[0].spec, chr(0x2192))}{count}"
-    panel.set_title(name, fontsize=SMALL_PT)
+    panel.set_title(name)
     panel.set_ylim(0, 1.12 * longest / size)
     panel.set_xlim(left=0)
     panel.set_ylabel(f"latency ({unit})")

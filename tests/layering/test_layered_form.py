@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from rankwise.lowrank import factorizer, full_ranks, lower
+from rankwise.models.chain_files import load
 from rankwise.models.network import only
 from rankwise.models.source import network_of_module
 from rankwise.models.torch_network import TorchNetwork
@@ -258,3 +259,15 @@ def test_another_module_of_that_name_is_not_taken_for_one():
     assert use.name == "0.weight"  # the product of its functional call
     assert use.spec is not None
     assert not use.spec.bias
+
+
+@pytest.mark.parametrize("part", ["q_proj", "out_proj"])
+def test_a_network_that_is_one_attention(part, tmp_path):
+    module = nn.MultiheadAttention(8, 2, batch_first=True).eval()
+    given = dict(zip(("query", "key", "value"), torch.randn(3, 2, 5, 8), strict=True))
+    network = network_of_module(module, given)
+    exact = with_share(network, 1.0, part).module(**given)
+    torch.testing.assert_close(exact[0], module(**given)[0], rtol=1e-4, atol=1e-4)
+    smaller = with_share(network, 0.3, part)
+    file = smaller.save(tmp_path / "attention.safetensors")
+    torch.testing.assert_close(load(file, module)(**given), smaller.module(**given))

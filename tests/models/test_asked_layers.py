@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -118,3 +122,98 @@ def test_lazy_layers_draw_the_same_weights_everywhere() -> None:
         assert [use.reason for use in network.layers] == ["", ""]
         hashes.add(network.sha256)
     assert len(hashes) == 1
+
+
+class Product(torch.autograd.Function):
+    """The user's own product."""
+
+    @staticmethod
+    def forward(_ctx: object, x: Tensor, weight: Tensor) -> Tensor:
+        return x @ weight.T
+
+
+class WithALayer(nn.Module):
+    def __init__(self, answer: Callable[[nn.Linear, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.layer, self.answer = nn.Linear(4, 4), answer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.answer(self.layer, x)
+
+
+USES: dict[str, Callable[[nn.Linear, Tensor], Tensor]] = {
+    "its data": lambda layer, x: layer(x) + x @ layer.weight.data,
+    "turned": lambda layer, x: layer(x) + x @ layer.weight.T,
+    "a part": lambda layer, x: layer(x) + layer.weight[0],
+    "a function of the user's": lambda layer, x: layer(x) + Product.apply(x, layer.weight),
+    "in a list": lambda layer, x: layer(x) + torch.cat([layer.weight, x])[: len(x)],
+    "as numbers": lambda layer, x: layer(x) * float(layer.weight.detach().numpy().std()),
+}
+ASKED: dict[str, Callable[[nn.Linear, Tensor], Tensor]] = {
+    "its size": lambda layer, x: layer(x) * layer.weight.size(1) * layer.weight.numel(),
+    "its length": lambda layer, x: layer(x) * len(layer.weight) * layer.weight.dim(),
+    "its type": lambda layer, x: layer(x.type_as(layer.weight).to(layer.weight)),
+    "others like it": lambda layer, x: layer(x) + layer.weight.new_ones(4),
+    "zeros like it": lambda layer, x: layer(x) + torch.zeros_like(layer.weight)[0],
+}
+
+
+@pytest.mark.parametrize("answer", USES.values(), ids=USES)
+def test_every_way_to_use_a_weight_is_seen(answer: Callable[[nn.Linear, Tensor], Tensor]) -> None:
+    (use,) = network_of(WithALayer(answer), (2, 4)).layers
+    assert use.reason == "its weight or bias is used beside calling it"
+
+
+@pytest.mark.parametrize("answer", ASKED.values(), ids=ASKED)
+def test_a_weight_that_is_asked_for_its_shape_is_not_used(
+    answer: Callable[[nn.Linear, Tensor], Tensor],
+) -> None:
+    network = network_of(WithALayer(answer), (2, 4))
+    inputs = np.random.default_rng(0).standard_normal((2, 4)).astype(np.float32)
+    exact = only(with_ranks(network, "layer", 1.0).outputs(inputs))
+    np.testing.assert_allclose(exact, only(network.outputs(inputs)), rtol=1e-4, atol=1e-4)
+
+
+def patched(make: Callable[[nn.Module], tuple[str, Any]]) -> nn.Module:
+    """A network in whose convolution somebody has put code of their own."""
+    module = nn.Sequential(nn.Conv2d(3, 4, 3))
+    name, code = make(module[0])
+    setattr(module[0], name, code)
+    return module
+
+
+PATCHES: dict[str, Callable[[nn.Module], tuple[str, Any]]] = {
+    "its forward": lambda one: ("forward", lambda x: 2 * type(one).forward(one, x)),
+    "a part of it": lambda _one: ("_conv_forward", lambda x, w, b: F.conv2d(x, 2 * w, b)),
+}
+
+
+@pytest.mark.parametrize("make", PATCHES.values(), ids=PATCHES)
+def test_a_layer_into_which_somebody_put_code_stays(make: Any) -> None:
+    module = patched(make)
+    (use,) = network_of(module, (1, 3, 8, 8)).layers
+    assert re.search("own way|other code", use.reason)
+    plain_conv = nn.Sequential(nn.Conv2d(3, 4, 3))
+    plain_conv.load_state_dict(module.state_dict())
+    hashes = {network_of(one, (1, 3, 8, 8)).sha256 for one in (module, plain_conv)}
+    assert len(hashes) == 2
+
+
+class Calling(nn.Linear):
+    def __call__(self, *args: Any) -> Any:
+        return 2 * super().__call__(*args)
+
+
+def test_a_class_that_is_called_otherwise_computes_in_its_own_way() -> None:
+    (use,) = network_of(nn.Sequential(Calling(4, 4)), (2, 4)).layers
+    assert use.reason == "Calling computes in its own way"
+
+
+def test_moments_are_of_what_the_layer_computes_not_of_its_hooks() -> None:
+    module = nn.Sequential(nn.Linear(4, 4, bias=False))
+    inputs = np.random.default_rng(0).standard_normal((8, 4)).astype(np.float32)
+    wanted = {"0": ["outputs"]}
+    found = [network_of(module, (2, 4)).moments(inputs, wanted)]
+    module[0].register_forward_hook(lambda _layer, _given, output: 3 * output + 1)
+    found.append(network_of(module, (2, 4)).moments(inputs, wanted))
+    np.testing.assert_allclose(found[1]["0", "outputs"].mean, found[0]["0", "outputs"].mean)

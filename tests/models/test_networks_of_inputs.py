@@ -181,6 +181,17 @@ class TestBehaviour:
         with pytest.raises(ModelError, match=rf"answers otherwise each time .*\(.*{name}"):
             self.network(what)
 
+    @pytest.mark.parametrize(("what", "kept"), [("counts", "seen"), ("lists", "kept")])
+    def test_answers_that_go_on_from_the_last_are_refused(self, what: str, kept: str) -> None:
+        with pytest.raises(ModelError, match=rf"what it kept of the one before \({kept}\)"):
+            self.network(what)
+
+    def test_a_count_of_calls_that_no_answer_depends_on_does_no_harm(self) -> None:
+        module = Behaves("notes")
+        first, second = (network_of_module(module, (2, 3, 8, 8)) for _ in range(2))
+        _ = first.outputs(np.ones((2, 3, 8, 8), np.float32))
+        assert first.sha256 == second.sha256
+
     def test_numbers_that_are_drawn_and_not_used_do_no_harm(self) -> None:
         assert self.network("draws").layers
 

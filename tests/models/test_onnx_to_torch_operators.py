@@ -156,6 +156,7 @@ CASES: dict[str, tuple[onnx.ModelProto, dict[str, Any]]] = {
     ),
     "Upsample": (one("Upsample", {"s": np.array([1, 1, 2, 2], np.float32)}, opset=9), {}),
     "MatMul": (one("MatMul", {"w": floats(8, 5)}), {}),
+    "Einsum": (model_of([("Einsum", ["x", "x"], ["y"], {"equation": "nchw,nckw->nchk"})], {}), {}),
     "MatMul of two": (model_of([("Transpose", ["x"], ["t"], {"perm": [0, 1, 3, 2]}),
                                 ("MatMul", ["x", "t"], ["y"], {})], {}), {}),
     "MatMul bias": (model_of([("MatMul", ["x", "w"], ["p"], {}), ("Add", ["b", "p"], ["y"], {})],

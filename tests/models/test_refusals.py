@@ -114,6 +114,13 @@ def test_torch(module: nn.Module, shape: tuple[int, ...], reason: str) -> None:
     assert reason in next(iter(found.values())), found
 
 
+@pytest.mark.parametrize("where", ["meta", "cpu"])
+def test_weights_without_numbers(where: str) -> None:
+    module = nn.Sequential(nn.Linear(4, 4, device=where), nn.Linear(4, 4, device="meta"))
+    with pytest.raises(ModelError, match=r"no numbers.*\(device meta\): .*load its weights"):
+        layers(module, torch.zeros(2, 4))
+
+
 def test_int8_modules_of_torch() -> None:
     from torch.ao.quantization import quantize_dynamic
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -201,3 +202,18 @@ class TestWeights:
         torch.save({**state, "classifier.1.bias": torch.zeros(3)}, tmp_path / "w.pth")
         with pytest.raises(ModelError, match="of another shape"):
             load_network("mobilenet_v2", weights=tmp_path / "w.pth")
+
+
+def test_reading_does_not_load_torchs_compiler(tmp_path):
+    """It takes longer than all the rest of the start of a command."""
+    code = (
+        "import sys, torch\n"
+        "from rankwise.models.source import network_of_module as read\n"
+        "network = read(torch.nn.Sequential(torch.nn.Linear(4, 4)), (2, 4))\n"
+        "assert network.layers[0].spec and network.accounts.total == 20\n"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert ran.stdout.strip() == "False"

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 from rankwise.backends.base import FileWorkload, ModuleWorkload
 from rankwise.errors import BackendError, ModelError, UsageError
+from rankwise.integrity.onnx_files import run_onnx
 from rankwise.models import torch_network
 from rankwise.models.convert import export_onnx
 from rankwise.models.fidelity import relative_error
@@ -97,3 +101,40 @@ def test_the_exporter_is_asked_once(small_net, tmp_path, monkeypatch):
     del network
     gc.collect()
     assert not asked[0].parent.exists()
+
+
+@dataclass
+class Found:
+    boxes: Tensor
+    said: str = "of two kinds"
+
+
+class Finding(nn.Module):
+    """Answers a dataclass, a text, or keeps what is no tensor, as `what` says."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__()
+        self.what, self.linear = what, nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> object:
+        found = self.linear(x)
+        return Found(found) if self.what == "a dataclass" else {"boxes": found, "said": "yes"}
+
+    def get_extra_state(self) -> object:
+        return {"kept": 3}
+
+    def set_extra_state(self, state: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("what", ["a dataclass", "a text"])
+def test_answers_that_hold_other_things_than_tensors(what, noise, tmp_path):
+    network = network_of_module(Finding(what), (2, 4))
+    inputs = noise(2, 4)
+    answers = run_onnx(network.save(tmp_path / "n.onnx"), inputs)
+    np.testing.assert_allclose(answers["boxes"], network.outputs(inputs)["boxes"], atol=1e-6)
+
+
+def test_a_state_that_is_no_tensor_is_named(tmp_path):
+    with pytest.raises(ModelError, match=r"'_extra_state' is no plain tensor \(extra state\)"):
+        network_of_module(Finding("a text"), (2, 4)).save(tmp_path / "n.safetensors")

@@ -298,3 +298,14 @@ def test_lazy_layers_take_their_shapes_from_the_file(tmp_path: Path) -> None:
     module = nn.LazyConv2d(4, 3)
     load_state(module, read_state(path), path)
     assert module.weight.shape == (4, 3, 3, 3)
+
+
+def test_a_network_that_is_made_without_numbers(state: State, tmp_path: Path) -> None:
+    """As large ones are, so that nobody draws weights that a file brings."""
+    more = "def shapes():\n    with torch.device('meta'):\n        return Net().eval()\n"
+    (tmp_path / "shapes_alone.py").write_text(f"{NETS}\n{more}")
+    save_file(state, tmp_path / "w.safetensors")
+    network = load_network("shapes_alone:shapes", weights=tmp_path / "w.safetensors")
+    np.testing.assert_array_equal(network.weights("head")[0], state["head.weight"].numpy())
+    with pytest.raises(ModelError, match=r"device meta\): .*load its weights"):
+        load_network("shapes_alone:shapes")

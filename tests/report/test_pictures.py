@@ -187,6 +187,15 @@ def test_of_pairs_with_the_same_smaller_rank_the_line_goes_through_the_fastest()
     assert "smaller of a pair" in panel.get_xlabel()
 
 
+def test_panels_of_several_devices_and_policies_say_which_is_which() -> None:
+    rows = [row(16, 5e-4), row(32, 6e-4)]
+    others = [one.model_copy(update={"policy": {**POLICY, "threads": 4}}) for one in rows]
+    titles = [p.get_title(loc="left") for p in staircases([rows, others], "t").panels]
+    assert [title.partition("\n")[2] for title in titles] == ["threads 1", "threads 4"]
+    alone = staircases([rows, rows], "t").panels[0].get_title(loc="left")
+    assert alone == "body 3x3 64\u219264 (x2)"
+
+
 def test_what_is_not_faster_is_hollow_and_ends_of_steps_are_ringed() -> None:
     rows = [row(r, t, v) for r, t, v in
             ((16, 5e-4, "FASTER"), (32, 5.01e-4, "FASTER"), (48, 1.2e-3, "SLOWER"))]  # fmt: skip

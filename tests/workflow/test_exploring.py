@@ -183,3 +183,12 @@ class TestPareto:
         for words in (["--points", 1], ["--max-error", -1], ["-o", "front.bmp"]):
             result = rankwise("pareto", network_file, "--backend", FAKE, *words)
             assert result.exit_code == 2, words
+
+
+def test_the_report_is_a_page_or_a_picture_by_its_suffix(
+    rankwise: Command, plan: Path, tmp_path: Path
+) -> None:
+    for name, start in (("a.html", b"<!doctype html>"), ("a.pdf", b"%PDF"), ("a.png", b"\x89PNG")):
+        result = rankwise("report", plan, "-o", tmp_path / name)
+        assert result.exit_code == 0, result.output
+        assert (tmp_path / name).read_bytes().startswith(start)

@@ -198,3 +198,13 @@ def test_projections_of_attention_are_loaded(tmp_path: Path, projection: str) ->
         wanted, found = smaller.module(inputs), rw.load(path, module)(inputs)
     torch.testing.assert_close(found, wanted)
     assert not torch.allclose(found, module(inputs), atol=1e-4)
+
+
+def test_hooks_of_a_layer_are_those_of_its_chain(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Linear(6, 6))
+    module[0].register_forward_hook(lambda _layer, _given, output: 2 * output)
+    module[0].register_forward_pre_hook(lambda _layer, given: (given[0] + 1,))
+    (smaller,) = every_kind(network(module, (2, 6)))
+    inputs = torch.randn(2, 6)
+    file = smaller.save(tmp_path / "w.safetensors")
+    torch.testing.assert_close(rw.load(file, module)(inputs), smaller.module(inputs))

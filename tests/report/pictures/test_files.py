@@ -15,8 +15,8 @@ from PIL import Image
 
 from rankwise.errors import UsageError
 from rankwise.report.pictures.chart import Axis, Point, Series, chart
-from rankwise.report.pictures.figure import Picture, check_picture
-from rankwise.report.pictures.style import DOTS_PER_INCH, ONE_COLUMN
+from rankwise.report.pictures.figure import Picture, check_picture, in_style
+from rankwise.report.pictures.style import ONE_COLUMN, VARIABLES
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -38,7 +38,7 @@ def test_equal_pictures_are_equal_files(tmp_path: Path, suffix: str) -> None:
 def test_png_has_the_width_of_a_column_in_print(tmp_path: Path) -> None:
     picture().write(tmp_path / "a.png")
     with Image.open(tmp_path / "a.png") as image:
-        assert image.width == round(ONE_COLUMN * DOTS_PER_INCH)
+        assert image.width == round(ONE_COLUMN * 300)
 
 
 def test_svg_needs_no_font_and_nothing_from_outside(tmp_path: Path) -> None:
@@ -69,6 +69,13 @@ def test_settings_of_others_are_neither_used_nor_changed(tmp_path: Path) -> None
         assert mpl.rcParams["font.size"] == 31
     picture().write(tmp_path / "b.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_colours_of_the_style_sheet_are_ours() -> None:
+    with in_style():
+        values = [str(value).lower() for value in mpl.rcParams.values()]
+    sheet = {value for value in values if value.startswith("#")}
+    assert {"#1b2330", "#576273", "#e8ebf0"} <= sheet & set(VARIABLES)
 
 
 def test_another_format_and_a_missing_folder_are_said(tmp_path: Path) -> None:
