@@ -17,7 +17,7 @@ Shape = tuple[int, ...]
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     @classmethod
     def of(cls, record: Any) -> Self:

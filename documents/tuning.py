@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from .base import Document, Fingerprint, Model, Strict
+from .base import Document, Fingerprint, Model, Strict, speedup_text
 from .plan import Plan, Verification
 
 
@@ -46,3 +46,11 @@ class Tuning(Document):
     shortfall: str = ""
     elapsed_s: float
     next_commands: list[NextCommand] = Field(default_factory=list)
+
+    @property
+    def headline(self) -> str:
+        found = self.verification or self.plan.predicted
+        how = "measured" if self.verification else "predicted"
+        where = f"{self.model.source} on {self.device.backend}"
+        missed = "" if self.reached else ", goal missed"
+        return f"{where}: {how} speedup {speedup_text(found)}{missed}"

@@ -56,6 +56,11 @@ def tune(options: TuneOptions) -> documents.Tuning:
     Raises `UsageError` and its children before anything is measured; `GoalNotReached`, with the
     document, if no layer is worth replacing, the target is missed, or what is measured contradicts
     the plan.
+
+    >>> done = rw.tune(network, example, backend="fake", max_error=0.9)
+    >>> [step.verb for step in done.steps], done.reached
+    (['profile', 'plan', 'verify'], True)
+    >>> smaller = rw.apply(done.plan, network, example)
     """
     options, began = _completed(options), time.monotonic()
     setup = _checked(options)
@@ -69,23 +74,35 @@ def tune(options: TuneOptions) -> documents.Tuning:
         missed = contradiction or missed
     else:
         missed = missed or "no layer is worth replacing within these limits: nothing was written"
-    document = documents.Tuning(
-        model=setup.model,
-        device=documents.Fingerprint.of(setup.fingerprint),
-        backend=setup.backend_text,
-        steps=steps.done,
-        plan=made,
-        verification=verification,
-        plan_file=_text(plan_file(options)),
-        network_file=_text(options.output) if made.decisions else None,
-        reached=not missed,
-        shortfall=missed,
-        elapsed_s=time.monotonic() - began,
-        next_commands=next_commands(options, made, plan_file(options)),
+    document = _document(options, setup, steps.done, made, verification).model_copy(
+        update={"shortfall": missed, "reached": not missed, "elapsed_s": time.monotonic() - began}
     )
     if missed:
         raise GoalNotReached(missed, document)
     return document
+
+
+def _document(
+    options: TuneOptions,
+    setup: Setup,
+    steps: list[documents.TuningStep],
+    made: documents.Plan,
+    verification: documents.Verification | None,
+) -> documents.Tuning:
+    """What was done, as if the goal was reached, and in no time."""
+    return documents.Tuning(
+        model=setup.model,
+        device=documents.Fingerprint.of(setup.fingerprint),
+        backend=setup.backend_text,
+        steps=steps,
+        plan=made,
+        verification=verification,
+        plan_file=_text(plan_file(options)),
+        network_file=_text(options.output) if made.decisions else None,
+        reached=True,
+        elapsed_s=0.0,
+        next_commands=next_commands(options, made, plan_file(options)),
+    )
 
 
 def _completed(options: TuneOptions) -> TuneOptions:

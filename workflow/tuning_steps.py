@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from .. import documents
-from ..reporter import Reporter
+from ..reporter import Listeners
 
 
 @dataclass(frozen=True, slots=True)
 class StepReporter:
-    """Tells another reporter what a verb tells, with the step that it is."""
+    """Tells those who listen what a verb tells, with the step that it is."""
 
-    reporter: Reporter
+    reporter: Listeners
     step: str
 
     def message(self, text: str) -> None:
@@ -24,12 +25,21 @@ class StepReporter:
     def progress(self, done: float, total: float, text: str) -> None:
         self.reporter.progress(done, total, f"{self.step}: {text}")
 
+    def began(self, verb: str, options: Mapping[str, Any]) -> None:
+        self.reporter.began(verb, options)
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        self.reporter.metrics(values, step)
+
+    def ended(self, verb: str, result: Any) -> None:
+        self.reporter.ended(verb, result)
+
 
 @dataclass(slots=True)
 class Step:
     """A step that is being done: who listens to its verb, and what came of it."""
 
-    reporter: Reporter
+    reporter: StepReporter
     result: str = ""
     known: bool = False
 
@@ -38,7 +48,7 @@ class Step:
 class Steps:
     """Steps in their order, of so many; `done` are those that came to their end."""
 
-    reporter: Reporter
+    reporter: Listeners
     count: int
     done: list[documents.TuningStep] = field(default_factory=list)
 

@@ -51,6 +51,7 @@ def everything(network: nn.Module, example: torch.Tensor, folder: Path) -> None:
         network, example, backend="torch-cpu", max_error=0.1, output=folder / "plan.json"
     )
     front: documents.Pareto = rw.pareto(network, example, backend="torch-cpu", points=3)
+    done: documents.Tuning = rw.tune(network, example, backend="torch-cpu", target_speedup=1.2)
     why: documents.Explanation = rw.explain(plan, layer=layers.layers[0].name)
     edited: documents.WhatIf = rw.what_if(plan, network, example)
     smaller = rw.apply(plan, network, example)
@@ -68,4 +69,4 @@ def everything(network: nn.Module, example: torch.Tensor, folder: Path) -> None:
     measured: float = checked.speedup
     fastest: float = max(point.speedup for point in front.points)
     print(version, devices, doctor.fit, profile.complete, len(table), speedup, measured, fastest)
-    print(why.layers[0].candidates, edited.macs, loaded, back.report, tuned.history)
+    print(done.reached, why.layers[0].candidates, edited.macs, loaded, back.report, tuned.history)
