@@ -96,10 +96,10 @@ function columns(beside) {
   ];
   if (!beside) return [...first, ...last];
   const other = (key, title, width, cell, order, badge) => ({ key: `other-${key}`, title, class: width, badge, cell: (row) => (row.other ? cell(row.other) : "-"), order: (row) => (row.other ? order(row.other) : null) });
-  return [...first.filter(({ key }) => !["interval", "original"].includes(key)),
-    other("speedup", "beside: speedup", "figure w8", (row) => times(row.speedup), (row) => row.speedup),
-    other("verdict", "beside: verdict", "w8", (row) => row.verdict, (row) => row.verdict, true),
-    other("latency", "beside: latency", "figure w8", (row) => duration(row.latency_s), (row) => row.latency_s),
+  return [...first.filter(({ key }) => !["interval", "latency", "original"].includes(key)),
+    other("speedup", "beside: speedup", "figure w10", (row) => times(row.speedup), (row) => row.speedup),
+    other("verdict", "beside: verdict", "w10", (row) => row.verdict, (row) => row.verdict, true),
+    other("saving", "beside: saving", "figure w10", (row) => duration(row.saving_s), (row) => row.saving_s),
     { key: "ratio", title: "ratio", class: "figure w6", cell: (row) => times(ratio(row)), order: ratio }];
 }
 
