@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -27,6 +28,8 @@ from .settings import Settings, absolute_db
 from .tables import Tables
 
 STATIC = Path(__file__).parent / "static"
+KEPT = "no-cache"
+"""Of scripts and styles: browsers keep them, and ask each time whether they have changed."""
 NICER = 5
 """How much lower the priority of answering is than that of measuring."""
 
@@ -63,6 +66,15 @@ def log_out() -> Response:
     response = Response(status_code=204)
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
     return response
+
+
+class PageFiles(StaticFiles):
+    """Scripts and styles, which are the same for everybody."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["cache-control"] = KEPT
+        return response
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -153,4 +165,4 @@ def _add_page(app: FastAPI) -> None:
     def icon() -> FileResponse:
         return FileResponse(STATIC / "icon.svg", media_type="image/svg+xml")
 
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.mount("/static", PageFiles(directory=STATIC), name="static")

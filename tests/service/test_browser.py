@@ -61,13 +61,29 @@ def filled(served: Running) -> dict[str, str]:
         served.done(served.post("/profiles", **ids, backend=backend))
     asked = {"backend": FAKE, "calibration": pictures.json()["id"], "preprocess": "unit"}
     front = served.done(served.post("/fronts", **ids, **asked, max_errors=[0.002, 0.01, 0.1]))
-    plans = [
-        served.done(served.post("/plans", **ids, **asked, max_error=limit, trials=2))
-        for limit in (0.002, 0.1)
-    ]
-    plan = plans[-1]["result"]["plan"]
-    served.done(served.post("/verifications", plan=plan))
+    job = served.done(served.post("/plans", **ids, **asked, max_error=0.1, trials=2))
+    plan = job["result"]["plan"]
+    add_what_would_take_long(served, plan)
     return {**ids, "plan": plan, "front": front["id"]}
+
+
+def add_what_would_take_long(served: Running, plan: str) -> None:
+    """Another plan, which keeps a layer that this one replaces, and a verification."""
+    document = served.http.get(f"/plans/{plan}").json()
+    one = next(layer for layer in document["layers"] if layer["decomposition"]["ranks"])
+    one["decomposition"] = {"kind": "original", "ranks": [], "groups": 1}
+    assert served.post("/plans/documents", **document).status_code == 201
+    speedup = {"speedup": 1.5, "speedup_low": 1.4, "speedup_high": 1.6, "predicted_speedup": 1.6}
+    found = documents.Verification(
+        latency_s=1e-4,
+        original_latency_s=1.5e-4,
+        fidelity={"relative_error": 0.05},
+        device=document["device"],
+        at="2026-01-01T00:00:00Z",
+        **speedup,
+    )
+    store = served.app.state.context.store
+    store.plans.add_verification(plan, found.model_dump(mode="json"))
 
 
 @pytest.fixture(scope="session")

@@ -158,3 +158,14 @@ def test_the_page_needs_nothing_from_elsewhere(service: Any) -> None:
 def test_large_bodies_are_refused_unread(service: Any) -> None:
     answer = service.http.post("/devices", content=b" " * (5 << 20))
     assert answer.status_code == 413
+
+
+def test_scripts_are_kept_until_they_change(service: Any) -> None:
+    """Nothing else is: it may be somebody's."""
+    root = httpx.Client(base_url=service.url)
+    first = root.get("/static/app.js")
+    assert first.headers["cache-control"] == "no-cache"
+    again = root.get("/static/app.js", headers={"if-none-match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert root.get("/api/v1/networks").headers["cache-control"] == "no-store"
+    root.close()

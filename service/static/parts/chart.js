@@ -38,7 +38,7 @@ const SHAPES = [
 
 /**
  * A chart. `series`: {label, line ("steps", "straight" or none), points: [{x, y, low, high, text, hollow}]};
- * `across`: {y, text}, a level to compare with; `onchoose` gets the point that is clicked.
+ * `across`: {y, text, end}, a level to compare with, named at its beginning or its end; `onchoose` gets the point that is clicked.
  * Gives the element and `choose`, which marks a point.
  */
 export function pointChart({ label, series, across, xTitle, yTitle, xText = String, yText, onchoose, fromZero }) {
@@ -109,8 +109,9 @@ export function pointChart({ label, series, across, xTitle, yTitle, xText = Stri
     pen.stroke();
     pen.setLineDash([]);
     pen.font = `${12 * ratio}px system-ui`;
-    pen.textAlign = "left";
-    pen.fillText(across.text, plot.bbox.left + 6 * ratio, y - 5 * ratio);
+    pen.textAlign = across.end ? "right" : "left";
+    const edge = across.end ? plot.bbox.left + plot.bbox.width - 6 * ratio : plot.bbox.left + 6 * ratio;
+    pen.fillText(across.text, edge, y - 5 * ratio);
   }
 
   function connect(pen, one, at) {

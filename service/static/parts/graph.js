@@ -1,13 +1,14 @@
 // The picture of a network: layers as boxes, coloured by their share of time or by what can be saved.
 
 import { draw, make } from "./dom.js";
-import { laidOut } from "./layout.js";
+import { BOX, laidOut } from "./layout.js";
 import { duration, percent, shape } from "./texts.js";
 
 const LEVELS = [0.01, 0.03, 0.08]; // shares of time from which a colour is the next darker one
 const ZOOMS = [0.1, 0.15, 0.25, 0.35, 0.5, 0.7, 1, 1.4, 2];
 const FAR = 0.45; // below this, texts are too small to be read
 const NAME_CHARS = 25;
+const TOGETHER = 30; // edges that are one element: fewer are quicker to make, longer ones slower to paint
 
 export const level = (share) => (share > 0 ? 1 + LEVELS.filter((edge) => share >= edge).length : 0);
 
@@ -29,7 +30,9 @@ export function networkPicture({ graph, specs, facts, onchoose }) {
   const places = laidOut(graph);
   const drawing = draw("svg", { viewBox: `0 0 ${places.width} ${places.height}`, role: "group", "aria-label": "The network's layers" });
   if (!graph.known) drawing.append(...groupBoxes(graph.nodes, places.nodes));
-  drawing.append(...places.edges.map((points) => draw("path", { class: "edge", d: curve(points) })));
+  for (let at = 0; at < places.edges.length; at += TOGETHER) {
+    drawing.append(draw("path", { class: "edge", d: places.edges.slice(at, at + TOGETHER).map(curve).join("") }));
+  }
   const boxes = new Map();
   graph.nodes.forEach((node, at) => {
     const box = node.layer ? layerBox(node, places.nodes[at], specs.get(node.name)) : joinBox(node, places.nodes[at]);
@@ -147,13 +150,20 @@ function curve([first, ...points]) {
 /** The end of a long name, which is what tells layers apart. */
 const short = (name) => (name.length > NAME_CHARS ? `\u2026${name.slice(1 - NAME_CHARS)}` : name);
 
+/** A box without its texts; copies of it are made faster than boxes. */
+const pattern = draw("g", { class: "node", role: "button", tabindex: -1 },
+  draw("title"), draw("rect", { class: "box", width: BOX.width, height: BOX.height, rx: 7 }),
+  draw("text", { x: 9, y: 17 }), draw("text", { x: 9, y: 33, class: "shape" }), draw("text", { x: 9, y: 48, class: "figure" }),
+  draw("rect", { class: "rail", x: 96, y: 42, width: 71, height: 6, rx: 3 }), draw("rect", { class: "share", x: 96, y: 42, width: 0, height: 6, rx: 3 }));
+
 function layerBox(node, { x, y, width, height }, spec) {
-  return draw("g", { class: "node", transform: `translate(${x - width / 2} ${y - height / 2})`, role: "button", tabindex: -1, "data-layer": node.name },
-    draw("title"), draw("rect", { class: "box", width, height, rx: 7 }),
-    draw("text", { x: 9, y: 17 }, short(node.name)),
-    draw("text", { x: 9, y: 33, class: "shape" }, spec ? shape(spec) : node.op),
-    draw("text", { x: 9, y: 48, class: "figure" }),
-    draw("rect", { class: "rail", x: 96, y: 42, width: 71, height: 6, rx: 3 }), draw("rect", { class: "share", x: 96, y: 42, width: 0, height: 6, rx: 3 }));
+  const box = pattern.cloneNode(true);
+  box.setAttribute("transform", `translate(${x - width / 2} ${y - height / 2})`);
+  box.dataset.layer = node.name;
+  const [name, form] = box.querySelectorAll("text");
+  name.textContent = short(node.name);
+  form.textContent = spec ? shape(spec) : node.op;
+  return box;
 }
 
 function joinBox(node, { x, y, width, height }) {

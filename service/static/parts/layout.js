@@ -12,7 +12,14 @@ const WOVEN = 500;
 const size = (node) => (node.layer ? BOX : JOIN);
 
 /** Places (middles) of nodes, and lines of edges: {width, height, nodes: [{x, y, ...size}], edges: [[{x, y}]]}. */
-export function laidOut({ nodes, edges }) {
+export function laidOut(graph) {
+  if (!known.has(graph)) known.set(graph, places(graph));
+  return known.get(graph);
+}
+
+const known = new WeakMap();
+
+function places({ nodes, edges }) {
   const kinds = new Map();
   const placed = nodes.map(() => null);
   const lines = [];

@@ -6,8 +6,8 @@ const ROW_PX = 33; // 32 and the border
 const MORE = 12; // rows above and below those in sight
 
 /**
- * `columns`: {key, title, class, cell(row) -> text or node, order(row) -> number or text}. The first
- * heads its row. `sorted` is told when a heading was used.
+ * `columns`: {key, title, class, cell(row) -> text, order(row) -> number or text, badge: whether the
+ * text is a verdict}. The first heads its row. `sorted` is told when a heading was used.
  */
 export function longTable({ label, columns, sort, sorted }) {
   const body = make("tbody");
@@ -86,7 +86,7 @@ export function longTable({ label, columns, sort, sorted }) {
     columns.forEach((column, at) => {
       const cell = line.children[at];
       const value = column.cell(row) ?? "";
-      if (value instanceof Node) cell.replaceChildren(value);
+      if (column.badge) showBadge(cell, value);
       else if (cell.firstChild?.nodeType === Node.TEXT_NODE) { if (cell.firstChild.data !== value) cell.firstChild.data = value; }
       else cell.textContent = value;
       if (column.hint) cell.title = column.hint(row);
@@ -104,6 +104,14 @@ export function longTable({ label, columns, sort, sorted }) {
       fill(true);
     },
   };
+}
+
+/** A verdict as a coloured word; "-" where there is none. */
+function showBadge(cell, value) {
+  const badge = cell.firstChild ?? cell.appendChild(make("span"));
+  if (badge.textContent === value) return;
+  badge.textContent = value;
+  badge.className = value === "-" ? "" : `verdict ${value}`;
 }
 
 function ordered(rows, column, falling) {

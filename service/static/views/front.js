@@ -37,7 +37,7 @@ function pointView(id, data, job, query) {
     text: `${times(point.speedup)} at network error ${fixed(point.network_error, 4)}\n${point.replaced} of ${layers} layers replaced\n${point.measured ? "timed on the whole network" : "predicted from layers"}` }));
   const chart = pointChart({
     label: `Front of ${points.length} plans: speedup against network error. The slider below walks along it.`,
-    series: [{ label: "plans", line: "straight", points: drawn }], across: { y: 1, text: "the original" },
+    series: [{ label: "plans", line: "straight", points: drawn }], across: { y: 1, text: "the original", end: true },
     xTitle: `network error on ${calibration ? "the select split" : "noise"}`, yTitle: "speedup", xText: (value) => (value < 0 ? "" : String(Number(value.toPrecision(3)))), yText: (value) => times(value),
     onchoose: (point) => show(point.at),
   });

@@ -77,7 +77,6 @@ function joined(rows, others) {
     search: [...row.spec.layers, shape(row.spec.spec), row.kind, row.ranks.join("x"), row.spec.op].join(" ").toLowerCase().replaceAll("\u00d7", "x") }));
 }
 
-const badge = (verdict) => make("span", { class: `verdict ${verdict}` }, verdict);
 const counted = (row) => (row.spec.count > 1 ? ` (\u00d7${row.spec.count})` : "");
 
 function columns(beside) {
@@ -87,7 +86,7 @@ function columns(beside) {
     { key: "candidate", title: "candidate", class: "w10", cell: decomposition, order: decomposition },
     { key: "speedup", title: "speedup", class: "figure w6", cell: (row) => times(row.speedup), order: (row) => row.speedup },
     { key: "interval", title: "interval", class: "figure w8", cell: (row) => (row.speedup == null ? "" : `${fixed(row.speedup_low)} to ${fixed(row.speedup_high)}`), order: (row) => (row.speedup == null ? null : row.speedup_high - row.speedup_low) },
-    { key: "verdict", title: "verdict", class: "w8", cell: (row) => badge(row.verdict), order: (row) => row.verdict },
+    { key: "verdict", title: "verdict", class: "w8", badge: true, cell: (row) => row.verdict, order: (row) => row.verdict },
     { key: "saving", title: "saving", class: "figure w6", cell: (row) => duration(row.saving_s), order: (row) => row.saving_s },
     { key: "latency", title: "latency", class: "figure w6", cell: (row) => duration(row.latency_s), order: (row) => row.latency_s },
     { key: "original", title: "original", class: "figure w6", cell: (row) => duration(row.original_latency_s), order: (row) => row.original_latency_s },
@@ -96,11 +95,11 @@ function columns(beside) {
     { key: "macs", title: "MACs left", class: "figure w7", cell: (row) => `${Math.round(100 * row.macs / row.spec.original_macs)} %`, order: (row) => row.macs / row.spec.original_macs },
   ];
   if (!beside) return [...first, ...last];
-  const other = (key, title, width, cell, order) => ({ key: `other-${key}`, title, class: width, cell: (row) => (row.other ? cell(row.other) : "-"), order: (row) => (row.other ? order(row.other) : null) });
-  return [...first.filter(({ key }) => !["interval", "original"].includes(key)),
-    other("speedup", "beside: speedup", "figure w8", (row) => times(row.speedup), (row) => row.speedup),
-    other("verdict", "beside: verdict", "w8", (row) => badge(row.verdict), (row) => row.verdict),
-    other("latency", "beside: latency", "figure w8", (row) => duration(row.latency_s), (row) => row.latency_s),
+  const other = (key, title, width, cell, order, badge) => ({ key: `other-${key}`, title, class: width, badge, cell: (row) => (row.other ? cell(row.other) : "-"), order: (row) => (row.other ? order(row.other) : null) });
+  return [...first.filter(({ key }) => !["interval", "latency", "original"].includes(key)),
+    other("speedup", "beside: speedup", "figure w10", (row) => times(row.speedup), (row) => row.speedup),
+    other("verdict", "beside: verdict", "w10", (row) => row.verdict, (row) => row.verdict, true),
+    other("saving", "beside: saving", "figure w10", (row) => duration(row.saving_s), (row) => row.saving_s),
     { key: "ratio", title: "ratio", class: "figure w6", cell: (row) => times(ratio(row)), order: ratio }];
 }
 
