@@ -14,15 +14,19 @@ from .commands import (
     tune_commands,
 )
 from .commands.command import command
+from .commands.help_text import HelpCommand, HelpGroup
+from .commands.root import root
 
 app = typer.Typer(
     help="Which layers does low-rank decomposition really make faster on this device, and at "
     "which ranks? Measure, keep, search, plan, apply, measure again.",
+    cls=HelpGroup,
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"max_content_width": 100},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.callback()(root)
 
 # In the order in which they are used, and shown by --help.
 for function in (
@@ -43,10 +47,10 @@ for function in (
     service_commands.report,
     service_commands.serve,
 ):
-    app.command(function.__name__.replace("_", "-"))(command(function))
+    app.command(function.__name__.replace("_", "-"), cls=HelpCommand)(command(function))
 app.add_typer(store_commands.db_app, name="db")
 
 
 def main() -> Any:
-    """Entry point of the `rankwise` command."""
-    return app()
+    """Entry point of the `rankwise` command, which is called so however it was started."""
+    return app(prog_name="rankwise")

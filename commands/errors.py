@@ -6,12 +6,13 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 import typer
 
 from ..errors import GoalNotReached, RankwiseError
-from ..reporter import Reporter
+from ..reporter import Reporter, Silent
 
 if TYPE_CHECKING:
     from ..documents import Document
@@ -63,8 +64,25 @@ def shown_anyway(as_json: bool) -> Iterator[None]:
         raise
 
 
+_LOUDNESS = ContextVar("loudness", default=(False, False))
+"""(quiet, verbose) of the command that runs."""
+
+
+@contextmanager
+def loudness(quiet: bool, verbose: bool) -> Iterator[None]:
+    """While the command runs, `reporter` says as much as was asked for."""
+    token = _LOUDNESS.set((quiet, verbose))
+    try:
+        yield
+    finally:
+        _LOUDNESS.reset(token)
+
+
 def reporter() -> Reporter:
     """What shows progress on standard error."""
+    quiet, verbose = _LOUDNESS.get()
+    if quiet:
+        return Silent()
     from ..report.progress import RichReporter
 
-    return RichReporter()
+    return RichReporter(verbose=verbose)
