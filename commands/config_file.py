@@ -39,11 +39,20 @@ def configured(commands: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _values(command, common, own.get(key, {})) for key, command in commands.items()}
 
 
+def is_configured() -> bool:
+    """Whether there is such a file."""
+    return FILE.is_file() or _has_table()
+
+
+def _has_table() -> bool:
+    return PROJECT.is_file() and "tool.rankwise" in PROJECT.read_text(errors="replace")
+
+
 def _read() -> tuple[str, dict[str, Any]] | None:
     """The file's name with what it sets; None where nothing is set."""
     if FILE.is_file():
         return FILE.name, _parsed(FILE)
-    if not PROJECT.is_file() or "tool.rankwise" not in PROJECT.read_text(errors="replace"):
+    if not _has_table():
         return None
     settings = _parsed(PROJECT).get("tool", {}).get("rankwise")
     return None if settings is None else (f"{PROJECT.name} [tool.rankwise]", settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from textwrap import fill
 
 from rich.console import Console
 from rich.style import Style
@@ -38,11 +39,16 @@ def speedup_table_text(
     lines = [
         *aligned(grid.columns, grid.lines, right=right, style=_style if coloured() else None),
         *(f"{name}: {value}" for name, value in grid.shared),
-        *([BEST_NOTE] if view.best else []),
         *map(_failed, table.failures),
-        *summary_lines(table, len(rows)),
+        *_wrapped([BEST_NOTE] if view.best else [], width),
+        *_wrapped(summary_lines(table, len(table.rows if view.best else rows)), width),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _wrapped(sentences: Sequence[str], width: int | None) -> Iterator[str]:
+    for sentence in sentences:
+        yield sentence if width is None else fill(sentence, width, subsequent_indent="  ")
 
 
 def _grid(rows: Sequence[documents.Row], view: TableView) -> tuple[Grid, list[str]]:
