@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import MISSING, dataclass
 from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin
 
@@ -15,7 +16,7 @@ from ..options.keywords import keywords
 from ..options.option import Option, OptionField, option_fields, option_of
 from ..options.shared import EVERYWHERE
 from ..workflow import verb
-from .errors import as_sentences, loudness, reporter
+from .errors import as_sentences, loudness, reporting
 from .found_plans import found_arguments
 from .remote import REMOTE, connect
 
@@ -52,9 +53,9 @@ class Run(Generic[Options]):
         if self.server is not None:
             return self._remote(self.server)
         given = keywords(self.options)
-        if "reporter" in given:
-            given["reporter"] = reporter()
-        return verb("table_document" if self.name == "table" else self.name)(**given)
+        with reporting() if "reporter" in given else nullcontext() as told:
+            more = {} if told is None else {"reporter": told}
+            return verb("table_document" if self.name == "table" else self.name)(**given | more)
 
     def _remote(self, server: str) -> Any:
         for field in option_fields(type(self.options)):

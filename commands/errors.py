@@ -16,6 +16,7 @@ from ..reporter import Reporter, Silent
 
 if TYPE_CHECKING:
     from ..documents import Document
+    from ..report.progress import RichReporter
 
 
 @contextmanager
@@ -78,7 +79,7 @@ def loudness(quiet: bool, verbose: bool) -> Iterator[None]:
         _LOUDNESS.reset(token)
 
 
-def reporter() -> Reporter:
+def reporter() -> RichReporter | Silent:
     """What shows progress on standard error."""
     quiet, verbose = _LOUDNESS.get()
     if quiet:
@@ -86,3 +87,14 @@ def reporter() -> Reporter:
     from ..report.progress import RichReporter
 
     return RichReporter(verbose=verbose)
+
+
+@contextmanager
+def reporting() -> Iterator[Reporter]:
+    """A reporter whose bar is gone at the end, before anything else is written."""
+    told = reporter()
+    try:
+        yield told
+    finally:
+        if not isinstance(told, Silent):
+            told.close()

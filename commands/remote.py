@@ -11,7 +11,7 @@ from ..options.measuring import DevicesOptions, LayersOptions, ProfileOptions, T
 from ..options.networks import ApplyOptions, VerifyOptions
 from ..options.option import Crossing, option_fields
 from ..options.planning import PlanOptions
-from .errors import reporter
+from .errors import reporting
 
 if TYPE_CHECKING:
     from .. import documents
@@ -72,7 +72,8 @@ def _network(client: Client, options: Any) -> str:
 
 
 def _done(client: Client, kind: JobKind, request: dict[str, Any]) -> dict[str, Any]:
-    return client.wait(client.submit(kind, **request), reporter())
+    with reporting() as told:
+        return client.wait(client.submit(kind, **request), told)
 
 
 def _document(client: Client, kind: JobKind, request: dict[str, Any]) -> documents.Document:

@@ -41,23 +41,24 @@ class RichReporter:
         if total != self._total:  # something else is under way
             self._total, self._began = total, self._clock()
         count = f"{done:.0f}/{total:.0f}" if total not in PERCENT else f"{done / total:.0%}"
-        left = self._left(done, total, text)
+        left = self._left(done, total)
+        line = f"{count} {text}" + (f", {left}" if left and " left" not in text else "")
         if self._verbose and text != self._told:
             self._told = text
-            self.message(f"{count} {text}{left}")
+            self.message(line)
         if sys.stderr.isatty():
-            self._show(done, total, text + left, count)
+            self._show(done, total, text, f"{count}  {left}".rstrip())
         elif not self._verbose and self._clock() - self._said >= EVERY_S:
             self._said = self._clock()
-            self.message(f"{count} {text}{left}")
+            self.message(line)
 
-    def _left(self, done: float, total: float, text: str) -> str:
-        """The time left by the pace so far, where the text does not say it and it is known."""
+    def _left(self, done: float, total: float) -> str:
+        """The time left by the pace so far; nothing while it is not known."""
         elapsed_s = self._clock() - self._began
-        if " left" in text or elapsed_s < FIRST_S or not 0 < done < total:
+        if elapsed_s < FIRST_S or not 0 < done < total:
             return ""
         left_s = elapsed_s * (total - done) / done
-        return f", about {f'{left_s / 60:.0f} min' if left_s >= 90 else f'{left_s:.0f} s'} left"
+        return f"about {f'{left_s / 60:.0f} min' if left_s >= 90 else f'{left_s:.0f} s'} left"
 
     def _show(self, done: float, total: float, text: str, count: str) -> None:
         bar = self._started()

@@ -26,6 +26,7 @@ def words(network_file: Path, pictures: Path) -> list[object]:
     return ["tune", network_file, "--backend", FAKE, "--max-error", 0.2, "--no-refine", *given]
 
 
+@pytest.mark.slow
 def test_one_command_does_it_and_again_goes_on(
     rankwise: Command, words: list[object], tmp_path: Path
 ) -> None:
@@ -53,19 +54,14 @@ def test_one_command_does_it_and_again_goes_on(
         assert said in second.stdout
 
 
-def test_another_goal_is_another_search(rankwise: Command, words: list[object]) -> None:
-    rankwise(*words)
-    other = [0.1 if word == 0.2 else word for word in words]
-    made = documents.Tuning.model_validate_json(rankwise(*other, "--json").stdout)
-    assert [step.known for step in made.steps[:2]] == [True, False]
-    assert made.plan.objective["max_error"] == 0.1
-
-
-def test_a_target_that_is_missed_leaves_the_best(rankwise: Command, words: list[object]) -> None:
+def test_another_goal_is_another_search_and_leaves_the_best(
+    rankwise: Command, words: list[object]
+) -> None:
     result = rankwise(*words, "--target-speedup", 50, "--json")
     assert result.exit_code == 3, result.output
     assert "the target speedup 50 was not reached" in result.stderr
     made = documents.Tuning.model_validate_json(result.stdout)
+    assert [step.known for step in made.steps[:2]] == [True, False]
     assert not made.reached
     assert made.verification is not None
 
