@@ -40,14 +40,14 @@ class RichReporter:
     def progress(self, done: float, total: float, text: str) -> None:
         if total != self._total:  # something else is under way
             self._total, self._began = total, self._clock()
-        count = f"{done:.0f}/{total:.0f}" if total not in PERCENT else f"{done / total:.0%}"
         left = self._left(done, total)
-        line = f"{count} {text}" + (f", {left}" if left and " left" not in text else "")
+        count = _count(done, total)
+        line = f"{count} {text}".strip() + (f", {left}" if left and " left" not in text else "")
         if self._verbose and text != self._told:
             self._told = text
             self.message(line)
         if sys.stderr.isatty():
-            self._show(done, total, text, f"{count}  {left}".rstrip())
+            self._show(done, total, text, f"{count}  {left}".strip())
         elif not self._verbose and self._clock() - self._said >= EVERY_S:
             self._said = self._clock()
             self.message(line)
@@ -91,3 +91,10 @@ class RichReporter:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _count(done: float, total: float) -> str:
+    """How much is done; nothing for a share of which nothing is known yet."""
+    if total in PERCENT:
+        return f"{done / total:.0%}" if done else ""
+    return f"{done:.0f}/{total:.0f}"

@@ -38,6 +38,7 @@ MAX_ERROR = 0.1
 """The limit on the network error where no goal is given."""
 MEASURING_SHARE = 0.6
 """Share of the time that is given for measuring; the search gets what is left of it."""
+NOTHING = "no layer is worth replacing within these limits, so there is no network to write"
 
 
 @takes(TuneOptions)
@@ -48,8 +49,8 @@ def tune(options: TuneOptions) -> documents.Tuning:
     The verbs `profile`, `plan`, `apply` and `verify` do it, and each can be run alone on what the
     others have left. What the store has is not done again: candidates that were measured, and the
     same search of the same measurements. Of a network that was named, the compressed one is
-    written to `output` (by default beside nothing else in the working directory) and the plan
-    beside it; of a module that was handed over nothing is written unless `output` says where:
+    written to `output` (default: `NAME.small.onnx` in the working directory) and the plan beside
+    it; of a module that was handed over nothing is written unless `output` says where:
     `apply(result.plan, model, example_input)` makes the network then. Without any goal
     `max_error` is 0.1.
 
@@ -68,7 +69,7 @@ def tune(options: TuneOptions) -> documents.Tuning:
         verification, contradiction = _verify(options, made, steps)
         missed = contradiction or missed
     else:
-        missed = missed or "no layer is worth replacing within these limits: nothing was written"
+        missed = missed or NOTHING
     document = documents.Tuning(
         model=setup.model,
         device=documents.Fingerprint.of(setup.fingerprint),

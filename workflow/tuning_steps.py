@@ -13,16 +13,16 @@ from ..reporter import Reporter
 
 @dataclass(frozen=True, slots=True)
 class StepReporter:
-    """Tells another reporter what a verb tells, with the step that it is."""
+    """Tells another reporter what a verb tells, with the verb that says it."""
 
     reporter: Reporter
-    step: str
+    verb: str
 
     def message(self, text: str) -> None:
         self.reporter.message(f"      {text}")
 
     def progress(self, done: float, total: float, text: str) -> None:
-        self.reporter.progress(done, total, f"{self.step}: {text}")
+        self.reporter.progress(done, total, f"{self.verb}: {text}")
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ class Steps:
         """One step: the command is said when it begins, its result when it has ended."""
         number, began = f"{len(self.done) + 1}/{self.count}", time.monotonic()
         self.reporter.message(f"[{number}] {command}")
-        step = Step(StepReporter(self.reporter, f"{number} {verb}"))
+        step = Step(StepReporter(self.reporter, verb))
         yield step
         elapsed_s = time.monotonic() - began
         self.done.append(

@@ -70,7 +70,7 @@ def test_nothing_is_worth_replacing(rankwise: Command, words: list[object], tmp_
     tiny = [1e-6 if word == 0.2 else word for word in words]
     result = rankwise(*tiny)
     assert result.exit_code == 3, result.output
-    assert "nothing was written" in result.stderr
+    assert "no network to write" in result.stderr
     assert "rankwise table" in result.stdout
     assert not (tmp_path / "small.small.onnx").exists()
 
