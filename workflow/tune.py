@@ -125,6 +125,7 @@ def _checked(options: TuneOptions) -> Setup:
     setup = make_setup(**arguments_for(make_setup, options, phase=phase))
     if reason := can_train(setup) if training else can_time(setup):
         raise BackendError(f"{reason}; tune with a backend that can, such as onnxruntime-cpu")
+    setup.pictures(options.calibration, options.preprocess, options.seed)
     if options.calibration is None:
         (options.reporter or Silent()).message(
             "without --calibration pictures the error is that on random inputs, which says little "

@@ -78,7 +78,8 @@ def test_nothing_is_worth_replacing(rankwise: Command, words: list[object], tmp_
 def test_what_cannot_be_is_said_before_anything_is_measured(
     rankwise: Command, network_file: Path, words: list[object]
 ) -> None:
-    for more, said in ((["-o", network_file], "what is read"), (["-o", "net.tar"], "net.tar")):
+    wrong = (["-o", network_file], "what is read"), (["-o", "net.tar"], "net.tar")
+    for more, said in (*wrong, (["--calibration", "nosuch"], "nosuch")):
         result = rankwise(*words, *more)
         assert result.exit_code == 2, result.output
         assert said in result.stderr
