@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import MISSING, dataclass
 from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin
 
@@ -13,18 +14,28 @@ import typer
 from ..errors import UsageError
 from ..options.keywords import keywords
 from ..options.option import Option, OptionField, option_fields, option_of
+from ..options.shared import EVERYWHERE
 from ..workflow import verb
-from .errors import as_sentences, reporter
+from .errors import as_sentences, loudness, reporting
 from .found_plans import found_arguments
 from .remote import REMOTE, connect
 
 Options = TypeVar("Options")
-Json = Annotated[bool, Option("One JSON document on standard output.", flags=("--json",))]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-Server = Annotated[
-    str | None,
-    typer.Option(metavar="URL", help="Let a service do it; its token is in RANKWISE_TOKEN."),
-]
+JSON = Option("One JSON document on standard output.", flags=("--json",), group=EVERYWHERE)
+Json = Annotated[bool, JSON]
+EVERY = {
+    "quiet": typer.Option("-q", "--quiet", help="No progress, and no word of how it goes."),
+    "verbose": typer.Option("-v", "--verbose", help="Each step as a line, which stays."),
+    "debug": typer.Option("--debug", help="Show the traceback of an error."),
+}
+"""What every command takes."""
+SERVER = typer.Option(
+    metavar="URL",
+    help="Let a service do it; its token is in RANKWISE_TOKEN.",
+    rich_help_panel=EVERYWHERE,
+)
+for option in EVERY.values():
+    option.rich_help_panel = EVERYWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +53,9 @@ class Run(Generic[Options]):
         if self.server is not None:
             return self._remote(self.server)
         given = keywords(self.options)
-        if "reporter" in given:
-            given["reporter"] = reporter()
-        return verb("table_document" if self.name == "table" else self.name)(**given)
+        with reporting() if "reporter" in given else nullcontext() as told:
+            more = {} if told is None else {"reporter": told}
+            return verb("table_document" if self.name == "table" else self.name)(**given | more)
 
     def _remote(self, server: str) -> Any:
         for field in option_fields(type(self.options)):
@@ -63,8 +74,8 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     )
 
     @functools.wraps(function)
-    def call(*, debug: bool, **given: Any) -> None:
-        with as_sentences(debug):
+    def call(*, quiet: bool, verbose: bool, debug: bool, **given: Any) -> None:
+        with as_sentences(debug), loudness(quiet, verbose):
             if options is not None:
                 typed = _typed(given.pop("invocation"))
                 server = given.pop("server")
@@ -121,9 +132,10 @@ def _parameters(signature: inspect.Signature, options: type | None) -> Iterator[
             yield _parameter(OptionField(parameter.name, hint, option, default))
         else:
             yield parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-    yield _keyword("debug", False, Debug)
+    for name, mark in EVERY.items():
+        yield _keyword(name, False, Annotated[bool, mark])
     if options is not None:
-        yield _keyword("server", None, Server)
+        yield _keyword("server", None, Annotated[str | None, SERVER])
         yield _keyword("invocation", inspect.Parameter.empty, typer.Context)
 
 
@@ -148,6 +160,7 @@ def _parameter(field: OptionField) -> inspect.Parameter:
     shown: dict[str, Any] = {
         "help": option.help or None,
         "metavar": option.argument or option.metavar,
+        "rich_help_panel": option.group or None,
     }
     if option.argument:
         mark = typer.Argument(show_default=False, **shown)

@@ -6,15 +6,17 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 import typer
 
 from ..errors import GoalNotReached, RankwiseError
-from ..reporter import Reporter
+from ..reporter import Reporter, Silent
 
 if TYPE_CHECKING:
     from ..documents import Document
+    from ..report.progress import RichReporter
 
 
 @contextmanager
@@ -63,8 +65,36 @@ def shown_anyway(as_json: bool) -> Iterator[None]:
         raise
 
 
-def reporter() -> Reporter:
+_LOUDNESS = ContextVar("loudness", default=(False, False))
+"""(quiet, verbose) of the command that runs."""
+
+
+@contextmanager
+def loudness(quiet: bool, verbose: bool) -> Iterator[None]:
+    """While the command runs, `reporter` says as much as was asked for."""
+    token = _LOUDNESS.set((quiet, verbose))
+    try:
+        yield
+    finally:
+        _LOUDNESS.reset(token)
+
+
+def reporter() -> RichReporter | Silent:
     """What shows progress on standard error."""
+    quiet, verbose = _LOUDNESS.get()
+    if quiet:
+        return Silent()
     from ..report.progress import RichReporter
 
-    return RichReporter()
+    return RichReporter(verbose=verbose)
+
+
+@contextmanager
+def reporting() -> Iterator[Reporter]:
+    """A reporter whose bar is gone at the end, before anything else is written."""
+    told = reporter()
+    try:
+        yield told
+    finally:
+        if not isinstance(told, Silent):
+            told.close()

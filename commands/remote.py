@@ -13,7 +13,7 @@ from ..options.networks import ApplyOptions, VerifyOptions
 from ..options.option import Crossing, option_fields
 from ..options.planning import PlanOptions
 from ..options.texts import input_text
-from .errors import reporter
+from .errors import reporting
 
 if TYPE_CHECKING:
     from .. import documents
@@ -107,7 +107,8 @@ def _planned_file(options: Any) -> str | None:
 
 
 def _done(client: Client, kind: JobKind, request: dict[str, Any]) -> dict[str, Any]:
-    return client.wait(client.submit(kind, **request), reporter())
+    with reporting() as told:
+        return client.wait(client.submit(kind, **request), told)
 
 
 def _document(client: Client, kind: JobKind, request: dict[str, Any]) -> documents.Document:

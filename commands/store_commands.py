@@ -6,26 +6,36 @@ from typing import Annotated
 
 import typer
 
+from ..errors import UsageError
 from ..options.shared import DEFAULT_DB, Db
 from ..options.texts import parse_age
 from .command import command
+from .help_text import HelpCommand, HelpGroup
 
-db_app = typer.Typer(help="Look after the store of measurements.", no_args_is_help=True)
+db_app = typer.Typer(
+    help="Look after the store of measurements.", cls=HelpGroup, no_args_is_help=True
+)
+
+FILE = typer.Argument(metavar="FILE.zip", help="Is not to exist yet.")
 
 
-@db_app.command("export")
+@db_app.command("export", cls=HelpCommand)
 @command
 def db_export(
-    target: Annotated[Path, typer.Argument(metavar="FILE.zip", help="Is not to exist yet.")],
+    target: Annotated[Path | None, FILE] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="The same file.")] = None,
     db: Db = DEFAULT_DB,
 ) -> None:
     """Write all measurements and plans into one portable file."""
     from ..workflow.store import export_store
 
-    typer.echo(export_store(target, db))
+    file = output or target
+    if file is None or (output and target):
+        raise UsageError("say which file is written: -o FILE.zip")
+    typer.echo(export_store(file, db))
 
 
-@db_app.command("import")
+@db_app.command("import", cls=HelpCommand)
 @command
 def db_import(
     sources: Annotated[list[Path], typer.Argument(metavar="FILE.zip...", help="Of db export.")],
@@ -38,7 +48,7 @@ def db_import(
         typer.echo(import_store(source, db))
 
 
-@db_app.command("check")
+@db_app.command("check", cls=HelpCommand)
 @command
 def db_check(db: Db = DEFAULT_DB) -> None:
     """Look for damage and loose ends; status 1 if there are any."""
@@ -51,7 +61,7 @@ def db_check(db: Db = DEFAULT_DB) -> None:
     raise typer.Exit(1 if problems else 0)
 
 
-@db_app.command("upgrade")
+@db_app.command("upgrade", cls=HelpCommand)
 @command
 def db_upgrade(db: Db = DEFAULT_DB) -> None:
     """Bring an older database to this version's schema; a backup is made first."""
@@ -60,7 +70,7 @@ def db_upgrade(db: Db = DEFAULT_DB) -> None:
     typer.echo(upgrade(db))
 
 
-@db_app.command("prune")
+@db_app.command("prune", cls=HelpCommand)
 @command
 def db_prune(
     older_than: Annotated[

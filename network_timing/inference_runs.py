@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -52,13 +52,15 @@ def compare_networks(
     others: Mapping[str, Network],
     descriptions: Mapping[str, dict[str, object]],
     effort: Effort = NETWORK_EFFORT,
+    told: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> dict[str, Comparison]:
     """Time each of `others` (by key) against the original; raw samples go into the store.
 
     Every preparation is a fresh one, of at most `MAX_AT_ONCE` of the others, put together and
     ordered anew by lot. It has a process of its own (one plan measured 1.20 in one process and
     1.47 in another, each within 1%), save for a module that was given as an object: that one is
-    copied in this process. Raises `MeasurementError` if the original or one of the others
+    copied in this process. `told` is called with how many sessions are done, of how many, before
+    each and at the end. Raises `MeasurementError` if the original or one of the others
     cannot be run.
     """
     if not others:
@@ -67,13 +69,18 @@ def compare_networks(
     with tempfile.TemporaryDirectory(prefix="rankwise-") as folder:
         workloads = _workloads(setup, others, Path(folder))
         _compile(setup, workloads.values())
-        for preparation in range(effort.preparations):
-            for number, part in enumerate(_parts(list(others), preparation)):
-                alive = {key: workloads[key] for key in (setup.original_key, *part)}
-                seed = (preparation, number)
-                found = _session(setup, store, alive, descriptions, effort, seed)
-                for key, summary in found.items():
-                    summaries[key].append(summary)
+        sessions = [
+            ((preparation, number), part)
+            for preparation in range(effort.preparations)
+            for number, part in enumerate(_parts(list(others), preparation))
+        ]
+        for done, (seed, part) in enumerate(sessions):
+            told(done, len(sessions))
+            alive = {key: workloads[key] for key in (setup.original_key, *part)}
+            found = _session(setup, store, alive, descriptions, effort, seed)
+            for key, summary in found.items():
+                summaries[key].append(summary)
+        told(len(sessions), len(sessions))
     return {
         key: stats.combine(found, planned=effort.preparations) for key, found in summaries.items()
     }

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,17 +54,20 @@ def compare_training(
     *,
     processes: int = PROCESSES,
     rounds: int = ROUNDS,
+    told: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> dict[str, Comparison]:
     """Time a training step of each of `others` (by key) against the original's, paired.
 
     Every process prepares everything anew; raw samples go into the store under the training
-    policy. The network is loaded by its source in each process. Raises `MeasurementError` if one
+    policy. The network is loaded by its source in each process. `told` is called with how many
+    processes are done, of how many, before each. Raises `MeasurementError` if one
     of the steps cannot be run.
     """
     if not others:
         return {}
     summaries: dict[str, list[PairSummary]] = {key: [] for key in others}
     for number in range(processes):
+        told(number, processes)
         request = _request(setup, others, rounds, seed=number)
         for key, summary in _session(setup, store, request, descriptions).items():
             summaries[key].append(summary)

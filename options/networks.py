@@ -22,6 +22,7 @@ PAGE = Option(
 PICTURES = Option(
     "The plan's pictures, or their .npz.",
     flags=("--calibration", "--data"),
+    group=shared.PICTURES,
     crossing=Crossing.CALIBRATION,
 )
 DATA = replace(PICTURES, help="The plan's pictures.", flags=("--data", "--calibration"))
@@ -67,8 +68,8 @@ class ApplyOptions(shared.PlannedOptions):
 class VerifyOptions(shared.PlannedOptions):
     """The plan and its network, and how both are timed and compared."""
 
-    backend: Annotated[str | None, Option(PLANS, BACKEND)] = None
-    threads: Annotated[int | None, Option(PLANS, COUNT)] = None
+    backend: Annotated[str | None, Option(PLANS, BACKEND, group=shared.DEVICE)] = None
+    threads: Annotated[int | None, Option(PLANS, COUNT, group=shared.DEVICE)] = None
     phase: Annotated[str | None, Option(PLANS, one_of(*PHASES))] = None
     data: Annotated[Path | None, DATA] = None
 

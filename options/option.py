@@ -52,8 +52,8 @@ class Option:
     `flags` are given where the name alone does not say them, `argument` is the name of one that
     has no flag; the command line finds what is `findable` where it is left out. `text` is what the
     command line reads where that is not the field's own type, and `parse(text, flag)` makes the
-    value of it, or of each one where it is `repeated`. `reason` says why a service cannot take the
-    option.
+    value of it, or of each one where it is `repeated`. `group` is what it stands under in --help.
+    `reason` says why a service cannot take the option.
     """
 
     help: str = ""
@@ -67,6 +67,7 @@ class Option:
     text: type | None = None
     parse: Callable[[str, str], Any] | None = None
     repeated: bool = False
+    group: str = ""
     crossing: Crossing = Crossing.VALUE
     reason: str = ""
 

@@ -50,8 +50,13 @@ PLAN_FILE = Option(
     crossing=Crossing.PLAN,
 )
 PlanFile = Annotated[PlanSource, PLAN_FILE]
+NETWORK, DEVICE, PICTURES = "Network", "Device", "Pictures"
+EVERYWHERE = "Every command"
+"""Groups of options in --help."""
+
 STORE = Option(
     "Where measurements are kept.",
+    group=EVERYWHERE,
     metavar="URL",
     envvar="RANKWISE_DB",
     crossing=Crossing.NEVER,
@@ -61,12 +66,20 @@ Db = Annotated[str, STORE]
 Weights = Annotated[
     Path | None,
     Option(
-        ".safetensors, its .index.json, or .pth with plain tensors.", crossing=Crossing.WITH_NETWORK
+        ".safetensors, its .index.json, or .pth with plain tensors.",
+        group=NETWORK,
+        crossing=Crossing.WITH_NETWORK,
     ),
 ]
 InputShape = Annotated[
     Sequence[int] | None,
-    Option("N is the batch.", metavar="N,C,H,W", parse=parse_shape, crossing=Crossing.WITH_NETWORK),
+    Option(
+        "N is the batch.",
+        metavar="N,C,H,W",
+        parse=parse_shape,
+        group=NETWORK,
+        crossing=Crossing.WITH_NETWORK,
+    ),
 ]
 INPUTS = Option(
     "One input's batch, where the network does not say it; repeat for others.",
@@ -74,6 +87,7 @@ INPUTS = Option(
     metavar="NAME=SHAPE[:DTYPE]",
     parse=parse_input,
     repeated=True,
+    group=NETWORK,
     crossing=Crossing.WITH_NETWORK,
 )
 Inputs = Annotated[Sequence[tuple[str, tuple[int, ...], str]], INPUTS]
@@ -81,20 +95,24 @@ BACKENDS = Option(
     "Device family, as `rankwise devices` lists them. Default: the one on which the network was "
     "measured last, else the best for its kind of file that works here.",
     BACKEND,
+    group=DEVICE,
 )
 Backend = Annotated[str | None, BACKENDS]
-Batch = Annotated[int | None, Option("Overrides the batch of --input-shape.", COUNT)]
-Threads = Annotated[int, Option("Threads that compute one layer.", COUNT)]
+Batch = Annotated[int | None, Option("Overrides the batch of --input-shape.", COUNT, group=NETWORK)]
+Threads = Annotated[int, Option("Threads that compute one layer.", COUNT, group=DEVICE)]
 TorchThreads = Annotated[int | None, Option("Default: torch's.", COUNT)]
 Calibration = Annotated[
     Path | None,
     Option(
         "Folder of images, .npz with an array an input, or package.module:callable.",
+        group=PICTURES,
         crossing=Crossing.CALIBRATION,
     ),
 ]
 PREPROCESS = Option(
-    "Name, .toml file, or package.module:callable.", one_of("imagenet", "caffe-bgr", "unit")
+    "Name, .toml file, or package.module:callable.",
+    one_of("imagenet", "caffe-bgr", "unit"),
+    group=PICTURES,
 )
 Preprocess = Annotated[str | None, PREPROCESS]
 MODE = Option(
@@ -123,6 +141,7 @@ COMPARE = Option(
     "Outputs that count in the network error, or parts of them, by weight; default: all alike.",
     Allowed(pattern=r"^[^\x00-\x1f]{1,1000}$"),
     metavar="NAME[=WEIGHT],...",
+    group=PICTURES,
 )
 Budget = Annotated[float | None, BUDGET]
 Steps = Annotated[int | None, Option("Train for so many steps.")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from textwrap import fill
 
 from rich.style import Style
 
@@ -38,10 +39,10 @@ def table(
     yield Rows(grid.columns, grid.lines, right=right, style=_style)
     for name, value in grid.shared:
         yield Sentence(f"{name}: {value}")
-    if view.best:
-        yield Sentence(BEST_NOTE)
     yield from failed(document.failures)
-    yield from map(Sentence, summary_lines(document, len(rows)))
+    shown = len(document.rows if view.best else rows)
+    for sentence in [*([BEST_NOTE] if view.best else []), *summary_lines(document, shown)]:
+        yield Sentence(sentence if width is None else fill(sentence, width, subsequent_indent="  "))
 
 
 def speedup_table_text(

@@ -48,15 +48,17 @@ def apply(options: ApplyOptions) -> Network | nn.Module:
     planned = PlannedNetwork.load(
         **arguments_for(PlannedNetwork.load, options, cache=companion(options.db, ".cache"))
     )
+    said = Listeners.of(options.reporter)
+    said.progress(0, 2, "making the factors of the replaced layers")
     if fitting is None or options.calibration is None:
         compressed = planned.compressed(planned.pictures(options.calibration, options.preprocess))
     else:
         pictures = planned.any_pictures(options.calibration, options.preprocess)
-        network, reporter = planned.compressed(pictures), Listeners.of(options.reporter)
-        compressed = fitting(network, pictures, planned.compared, reporter)
+        network = planned.compressed(pictures)
+        compressed = fitting(network, pictures, planned.compared, said)
     if options.output is not None:
-        reporter = Listeners.of(options.reporter)
-        save_network(compressed, options.output, options.dynamic_batch, reporter)
+        said.progress(1, 2, f"writing {options.output.name}")
+        save_network(compressed, options.output, options.dynamic_batch, said)
     return _as_given(compressed, options.model)
 
 

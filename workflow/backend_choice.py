@@ -61,11 +61,17 @@ def _is_here(device: DeviceFingerprint) -> bool:
 
 
 def _best(options: DeviceOptions) -> tuple[str, str]:
-    is_file = str(options.model).lower().endswith(".onnx")
+    is_file = _is_onnx(options.model)
     trained = getattr(options, "phase", "inference") != "inference"
     wanted = ONNX if is_file and not trained else TORCH
     what = "an .onnx file" if is_file else "a torch network"
     return _first_that_works(wanted), f"the best for {what} that works here"
+
+
+def _is_onnx(model: Any) -> bool:
+    """Whether it is a file of ONNX, named or read."""
+    named = isinstance(model, str | Path) and str(model).lower().endswith(".onnx")
+    return named or getattr(model, "framework", "") == "onnx"
 
 
 def _first_that_works(names: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from ..options.keywords import takes
 from ..options.planning import ExplainOptions
 from ..records import Measurement, MeasurementPolicy
 from ..search.table import TableRow
+from .known_layers import require_layer
 
 
 @takes(ExplainOptions)
@@ -33,6 +34,8 @@ def explain(options: ExplainOptions) -> documents.Explanation:
         raise UsageError("say what to explain: a plan, or a layer by --layer NAME")
     document = None if options.plan is None else read_plan(options.plan)
     with Store.open(options.db, create=False, readonly=True) as store:
+        if document is None and options.layer is not None:
+            require_layer(store, options.layer)
         measurements = store.measurements.find(
             MeasurementFilter(
                 network_sha=document.model.sha256 if document else None, layer=options.layer

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, get_args
 
 from .. import documents
@@ -15,6 +14,7 @@ from ..options.keywords import keywords, takes
 from ..options.measuring import TableOptions
 from ..records import Phase
 from ..report.formats import frame
+from .known_layers import require_layer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +81,7 @@ def table_document(options: TableOptions) -> documents.Table:
     """
     with Store.open(options.db, create=False, readonly=True) as store:
         if options.layer is not None:
-            _require_layer(store, options.layer)
+            require_layer(store, options.layer)
         wanted = (options.model, options.devices, options.layer, options.phase)
         return stored_table(store, *wanted)
 
@@ -119,10 +119,3 @@ def _find_network(store: Store, model: str | None) -> str | None:
             f"no network {model!r} was profiled into this store{hint}; known are: {known}"
         )
     return sha256
-
-
-def _require_layer(store: Store, layer: str) -> None:
-    """Raise `UsageError` where no network has a layer of that name or pattern."""
-    names = list(dict.fromkeys(store.networks.layer_names()))
-    if names and not any(layer == name or fnmatchcase(name, layer) for name in names):
-        raise UsageError(f"no network here has a layer {layer!r}{did_you_mean(layer, names)}")

@@ -38,6 +38,7 @@ MAX_ERROR = 0.1
 """The limit on the network error where no goal is given."""
 MEASURING_SHARE = 0.6
 """Share of the time that is given for measuring; the search gets what is left of it."""
+NOTHING = "no layer is worth replacing within these limits, so there is no network to write"
 
 
 @takes(TuneOptions)
@@ -48,8 +49,8 @@ def tune(options: TuneOptions) -> documents.Tuning:
     The verbs `profile`, `plan`, `apply` and `verify` do it, and each can be run alone on what the
     others have left. What the store has is not done again: candidates that were measured, and the
     same search of the same measurements. Of a network that was named, the compressed one is
-    written to `output` (by default beside nothing else in the working directory) and the plan
-    beside it; of a module that was handed over nothing is written unless `output` says where:
+    written to `output` (default: `NAME.small.onnx` in the working directory) and the plan beside
+    it; of a module that was handed over nothing is written unless `output` says where:
     `apply(result.plan, model, example_input)` makes the network then. Without any goal
     `max_error` is 0.1.
 
@@ -73,7 +74,7 @@ def tune(options: TuneOptions) -> documents.Tuning:
         verification, contradiction = _verify(options, made, steps)
         missed = contradiction or missed
     else:
-        missed = missed or "no layer is worth replacing within these limits: nothing was written"
+        missed = missed or NOTHING
     document = _document(options, setup, steps.done, made, verification).model_copy(
         update={"shortfall": missed, "reached": not missed, "elapsed_s": time.monotonic() - began}
     )
@@ -141,6 +142,7 @@ def _checked(options: TuneOptions) -> Setup:
     setup = make_setup(**arguments_for(make_setup, options, phase=phase))
     if reason := can_train(setup) if training else can_time(setup):
         raise BackendError(f"{reason}; tune with a backend that can, such as onnxruntime-cpu")
+    setup.pictures(options.calibration, options.preprocess, options.seed)
     if options.calibration is None:
         Listeners.of(options.reporter).message(
             "without --calibration pictures the error is that on random inputs, which says little "

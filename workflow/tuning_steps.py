@@ -14,16 +14,16 @@ from ..reporter import Listeners
 
 @dataclass(frozen=True, slots=True)
 class StepReporter:
-    """Tells those who listen what a verb tells, with the step that it is."""
+    """Tells those who listen what a verb tells, with the verb that says it."""
 
     reporter: Listeners
-    step: str
+    verb: str
 
     def message(self, text: str) -> None:
         self.reporter.message(f"      {text}")
 
     def progress(self, done: float, total: float, text: str) -> None:
-        self.reporter.progress(done, total, f"{self.step}: {text}")
+        self.reporter.progress(done, total, f"{self.verb}: {text}")
 
     def began(self, verb: str, options: Mapping[str, Any]) -> None:
         self.reporter.began(verb, options)
@@ -57,7 +57,7 @@ class Steps:
         """One step: the command is said when it begins, its result when it has ended."""
         number, began = f"{len(self.done) + 1}/{self.count}", time.monotonic()
         self.reporter.message(f"[{number}] {command}")
-        step = Step(StepReporter(self.reporter, f"{number} {verb}"))
+        step = Step(StepReporter(self.reporter, verb))
         yield step
         elapsed_s = time.monotonic() - began
         self.done.append(

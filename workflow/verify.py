@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from ..options.keywords import takes
 from ..options.networks import VerifyOptions
 from ..planner.score import find_score
 from ..records import Comparison, content_key
-from ..reporter import Listeners
+from ..reporter import Listeners, Teller
 
 
 @takes(VerifyOptions)
@@ -62,8 +63,9 @@ def verify(options: VerifyOptions) -> documents.VerificationDocument:
     pictures = planned.pictures(options.data, options.preprocess)
     with Store.open(options.db) as store:
         compressed = planned.compressed(pictures)
-        Listeners.of(options.reporter).message("timing the whole network against the original")
-        comparison = _timed(document, setup, store, compressed)
+        said = Listeners.of(options.reporter)
+        said.message("timing the whole network against the original")
+        comparison = _timed(document, setup, store, compressed, said)
         compared, errors = _fidelity(planned, compressed, pictures)
         compared |= _scores(document, setup.network, compressed)
         result = _document(document, setup, comparison, compared, errors)
@@ -75,16 +77,25 @@ def verify(options: VerifyOptions) -> documents.VerificationDocument:
     return result
 
 
-def _timed(document: documents.Plan, setup: Setup, store: Store, compressed: Network) -> Comparison:
+def _timed(
+    document: documents.Plan, setup: Setup, store: Store, compressed: Network, said: Teller
+) -> Comparison:
     """Compare whole networks, or their training steps, in the phase of the setup."""
+    told = partial(_say_progress, said)
     decisions = document.decisions
     key = content_key([document.model.sha256, {n: d.to_json() for n, d in decisions.items()}])
     descriptions: dict[str, dict[str, object]] = {
         key: {"plan": document.created_at, "source": document.model.source}
     }
     if setup.policy.phase == "training":
-        return compare_training(setup, store, {key: Variant(decisions)}, descriptions)[key]
-    return compare_networks(setup, store, {key: compressed}, descriptions)[key]
+        return compare_training(setup, store, {key: Variant(decisions)}, descriptions, told=told)[
+            key
+        ]
+    return compare_networks(setup, store, {key: compressed}, descriptions, told=told)[key]
+
+
+def _say_progress(said: Teller, done: int, sessions: int) -> None:
+    said.progress(done, sessions, "the whole network against the original")
 
 
 def _numerics(plan: documents.Plan, backend: str | None) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def test_the_command_has_the_same_words_and_defaults(name: str) -> None:
             default = list(field.default) if field.repeats else field.default
             assert (parameter.default or None) == (default or None)
     own = {"json", "debug", "server", "output", "format", "draw", "draw_savings", "help"}
-    own |= {"best", "sort", "verdict", "top", "columns"}
+    own |= {"quiet", "verbose", "best", "sort", "verdict", "top", "columns"}
     assert set(parameters) <= own
 
 
