@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
 from ..records import LayerUse
+
+if TYPE_CHECKING:  # ONNX files are read without torch
+    from torch import Tensor, nn
 
 
 def with_shared(

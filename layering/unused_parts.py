@@ -12,9 +12,9 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..ops.function_calls import FunctionCalls
+from ..ops.operator_calls import OperatorCalls
 
 LEAVING = frozenset({"numpy", "__array__", "tolist", "data_ptr", "__dlpack__"})
 """Functions whose result nobody can follow: what they are given counts as used."""
@@ -22,7 +22,7 @@ LEAVING = frozenset({"numpy", "__array__", "tolist", "data_ptr", "__dlpack__"})
 NOWHERE = 0
 
 
-class Dependence(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Dependence(OperatorCalls):
     """Follows what parts of a module compute, by the memory in which it lies, while it runs.
 
     In doubt a part is used: where memory is shared, where a number decides what is computed
@@ -30,7 +30,7 @@ class Dependence(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """
 
     def __init__(self, parts: Iterable[nn.Module]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._parts = list(parts)
         self._sources: dict[int, frozenset[nn.Module]] = {}
         self._ran: set[nn.Module] = set()
@@ -68,14 +68,8 @@ class Dependence(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _at(self, place: int) -> frozenset[nn.Module]:
         return self._sources.get(place, frozenset())
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Iterable[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        out = func(*args, **(kwargs or {}))
+    def called(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        out = func(*args, **kwargs)
         given = {_memory(one) for one in _tensors((args, kwargs))}
         sources = frozenset[nn.Module]().union(*map(self._at, given))
         made = {_memory(one) for one in _tensors(out)}

@@ -139,7 +139,9 @@ def test_a_file_that_is_none(tmp_path: Path, text: str, words: str) -> None:
 
 
 def test_modes_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="unknown mode 'mode9'; known are vanilla, mode1"):
+    with pytest.raises(
+        UsageError, match=r"mode9. \(did you mean .mode5.\?\); known are vanilla, mode1"
+    ):
         find_mode("mode9")
     with pytest.raises(UsageError, match=r"none\.toml cannot be read: No such file"):
         find_mode(str(tmp_path / "none.toml"))

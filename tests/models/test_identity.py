@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -54,64 +54,70 @@ input_shape = (2, 3, 8, 8)
 '''
 
 
-@pytest.fixture(scope="module")
-def hash_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
-    """The hash of the module above, after words of it were changed, in a process of its own."""
+READ = """
+import sys
+from rankwise.models.source import load_network
 
-    def hash_in_a_process(*changes: tuple[str, str], seed: int = 0, threads: int = 1) -> str:
-        text = MODULE
-        for before, after in changes:
-            assert before in text
-            text = text.replace(before, after)
-        folder = tmp_path_factory.mktemp("place")
-        (folder / "netfile.py").write_text(text)
-        code = (
-            "from rankwise.models.source import load_network\n"
-            "print(load_network('netfile:Net').sha256)"
-        )
+for folder in sys.argv[1:]:
+    sys.modules.pop("netfile", None)
+    sys.path.insert(0, folder)
+    print(load_network("netfile:Net").sha256)
+    sys.path.pop(0)
+"""
+Change = tuple[str, str]
+CHANGES = {
+    "a value of the module": ("SCALE = 2.0", "SCALE = 2.5"),
+    "a function": ("return x * SCALE", "return x + SCALE"),
+    "a nameless function": ("x.relu()", "x.tanh()"),
+}
+
+
+@pytest.fixture(scope="module")
+def hashes_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[str]]:
+    """The hashes of the module above after each list of changes, in a process of its own."""
+
+    def hashes_in_a_process(*texts: Sequence[Change], seed: int, threads: int) -> list[str]:
+        folders = [tmp_path_factory.mktemp("place") for _ in texts]
+        for folder, changes in zip(folders, texts, strict=True):
+            text = MODULE
+            for before, after in changes:
+                assert before in text
+                text = text.replace(before, after)
+            (folder / "netfile.py").write_text(text)
         environment = {
             **os.environ,
             "PYTHONHASHSEED": str(seed),
             "OMP_NUM_THREADS": str(threads),
         }
-        command = [sys.executable, "-P", "-c", code]
-        done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, check=True
-        )
-        return done.stdout.strip()
+        command = [sys.executable, "-P", "-c", READ, *map(str, folders)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        return done.stdout.split()
 
-    return hash_in_a_process
+    return hashes_in_a_process
 
 
 @pytest.fixture(scope="module")
-def its_hash(hash_of: Callable[..., str]) -> str:
-    """That of the module as it stands above."""
-    return hash_of()
+def hashes(hashes_of: Callable[..., list[str]]) -> dict[str, str]:
+    """Of the module as it stands above, and after each of the changes."""
+    texts = {"as it is": [], **{name: [change] for name, change in CHANGES.items()}}
+    return dict(zip(texts, hashes_of(*texts.values(), seed=0, threads=1), strict=True))
 
 
 @pytest.mark.slow
-def test_equal_in_every_process_and_place(hash_of, its_hash):
+def test_equal_in_every_process_and_place(hashes_of, hashes):
     """Whatever the folder, the order of sets, the threads, comments and lay-out."""
     texts = [
         ("# a comment", "# another\n\n        # comment"),
         ('"""Says nothing."""', '"""Says much."""'),
         ("return x * SCALE", "return (x  *  SCALE)"),
     ]
-    assert len(its_hash) == 64
-    assert its_hash == hash_of(*texts, seed=1, threads=2)
+    assert len(hashes["as it is"]) == 64
+    assert hashes_of(texts, seed=1, threads=2) == [hashes["as it is"]]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "change",
-    [
-        ("SCALE = 2.0", "SCALE = 2.5"),
-        ("return x * SCALE", "return x + SCALE"),
-        ("x.relu()", "x.tanh()"),
-    ],
-)
-def test_code_that_is_called_counts(hash_of, its_hash, change):
-    assert its_hash != hash_of(change)
+@pytest.mark.parametrize("change", CHANGES)
+def test_code_that_is_called_counts(hashes, change):
+    assert hashes["as it is"] != hashes[change]
 
 
 class Plain(nn.Module):

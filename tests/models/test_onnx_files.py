@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -144,3 +146,24 @@ class TestBadFiles:
     def test_weights_are_the_files_own(self, make_onnx, tmp_path):
         with pytest.raises(ModelError, match="--weights"):
             load(make_onnx(), weights=tmp_path / "w.pth")
+
+
+def test_a_file_is_read_without_torch(network_file: Path, tmp_path: Path) -> None:
+    """Loading it takes longer than all the rest of a command."""
+    code = (
+        "import sys\n"
+        "from rankwise.models.layer_graph import layer_graph\n"
+        "from rankwise.models.source import load_network\n"
+        "from rankwise.workflow.inspect import layers\n"
+        "network = load_network(sys.argv[1])\n"
+        "assert layers(network).layers and layer_graph(network)\n"
+        "print('torch' in sys.modules)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-P", "-c", code, str(network_file)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+    )
+    assert ran.stdout.strip() == "False"

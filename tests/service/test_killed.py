@@ -20,7 +20,7 @@ import httpx
 import psutil
 import pytest
 
-KILLS = int(os.environ.get("RANKWISE_KILLS", "4"))
+KILLS = int(os.environ.get("RANKWISE_KILLS", "3"))
 """More of them where somebody asks for more: a kill costs three seconds, most of them the start."""
 MAX_NEW_SAMPLES = 60
 """Before a kill. Not a number of seconds: on a fast machine most kills would come too late."""

@@ -30,7 +30,7 @@ from .conftest import Running, small_model, zipped_pictures
 
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 SERVED = [verb.replace("_", "-") for verb in REMOTE]
-HERE = {"json", "debug", "server", "format", "draw"}
+HERE = {"json", "debug", "server", "format", "draw", "draw_savings"}
 HERE |= {"quiet", "verbose", "best", "sort", "verdict", "top", "columns"}
 """Parameters that are the command's own: how the document is shown."""
 SAMPLES: dict[str, tuple[str, Any]] = {

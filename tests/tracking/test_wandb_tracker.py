@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,7 +15,7 @@ from rankwise import documents
 @pytest.fixture
 def wandb(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, need: Callable[[str, str], NoReturn]
-) -> Any:
+) -> Iterator[Any]:
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     for name in ("DIR", "DATA_DIR", "CACHE_DIR", "CONFIG_DIR", "ARTIFACT_DIR"):
@@ -24,7 +24,9 @@ def wandb(
         import wandb
     except ImportError:
         need("wandb", "wandb is not installed")
-    return wandb
+    wandb.teardown()  # it reads its settings once, and another library may have made it do so
+    yield wandb
+    wandb.teardown()
 
 
 def test_all_verbs_are_in_one_run(wandb: Any, told: Any, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_the_table_is_made_once_and_gone_on_with(recipe, data, tmp_path, capsys,
     table = (tmp_path / "table.md").read_text()
     assert table.count("\n") == 2 + len(VARIANTS)
     assert all(f"| {name} |" in table for name in VARIANTS)
-    assert (tmp_path / "table.svg").read_text().startswith("<svg")
+    assert (tmp_path / "table.svg").read_text().startswith("<?xml")
 
     kept = tmp_path / "paper_recipe/grid/seed-0"
     measured = json.loads((kept / "measured-plan.json").read_text())

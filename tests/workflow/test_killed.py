@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-KILLS = int(os.environ.get("RANKWISE_KILLS", "8"))
+KILLS = int(os.environ.get("RANKWISE_KILLS", "5"))
 """More of them where somebody asks for more: a kill costs three seconds, most of them the start."""
 MAX_NEW_SAMPLES = 60
 """Before a kill. Not a number of seconds: on a fast machine most kills would come too late."""

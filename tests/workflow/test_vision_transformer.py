@@ -127,7 +127,7 @@ def test_the_whole_story_on_a_real_device(rankwise: Command, tmp_path: Path, bac
     model: object = "vision_transformers:small"
     if backend.startswith("onnxruntime"):
         model = load_network(str(model)).to_onnx(tmp_path / "vit.onnx")
-    few = ["--rank-quantum", 64, "--kinds", "svd", "--max-time", "15s", "--interval", 0.1]
+    few = ["--rank-quantum", 64, "--kinds", "svd", "--max-time", "6s", "--interval", 0.1]
     path = tmp_path / "plan.json"
     plan, verified = story(rankwise, model, backend, path, 1.1, few, ["--no-refine"])
     linear = linear_layers(plan)
