@@ -20,7 +20,7 @@ NOT_OURS = {"tests", "docs", "benchmarks", "examples", "build", "dist"}
 
 # A unit is a module or a package right below the root.
 VALUES = {"records", "content_keys", "stats", "documents"}
-BOTTOM = {"errors", "files", "clock", "version", "reporter", "display"} | VALUES
+BOTTOM = {"errors", "files", "clock", "version", "reporter", "display", "pace"} | VALUES
 OPTIONS = {"options"} | BOTTOM
 OPS = {"ops"} | BOTTOM
 LOWRANK = {"lowrank"} | OPS
