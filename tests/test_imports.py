@@ -185,8 +185,10 @@ def test_the_table_of_layers_has_no_cycle() -> None:
         "import rankwise",
         "import rankwise.cli",
         "from rankwise.cli import main; sys.argv = ['rankwise', '--help']; main()",
+        "from rankwise.cli import main; sys.argv = ['rankwise', 'tune', '--help']; main()",
+        "from rankwise.cli import main; sys.argv = ['rankwise', 'db', 'export', '--help']; main()",
     ],
-    ids=["import rankwise", "import rankwise.cli", "rankwise --help"],
+    ids=lambda start: start.partition("argv = ")[2] or start,
 )
 def test_starts_without_heavy_libraries(start: str) -> None:
     code = f"""
