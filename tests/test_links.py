@@ -78,12 +78,11 @@ def test_dead_links_are_seen(tmp_path: Path) -> None:
 
 
 def test_every_page_and_picture_is_used() -> None:
-    """Every page is in the site's navigation, and every picture on a page (but for
-    those of the service's page, of which each view is kept in both themes and widths)."""
+    """Every page is in the site's navigation, and every picture on a page."""
     shown: set[Path] = set()
     for page in PAGES:
         shown |= {(page.parent / one.split("#")[0]).resolve() for one in targets(page)}
-    pictures = {path for path in (DOCS / "images").iterdir() if path.is_file()}
+    pictures = {path for path in (DOCS / "images").rglob("*") if path.is_file()}
     assert not pictures - shown
     navigation = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
     named = sorted(page for part in navigation for group in part.values() for page in leaves(group))

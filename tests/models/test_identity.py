@@ -65,7 +65,7 @@ for folder in sys.argv[1:]:
     sys.path.pop(0)
 """
 Change = tuple[str, str]
-CHANGES = {
+CODE_CHANGES = {
     "a value of the module": ("SCALE = 2.0", "SCALE = 2.5"),
     "a function": ("return x * SCALE", "return x + SCALE"),
     "a nameless function": ("x.relu()", "x.tanh()"),
@@ -99,7 +99,7 @@ def hashes_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[st
 @pytest.fixture(scope="module")
 def hashes(hashes_of: Callable[..., list[str]]) -> dict[str, str]:
     """Of the module as it stands above, and after each of the changes."""
-    texts = {"as it is": [], **{name: [change] for name, change in CHANGES.items()}}
+    texts = {"as it is": [], **{name: [change] for name, change in CODE_CHANGES.items()}}
     return dict(zip(texts, hashes_of(*texts.values(), seed=0, threads=1), strict=True))
 
 
@@ -115,7 +115,7 @@ def test_equal_in_every_process_and_place(hashes_of, hashes):
     assert hashes_of(texts, seed=1, threads=2) == [hashes["as it is"]]
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("change", CODE_CHANGES)
 def test_code_that_is_called_counts(hashes, change):
     assert hashes["as it is"] != hashes[change]
 

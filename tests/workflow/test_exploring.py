@@ -94,8 +94,14 @@ class TestExplain:
         assert "MACs a byte" in text.stdout
 
     @pytest.mark.usefixtures("plan")
-    def test_nothing_to_explain(self, rankwise: Command) -> None:
+    def test_no_such_layer(self, rankwise: Command) -> None:
         result = rankwise("explain", "--layer", "nosuch")
+        assert result.exit_code == 2
+        assert result.output.count("\n") == 1
+
+    def test_nothing_to_explain(self, rankwise: Command) -> None:
+        """Neither a plan nor a layer was named, and there is no plan here that could be meant."""
+        result = rankwise("explain")
         assert result.exit_code == 2
         assert result.output.count("\n") == 1
 
