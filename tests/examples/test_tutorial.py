@@ -80,6 +80,16 @@ def absent(lines: list[str], others: list[str]) -> list[str]:
     return missing
 
 
+def test_differences_are_seen() -> None:
+    """A line or column too many, another order; not other numbers, nor where a line is broken."""
+    page = ["layer  x  verdict", "a1  2  FASTER", "1 row of 2 that it", "has"]
+    assert not absent(page, ["layer  x  verdict", "a7  1  SLOWER", "3 row of 4", "that it has"])
+    assert not absent(page, [*page[:2], "b", "1 row of 2 that it has"])
+    assert absent([*page, "b"], page) == ["b"]
+    assert absent(["layer  x  device  verdict", *page[1:]], page) == ["layer  x  device  verdict"]
+    assert absent([page[1], page[0]], page) == [page[0]]
+
+
 @dataclass
 class Walk:
     """The terminal, and what it has shown of each command."""
@@ -224,7 +234,9 @@ def look_at_the_table(walk: Walk, page: Browser) -> None:
     page.press("#find", "node_conv2d_4")
     page.until(lambda: page.one('[role="status"]').text.startswith(f"{counted[1]} of "))
     assert f" {counted[2]} of them FASTER" in page.one('[role="status"]').text
-    for _, _, candidate, speedup, _, verdict, *_ in page.rows():
+    rows = page.rows()
+    assert len(rows) == int(counted[1])
+    for _, _, candidate, speedup, _, verdict, *_ in rows:
         one = candidate.replace("\u00d7", "x")
         row = walk.line("table", f" {one} .* [mu]s +([\\d.]+) .* {verdict}$")
         assert numbers(speedup) == rounded(row[1])
