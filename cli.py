@@ -44,8 +44,11 @@ FUNCTIONS = (
 
 def make_app(called: str | None = None) -> typer.Typer:
     """The command line, with all options of every command, or of the one that is `called` only:
-    making options of all of them takes as long as everything else that --help does."""
+    making options of all of them takes as long as everything else that --help does. So does the
+    library that typer loads to look at the options of completion, which stand before commands."""
+    names = {function.__name__.replace("_", "-"): function for function in FUNCTIONS}
     made = typer.Typer(
+        add_completion=called not in (*names, "db"),
         help="Which layers does low-rank decomposition really make faster on this device, and at "
         "which ranks? Measure, keep, search, plan, apply, measure again.",
         cls=HelpGroup,
@@ -55,8 +58,7 @@ def make_app(called: str | None = None) -> typer.Typer:
         rich_markup_mode=None,
     )
     made.callback()(root)
-    for function in FUNCTIONS:
-        name = function.__name__.replace("_", "-")
+    for name, function in names.items():
         body = command(function) if called in (None, name) else _described(function)
         made.command(name, cls=HelpCommand)(body)
     made.add_typer(store_commands.db_app, name="db")

@@ -7,6 +7,8 @@ import sys
 import time
 from typing import Any, Protocol
 
+from .pace import Pace, Standing
+
 NOT_BEFORE_S = 2.0
 """What takes less time than this needs no progress."""
 LINE_S = 15.0
@@ -40,16 +42,17 @@ class LineDisplay:
     """Messages at once, and every now and then a line about how far the work is."""
 
     def __init__(self, verb: str) -> None:
-        self._verb, self._pace = verb, Pace()
+        self._verb, self._pace = verb, Pace(time.monotonic)
         self._next = NOT_BEFORE_S
 
     def message(self, text: str) -> None:
         print(f"{self._verb}: {text}", file=sys.stderr)
 
     def progress(self, done: float, total: float, text: str) -> None:
+        standing = self._pace.at(done, total)
         if self._pace.elapsed_s >= self._next:
             self._next = self._pace.elapsed_s + LINE_S
-            self.message(self._pace.line(done, total, text))
+            self.message(_line(standing, text))
 
     def close(self) -> None:
         """Nothing is left open."""
@@ -59,7 +62,7 @@ class NotebookDisplay:
     """One bar with a line of text, below it messages; needs neither scripts nor widgets."""
 
     def __init__(self, verb: str) -> None:
-        self._verb, self._pace = verb, Pace()
+        self._verb, self._pace = verb, Pace(time.monotonic)
         self._handle: Any = None
         self._messages: list[str] = []
         self._bar = ""
@@ -70,12 +73,12 @@ class NotebookDisplay:
         self._draw()
 
     def progress(self, done: float, total: float, text: str) -> None:
+        standing = self._pace.at(done, total)
         if self._pace.elapsed_s < self._next:
             return
         self._next = self._pace.elapsed_s + DRAWN_S
-        share = done / total if total else 0.0
-        said = html.escape(f"{self._verb}: {self._pace.line(done, total, text)}")
-        self._bar = f'<progress value="{share:.4f}" max="1"></progress> {said}'
+        said = html.escape(f"{self._verb}: {_line(standing, text)}")
+        self._bar = f'<progress value="{standing.share:.4f}" max="1"></progress> {said}'
         self._draw()
 
     def close(self) -> None:
@@ -95,22 +98,7 @@ class NotebookDisplay:
             self._handle.update(drawn)
 
 
-class Pace:
-    """How long the work has taken, and will take at the pace so far."""
-
-    def __init__(self) -> None:
-        self._began = time.monotonic()
-
-    @property
-    def elapsed_s(self) -> float:
-        return time.monotonic() - self._began
-
-    def line(self, done: float, total: float, text: str) -> str:
-        """The share that is done, the text, and the time left unless the text says that."""
-        share = done / total if total else 0.0
-        left = "" if "left" in text or not 0 < share < 1 else f", {self._left(share)} left"
-        return f"{min(share, 1.0):.0%}, {text}{left}"
-
-    def _left(self, share: float) -> str:
-        seconds = self.elapsed_s * (1 - share) / share
-        return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+def _line(standing: Standing, text: str) -> str:
+    """The share that is done, the text, and the time left."""
+    parts = (f"{standing.share:.0%}", text, standing.left_beside(text))
+    return ", ".join(part for part in parts if part)

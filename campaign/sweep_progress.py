@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from .. import stats
 from ..records import Candidate, LayerSpec, PairSummary, Verdict
@@ -16,11 +15,10 @@ LAST = 3
 class SweepProgress:
     """Counts sessions, layers and verdicts; `line` is what a reporter takes."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self) -> None:
         self.timed: set[str] = set()
         """Keys of the candidates that were timed or failed."""
         self.failures = 0
-        self._clock, self._began = clock, clock()
         self._sessions = self._planned = 0
         self._layers: set[str] = set()
         self._known: dict[str, list[PairSummary]] = {}
@@ -79,19 +77,9 @@ class SweepProgress:
             f"{self._doing}: {len(self._layers)} layers",
             f"{len(self._decided)}/{len(self.timed)} candidates decided",
         ]
-        if left := self._left():
-            parts.append(f"{left} left")
         if self._last:
             parts.append("; ".join(self._last))
         return self._sessions, self._planned, ", ".join(parts)
-
-    def _left(self) -> str:
-        """Return the time left, by the pace so far; nothing before the first session has ended."""
-        if not self._sessions or self._sessions >= self._planned:
-            return ""
-        pace = (self._clock() - self._began) / self._sessions
-        seconds = pace * (self._planned - self._sessions)
-        return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
 def title(spec: LayerSpec) -> str:

@@ -34,6 +34,14 @@ class HelpCommand(TyperCommand):
 class HelpGroup(TyperGroup):
     """A group of commands, with examples of what is done first."""
 
+    def get_help_option(self, ctx: Any) -> Any:
+        """--help, which is False where it is not typed: typer loads pydantic to look at a None,
+        and all other help takes half as long as that."""
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.default = False
+        return option
+
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         write_examples(ctx.command_path, formatter)
 

@@ -20,11 +20,11 @@ PAGE = ROOT / "docs" / "tutorial.md"
 IMAGES = ROOT / "docs" / "images"
 WORK = Path("tutorial")
 BLOCKS = re.compile(r"```sh\n(.*?)```(?:\n\n```text\n(.*?)```)?", re.DOTALL)
-SHOWN_LINES = 16
+SHOWN_LINES = 24
 """More than that is shown by its first and last lines."""
 ENDS = 4
-BY_CHANCE = ("channels are matched",)
-"""How lines begin that a run may have or not: left out."""
+BY_CHANCE = re.compile(r" *channels are matched")
+"""Lines that a run may have or not, depending on what it finds: left out."""
 
 
 def main() -> None:
@@ -51,7 +51,7 @@ def rewritten(page: str, run: Callable[[str], str]) -> str:
 
 
 def shortened(printed: str) -> str:
-    lines = [line for line in printed.splitlines() if not line.startswith(BY_CHANCE)]
+    lines = [line for line in printed.splitlines() if not BY_CHANCE.match(line)]
     if len(lines) > SHOWN_LINES:
         lines = [*lines[:ENDS], "...", *lines[-ENDS:]]
     return "".join(f"{line.rstrip()}\n" for line in lines)

@@ -22,6 +22,7 @@ from .. import clock
 from ..db.jobs import JobRecord
 from ..db.store import Store
 from ..errors import RankwiseError
+from ..pace import Pace
 from ..profiler.worker import die_with
 from .artifacts import ArtifactStore
 from .queue import JobStore, read_request
@@ -33,23 +34,6 @@ EVERY_S = 1.0
 MESSAGES = 20
 LINES = 100
 """Of the log."""
-SOON_S = 2.0
-"""Before this much of a stretch of work has passed, nobody can say how long the rest takes."""
-
-
-class Pace:
-    """How long the rest takes, if it goes on as fast as since this stretch of work began."""
-
-    def __init__(self) -> None:
-        self._total, self._done, self._first, self._since = 0.0, 0.0, 0.0, 0.0
-
-    def left_s(self, done: float, total: float, now: float) -> float | None:
-        """Return the seconds that are left; None while it cannot be known."""
-        if total != self._total or done < self._done:  # another stretch
-            self._first, self._since = done, now
-        self._total, self._done = total, done
-        passed, went = now - self._since, done - self._first
-        return (total - done) * passed / went if passed >= SOON_S and went > 0 else None
 
 
 class StoreReporter:
@@ -69,7 +53,7 @@ class StoreReporter:
         self._write(force=False)
 
     def progress(self, done: float, total: float, text: str) -> None:
-        left_s = self._pace.left_s(done, total, time.monotonic())
+        left_s = self._pace.at(done, total).left_s
         if text and (done, total) != (self._latest.get("done"), self._latest.get("total")):
             self._log.append({"at": clock.now(), "text": text})
         self._latest = {"done": done, "total": total, "text": text, "left_s": left_s}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from .. import documents
 from .cells import decomposition
@@ -28,7 +29,15 @@ class LayerRows:
     def original_s(self) -> float:
         """Seconds of all layers that share the spec; 0 where only savings are known."""
         known = [row.original_latency_s for row in self.rows if row.original_latency_s is not None]
-        return known[0] * self.first.count if known else 0.0
+        return median(known) * self.first.count if known else 0.0
+
+    def saved_s(self, row: documents.Row) -> float:
+        """Seconds that a candidate saves of `original_s`. A speedup is of pairs that were timed in
+        turns, so it holds when the machine is slow, too; the seconds that one session saw saved may
+        be more than the whole layer takes in another."""
+        if row.speedup is None or not self.original_s:
+            return row.saving_s * row.count
+        return self.original_s * (1 - 1 / row.speedup)
 
     def best(self, keeps: float = 0.0) -> documents.Row | None:
         """The candidate that saves most of those that are faster and keep that share of MACs."""
@@ -37,7 +46,7 @@ class LayerRows:
             for row in self.rows
             if row.verdict == "FASTER" and row.macs >= keeps * row.original_macs
         ]
-        return max(found, key=lambda row: row.saving_s, default=None)
+        return max(found, key=self.saved_s, default=None)
 
 
 def by_layer(rows: Iterable[documents.Row]) -> list[LayerRows]:

@@ -39,7 +39,7 @@ def report_page(
     sections = [
         _summary(plan),
         _section("Predicted against measured", agreement(plan, verifications), _promise(plan)),
-        _section("The front of speedup against fidelity", front_figure(front)),
+        *_front(front),
         _section("Where the time goes", tag("div", _planned(plan), _savings(table), class_="pair")),
         _section("Decisions", decisions(plan)),
         _section("Speedup of each candidate", _table(plan, table)),
@@ -65,6 +65,13 @@ def style_hash(style: str) -> str:
     """Return the name of an inline style in a Content-Security-Policy."""
     digest = hashlib.sha256(style.encode()).digest()
     return f"sha256-{base64.b64encode(digest).decode()}"
+
+
+def _front(front: documents.Pareto | None) -> list[Html]:
+    """The front, which a service works out; nothing where there is none."""
+    if front is None:
+        return []
+    return [_section("The front of speedup against fidelity", front_figure(front))]
 
 
 def _section(title: str, *parts: object) -> Html:

@@ -81,10 +81,8 @@ def _comparison(plan: documents.Plan) -> str:
     )
 
 
-def front_figure(front: documents.Pareto | None) -> Html:
+def front_figure(front: documents.Pareto) -> Html:
     """Draw speedup over network error, a point for each different plan, and the same as a table."""
-    if front is None:
-        return tag("p", "No front was worked out for this network.", class_="empty")
     drawn = figure(front_picture(front))
     return tag("div", drawn, _front_table(front.points, front.layers), class_="pair")
 

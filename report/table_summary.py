@@ -59,7 +59,7 @@ def _of_place(layers: Sequence[LayerRows], named: bool) -> Iterator[str]:
 
 def _saved_s(layer: LayerRows) -> float:
     best = layer.best()
-    return 0.0 if best is None else best.saving_s * best.count
+    return 0.0 if best is None else layer.saved_s(best)
 
 
 def _name(layer: LayerRows) -> str:

@@ -51,16 +51,6 @@ def test_what_is_quick_says_nothing(clock: Clock, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().err == ""
 
 
-def test_the_time_left_is_said_once(clock: Clock) -> None:
-    pace = display.Pace()
-    clock.now += 10
-    assert pace.line(1, 20, "x, about 7 s left") == "5%, x, about 7 s left"
-    assert pace.line(1, 20, "x") == "5%, x, 3 min left"
-    assert pace.line(0, 20, "x") == "0%, x"
-    assert pace.line(0, 0, "x") == "0%, x"
-    assert pace.line(20, 20, "x") == "100%, x"
-
-
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What a notebook was handed."""

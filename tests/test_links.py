@@ -82,7 +82,7 @@ def test_every_page_and_picture_is_used() -> None:
     shown: set[Path] = set()
     for page in PAGES:
         shown |= {(page.parent / one.split("#")[0]).resolve() for one in targets(page)}
-    pictures = set((DOCS / "images").iterdir())
+    pictures = {path for path in (DOCS / "images").rglob("*") if path.is_file()}
     assert not pictures - shown
     navigation = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
     named = sorted(page for part in navigation for group in part.values() for page in leaves(group))

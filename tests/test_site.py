@@ -65,3 +65,11 @@ def test_docstrings_are_read_from_what_is_shipped() -> None:
     shipped = {path.name for path in hook("package_links").shipped()}
     assert {"__init__.py", "errors.py", "workflow", "options"} <= shipped
     assert not {"tests", "docs", "build", ".venv"} & shipped
+
+
+def test_examples_of_docstrings_are_code() -> None:
+    """A list in brackets behind another is a link to Markdown."""
+    pytest.importorskip("griffe", reason="comes with the extra docs")
+    said = "Says it.\n\n>>> a[0]\n[1]\n>>> b\n2\n\nMore.\n"
+    fenced = hook("docstring_examples").fenced(said)
+    assert fenced == "Says it.\n\n```pycon\n>>> a[0]\n[1]\n>>> b\n2\n```\n\nMore.\n"

@@ -11,6 +11,7 @@ from typer.testing import Result
 
 from rankwise import documents
 from rankwise.campaign.sweep_progress import SweepProgress
+from rankwise.pace import Pace
 from rankwise.profiler.staircase import MAX_RANKS
 
 Command = Callable[..., Result]
@@ -67,14 +68,17 @@ def test_nonsense_is_refused(rankwise: Command, network_file: Path) -> None:
 
 
 def test_progress_says_what_is_left() -> None:
-    times = iter([0.0, 10.0])
-    progress = SweepProgress(lambda: next(times))
+    """In sessions: how long these take is said by whoever shows it."""
+    now = [0.0]
+    progress, pace = SweepProgress(), Pace(lambda: now[0])
     progress.plan(3)
+    pace.at(*progress.line()[:2])
     assert progress.line()[:2] == (0, 3)
     progress.ended({}, {})
     done, total, text = progress.line()
     assert (done, total) == (1, 3)
-    assert "20 s left" in text
+    now[0] = 10.0
+    assert pace.at(done, total).left_beside(text) == "20 s left"
 
 
 def test_failures_show_in_status_and_summary(rankwise: Command, network_file: Path) -> None:

@@ -105,6 +105,14 @@ def test_what_it_amounts_to() -> None:
     assert by_layer([ROWS[0].model_copy(update={"stale": True})]) == []
 
 
+def test_nothing_saves_more_than_there_is() -> None:
+    """A session in which the machine was slow saw 16 ms saved of a layer that takes 8."""
+    slow = {"original_latency_s": 0.020, "latency_s": 0.004, "saving_s": 0.016}
+    rows = [row("fc1", 20, 8.0), row("fc1", 30, 4.0), row("fc1", 40, 5.0, **slow)]
+    assert "would save 7 ms (88%, 8.00x)" in text(rows=rows).splitlines()[-1]
+    assert [one.decomposition.ranks for one in best_rows(rows)] == [(20,), (40,)]
+
+
 def test_several_networks_are_not_added_up() -> None:
     both = table().model_copy(update={"networks": ["a.onnx", "b.onnx"]})
     assert "give --model: a.onnx, b.onnx" in speedup_table_text(both)

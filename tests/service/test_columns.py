@@ -1,14 +1,11 @@
-"""What the page reads: the table by columns, the graph of a network, how long a job still takes."""
+"""What the page reads: the table by columns, the graph of a network, the log of a job."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-import pytest
-
 from rankwise import documents
-from rankwise.jobs.job_worker import SOON_S, Pace
 from rankwise.service.columns import columns_of
 
 
@@ -76,14 +73,3 @@ def test_a_job_keeps_a_log(service: Any, profiled: dict[str, Any]) -> None:
     assert all(line["text"] for line in log)
     times = [line["at"] for line in log]
     assert times == sorted(times)
-
-
-def test_the_time_left_follows_the_pace() -> None:
-    """Of steps of equal length, those that are left take as long as those that were."""
-    pace = Pace()
-    assert pace.left_s(0, 10, 100.0) is None
-    assert pace.left_s(1, 10, 100.0 + SOON_S / 2) is None, "nobody knows so soon"
-    for done in range(2, 11):
-        assert pace.left_s(done, 10, 100.0 + 3 * done) == pytest.approx(3 * (10 - done))
-    assert pace.left_s(0, 4, 200.0) is None, "another stretch of work begins"
-    assert pace.left_s(2, 4, 210.0) == pytest.approx(10)

@@ -82,7 +82,10 @@ export function layerFacts(layers, setting) {
 }
 
 function specFacts(rows) {
-  const faster = rows.filter((row) => row.verdict === "FASTER" && row.saving_s > 0);
-  const best = faster.reduce((a, b) => (a && a.saving_s >= b.saving_s ? a : b), null);
-  return { rows, seconds: middle(rows.map((row) => row.original_latency_s)) ?? 0, best, saving: best?.saving_s ?? 0 };
+  const seconds = middle(rows.map((row) => row.original_latency_s)) ?? 0;
+  // Of the time that the layer takes: one session's seconds may be more than that in another.
+  const saved = (row) => (row.speedup && seconds ? seconds * (1 - 1 / row.speedup) : row.saving_s);
+  const faster = rows.filter((row) => row.verdict === "FASTER" && saved(row) > 0);
+  const best = faster.reduce((a, b) => (a && saved(a) >= saved(b) ? a : b), null);
+  return { rows, seconds, best, saving: best ? saved(best) : 0 };
 }
