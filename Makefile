@@ -142,8 +142,8 @@ docs: .venv/.docs
 	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict >build/docs.log 2>&1 || { cat build/docs.log; exit 1; }
 	@echo "docs: build/site/index.html"
 
-tutorial: .venv/.demo
-	@$(RUN) examples/write_tutorial.py
+tutorial: .venv/.installed
+	@PYTHONPATH=examples $(RUN) examples/write_tutorial.py
 
 # The wheel is built from the source archive, so both are whole.
 dist: .venv/.release

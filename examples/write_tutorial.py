@@ -7,13 +7,13 @@ What was written stands in tutorial/; a picture of its report.html is taken by h
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+
+from reader_terminal import Terminal
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "tutorial.md"
@@ -23,9 +23,8 @@ BLOCKS = re.compile(r"```sh\n(.*?)```(?:\n\n```text\n(.*?)```)?", re.DOTALL)
 SHOWN_LINES = 24
 """More than that is shown by its first and last lines."""
 ENDS = 4
-DOING = "(profile|plan|apply|verify): |gathering |what [0-9]+ |running |the whole network"
-BY_CHANCE = re.compile(rf" *channels are matched|[0-9]+% |([0-9]+/[0-9]+ )?({DOING})")
-"""Lines that a run may have or not, depending on what it finds and how long it takes: left out."""
+BY_CHANCE = re.compile(r" *channels are matched")
+"""Lines that a run may have or not, depending on what it finds: left out."""
 
 
 def main() -> None:
@@ -59,22 +58,20 @@ def shortened(printed: str) -> str:
 
 
 def run(commands: str) -> str:
-    """What the commands print, in a folder of their own. The first one that fails ends it all."""
-    print(commands, end="", flush=True)
-    given = commands.replace("python examples", f"python -P {ROOT / 'examples'}")
-    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-e", "-c", given],
-        cwd=WORK,
-        env={**os.environ, "PATH": programs, "COLUMNS": "100"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
+    """What a reader sees of the commands, in a folder of their own. The first one that fails ends
+    it all."""
+    given = commands.replace("\\\n", " ").replace(
+        "python examples", f"python -P {ROOT / 'examples'}"
     )
-    if done.returncode:
-        sys.exit(f"{done.stdout}\nthat ended with status {done.returncode}")
-    return done.stdout
+    printed: list[str] = []
+    with Terminal(WORK) as terminal:
+        for command in given.splitlines():
+            print(command, flush=True)
+            answer = terminal.type(command)
+            printed += answer.lines
+            if answer.status:
+                sys.exit("\n".join([*printed, f"that ended with status {answer.status}"]))
+    return "".join(f"{line}\n" for line in printed)
 
 
 if __name__ == "__main__":

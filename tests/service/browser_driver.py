@@ -7,7 +7,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,16 @@ class Browser:
         found: list[str] = self.driver.execute_script(script, css)
         return found
 
+    def rows(self) -> list[list[str]]:
+        """The cells' texts of a long table, as far as it is in sight."""
+        script = (
+            "const texts = (row) => [...row.cells].map((one) => one.textContent);"
+            "const rows = [...document.querySelectorAll('.rows tbody tr:not([hidden])')];"
+            "return rows.map(texts).filter((one) => one.length > 1)"
+        )
+        found: list[list[str]] = self.driver.execute_script(script)
+        return found
+
     def until(self, look: Callable[[], Any]) -> Any:
         from selenium.common.exceptions import (
             ElementNotInteractableException,
@@ -118,3 +129,15 @@ class Browser:
         """No error and no violation of the security policy in the browser's log."""
         loud = [e for e in self.driver.get_log("browser") if e["level"] in ("SEVERE", "WARNING")]
         assert not loud, json.dumps(loud)
+
+
+@contextmanager
+def opened(folder: Path, need: Callable[[str, str], Any]) -> Iterator[Browser]:
+    """A browser as long as the `with` lasts; the test is skipped where there is none."""
+    if CHROMIUM is None or DRIVER is None:
+        need("browser", "no chromium and chromedriver on this machine")
+    one = Browser(folder)
+    try:
+        yield one
+    finally:
+        one.driver.quit()

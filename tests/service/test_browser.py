@@ -17,7 +17,7 @@ from selenium.webdriver.common.keys import Keys
 from rankwise import documents
 from rankwise.service.app import STATIC
 
-from .browser_driver import CHROMIUM, DRIVER, Browser
+from .browser_driver import Browser, opened
 from .conftest import FAKE, Running, small_model, zipped_pictures
 
 SCRIPT_BYTES = 300_000
@@ -34,11 +34,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 @pytest.fixture(scope="module")
 def driven(tmp_path_factory: pytest.TempPathFactory, need: Any) -> Iterator[Browser]:
     """One browser for all tests here."""
-    if CHROMIUM is None or DRIVER is None:
-        need("browser", "no chromium and chromedriver on this machine")
-    one = Browser(tmp_path_factory.mktemp("downloads"))
-    yield one
-    one.driver.quit()
+    with opened(tmp_path_factory.mktemp("downloads"), need) as browser:
+        yield browser
 
 
 @pytest.fixture
