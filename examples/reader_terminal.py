@@ -121,7 +121,7 @@ class Terminal:
 def _environment() -> dict[str, str]:
     kept = {name: text for name, text in os.environ.items() if not name.startswith(SETTINGS)}
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    # without bracketed paste, as bash would write a mark before each prompt
+    # what somebody has set for the keys of his own command lines stays out
     return {
         **kept,
         "PATH": programs,

@@ -168,7 +168,8 @@ def page(walk: Walk, tmp_path: Path, need: Any) -> Iterator[Browser]:
         browser.driver.get(walk.terminal.wait_for(r"(http://[\d.:]+)\s"))
         yield browser
     walk.terminal.interrupt()
-    walk.terminal.end()
+    ended = walk.terminal.end()
+    assert ended.status == 0, ended.lines
 
 
 @pytest.mark.slow
@@ -257,3 +258,13 @@ def test_what_commands_print_is_written_into_the_page(
     shown = [0, 1, 2, 3, "...", 26, 27, 28, 29]
     lines = "".join(f"line {n}\n" if isinstance(n, int) else f"{n}\n" for n in shown)
     assert written == page.replace("old\n", lines)
+
+
+def test_the_writer_sees_what_a_reader_sees(example: Callable[[str], ModuleType]) -> None:
+    """The end of what was wiped away, long lines whole, and where a command has failed."""
+    run = example("write_tutorial").run
+    Path("tutorial").mkdir()
+    assert run("echo a \\\n  b\nprintf 'old\\r\\033[2Knew\\n'\n") == "a b\nnew\n"
+    assert run(f"echo {'word ' * 30}\n") == f"{('word ' * 30).strip()}\n"
+    with pytest.raises(SystemExit, match="ended with status 3"):
+        run("(exit 3)\n")
