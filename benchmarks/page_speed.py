@@ -84,7 +84,17 @@ def network() -> NetworkEntry:
     model = {"source": "made-up", "sha256": SHA256, "input_shape": [1, 3, 224, 224]}
     document = {"kind": "rankwise.layers", "model": model, "layers": layers}
     return NetworkEntry(
-        SHA256, "made-up", "onnx", None, None, 0, "2026-01-01", SHA256, None, document, graph()
+        id=SHA256,
+        name="made-up",
+        format="onnx",
+        architecture=None,
+        file=None,
+        bytes=0,
+        added_at="2026-01-01",
+        sha256=SHA256,
+        input_shape=None,
+        layers=document,
+        graph=graph(),
     )
 
 

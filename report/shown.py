@@ -32,10 +32,12 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A line of text with its style."""
+    """A line of text with its style. `whole`: it is not broken where a terminal is narrow, because
+    it is something to copy."""
 
     text: str
     style: str = ""
+    whole: bool = False
 
 
 Shown = Rows | Sentence

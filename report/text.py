@@ -31,7 +31,8 @@ def text(document: documents.Document) -> str:
 def _print(document: documents.Document, console: Console) -> None:
     for part in parts(document):
         if isinstance(part, Sentence):
-            console.print(part.text, style=part.style or None, markup=False)
+            style = part.style or None
+            console.print(part.text, style=style, markup=False, soft_wrap=part.whole)
             continue
         for line in row_lines(part, _takes_colours(console)):
             console.file.write(line + "\n")

@@ -12,11 +12,11 @@ from .shown import Sentence, Shown
 def tuning(document: documents.Tuning) -> Iterator[Shown]:
     """Show what was gained, the files, and the commands that may come next."""
     for name, text in [*_gains(document), *_files(document)]:
-        yield Sentence(f"{name:<10}{text}")
+        yield Sentence(f"{name:<10}{text}", whole=True)
     if document.next_commands:
         yield Sentence("\nnext:")
     for one in document.next_commands:
-        yield Sentence(f"  {one.command}", "bold")
+        yield Sentence(f"  {one.command}", "bold", whole=True)
         yield Sentence(f"      {one.purpose}")
 
 

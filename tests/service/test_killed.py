@@ -90,7 +90,7 @@ def test_killed_several_times(
     octets = {"content-type": "application/octet-stream"}
     made = httpx.post(f"{service.url}/networks", content=model_bytes, headers=octets, timeout=60)
     asked = {"network": made.json()["id"], "backend": "onnxruntime-cpu"}
-    asked |= {"rank_quantum": 2, "kinds": ["svd"]}
+    asked |= {"rank_quantum": 4, "kinds": ["svd"]}
     job = httpx.post(f"{service.url}/profiles", json=asked, timeout=60).json()
     path, kept, landed = tmp_path / "rankwise.db", set[tuple[object, ...]](), 0
     for _ in range(KILLS):

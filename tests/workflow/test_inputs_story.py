@@ -48,7 +48,7 @@ def planned(source: str, *more: object) -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["two_pictures", "in_dicts", "bert", "wav2vec"])
+@pytest.mark.parametrize("name", ["two_pictures", "in_dicts", "bert"])
 def test_from_layers_to_reopened_files(name: str) -> None:
     """What is written answers as the network in memory does."""
     import torch
