@@ -21,7 +21,16 @@ MAX_NEW_SAMPLES = 40
 
 def command(network_file: Path, *words: str) -> list[str]:
     start = [sys.executable, "-m", "rankwise", "profile", str(network_file)]
-    return [*start, "--backend", "onnxruntime-cpu", "--rank-quantum", "2", *words]
+    return [
+        *start,
+        "--backend",
+        "onnxruntime-cpu",
+        "--rank-quantum",
+        "2",
+        "--interval",
+        "0.3",
+        *words,
+    ]
 
 
 def samples(path: Path) -> set[tuple[object, ...]]:
