@@ -37,6 +37,14 @@ class Row(Strict):
     stale: bool
     measurement_id: str
 
+    @property
+    def setting(self) -> tuple[object, ...]:
+        """What only rows share that can be compared as they are: device and policy. It hashes and
+        sorts."""
+        device = self.device
+        policy = tuple(sorted((name, str(value)) for name, value in self.policy.items()))
+        return device.backend, device.hardware_key, device.software_key, policy
+
 
 class Table(Document):
     """`networks` are the sources of the networks whose layers the rows are of."""

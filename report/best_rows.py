@@ -54,15 +54,8 @@ def by_layer(rows: Iterable[documents.Row]) -> list[LayerRows]:
     groups: dict[tuple[object, ...], list[documents.Row]] = {}
     for row in rows:
         if not row.stale:
-            groups.setdefault((row.spec_key, *place(row)), []).append(row)
+            groups.setdefault((row.spec_key, row.setting), []).append(row)
     return [LayerRows(group) for group in groups.values()]
-
-
-def place(row: documents.Row) -> tuple[object, ...]:
-    """Return what only rows share that can be compared: device and policy."""
-    device = row.device
-    policy = tuple(sorted((name, str(value)) for name, value in row.policy.items()))
-    return device.backend, device.hardware_key, device.software_key, policy
 
 
 def best_rows(rows: Rows) -> list[documents.Row]:

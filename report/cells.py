@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from .. import documents
-from ..documents.base import WithSpeedup, speedup_text
 
 
 def duration(seconds: float) -> str:
@@ -39,14 +38,14 @@ def decomposition(value: documents.Decomposition) -> str:
     return str(value.record())
 
 
+def with_count(row: documents.Row) -> str:
+    """Return the layer's name, and how many layers the row is of."""
+    return row.layer + (f" (x{row.count})" if row.count > 1 else "")
+
+
 def shape(spec: dict[str, Any] | None, arrow: str = "->") -> str:
     """Return a layer's kernel and channels, such as 3x3 64->128."""
     if spec is None:
         return ""
     kernel = "" if spec["op"] == "linear" else "x".join(map(str, spec["kernel_size"])) + " "
     return f"{kernel}{spec['in_channels']}{arrow}{spec['out_channels']}"
-
-
-def interval(value: WithSpeedup) -> str:
-    """Return a speedup with its interval."""
-    return speedup_text(value)

@@ -8,7 +8,7 @@ from typing import TextIO
 from ..documents import Row, Table
 from ..errors import UsageError
 from .bars_text import bars_text
-from .heat_map import groups
+from .heat_map import by_setting
 from .pictures.figure import Picture, check_picture
 from .pictures.layer_bars import KEPT_MACS, savings_picture
 from .pictures.staircase import staircases
@@ -46,7 +46,7 @@ def _latencies(table: Table) -> Picture:
 
 
 def _savings(table: Table) -> Picture:
-    found = list(groups(table).values())
+    found = by_setting(table)
     if not found:
         raise UsageError("there is nothing to draw: no layer was measured; profile first")
     if len(found) > 1:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from .. import documents
@@ -18,26 +20,20 @@ LADDER = {"s3": 0.62, "s2": 0.8, "s1": 1.0, "f1": 1.25, "f2": 1.6, "f3": 2.2, "f
 """Classes of speedups, by their upper ends: slower and faster in steps of about a quarter."""
 SIGNS = {"SAME": "= ", "UNDECIDED": "? "}
 
-Group = tuple[str, str, str, str]
-"""Rows that may stand in one picture: backend, hardware, software, policy."""
 
-
-def groups(table: documents.Table) -> dict[Group, list[documents.Row]]:
-    """Return the rows by device and policy, the group measured last first."""
-    by_key: dict[Group, list[documents.Row]] = {}
+def by_setting(table: documents.Table) -> list[list[documents.Row]]:
+    """Return the rows of each device and policy, those measured last first."""
+    settings: dict[tuple[object, ...], list[documents.Row]] = {}
     for row in timed(table.rows):
-        device = row.device
-        key = (device.backend, device.hardware_key, device.software_key, _policy(row.policy))
-        by_key.setdefault(key, []).append(row)
-    newest = sorted(by_key, key=lambda key: max(r.measured_at for r in by_key[key]), reverse=True)
-    return {key: by_key[key] for key in newest}
+        settings.setdefault(row.setting, []).append(row)
+    measured_at = partial(map, attrgetter("measured_at"))
+    return sorted(settings.values(), key=lambda rows: max(measured_at(rows)), reverse=True)
 
 
 def _policy(policy: Mapping[str, Any]) -> str:
-    return (
-        f"{policy['phase']}, batch {policy['batch']}, {policy['threads']} thread"
-        f"{'' if policy['threads'] == 1 else 's'}, {policy['context']}"
-    )
+    threads = f"{policy['threads']} thread{'' if policy['threads'] == 1 else 's'}"
+    named = (policy[name] for name in ("context", "dtype", "execution") if name in policy)
+    return ", ".join([policy["phase"], f"batch {policy['batch']}", threads, *named])
 
 
 def heat_map(table: documents.Table, order: Sequence[str] = (), most: int = 3) -> Html:
@@ -48,12 +44,11 @@ def heat_map(table: documents.Table, order: Sequence[str] = (), most: int = 3) -
     if not timed(table.rows):
         return tag("p", "Nothing was measured yet.", class_="empty")
     place = {name: number for number, name in enumerate(order)}
-    newest = list(groups(table).items())[:most]
-    maps = [_one(key, rows, place) for key, rows in newest]
+    maps = [_one(rows, place) for rows in by_setting(table)[:most]]
     return joined([legend(), *maps, _failures(table.failures)])
 
 
-def _one(key: Group, rows: list[documents.Row], place: Mapping[str, int]) -> Html:
+def _one(rows: list[documents.Row], place: Mapping[str, int]) -> Html:
     layers: dict[str, list[documents.Row]] = {}
     for row in rows:
         layers.setdefault(row.spec_key, []).append(row)
@@ -63,7 +58,8 @@ def _one(key: Group, rows: list[documents.Row], place: Mapping[str, int]) -> Htm
         for kind in kinds
     }
     ordered = sorted(layers.values(), key=lambda g: place.get(g[0].layer, len(place)))
-    caption = f"{key[0]} on {key[1][:6]}, software {key[2][:6]}; {key[3]}"
+    device, policy = rows[0].device, _policy(rows[0].policy)
+    where = f"{device.backend} on {device.hardware_key[:6]}, software {device.software_key[:6]}"
     stale = " (stale: measured with other software)" if rows[0].stale else ""
     heads = [tag("th", kind, scope="colgroup", colspan=widths[kind]) for kind in kinds]
     head = tag("tr", tag("th", "layer", scope="col"), tag("th", "shape", scope="col"), *heads)
@@ -72,7 +68,7 @@ def _one(key: Group, rows: list[documents.Row], place: Mapping[str, int]) -> Htm
         "div",
         tag(
             "table",
-            tag("caption", caption + stale),
+            tag("caption", f"{where}; {policy}{stale}"),
             tag("thead", head),
             tag("tbody", *body),
             class_="heat",

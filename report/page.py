@@ -10,7 +10,7 @@ from importlib.resources import files
 from .. import documents
 from .cells import duration, known, timed
 from .error_text import by_picture, with_worst
-from .heat_map import groups, heat_map, shape_and_count
+from .heat_map import by_setting, heat_map, shape_and_count
 from .markup import Html, joined, tag
 from .pictures.inline import figure
 from .pictures.layer_bars import KEPT_MACS, plan_picture, saved_in_all, savings_picture
@@ -119,7 +119,7 @@ def _planned(plan: documents.Plan) -> Html:
 def _savings(table: documents.Table | None) -> Html:
     if table is None or not timed(table.rows):
         return tag("p", MISSING, class_="empty")
-    rows = next(iter(groups(table).values()))
+    rows = by_setting(table)[0]
     title = f"What could be had: fastest candidates that keep {KEPT_MACS:.0%} of the MACs"
     told = tag("p", f"All layers together: {saved_in_all(rows)}, whatever they lose.")
     return figure(savings_picture(rows, title), told)
@@ -129,7 +129,7 @@ def _staircases(table: documents.Table | None) -> Html:
     """Draw the staircases of the layers that take most of the time."""
     if table is None or not timed(table.rows):
         return tag("p", MISSING, class_="empty")
-    rows = next(iter(groups(table).values()))
+    rows = by_setting(table)[0]
     specs = {row.spec_key: known(row.original_latency_s) * row.count for row in timed(rows)}
     heaviest = sorted(specs, key=lambda key: specs[key], reverse=True)[:MAX_STAIRCASES]
     drawn = [layer_staircase([row for row in rows if row.spec_key == key]) for key in heaviest]

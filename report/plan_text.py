@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from .. import documents
-from .cells import decomposition, duration, interval, number, shape
+from ..documents.base import speedup_text
+from .cells import decomposition, duration, number, shape
 from .error_text import by_picture, with_worst
 from .shown import Rows, Sentence, Shown
 from .table_text import VERDICT_STYLES
@@ -27,7 +28,7 @@ def plan(document: documents.Plan) -> Iterator[Shown]:
     if not changed:
         yield Sentence(_nothing_helps(document))
     if predicted.speedup is not None:
-        yield Sentence(f"predicted speedup {interval(predicted)}")
+        yield Sentence(f"predicted speedup {speedup_text(predicted)}")
     if predicted.network_error is not None:
         where = "on the select split" if document.calibration else "on random inputs"
         shown = with_worst(predicted.network_error, predicted.errors)
@@ -86,7 +87,9 @@ def explanation(document: documents.Explanation) -> Iterator[Shown]:
 
 
 def _explained(candidate: documents.ExplainedCandidate) -> Iterator[Shown]:
-    line = f"{decomposition(candidate.decomposition)}: {candidate.verdict} {interval(candidate)}"
+    line = (
+        f"{decomposition(candidate.decomposition)}: {candidate.verdict} {speedup_text(candidate)}"
+    )
     yield Sentence(f"  {line}", VERDICT_STYLES.get(candidate.verdict, ""))
     for reason in candidate.reasons:
         yield Sentence(f"    - {reason}")
@@ -107,7 +110,7 @@ def what_if(document: documents.WhatIf) -> Iterator[Shown]:
     if document.speedup is None:
         yield Sentence("speedup not known: a chosen candidate was not measured", style="yellow")
     else:
-        yield Sentence(f"predicted speedup {interval(document)}")
+        yield Sentence(f"predicted speedup {speedup_text(document)}")
     if document.network_error is not None:
         shown = with_worst(document.network_error, document.errors)
         yield Sentence(f"network error on the select split {shown}")
@@ -154,7 +157,7 @@ def verification(document: documents.VerificationDocument) -> Iterator[Shown]:
         f"original {duration(document.original_latency_s)}, "
         f"compressed {duration(document.latency_s)}"
     )
-    yield Sentence(f"measured speedup {interval(document)}")
+    yield Sentence(f"measured speedup {speedup_text(document)}")
     if document.predicted_speedup is not None:
         yield Sentence(f"predicted speedup {document.predicted_speedup:.3f}")
     for name, value in document.fidelity.items():

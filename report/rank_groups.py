@@ -16,10 +16,8 @@ def by_layer(table: Table) -> list[list[Row]]:
     """
     groups: dict[tuple[object, ...], list[Row]] = {}
     for row in table.rows:
-        device = row.device
-        key = (row.spec_key, device.backend, device.hardware_key, device.software_key)
         if row.latency_s is not None and row.original_latency_s is not None:
-            groups.setdefault((*key, *sorted(row.policy.items())), []).append(row)
+            groups.setdefault((row.spec_key, row.setting), []).append(row)
     found = [rows for rows in groups.values() if drawn_kinds(rows)]
     if not found:
         raise UsageError(

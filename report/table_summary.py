@@ -6,33 +6,33 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from .. import documents
-from .best_rows import LayerRows, by_layer, place
-from .cells import decomposition, duration
+from ..records import Verdict
+from .best_rows import LayerRows, by_layer
+from .cells import decomposition, duration, with_count
 
 SHOWN = 5
 """Layers that the summary names."""
-VERDICTS = ("FASTER", "SLOWER", "SAME", "UNDECIDED")
 
 
 def summary_lines(table: documents.Table, shown: int) -> list[str]:
     """Return the counts of verdicts, and for each device where the time goes and what the best
     candidates would save together. `shown`: rows of the table that are on the screen."""
     counts = Counter(row.verdict for row in table.rows)
-    verdicts = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS)
+    verdicts = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict)
     of = "" if shown == len(table.rows) else f"{shown} of "
     lines = [f"{of}{len(table.rows)} rows: {verdicts}"]
     if len(table.networks) > 1:
         names = ", ".join(table.networks[:SHOWN])
         return [*lines, f"of several networks; for what one could save give --model: {names}"]
-    places: dict[tuple[object, ...], list[LayerRows]] = {}
+    settings: dict[tuple[object, ...], list[LayerRows]] = {}
     for layer in by_layer(table.rows):
-        places.setdefault(place(layer.first), []).append(layer)
-    for layers in places.values():
-        lines += _of_place(layers, named=len(places) > 1)
+        settings.setdefault(layer.first.setting, []).append(layer)
+    for layers in settings.values():
+        lines += _of_setting(layers, named=len(settings) > 1)
     return lines
 
 
-def _of_place(layers: Sequence[LayerRows], named: bool) -> Iterator[str]:
+def _of_setting(layers: Sequence[LayerRows], named: bool) -> Iterator[str]:
     total_s = sum(layer.original_s for layer in layers)
     if not total_s:
         return
@@ -40,7 +40,9 @@ def _of_place(layers: Sequence[LayerRows], named: bool) -> Iterator[str]:
     where = f" on {device.backend} {device.hardware_key[:6]}" if named else ""
     where += f", threads {policy.get('threads')}, {policy.get('phase')}" if named else ""
     slowest = sorted(layers, key=lambda layer: -layer.original_s)[:SHOWN]
-    named_layers = ", ".join(f"{_name(one)} {one.original_s / total_s:.0%}" for one in slowest)
+    named_layers = ", ".join(
+        f"{with_count(one.first)} {one.original_s / total_s:.0%}" for one in slowest
+    )
     yield f"time of the layers{where}: {duration(total_s)}, most of it in {named_layers}"
     saved_s = sum(_saved_s(layer) for layer in layers)
     if not saved_s:
@@ -52,15 +54,12 @@ def _of_place(layers: Sequence[LayerRows], named: bool) -> Iterator[str]:
     assert row is not None
     yield (
         f"the fastest candidate of each layer would save {duration(saved_s)} "
-        f"({saved_s / total_s:.0%}, {speedup:.2f}x) whatever the error, most in {_name(best)}: "
-        f"{decomposition(row.decomposition)} saves {_saved_s(best) / total_s:.0%}"
+        f"({saved_s / total_s:.0%}, {speedup:.2f}x) whatever the error, most in "
+        f"{with_count(row)}: {decomposition(row.decomposition)} saves "
+        f"{_saved_s(best) / total_s:.0%}"
     )
 
 
 def _saved_s(layer: LayerRows) -> float:
     best = layer.best()
     return 0.0 if best is None else layer.saved_s(best)
-
-
-def _name(layer: LayerRows) -> str:
-    return layer.first.layer + (f" (x{layer.first.count})" if layer.first.count > 1 else "")

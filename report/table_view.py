@@ -8,10 +8,11 @@ from typing import Self
 
 from .. import documents
 from ..errors import UsageError, did_you_mean
+from ..records import Verdict
 from .best_rows import LayerRows, best_rows
 from .table_columns import known_column, sorted_rows
 
-VERDICTS = ("FASTER", "SLOWER", "SAME", "UNDECIDED")
+VERDICTS = tuple(verdict.value for verdict in Verdict)
 
 
 @dataclass(frozen=True, slots=True)

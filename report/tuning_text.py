@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .. import documents
-from .cells import duration, interval
+from ..documents.base import speedup_text
+from .cells import duration
 from .shown import Sentence, Shown
 
 
@@ -27,7 +28,7 @@ def _gains(document: documents.Tuning) -> list[tuple[str, str]]:
     if found is None:
         return [*lines, ("speedup", "none: no layer is worth replacing")]
     times = f"{duration(found.original_latency_s)} -> {duration(found.latency_s)}"
-    lines.append(("speedup", f"{interval(found)}, {times}"))
+    lines.append(("speedup", f"{speedup_text(found)}, {times}"))
     lines.append(("error", _error(found, plan)))
     lines.append(("layers", f"{len(plan.decisions)} of {len(plan.layers)} replaced"))
     return lines

@@ -78,19 +78,13 @@ def columns_of(table: documents.Table) -> Columns:
     settings = _Numbered(lambda row: Setting(device=row.device, policy=row.policy))
     specs = _Numbered(_spec)
     columns: dict[str, list[Any]] = {
-        "setting": [settings.place(_setting_key(row), row) for row in table.rows],
+        "setting": [settings.place(row.setting, row) for row in table.rows],
         "spec": [specs.place((row.spec_key, *row.layers), row) for row in table.rows],
         **{name: [of(row) for row in table.rows] for name, of in COLUMNS.items()},
     }
     return Columns(
         settings=settings.values, specs=specs.values, columns=columns, failures=table.failures
     )
-
-
-def _setting_key(row: Row) -> Hashable:
-    device = row.device
-    policy = sorted((name, str(value)) for name, value in row.policy.items())
-    return device.backend, device.hardware_key, device.software_key, *policy
 
 
 def _spec(row: Row) -> Spec:

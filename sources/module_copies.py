@@ -3,39 +3,35 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.spectral_norm import SpectralNorm, remove_spectral_norm
 from torch.nn.utils.weight_norm import WeightNorm, remove_weight_norm
-from torch.overrides import TorchFunctionMode
 
 from ..errors import ModelError, first_line
+from ..ops.function_calls import FunctionCalls
 
 HOOKS = "_forward_pre_hooks"
 NORMS = (WeightNorm, SpectralNorm)
 """Torch's hooks of before there were parametrizations: they compute `weight` before each call."""
 
 
-class _ComputedAsValues(TorchFunctionMode):
+class _ComputedAsValues(FunctionCalls):
     """While it is on, a tensor that was computed with a gradient is copied as a value.
 
     Torch refuses to copy those. A module keeps some of them as plain attributes: the weight that
     `torch.nn.utils.weight_norm` computes anew before each call, or what it remembers of a call.
     """
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
+    def called(
+        self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
         if func is Tensor.__deepcopy__ and not args[0].is_leaf:
             return args[0].detach().clone()
-        return func(*args, **(kwargs or {}))
+        return func(*args, **kwargs)
 
 
 def copied(module: nn.Module, memo: dict[int, object] | None = None) -> nn.Module:

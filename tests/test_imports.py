@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "lowrank": LOWRANK,
     "layering": {"layering"} | OPS,
     "backends": {"backends"} | OPS,
-    "sources": {"sources"} | BOTTOM,
+    "sources": {"sources"} | OPS,
     "integrity": {"integrity", "inputs"} | OPS,
     "inputs": {"inputs"} | OPS,
     "models": MODELS,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ... import documents
-from ..cells import decomposition, duration, known, timed
+from ..cells import decomposition, duration, known, timed, with_count
 from .figure import Picture, in_style, short
 from .style import BEFORE, EDGE, GROUND, INK, ONE_COLUMN, SERIES, SMALL_PT, UNDECIDED
 
@@ -134,7 +134,7 @@ def _by_worth(row: documents.Row) -> tuple[bool, float]:
 
 def _best(row: documents.Row) -> LayerBar:
     count, original = row.count, known(row.original_latency_s)
-    name = row.layer + (f" (x{count})" if count > 1 else "")
+    name = with_count(row)
     undecided = row.verdict == "UNDECIDED"
     if row.verdict not in ("FASTER", "UNDECIDED"):
         return LayerBar(name, count * original, None, "nothing is faster")

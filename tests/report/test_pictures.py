@@ -166,6 +166,19 @@ def test_other_devices_are_other_maps() -> None:
     assert shown.index("torch-cpu") < shown.index("fake on")
 
 
+@pytest.mark.parametrize("name", ["dtype", "execution", "threads"])
+def test_other_policies_are_other_maps(name: str) -> None:
+    """Whatever of the policy differs: such rows cannot be compared as they are."""
+    first, other = (row(16, 5e-4) for _ in range(2))
+    policies = [{**one.policy, name: value} for one, value in ((first, "1"), (other, "2"))]
+    rows = [
+        one.model_copy(update={"policy": policy})
+        for one, policy in zip((first, other), policies, strict=True)
+    ]
+    shown = heat_map(documents.Table(rows=rows, failures=[]))
+    assert len(set(re.findall("<caption>.*?</caption>", shown))) == 2
+
+
 def test_the_staircase_shows_every_rank_and_the_original() -> None:
     rows = [row(rank, 1e-4 * rank / 8) for rank in (16, 32, 48)]
     shown = texts(layer_staircase(rows))
