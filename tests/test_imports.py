@@ -20,7 +20,16 @@ NOT_OURS = {"tests", "docs", "benchmarks", "examples", "build", "dist"}
 
 # A unit is a module or a package right below the root.
 VALUES = {"records", "content_keys", "stats", "documents"}
-BOTTOM = {"errors", "files", "clock", "version", "reporter", "display", "pace"} | VALUES
+BOTTOM = {
+    "errors",
+    "files",
+    "clock",
+    "version",
+    "reporter",
+    "display",
+    "pace",
+    "collector",
+} | VALUES
 OPTIONS = {"options"} | BOTTOM
 OPS = {"ops"} | BOTTOM
 LOWRANK = {"lowrank"} | OPS
