@@ -36,8 +36,9 @@ LOWRANK = {"lowrank"} | OPS
 MODELS = {"models", "sources", "integrity", "layering", "inputs"} | LOWRANK
 CAMPAIGN = {"campaign", "profiler", "backends", "db", "search"} | MODELS
 FACTORS = {"factors", "training"} | MODELS
+QUANTIZATION = {"quantization"} | MODELS
 NETWORK_TIMING = {"network_timing", "factors", "training"} | CAMPAIGN
-PLANNER = {"planner"} | NETWORK_TIMING
+PLANNER = {"planner"} | NETWORK_TIMING | QUANTIZATION
 SKIN = {"workflow", "report", "tracking"} | OPTIONS
 MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(BOTTOM, BOTTOM),
@@ -51,6 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inputs": {"inputs"} | OPS,
     "models": MODELS,
     "training": {"training"} | MODELS,
+    "quantization": QUANTIZATION,
     "profiler": {"profiler", "backends"} | LOWRANK,
     "db": {"db"} | BOTTOM,
     "search": {"search"} | BOTTOM,
