@@ -141,6 +141,7 @@ def _session(
         runs[original.key],
         [runs[other.key] for other in others],
         setup.backend.run_metadata(),
+        setup.board,
     )
     with _bench(setup, effort, original) as executor:
         prepared = [_own_copy(workload) for workload in (original, *others)]
