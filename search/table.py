@@ -53,6 +53,7 @@ class TableRow:
     measured_at: str
     stale: bool
     measurement_id: str
+    boards: int = 1
 
     @property
     def own_times(self) -> bool:
@@ -103,7 +104,8 @@ def speedup_table(
     cost_of = cache(costs)
     newest = _newest_software(measurements, shared)
     timed = [measurement for measurement in measurements if measurement.summaries]
-    comparisons = stats.combine_many([m.summaries for m in timed])
+    boards = [m.boards or (None,) * len(m.summaries) for m in timed]
+    comparisons = stats.combine_many([m.summaries for m in timed], boards=boards)
     rows = []
     for measurement, comparison in zip(timed, comparisons, strict=True):
         fields, spec = shared.fields(measurement), measurement.spec
@@ -119,6 +121,7 @@ def speedup_table(
                 original_macs=shared.macs(spec),
                 params=params,
                 measured_at=measurement.measured_at,
+                boards=len(set(measurement.boards)) or 1,
                 stale=fields["software_key"] != newest[fields["hardware_key"]],
             )
         )
