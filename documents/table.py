@@ -50,8 +50,8 @@ class Row(Strict):
 
 class OddBoard(Strict):
     """A board that differs from others of its kind: its latencies, or its speedups, by the median
-    board's, over `specs` layers, with an interval that is 95% for all boards together. `board` is null
-    for sessions that do not say theirs; `hosts` are the machines that it measured on."""
+    board's, over `specs` layers; the interval is 95% for all boards together. `board` is null for
+    sessions that do not say theirs; `hosts` are the machines that it measured on."""
 
     board: str | None
     hosts: list[str]
