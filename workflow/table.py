@@ -15,6 +15,7 @@ from ..options.keywords import keywords, takes
 from ..options.measuring import TableOptions
 from ..records import Phase
 from ..report.formats import frame
+from ..search.boards import OddBoard, odd_boards
 from .known_layers import require_layer
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def table(options: TableOptions) -> pd.DataFrame:
         params                int64         the candidate's parameters
         measured_at           str           when, in UTC
         stale                 bool          whether measured with other software than is there now
+        boards                int64         boards of the device's kind that measured it
         measurement_id        str           leads to the raw samples
         layers                str           all layers of that spec, separated by blanks
         backend               str           device family
@@ -106,8 +108,21 @@ def stored_table(
     )
     of = sorted({source for sha, source, _ in known if sha256 in (None, sha)})
     with resting():
-        document = document_of(store.measurements.find(wanted))
-    return document.model_copy(update={"networks": of})
+        measurements = store.measurements.find(wanted)
+        document = document_of(measurements)
+        odd = [_odd_board(store, one) for one in odd_boards(measurements)]
+    return document.model_copy(update={"networks": of, "odd_boards": odd})
+
+
+def _odd_board(store: Store, one: OddBoard) -> documents.OddBoard:
+    numbers = {name: getattr(one, name) for name in ("quantity", "ratio", "low", "high", "specs")}
+    return documents.OddBoard(
+        board=one.board,
+        hosts=store.measurements.hosts_of(one.board),
+        device=documents.RowDevice.of(one.fingerprint),
+        policy=one.policy.to_json(),
+        **numbers,
+    )
 
 
 def _find_network(store: Store, model: str | None) -> str | None:
