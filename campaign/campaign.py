@@ -172,7 +172,11 @@ class Campaign:
                     candidates = {c.key: c for c in (event.original, *event.candidates)}
                     run_metadata = self.setup.backend.run_metadata()
                     session_id = store.sessions.begin(
-                        *self.where, event.original, event.candidates, run_metadata
+                        *self.where,
+                        event.original,
+                        event.candidates,
+                        run_metadata,
+                        self.setup.board,
                     )
                     progress.started(event.original.spec)
                     self.reporter.progress(*progress.line())

@@ -18,8 +18,6 @@ from ..models.pictures import Calibration
 from ..models.splits import SplitName
 from ..records import LayerSpec
 from .array_cache import ArrayCache
-from .cotangents import Cotangents
-from .output_metrics import output_metrics
 
 VERSION = 2
 """Version of the files: it changes with what is summed up, so that older files are not read."""
@@ -130,6 +128,9 @@ def gather_metrics(
 ) -> LayerMoments:
     """Return the moments with metrics of errors of these layers' outputs; gather those that the
     cache lacks. Raises `ModelError` where no gradient can be taken."""
+    from .cotangents import Cotangents  # torch's, as gradients are
+    from .output_metrics import output_metrics
+
     known = replace(moments, compared=compared)
     for split in splits:
         missing = [name for name in names if not known.has_metric(split, name)]

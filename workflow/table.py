@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, get_args
 
 from .. import documents
 from ..campaign.rows import document_of
+from ..collector import resting
 from ..db.measurement_values import MeasurementFilter
 from ..db.store import Store
 from ..errors import UsageError, did_you_mean
@@ -103,9 +104,10 @@ def stored_table(
     wanted = MeasurementFilter(
         network_sha=sha256, layer=layer, phase=phase, devices=tuple(devices) or None
     )
-    measurements = store.measurements.find(wanted)
     of = sorted({source for sha, source, _ in known if sha256 in (None, sha)})
-    return document_of(measurements).model_copy(update={"networks": of})
+    with resting():
+        document = document_of(store.measurements.find(wanted))
+    return document.model_copy(update={"networks": of})
 
 
 def _find_network(store: Store, model: str | None) -> str | None:
