@@ -84,7 +84,7 @@ def use_costs(use: LayerUse, decomposition: Decomposition) -> tuple[int, int]:
     """Return the MACs over all calls of a layer, and its parameters, once it is decomposed, with
     those that stay because others have them."""
     each = [costs(spec, decomposition) for spec in use.every_call]
-    stays = 0 if decomposition.is_original else use.shared
+    stays = use.shared if decomposition.has_factors else 0
     return sum(macs for macs, _ in each), max((params for _, params in each), default=0) + stays
 
 

@@ -75,14 +75,14 @@ class Assembly:
     def layer_error(self, name: str, decomposition: Decomposition) -> float:
         """Relative error of the layer's output on the select split (with moments) or of its
         weight (without), of exactly the factors that `replacement` gives."""
-        if decomposition.is_original:
+        if not decomposition.has_factors:
             return 0.0
         return self.made(name, decomposition).error
 
     def estimated_error(self, name: str, decomposition: Decomposition) -> float:
         """Return the layer error that the error curve gives: where factors are refined for their
         ranks, it is the error before that."""
-        if decomposition.is_original:
+        if not decomposition.has_factors:
             return 0.0
         return self.curve(name, decomposition.kind, decomposition.groups).at(decomposition.ranks)
 
@@ -198,7 +198,7 @@ class Assembly:
 
     def network_with(self, decisions: Mapping[str, Decomposition]) -> Network:
         """A copy of the network in which each named layer is replaced by its chain."""
-        changed = {n: d for n, d in decisions.items() if not d.is_original}
+        changed = {n: d for n, d in decisions.items() if d.has_factors}
         network = self.network.replaced(self.replacements(changed))
         if len(changed) > 1 and self.cache is not None:
             for name, decomposition in changed.items():

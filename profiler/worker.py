@@ -98,8 +98,8 @@ class Server:
 def workload_from_json(document: Mapping[str, Any]) -> Workload:
     """Return the workload of a document of `process_executor.workload_to_json`."""
     if "chain" in document:
-        chain = Chain.from_json(document["chain"])
-        return ChainWorkload(document["key"], chain, document["input_gradient"])
+        chain, floats = Chain.from_json(document["chain"]), map(tuple, document["floats"])
+        return ChainWorkload(document["key"], chain, document["input_gradient"], tuple(floats))
     path, shape = Path(document["path"]), tuple(document["input_shape"])
     inputs = tuple(map(InputSpec.from_json, document["inputs"]))
     return FileWorkload(document["key"], path, shape, inputs)

@@ -13,19 +13,20 @@ from .table_text import failed
 def devices(document: documents.Devices) -> Iterator[Shown]:
     """Show which backends work here."""
     yield Rows(
-        ("backend", "", "device", "reason"),
+        ("backend", "", "device", "int8 by", "reason"),
         (
-            [d.backend, "PASS" if d.available else "-", _chip(d.fingerprint), d.reason]
+            [d.backend, "PASS" if d.available else "-", *_chip(d.fingerprint), d.reason]
             for d in document.devices
         ),
     )
 
 
-def _chip(fingerprint: documents.Fingerprint | None) -> str:
+def _chip(fingerprint: documents.Fingerprint | None) -> tuple[str, str]:
+    """Return its name, and what it multiplies int8 by."""
     if fingerprint is None:
-        return ""
-    facts = fingerprint.hardware
-    return " ".join([facts.get("chip", ""), f"({fingerprint.hardware_key[:6]})"]).strip()
+        return "", ""
+    name = [fingerprint.hardware.get("chip", ""), f"({fingerprint.hardware_key[:6]})"]
+    return " ".join(name).strip(), fingerprint.integer_kernels
 
 
 def doctor(document: documents.Doctor) -> Iterator[Shown]:

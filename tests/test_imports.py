@@ -29,6 +29,7 @@ BOTTOM = {
     "display",
     "pace",
     "collector",
+    "instruction_sets",
 } | VALUES
 OPTIONS = {"options"} | BOTTOM
 OPS = {"ops"} | BOTTOM

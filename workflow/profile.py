@@ -15,7 +15,7 @@ from ..errors import UsageError
 from ..lowrank import find_kind
 from ..options.keywords import arguments_for, takes
 from ..options.measuring import ProfileOptions
-from ..profiler.candidates import default_candidates
+from ..profiler.candidates import default_candidates, in_precisions
 from ..records import Candidate, Effort
 from ..reporter import Listeners
 from .backend_choice import with_backend
@@ -52,6 +52,7 @@ def profile(options: ProfileOptions) -> documents.Profile:
         work.begin()
         if options.rank_quantum == AUTO:
             wanted = explore(work, options.kinds, quantum, retry_failed=options.retry_failed)
+        wanted = _in_precisions(setup, wanted)
         return work.run(wanted, refresh=options.refresh, retry_failed=options.retry_failed)
 
 
@@ -92,3 +93,13 @@ def _candidates(setup: Setup, kinds: Sequence[str] | None, quantum: int) -> Want
         for spec in distinct_specs(setup.network.layers)
     }
     return for_all_calls(wanted, setup.network.layers)
+
+
+def _in_precisions(setup: Setup, wanted: Wanted) -> Wanted:
+    """The candidates, in each precision that a layer may have under the policy."""
+    found = {}
+    for spec, candidates in wanted.items():
+        plain = [candidate.decomposition for candidate in candidates]
+        every = in_precisions(spec, plain, setup.policy.dtype)
+        found[spec] = tuple(Candidate(spec, one) for one in every)
+    return found
