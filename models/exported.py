@@ -10,8 +10,8 @@ from ..integrity.checked_files import difference
 from ..reporter import Reporter
 from .network import Network
 from .onnx_network import OnnxNetwork
-from .open_batch import save_network
 from .output_rules import OutputNames
+from .saving import save_network
 
 CLOSE = 1e-3
 """Relative difference that exporters' reordered sums may make."""

@@ -1,6 +1,6 @@
 """Options of the verbs that carry plans out: apply, verify, recover, finetune, report."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -44,6 +44,10 @@ ALSO_IN_INT8 = Option(
     "int8 also times and compares both networks in int8, in the same rounds.",
     one_of("float32", "int8"),
 )
+InFloat = Annotated[
+    Sequence[str],
+    Option("A layer that stays in float32 beside int8; repeat.", flags=("--in-float",)),
+]
 DynamicBatch = Annotated[
     bool,
     Option(
@@ -70,6 +74,7 @@ class ApplyOptions(shared.PlannedOptions):
     reestimate_bn: Annotated[bool, REESTIMATE_BN] = False
     match_channels: Annotated[bool, MATCH_CHANNELS] = False
     dtype: Annotated[str, IN_INT8] = "float32"
+    in_float: InFloat = ()
     dynamic_batch: DynamicBatch = True
 
 
@@ -81,6 +86,7 @@ class VerifyOptions(shared.PlannedOptions):
     threads: Annotated[int | None, Option(PLANS, COUNT, group=shared.DEVICE)] = None
     phase: Annotated[str | None, Option(PLANS, one_of(*PHASES))] = None
     dtype: Annotated[str, ALSO_IN_INT8] = "float32"
+    in_float: InFloat = ()
     data: Annotated[Path | None, DATA] = None
 
 

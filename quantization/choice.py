@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from onnx import numpy_helper
 
 from ..models.compared import Compared
-from ..models.network import Network, Outputs
+from ..models.network import Network, Outputs, layer_named
 from ..models.network_error import NetworkError
 from ..models.onnx_network import OnnxNetwork
 from ..models.pictures import Calibration
@@ -79,10 +79,11 @@ def quantised_network(
     which tells the reporter what becomes of the batch. See `Ready.of` and `Ready.quantised` for
     what is raised.
     """
+    kept = [layer_named(original.layers, name).name for name in in_float]
     ready = Ready.of(network, pictures, reporter, dynamic_batch)
     return best_of(
         ready,
-        recipes(ready, pictures, in_float),
+        recipes(ready, pictures, kept),
         original.outputs(pictures.select),
         pictures,
         compared,

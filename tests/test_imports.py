@@ -19,8 +19,17 @@ ROOT = Path(__file__).resolve().parents[1]
 NOT_OURS = {"tests", "docs", "benchmarks", "examples", "build", "dist"}
 
 # A unit is a module or a package right below the root.
-VALUES = {"records", "content_keys", "stats", "documents"}
-BOTTOM = {"errors", "files", "clock", "version", "reporter", "display", "pace"} | VALUES
+VALUES = {"records", "content_keys", "stats", "random_effects", "documents"}
+BOTTOM = {
+    "errors",
+    "files",
+    "clock",
+    "version",
+    "reporter",
+    "display",
+    "pace",
+    "collector",
+} | VALUES
 OPTIONS = {"options"} | BOTTOM
 OPS = {"ops"} | BOTTOM
 LOWRANK = {"lowrank"} | OPS

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..db.url import companion
 from ..errors import UsageError
-from ..factors.output_statistics import fitting_for
 from ..factors.planned_network import PlannedNetwork
 from ..models.network import Network
-from ..models.open_batch import save_network
 from ..models.output_files import NETWORKS, check_output
-from ..models.torch_network import TorchNetwork
+from ..models.saving import save_network
 from ..options.keywords import arguments_for, takes
 from ..options.networks import ApplyOptions
 from ..quantization.choice import quantised_network
@@ -19,6 +17,8 @@ from ..reporter import Listeners
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from ..factors.output_statistics import Fitting
 
 
 @takes(ApplyOptions)
@@ -46,7 +46,7 @@ def apply(options: ApplyOptions) -> Network | nn.Module:
         check_output(
             options.output, options.model, options.weights, options.plan, suffixes=NETWORKS
         )
-    fitting = fitting_for(options.reestimate_bn, options.match_channels)
+    fitting = _fitting(options)
     if fitting and options.calibration is None:
         raise UsageError(f"{fitting.option} needs pictures: give --calibration")
     planned = PlannedNetwork.load(
@@ -89,6 +89,7 @@ def _in_int8(
         compressed,
         pictures,
         planned.compared,
+        options.in_float,
         reporter=said,
         dynamic_batch=options.dynamic_batch,
     )
@@ -98,10 +99,21 @@ def _in_int8(
     return found.network
 
 
+def _fitting(options: ApplyOptions) -> Fitting | None:
+    if not (options.reestimate_bn or options.match_channels):
+        return None
+    from ..factors.output_statistics import fitting_for  # torch's
+
+    return fitting_for(options.reestimate_bn, options.match_channels)
+
+
 def _as_given(compressed: Network, model: Any) -> Network | nn.Module:
+    if compressed.framework == "onnx":
+        return compressed
     from torch import nn
 
     from ..models.own_module import like_given
+    from ..models.torch_network import TorchNetwork
 
     if isinstance(model, nn.Module) and isinstance(compressed, TorchNetwork):
         return like_given(compressed, model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from .. import documents
 from ..backends.base import FileWorkload
@@ -36,11 +36,11 @@ def check_int8(options: VerifyOptions, setup: Setup) -> None:
 
 
 def in_int8(
-    planned: PlannedNetwork, compressed: Network, pictures: Calibration
+    planned: PlannedNetwork, compressed: Network, pictures: Calibration, in_float: Sequence[str]
 ) -> dict[str, Quantised]:
-    """Both networks in int8, by name (see `NAMES`)."""
+    """Both networks in int8, save for these layers, by name (see `NAMES`)."""
     return {
-        name: quantised_network(planned.network, network, pictures, planned.compared)
+        name: quantised_network(planned.network, network, pictures, planned.compared, in_float)
         for name, network in zip(NAMES, (planned.network, compressed), strict=True)
     }
 

@@ -101,7 +101,7 @@ def _in_int8(
     if options.dtype != "int8" or pictures is None:
         return {}
     said.message("quantising the original and the compressed network")
-    return in_int8(planned, compressed, pictures)
+    return in_int8(planned, compressed, pictures, options.in_float)
 
 
 def _timed(

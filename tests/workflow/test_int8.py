@@ -70,6 +70,7 @@ def test_refused_in_one_sentence(
     for words, sentence in (
         (["apply", *int8, "-o", smaller], "give --calibration"),
         (["apply", *int8, *data, "-o", tmp_path / "smaller.pt2"], "are .onnx files"),
+        (["apply", *int8, *data, "--in-float", "stem", "-o", smaller], "no layer 'stem'"),
         (["verify", *int8], "give --data"),
         (["verify", *int8, *data, *torch_cpu], "torch-cpu runs no int8 files"),
         (["verify", *int8, *data, *torch_cpu, "--phase", "training"], "not timed in int8"),
