@@ -28,6 +28,7 @@ from .machine import Check, Device, Devices, Doctor
 from .pareto import FrontPoint, Pareto
 from .plan import (
     ComparedPart,
+    Int8Network,
     Plan,
     PlannedLayer,
     Predicted,
@@ -61,6 +62,7 @@ __all__ = [
     "Failure",
     "Fingerprint",
     "FrontPoint",
+    "Int8Network",
     "Layer",
     "LayerCost",
     "Layers",
