@@ -15,13 +15,13 @@ def devices(document: documents.Devices) -> Iterator[Shown]:
     yield Rows(
         ("backend", "", "device", "reason"),
         (
-            [d.backend, "PASS" if d.available else "-", _chip(d.fingerprint), d.reason]
+            [d.backend, "PASS" if d.available else "-", chip(d.fingerprint), d.reason]
             for d in document.devices
         ),
     )
 
 
-def _chip(fingerprint: documents.Fingerprint | None) -> str:
+def chip(fingerprint: documents.Fingerprint | None) -> str:
     if fingerprint is None:
         return ""
     facts = fingerprint.hardware

@@ -32,7 +32,8 @@ COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 SERVED = [verb.replace("_", "-") for verb in REMOTE]
 HERE = {"json", "debug", "server", "format", "draw", "draw_savings"}
 HERE |= {"quiet", "verbose", "best", "sort", "verdict", "top", "columns"}
-"""Parameters that are the command's own: how the document is shown."""
+HERE |= {"fleet", "release"}
+"""Parameters that are the command's own: how the document is shown, which devices are meant."""
 SAMPLES: dict[str, tuple[str, Any]] = {
     "inputs": ("input=1,3,8,8", "['input=1,3,8,8']"),
     "backend": ("fake:step=2", "fake:step=2"),
