@@ -33,7 +33,7 @@ def devices(
 ) -> None:
     """Try every backend with a tiny computation: PASS, or the reason why not."""
     if fleet or release is not None:
-        show(fleet_devices(run.server, db, release), json)
+        show(fleet_devices(run.server, db, release, run.typed), json)
     else:
         show(run(), json)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from ..options.measuring import DevicesOptions, LayersOptions, ProfileOptions, T
 from ..options.networks import ApplyOptions, VerifyOptions
 from ..options.option import Crossing, option_fields
 from ..options.planning import PlanOptions
+from ..options.shared import STORE
 from ..options.texts import input_text
 from .errors import reporting
 from .remote_fleet import profile_all
@@ -127,12 +128,16 @@ def devices(client: Client, _options: DevicesOptions) -> documents.Document:
     return _document(client, "devices", {})
 
 
-def fleet_devices(server: str | None, db: str, release: str | None) -> documents.Fleet:
+def fleet_devices(
+    server: str | None, db: str, release: str | None, typed: Collection[str]
+) -> documents.Fleet:
     """The devices of a service's fleet, or of the one whose store that is."""
     if server is None:
         from ..workflow.fleet_devices import fleet_devices
 
         return fleet_devices(db=db, release=release)
+    if "db" in typed:
+        raise UsageError(f"{STORE.reason}: leave --db or --server out")
     with connect(server) as client:
         return client.fleet() if release is None else client.release(release)
 

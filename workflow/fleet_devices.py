@@ -45,7 +45,11 @@ def versions() -> dict[str, str]:
 @takes(FleetOptions)
 def fleet_devices(options: FleetOptions) -> documents.Fleet:
     """The devices of the fleet whose store this is, and what each does, once the one to `release`
-    is out of quarantine: its worker learns that when it starts next, or from the service."""
+    is out of quarantine: its worker learns that when it starts next, or from the service.
+
+    >>> rw.fleet_devices()
+    <Fleet: no devices yet>
+    """
     with Store.open(options.db, create=False) as store:
         if options.release is not None and store.fleet.release(options.release) is None:
             raise UsageError(f"the fleet has no device {options.release!r}; see devices --fleet")
