@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -35,6 +36,8 @@ TAIL_BYTES = 1500
 HANG_AFTER_S = 1800.0
 """Without any progress. A timing that never returns ends after two minutes (`Effort.timeout_s`) and
 starts after three; a session has seven workloads."""
+ATTEMPTS = 10
+"""A job whose process is killed from outside (the machine had no memory left) is tried so often."""
 
 
 class Ending(Enum):
@@ -45,7 +48,7 @@ class Ending(Enum):
     SUPERSEDED = "another attempt has begun"
     STOPPED = "whoever attends it is to end"
     HUNG = "it made no progress"
-    AGAIN = "the store could not be reached"
+    AGAIN = "the store could not be reached, or somebody killed its process"
 
 
 @dataclass
@@ -122,7 +125,7 @@ class Attendant:
 
     def _leave(self, assignment: Assignment, ending: Ending) -> None:
         """Queue a job again whose process was ended although it was not done."""
-        if ending in (Ending.STOPPED, Ending.HUNG):
+        if ending in (Ending.STOPPED, Ending.HUNG, Ending.AGAIN):
             with suppress(StoreError):  # else whoever begins the next attempt does it
                 self._update(assignment, state="queued", owner=None)
 
@@ -131,8 +134,9 @@ class Attendant:
         if status == SUPERSEDED:
             return Ending.SUPERSEDED
         record = self._record(assignment.job)
-        if status == AGAIN or isinstance(record, Ending):
-            self._leave(assignment, Ending.STOPPED)
+        killed = status == -signal.SIGKILL and assignment.attempt < ATTEMPTS
+        if status == AGAIN or killed or isinstance(record, Ending):
+            self._leave(assignment, Ending.AGAIN)
             return Ending.AGAIN
         if record is None or not record.live:
             return Ending.SETTLED
