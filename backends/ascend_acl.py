@@ -21,6 +21,7 @@ from .acl_device import AclProcess, Handles, process_of
 from .acl_runner import AclRunner
 from .atc import Compiler, Order, default_cache, find_atc
 from .base import ChainWorkload, FileWorkload, Workload, chain_inputs
+from .boards import place_on_host
 from .cann_version import cann_version, driver_version
 from .host import cpu_hardware, host_run_metadata
 from .network_file import fix_inputs, read_network
@@ -118,6 +119,9 @@ class AscendAclBackend:
             cores = device.acl.value("rt.get_device_info", self.number, INFO_AI_CORES)
             facts["ai_cores"] = str(cores)
         return facts
+
+    def board(self) -> str | None:
+        return place_on_host("npu", self.number)
 
     def run_metadata(self) -> dict[str, str]:
         found = host_run_metadata()

@@ -30,7 +30,8 @@ A backend is a device family: one short class. It promises:
 
 Optional: a backend whose `prepare` compiles for seconds or minutes has `compile_ahead`
 (`CompilesAhead`), which callers use before anything is timed; one on whose device torch can train
-whole networks has `torch_device` (`TrainsNetworks`).
+whole networks has `torch_device` (`TrainsNetworks`); one that can tell boards of one kind apart has
+`board` (`NamesBoard`).
 
 `rankwise.testing.BackendContract` holds the same as tests that a backend's own tests inherit.
 """
@@ -179,6 +180,17 @@ class TrainsNetworks(Protocol):
 
     def torch_device(self) -> str:
         """Torch's name of the device, such as `cuda:1`."""
+        ...
+
+
+@runtime_checkable
+class NamesBoard(Protocol):
+    """A backend that knows which physical board it measures on."""
+
+    def board(self) -> str | None:
+        """An id of the board, the same in every process and for every user, and nothing that is
+        private (`boards.board_id` hashes a serial number); None where it cannot be read. It is
+        no part of the fingerprint: boards of one kind share a table."""
         ...
 
 

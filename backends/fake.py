@@ -24,6 +24,7 @@ from ..errors import BackendError, MeasurementError
 from ..ops.chain import Chain, random_weights
 from ..records import DeviceFingerprint, LayerSpec, MeasurementPolicy
 from .base import Arrays, ChainWorkload, FileWorkload, ModuleWorkload, Workload
+from .boards import board_id
 from .mac_counter import Operator, operators_in_file, operators_in_module
 from .validation import one_line, require_supported, whole_number
 
@@ -47,7 +48,8 @@ class FakeBackend:
 
     `step` channels a step, `launch_us` microseconds a link, `gmacs` 10^9 multiply-accumulates
     a second, `jitter` standard deviation of the log of a log-normal factor on every timing,
-    `seed`. For testing what surrounds a backend: `crash_at`, `hang_at` (the n-th timing kills
+    `seed`; `board` names the board, whose times are all `slow` times as long as its kind's. For
+    testing what surrounds a backend: `crash_at`, `hang_at` (the n-th timing kills
     the process, or never returns), `garbage=1` (prints rubbish on standard output),
     `takes_ms` (a timing really takes so long).
     """
@@ -62,6 +64,8 @@ class FakeBackend:
         gmacs: str = "50",
         jitter: str = "0",
         seed: str = "0",
+        board: str = "",
+        slow: str = "1",
         crash_at: str = "0",
         hang_at: str = "0",
         garbage: str = "0",
@@ -78,6 +82,9 @@ class FakeBackend:
             "jitter": self.jitter,
         }
         self.rng = np.random.default_rng(whole_number("seed", seed))
+        self._board, self.slow = board, _real("slow", slow)
+        if not 0 < self.slow < math.inf:
+            raise ValueError("slow must be more than 0")
         self.crash_at = whole_number("crash_at", crash_at)
         self.hang_at = whole_number("hang_at", hang_at)
         self.garbage = garbage != "0"
@@ -89,6 +96,9 @@ class FakeBackend:
 
     def fingerprint(self) -> DeviceFingerprint:
         return DeviceFingerprint.of(self.name, self.hardware, {"fake": VERSION})
+
+    def board(self) -> str | None:
+        return board_id(self.name, self._board)
 
     def run_metadata(self) -> dict[str, str]:
         return {"clock": "arithmetic"}
@@ -130,7 +140,8 @@ class FakeBackend:
     def timing(self, seconds: float) -> float:
         """One reading of the clock, with the mishaps that were ordered."""
         self.timings += 1
-        time.sleep(self.takes_s)
+        if self.takes_s:
+            time.sleep(self.takes_s)
         if self.garbage:
             print("\x00 rubbish { not json", flush=True)
             print("more rubbish", file=sys.stderr, flush=True)
@@ -138,7 +149,7 @@ class FakeBackend:
             os.abort()
         while self.timings == self.hang_at:
             time.sleep(60)
-        return seconds * math.exp(self.jitter * float(self.rng.standard_normal()))
+        return self.slow * seconds * math.exp(self.jitter * float(self.rng.standard_normal()))
 
 
 def _real(option: str, text: str) -> float:

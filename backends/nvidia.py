@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from .boards import board_id
+
 MISSING = "the package nvidia-ml-py is missing: pip install 'rankwise[cuda]'"
 
 
@@ -35,6 +37,14 @@ def gpu_hardware(index: int) -> dict[str, str]:
             "memory_gib": str(round(nvml.nvmlDeviceGetMemoryInfo(handle).total / 2**30)),
             "isa": f"sm_{major}{minor}",
         }
+
+
+def gpu_board(index: int) -> str | None:
+    """Id of GPU `index` among all GPUs. Torch tells the same number without the word before it."""
+    with suppress(Exception), _nvml() as nvml:
+        handle = nvml.nvmlDeviceGetHandleByIndex(index)
+        return board_id("gpu", _text(nvml.nvmlDeviceGetUUID(handle)).removeprefix("GPU-"))
+    return None
 
 
 def driver_version() -> str:

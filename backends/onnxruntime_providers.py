@@ -18,6 +18,7 @@ from ..errors import BackendError
 from ..records import DeviceFingerprint, MeasurementPolicy
 from . import nvidia
 from .base import ChainWorkload, FileWorkload, Workload, chain_inputs
+from .boards import host_board, place_on_host
 from .host import cpu_hardware, host_run_metadata
 from .onnx_dtypes import chain_in, cpu_casts_float16, network_in
 from .onnxruntime_session import CPU, OnnxRuntimeRunner, Place, make_session
@@ -201,6 +202,13 @@ class OnnxRuntimeBackend:
             hardware["accelerators"] = accelerators()
             hardware["device"] = str(self.device_id)
         return DeviceFingerprint.of(self.name, hardware, software)
+
+    def board(self) -> str | None:
+        if self.provider.is_nvidia:
+            return nvidia.gpu_board(self.device_id)
+        if self.provider.has_threads:
+            return host_board()
+        return place_on_host(self.name, self.device_id)
 
     def run_metadata(self) -> dict[str, str]:
         gpu = nvidia.gpu_run_metadata(self.device_id) if self.provider.is_nvidia else {}

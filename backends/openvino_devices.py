@@ -18,6 +18,7 @@ from ..errors import BackendError, MeasurementError
 from ..ops.made_up import InputSpec, all_made_up
 from ..records import DeviceFingerprint, MeasurementPolicy
 from .base import Arrays, ChainWorkload, FileWorkload, Workload, chain_inputs
+from .boards import host_board, place_on_host
 from .clocks import HostClock
 from .host import cpu_hardware, host_run_metadata
 from .network_file import in_file
@@ -93,6 +94,9 @@ class OpenVinoBackend:
             return str(_core().get_property(self.device, name)) or "unknown"
         except Exception:  # not every plugin has every property
             return "unknown"
+
+    def board(self) -> str | None:
+        return host_board() if self.has_threads else place_on_host("openvino", self.device)
 
     def run_metadata(self) -> dict[str, str]:
         return host_run_metadata()

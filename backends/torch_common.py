@@ -17,6 +17,7 @@ from ..ops.made_up import InputSpec, all_made_up
 from ..ops.torch_writer import to_torch
 from ..records import DeviceFingerprint, MeasurementPolicy
 from .base import Arrays, ChainWorkload, ModuleWorkload, Workload, chain_inputs
+from .boards import host_board
 from .clocks import Clock, Step
 from .host import host_run_metadata
 from .modules import compute, evaluating
@@ -63,6 +64,10 @@ class TorchDevice(Protocol):
 
     def hardware(self) -> dict[str, str]: ...
     def software(self) -> dict[str, str]: ...
+
+    def board(self) -> str | None:
+        """The processor's is the machine's; see `NamesBoard`."""
+        return host_board()
 
     def run_metadata(self) -> dict[str, str]:
         return host_run_metadata()
@@ -119,6 +124,9 @@ class TorchBackend:
     def fingerprint(self) -> DeviceFingerprint:
         software = {"torch": torch.__version__, **self.device.software()}
         return DeviceFingerprint.of(self.name, self.device.hardware(), software)
+
+    def board(self) -> str | None:
+        return self.device.board()
 
     def run_metadata(self) -> dict[str, str]:
         return self.device.run_metadata()

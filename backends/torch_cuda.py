@@ -10,6 +10,7 @@ import torch
 
 from ..records import MeasurementPolicy
 from . import nvidia
+from .boards import board_id
 from .clocks import Clock, EventClock, Step
 from .host import cpu_hardware, host_run_metadata
 from .torch_common import TorchBackend, TorchDevice, both
@@ -68,6 +69,9 @@ class CudaDevice(TorchDevice):
             "cudnn": str(_untyped(torch.backends.cudnn.version)()),
             "driver": nvidia.driver_version(),
         }
+
+    def board(self) -> str | None:
+        return board_id("gpu", str(torch.cuda.get_device_properties(self.index).uuid))
 
     def run_metadata(self) -> dict[str, str]:
         return {**host_run_metadata(), **nvidia.gpu_run_metadata(self.index)}

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from ..records import MeasurementPolicy
+from .boards import place_on_host
 from .clocks import Clock, EventClock
 from .host import cpu_hardware
 from .torch_common import TorchBackend, TorchDevice
@@ -65,6 +66,9 @@ class NpuDevice(TorchDevice):
 
     def software(self) -> dict[str, str]:
         return {"torch_npu": import_module("torch_npu").__version__}
+
+    def board(self) -> str | None:
+        return place_on_host("npu", self.index)
 
     def dtypes(self) -> Mapping[str, str]:
         return {"float32": "", "float16": "", "bfloat16": self._no_bfloat16()}

@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import documents
 from ..backends.base import Backend
+from ..backends.boards import board_of
 from ..backends.registry import open_backend
 from ..errors import BackendError, UsageError
 from ..inputs.examples import AskedInput
@@ -36,6 +37,10 @@ class Setup:
     @cached_property
     def fingerprint(self) -> DeviceFingerprint:
         return self.backend.fingerprint()
+
+    @cached_property
+    def board(self) -> str | None:
+        return board_of(self.backend)
 
     @property
     def original_key(self) -> str:

@@ -29,7 +29,7 @@ from ..records import canonical_json
 from ..version import __version__
 
 FORMAT = "rankwise.store"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MANIFEST = "manifest.json"
 MAX_LINE_BYTES = 2**26
 """A session's line has some 20 bytes a sample; a longer one is no session."""

@@ -140,7 +140,7 @@ class PrunedLine(Line):
 
 SESSION_COLUMNS = (
     *("uuid", "started_at", "ended_at", "host", "boot", "pid", "process_started"),
-    "run_metadata",
+    *("run_metadata", "board"),
 )
 """What a session's line says as its row does."""
 
@@ -157,6 +157,8 @@ class SessionLine(Line):
     process_started: float
     run_metadata: Json = Field(validation_alias=AliasChoices("run_metadata", "circumstances"))
     """Format 1 calls it `circumstances`."""
+    board: Annotated[str, Field(max_length=32)] | None = None
+    """Formats 1 and 2 do not know it."""
     device: Key
     policy: Key
     original: WorkloadKey

@@ -17,7 +17,7 @@ from .workloads import ids_of, insert_all
 
 Timed = dict[tuple[str, str, int], tuple[float, int]]
 """(seconds, loops) of samples by workload's key, clock and round."""
-_SAME = ("started_at", "host", "boot", "pid", "process_started")
+_SAME = ("started_at", "host", "boot", "pid", "process_started", "board")
 
 
 @dataclass(frozen=True, slots=True)

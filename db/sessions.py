@@ -34,8 +34,10 @@ class Sessions:
         original: Stored,
         candidates: Sequence[Stored],
         run_metadata: Mapping[str, Any],
+        board: str | None = None,
     ) -> int:
-        """Open a session of an original and its candidates; its id is for `add_round`."""
+        """Open a session of an original and its candidates; its id is for `add_round`. `board` is
+        the id of the physical board that measures, None where nobody can say."""
         process = processes.this_process()
         uuid = uuid4().hex
         with self.database.writing(durable=False) as connection:
@@ -51,6 +53,7 @@ class Sessions:
                 "pid": process.pid,
                 "process_started": process.started,
                 "run_metadata": dict(run_metadata),
+                "board": board,
             }
             connection.execute(sessions.insert(), [row])
             query = select(sessions.c.id).where(sessions.c.uuid == uuid)

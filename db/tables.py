@@ -95,7 +95,8 @@ policies = Table(
 )
 
 # `host`, `boot`, `pid` and `process_started` name the process that measures: when it is gone
-# and `ended_at` is null, the session was cut off and is summarised from its samples.
+# and `ended_at` is null, the session was cut off and is summarised from its samples. `board` is
+# the physical board that measured, as far as anybody can say: a device's row is of its kind.
 sessions = Table(
     "sessions",
     metadata,
@@ -111,6 +112,7 @@ sessions = Table(
     Column("pid", Integer, nullable=False),
     Column("process_started", Double, nullable=False),
     Column("run_metadata", JSON, nullable=False),
+    Column("board", String(32), nullable=True),
     Index(None, "device_id", "policy_id"),
 )
 

@@ -55,8 +55,8 @@ LEFT JOIN specs s ON s.id = w.spec_id
 JOIN devices d ON d.id = f.device_id
 JOIN policies p ON p.id = f.policy_id""",
     "v_sessions": f"""
-SELECT e.uuid AS session, {_WHERE}, o.key AS original_key, e.host, e.started_at, e.ended_at,
-    i.host AS imported_from, i.imported_at, q.samples AS pruned_samples
+SELECT e.uuid AS session, {_WHERE}, o.key AS original_key, e.host, e.board,
+    e.started_at, e.ended_at, i.host AS imported_from, i.imported_at, q.samples AS pruned_samples
 FROM sessions e
 JOIN devices d ON d.id = e.device_id
 JOIN policies p ON p.id = e.policy_id

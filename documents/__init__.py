@@ -39,7 +39,7 @@ from .plan import (
 )
 from .profile import Profile, Staircase
 from .recovery import ErrorChange, Recovery, ReportChange, TrainingPoint
-from .table import Row, Table
+from .table import OddBoard, Row, Table
 from .tuning import NextCommand, Tuning, TuningStep
 from .what_if import WhatIf, WhatIfLayer
 
@@ -71,6 +71,7 @@ __all__ = [
     "Model",
     "ModelInput",
     "NextCommand",
+    "OddBoard",
     "OtherParameters",
     "Parameters",
     "Pareto",

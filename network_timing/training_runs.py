@@ -105,6 +105,7 @@ def _session(
         runs[original],
         [runs[key] for key in others],
         setup.backend.run_metadata(),
+        setup.board,
     )
     seconds: dict[str, list[float]] = {key: [] for key in request["variants"]}
     for found in timed_rounds(request):

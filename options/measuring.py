@@ -33,6 +33,7 @@ INTERVAL = Option("Half-width of the speedup's interval that is enough.", FRACTI
 DTYPE = Option("float32, float16 or bfloat16.", one_of("float32", "float16", "bfloat16"))
 KINDS = Option(ALL_KINDS, NAME, parse=parse_kinds)
 REFRESH = Option("Measure again what was measured with other software.")
+THIS_BOARD = Option("Measure what only other boards of this kind have measured, too.")
 RETRY_FAILED = Option("Try failed candidates again.")
 CONTEXT = Option(
     "isolated: each layer alone; marginal: among others.", one_of("isolated", "marginal")
@@ -95,6 +96,7 @@ class ProfileOptions(shared.DeviceOptions):
     max_time_s: Annotated[float | None, MAX_TIME] = None
     refresh: Annotated[bool, REFRESH] = False
     retry_failed: Annotated[bool, RETRY_FAILED] = False
+    this_board: Annotated[bool, THIS_BOARD] = False
     phase: Annotated[str, Option("inference, or training (torch).", one_of(*PHASES))] = "inference"
     dtype: Annotated[str, DTYPE] = "float32"
     context: Annotated[str, CONTEXT] = "isolated"

@@ -15,6 +15,7 @@ from outside (nothing is retried, idle threads do not spin) are the author's to 
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,7 @@ from ..backends.base import (
     ModuleWorkload,
     random_input,
 )
+from ..backends.boards import board_of
 from ..backends.registry import open_backend
 from ..errors import BackendError, MeasurementError
 from ..ops.chain import Chain, random_weights
@@ -107,6 +109,11 @@ class BackendContract:
         for name, value in usable.run_metadata().items():
             assert isinstance(name, str)
             assert isinstance(value, str)
+
+    def test_board_is_the_same_twice(self, usable: Backend) -> None:
+        first, second = board_of(usable), board_of(usable)
+        assert first == second
+        assert first is None or re.fullmatch(r"[0-9a-f]{1,32}", first), "an id, no serial number"
 
     # Policies
 

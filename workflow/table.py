@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, get_args
 
 from .. import documents
 from ..campaign.rows import document_of
+from ..collector import resting
 from ..db.measurement_values import MeasurementFilter
 from ..db.store import Store
 from ..errors import UsageError, did_you_mean
@@ -14,6 +15,7 @@ from ..options.keywords import keywords, takes
 from ..options.measuring import TableOptions
 from ..records import Phase
 from ..report.formats import frame
+from ..search.boards import OddBoard, odd_boards
 from .known_layers import require_layer
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ def table(options: TableOptions) -> pd.DataFrame:
         params                int64         the candidate's parameters
         measured_at           str           when, in UTC
         stale                 bool          whether measured with other software than is there now
+        boards                int64         boards of the device's kind that measured it
         measurement_id        str           leads to the raw samples
         layers                str           all layers of that spec, separated by blanks
         backend               str           device family
@@ -103,9 +106,23 @@ def stored_table(
     wanted = MeasurementFilter(
         network_sha=sha256, layer=layer, phase=phase, devices=tuple(devices) or None
     )
-    measurements = store.measurements.find(wanted)
     of = sorted({source for sha, source, _ in known if sha256 in (None, sha)})
-    return document_of(measurements).model_copy(update={"networks": of})
+    with resting():
+        measurements = store.measurements.find(wanted)
+        document = document_of(measurements)
+        odd = [_odd_board(store, one) for one in odd_boards(measurements)]
+    return document.model_copy(update={"networks": of, "odd_boards": odd})
+
+
+def _odd_board(store: Store, one: OddBoard) -> documents.OddBoard:
+    numbers = {name: getattr(one, name) for name in ("quantity", "ratio", "low", "high", "specs")}
+    return documents.OddBoard(
+        board=one.board,
+        hosts=store.measurements.hosts_of(one.board),
+        device=documents.RowDevice.of(one.fingerprint),
+        policy=one.policy.to_json(),
+        **numbers,
+    )
 
 
 def _find_network(store: Store, model: str | None) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from rankwise.backends import nvidia
+from rankwise.backends.boards import board_id
 from rankwise.backends.onnxruntime_providers import PROVIDERS, OnnxRuntimeBackend
 
 
@@ -36,6 +37,7 @@ class Nvml(ModuleType):
         answers: dict[str, Any] = {
             "nvmlDeviceGetCount": 2,
             "nvmlDeviceGetHandleByIndex": "handle",
+            "nvmlDeviceGetUUID": "GPU-0a1b",
             "nvmlDeviceGetName": b"NVIDIA H100 80GB HBM3",
             "nvmlDeviceGetMemoryInfo": SimpleNamespace(total=80 * 2**30 - 10**8),
             "nvmlDeviceGetCudaComputeCapability": (9, 0),
@@ -77,6 +79,12 @@ def test_run_metadata_are_those_that_it_tells() -> None:
 
 
 @pytest.mark.usefixtures("nvml")
+def test_a_board_is_its_number_hashed() -> None:
+    assert nvidia.gpu_board(0) == board_id("gpu", "0a1b")
+    assert "0a1b" not in str(nvidia.gpu_board(0))
+
+
+@pytest.mark.usefixtures("nvml")
 def test_which_gpus_there_are() -> None:
     assert nvidia.absent(1) == ""
     assert nvidia.absent(2) == "there is no GPU 2, only 2"
@@ -87,6 +95,7 @@ def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "pip install 'rankwise[cuda]'" in nvidia.absent(0)
     assert nvidia.driver_version() == "unknown"
     assert nvidia.gpu_run_metadata(0) == {}
+    assert nvidia.gpu_board(0) is None
 
 
 def test_without_a_driver(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,9 @@ SVD = Decomposition("svd", (4,))
 
 def measure(store: Store, device: DeviceFingerprint, seed: int = 0) -> int:
     workloads = [Candidate(SPEC, ORIGINAL), ONE, TWO]
-    session = store.sessions.begin(device, POLICY, workloads[0], workloads[1:], {"load": "0.5"})
+    session = store.sessions.begin(
+        device, POLICY, workloads[0], workloads[1:], {"load": "0.5"}, f"b0a7d{seed}"
+    )
     seconds = np.random.default_rng(seed).lognormal(-7, 0.1, (ROUNDS, 3))
     for number, row in enumerate(seconds.tolist()):
         timed = zip(workloads, row, strict=True)

@@ -44,6 +44,15 @@ def test_importing_what_came_from_here_changes_nothing(full: Store, exported: Pa
     assert seen(full) == before
 
 
+def test_a_session_says_its_board_wherever_it_goes(
+    exported: Path, store: Store, execute: Callable[..., Any]
+) -> None:
+    store.import_archive(exported)
+    store.import_archive(FIRST_FORMAT)  # which knows of no boards
+    boards = {board for (board,) in execute("SELECT board FROM v_sessions")}
+    assert boards == {"b0a7d0", "b0a7d1", None}
+
+
 def test_two_machines_are_kept_apart(
     exported: Path, store: Store, execute: Callable[..., Any]
 ) -> None:

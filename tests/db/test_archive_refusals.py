@@ -73,7 +73,7 @@ def test_a_changed_archive_with_its_hashes_is_taken(exported: Path, store: Store
 @pytest.mark.parametrize(
     ("manifest", "reason"),
     [
-        ({"format_version": 3}, "newer than this rankwise"),
+        ({"format_version": 4}, "newer than this rankwise"),
         ({"format_version": "x"}, "newer than this rankwise"),
         ({"format": "other"}, "no manifest of rankwise"),
         ({"members": []}, "no manifest of rankwise"),
