@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .workflow.doctor import doctor
     from .workflow.explain import explain
     from .workflow.finetune import finetune
+    from .workflow.fleet_devices import fleet_devices
     from .workflow.inspect import devices, layers
     from .workflow.load import load
     from .workflow.pareto import pareto
@@ -55,6 +56,7 @@ __all__ = [
     "doctor",
     "explain",
     "finetune",
+    "fleet_devices",
     "layers",
     "load",
     "pareto",

@@ -9,6 +9,7 @@ import typer
 
 from ..collector import resting
 from ..options.measuring import (
+    RELEASE,
     DevicesOptions,
     DoctorOptions,
     LayersOptions,
@@ -16,13 +17,26 @@ from ..options.measuring import (
     TableOptions,
 )
 from ..options.option import Option
+from ..options.shared import DEFAULT_DB, Db
 from .command import Json, Run
 from .errors import show
+from .remote import fleet_devices
+
+FLEET = Option("The devices of the fleet of --server, or of the store.")
 
 
-def devices(run: Run[DevicesOptions], json: Json = False) -> None:
+def devices(
+    run: Run[DevicesOptions],
+    fleet: Annotated[bool, FLEET] = False,
+    release: Annotated[str | None, RELEASE] = None,
+    db: Db = DEFAULT_DB,
+    json: Json = False,
+) -> None:
     """Try every backend with a tiny computation: PASS, or the reason why not."""
-    show(run(), json)
+    if fleet or release is not None:
+        show(fleet_devices(run.server, db, release, run.typed), json)
+    else:
+        show(run(), json)
 
 
 def doctor(run: Run[DoctorOptions], json: Json = False) -> None:

@@ -23,6 +23,7 @@ from .base import (
     Shape,
 )
 from .explanation import ExplainedCandidate, ExplainedLayer, Explanation, LayerCost
+from .fleet import Fleet, FleetDevice, FleetProfile
 from .layers import Layer, Layers, OtherParameters, Parameters, RankedLayer, Ranking
 from .machine import Check, Device, Devices, Doctor
 from .pareto import FrontPoint, Pareto
@@ -61,6 +62,9 @@ __all__ = [
     "Explanation",
     "Failure",
     "Fingerprint",
+    "Fleet",
+    "FleetDevice",
+    "FleetProfile",
     "FrontPoint",
     "Int8Network",
     "Layer",
@@ -101,6 +105,8 @@ __all__ = [
 
 DOCUMENTS: tuple[type[Document], ...] = (
     Devices,
+    Fleet,
+    FleetProfile,
     Doctor,
     Layers,
     Profile,

@@ -46,6 +46,17 @@ class DevicesOptions:
     """There is nothing to say."""
 
 
+RELEASE = Option("Let this device of the fleet out of quarantine.", metavar="ID")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetOptions:
+    """Whose fleet it is, and which of its devices is let out of quarantine first."""
+
+    release: Annotated[str | None, RELEASE] = None
+    db: shared.Db = DEFAULT_DB
+
+
 @dataclass(frozen=True, slots=True)
 class DoctorOptions:
     """Which device is tested, and for how long."""
@@ -90,6 +101,8 @@ class ProfileOptions(shared.DeviceOptions):
     phase: Annotated[str, Option("inference, or training (torch).", one_of(*PHASES))] = "inference"
     dtype: Annotated[str, DTYPE] = "float32"
     context: Annotated[str, CONTEXT] = "isolated"
+    device: shared.FleetDevice = None
+    any: shared.AnyDevice = False
     seed: int = 0
 
 

@@ -21,12 +21,17 @@ def devices(document: documents.Devices) -> Iterator[Shown]:
     )
 
 
+def chip(fingerprint: documents.Fingerprint | None) -> str:
+    """Return the name of a device's chip and the start of its hardware key."""
+    if fingerprint is None:
+        return ""
+    name = [fingerprint.hardware.get("chip", ""), f"({fingerprint.hardware_key[:6]})"]
+    return " ".join(name).strip()
+
+
 def _chip(fingerprint: documents.Fingerprint | None) -> tuple[str, str]:
     """Return its name, and what it multiplies int8 by."""
-    if fingerprint is None:
-        return "", ""
-    name = [fingerprint.hardware.get("chip", ""), f"({fingerprint.hardware_key[:6]})"]
-    return " ".join(name).strip(), fingerprint.integer_kernels
+    return chip(fingerprint), fingerprint.integer_kernels if fingerprint else ""
 
 
 def doctor(document: documents.Doctor) -> Iterator[Shown]:

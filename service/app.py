@@ -15,14 +15,17 @@ from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from ..errors import RankwiseError, UsageError
+from ..fleet.cluster import open_cluster
+from ..fleet.dispatcher import Dispatcher
+from ..fleet.routing import ON_DEVICES
 from ..jobs.artifacts import ArtifactStore
-from ..jobs.requests import REQUESTS
+from ..jobs.requests import JOB_TYPES, REQUESTS
 from ..version import __version__
 from ..workflow.store import open_store
-from . import artifact_routes, job_routes, reports, results
+from . import artifact_routes, fleet_routes, job_routes, reports, results
 from .context import REFUSALS, Context, ContextDep
 from .models import Login, Session
-from .scheduler import Scheduler
+from .scheduler import Both, RunsJobs, Scheduler
 from .security import COOKIE, SESSION_S, SecurityMiddleware, Sessions
 from .settings import Settings, absolute_db
 from .tables import Tables
@@ -104,6 +107,7 @@ def create_app(settings: Settings) -> FastAPI:
         session_router,
         artifact_routes.router,
         job_routes.router,
+        fleet_routes.router,
         results.router,
         reports.router,
     ):
@@ -121,13 +125,25 @@ def _start(settings: Settings, sessions: Sessions) -> Context:
     store = open_store(db)
     artifacts = ArtifactStore.beside(db)
     artifacts.clean()
-    scheduler = Scheduler(store, artifacts, db)
+    scheduler, fleet = _runners(settings, store, artifacts, db)
     tables = Tables(store, lambda: scheduler.running is not None)
-    context = Context(settings, store, artifacts, scheduler, tables, sessions)
+    context = Context(settings, store, artifacts, scheduler, tables, sessions, fleet)
     context.submit("devices", REQUESTS["devices"]())
     scheduler.start()
     lower_priority()
     return context
+
+
+def _runners(
+    settings: Settings, store: Any, artifacts: ArtifactStore, db: str
+) -> tuple[RunsJobs, Dispatcher | None]:
+    """Who does the jobs; and who speaks with the fleet, if there is one. Raises `UsageError`."""
+    if settings.cluster is None:
+        return Scheduler(store, artifacts, db), None
+    cluster = open_cluster(settings.cluster, db, artifacts.folder)
+    fleet = Dispatcher(store, artifacts, cluster)
+    here = [kind for kind in JOB_TYPES if kind not in ON_DEVICES]
+    return Both(fleet, Scheduler(store, artifacts, db, here)), fleet
 
 
 def lower_priority() -> None:

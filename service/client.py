@@ -79,6 +79,14 @@ class Client:
     def devices(self) -> documents.Devices:
         return documents.Devices.model_validate(self._get("/devices"))
 
+    def fleet(self, device: str | None = None) -> documents.Fleet:
+        """The devices of the service's fleet, or those that a query such as `label=lab-a` fits."""
+        return documents.Fleet.model_validate(self._get("/fleet", {"device": device}))
+
+    def release(self, device_id: str) -> documents.Fleet:
+        """Let a device of the fleet out of quarantine; the device as it is then."""
+        return documents.Fleet.model_validate(self._json("POST", f"/fleet/{device_id}/release"))
+
     def networks(self) -> list[Json]:
         return self._all("/networks")
 
