@@ -15,6 +15,7 @@ from ..options.keywords import keywords, takes
 from ..options.measuring import TableOptions
 from ..records import Phase
 from ..report.formats import frame
+from .known_errors import note_errors
 from .known_layers import require_layer
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def table(options: TableOptions) -> pd.DataFrame:
         measured_at           str           when, in UTC
         stale                 bool          whether measured with other software than is there now
         measurement_id        str           leads to the raw samples
+        network_error         float64       what it alone does to the network; NaN if not known
         layers                str           all layers of that spec, separated by blanks
         backend               str           device family
         hardware_key          str           hash of the hardware
@@ -107,6 +109,8 @@ def stored_table(
     of = sorted({source for sha, source, _ in known if sha256 in (None, sha)})
     with resting():
         document = document_of(store.measurements.find(wanted))
+    if sha256 is not None:
+        note_errors(document.rows, store, sha256)
     return document.model_copy(update={"networks": of})
 
 
