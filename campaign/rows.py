@@ -133,4 +133,5 @@ def _row(values: dict[str, Any], parts: _Parts) -> documents.Row:
     values["device"] = parts.device(*_device_keys(values))
     values["policy"] = parts.policy(values["policy"])
     values["verdict"] = values["verdict"].value
+    values["network_error"] = None
     return documents.Row.of_own(dict(zip(_FIELDS, _in_order(values), strict=True)))

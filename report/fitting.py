@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 
 GAP = 2
 MIN_NAME = 12
 """A layer's name keeps so many letters."""
+MIN_TEXT = 24
+"""Letters of a text in the last column that stand in one line at least."""
 DROPPED = ("interval", "x", "latency", "device", "keeps 3/4", "keeps 1/4", "shape")
 """Columns that go where there is no room, in this order."""
 
@@ -72,3 +75,21 @@ def fitted(grid: Grid, width: int | None) -> Grid:
         if grid.with_short_names(width).width > width and name in grid.columns:
             grid = grid.without(name)
     return grid.with_short_names(width)
+
+
+def folded(grid: Grid, width: int | None) -> list[list[Sequence[str]]]:
+    """Return the lines of text that each line of the grid becomes: one, or several, where the text
+    in the last column would be longer than its line (None: no line is too long). Before that, names
+    are cut."""
+    if width is None or grid.width <= width:
+        return [[line] for line in grid.lines]
+    least = grid.width - grid.widths[-1] + min(grid.widths[-1], MIN_TEXT)
+    grid = grid.with_short_names(grid.width - max(0, least - width))
+    room = max(MIN_TEXT, width - (grid.width - grid.widths[-1]))
+    return [_folded(line, room) for line in grid.lines]
+
+
+def _folded(line: Sequence[str], room: int) -> list[Sequence[str]]:
+    texts = wrap(line[-1], room, break_long_words=False, break_on_hyphens=False) or [""]
+    blank = [""] * (len(line) - 1)
+    return [[*line[:-1], texts[0]], *([*blank, text] for text in texts[1:])]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from textwrap import fill
 
 from rich.style import Style
@@ -12,7 +13,7 @@ from rich.style import Style
 from .. import documents
 from .best_rows import BUDGETS, budget_cells, by_layer
 from .cells import decomposition
-from .fitting import Grid, fitted
+from .fitting import Grid, fitted, folded
 from .shown import Rows, Sentence, Shown
 from .table_columns import COLUMNS, USUAL, cells
 from .table_summary import summary_lines
@@ -23,6 +24,10 @@ VERDICT_STYLES = {"FASTER": "green", "SLOWER": "red", "SAME": "dim", "UNDECIDED"
 BEST_NOTE = (
     "keeps 1/2: the fastest candidate that keeps half of the layer's multiply-accumulates, its "
     "speedup, and the share of them that is lost"
+)
+ERROR_NOTE = (
+    "err: about what this candidate alone does to the network error, on the pictures of the latest "
+    "plan or front"
 )
 
 
@@ -43,7 +48,7 @@ def table(
     for board in document.odd_boards:
         yield Sentence(odd_board(board), "yellow")
     shown = len(document.rows if view.best else rows)
-    for sentence in [*([BEST_NOTE] if view.best else []), *summary_lines(document, shown)]:
+    for sentence in [*_notes(document, view), *summary_lines(document, shown)]:
         yield Sentence(sentence if width is None else fill(sentence, width, subsequent_indent="  "))
 
 
@@ -58,10 +63,24 @@ def speedup_table_text(
     return "\n".join(lines) + "\n"
 
 
-def row_lines(rows: Rows, styled: bool) -> Iterator[str]:
-    """Yield the rows as lines of text, `aligned`."""
-    style = rows.style if styled else None
-    return aligned(rows.columns, rows.lines, right=rows.right, style=style)
+def row_lines(rows: Rows, styled: bool, width: int | None = None) -> Iterator[str]:
+    """Yield the rows as lines of text: a header and then each line of cells, padded so that columns
+    stand below each other; with `width`, what is too long for it as `folded` has it.
+
+    Without `styled` there are no escape codes.
+    """
+    # rich's own tables take half a millisecond a row, and stores answer with thousands of rows
+    wanted = [list(line) for line in rows.lines]
+    styles = ["bold", *map(rows.style, wanted)] if styled else [""] * (len(wanted) + 1)
+    grid = Grid(rows.columns, wanted)
+    parts: list[list[Sequence[str]]] = [[rows.columns], *folded(grid, width)]
+    widths = [max(map(len, column)) for column in zip(*chain(*parts), strict=True)]
+    pads = [str.rjust if name in rows.right else str.ljust for name in rows.columns]
+    for part, style in zip(parts, styles, strict=True):
+        for line in part:
+            cells = (pad(cell, size) for pad, cell, size in zip(pads, line, widths, strict=True))
+            text = "  ".join(cells).rstrip()
+            yield Style.parse(style).render(text) if style else text
 
 
 def _grid(rows: Sequence[documents.Row], view: TableView) -> tuple[Grid, list[str]]:
@@ -86,6 +105,14 @@ def _best_grid(rows: Sequence[documents.Row], view: TableView) -> tuple[Grid, li
     return Grid(columns, lines), ["x", "time"]
 
 
+def _notes(document: documents.Table, view: TableView) -> list[str]:
+    """What the cells of the best rows say."""
+    if not view.best:
+        return []
+    known = any(row.network_error is not None for row in document.rows)
+    return [BEST_NOTE, ERROR_NOTE] if known else [BEST_NOTE]
+
+
 def _style(line: Sequence[str]) -> str:
     return next((VERDICT_STYLES[cell] for cell in line if cell in VERDICT_STYLES), "")
 
@@ -94,29 +121,6 @@ def coloured() -> bool:
     """Whether standard output takes colours: a terminal, unless NO_COLOR is set or it is dumb."""
     wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return wanted and sys.stdout.isatty()
-
-
-def aligned(
-    columns: Sequence[str],
-    lines: Iterable[Sequence[str]],
-    *,
-    right: Collection[str] = (),
-    style: Callable[[Sequence[str]], str] | None = None,
-) -> Iterator[str]:
-    """Yield a header and then each line of cells, padded so that columns stand below each other.
-
-    `right` names the columns whose cells end at the same place. `style` gives a line's style
-    in rich's words (`green`, `dim`, empty for none); without it there are no escape codes.
-    """
-    # rich's own tables take half a millisecond a row, and stores answer with thousands of rows
-    rows = [list(columns), *(list(line) for line in lines)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    pads = [str.rjust if name in right else str.ljust for name in columns]
-    for index, row in enumerate(rows):
-        cells = (pad(cell, width) for pad, cell, width in zip(pads, row, widths, strict=True))
-        text = "  ".join(cells).rstrip()
-        wanted = "" if style is None else style(row) if index else "bold"
-        yield Style.parse(wanted).render(text) if wanted else text
 
 
 def odd_board(board: documents.OddBoard) -> str:

@@ -16,9 +16,12 @@ from .table_text import row_lines
 
 def show(document: documents.Document) -> None:
     """Print a document for a person to read on standard output."""
+    if sys.stdout.isatty():
+        console = Console(highlight=False, emoji=False)
+        _print(document, console, console.width)
+        return
     piped_width = max(160, shutil.get_terminal_size().columns)  # 80 columns would squeeze it
-    width = None if sys.stdout.isatty() else piped_width
-    _print(document, Console(highlight=False, emoji=False, width=width))
+    _print(document, Console(highlight=False, emoji=False, width=piped_width))
 
 
 def text(document: documents.Document) -> str:
@@ -28,13 +31,15 @@ def text(document: documents.Document) -> str:
     return written.getvalue().rstrip("\n")
 
 
-def _print(document: documents.Document, console: Console) -> None:
+def _print(document: documents.Document, console: Console, width: int | None = None) -> None:
+    """Write the document; rows are folded to the width, where there is one. What a program reads
+    has a line a row."""
     for part in parts(document):
         if isinstance(part, Sentence):
             style = part.style or None
             console.print(part.text, style=style, markup=False, soft_wrap=part.whole)
             continue
-        for line in row_lines(part, _takes_colours(console)):
+        for line in row_lines(part, _takes_colours(console), width):
             console.file.write(line + "\n")
 
 

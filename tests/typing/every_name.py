@@ -69,6 +69,9 @@ def everything(network: nn.Module, example: torch.Tensor, folder: Path) -> None:
     speedup: float | None = plan.predicted.speedup
     measured: float = checked.speedup
     fastest: float = max(point.speedup for point in front.points)
+    alone: str = rw.write_report(plan, folder / "report.html")
+    print(alone, rw.export_store(folder / "lab.zip"), rw.import_store(folder / "lab.zip"))
+    print(rw.check_store(), rw.upgrade_store(), rw.prune_store("90d", dry_run=True))
     print(
         version,
         devices,

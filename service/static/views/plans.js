@@ -3,14 +3,15 @@
 import { read } from "../parts/api.js";
 import { link, note } from "../parts/address.js";
 import { make, table } from "../parts/dom.js";
-import { planForm } from "../parts/searching.js";
+import { fileMissing, planForm } from "../parts/searching.js";
 import { decomposition, duration, fixed, interval, objective, times, when } from "../parts/texts.js";
 
 const FIRST = 3; // plans that are compared until others are ticked
 
 export async function draw(body, { id, data, query }) {
   const plans = (await read(`/plans?network=${data.network.sha256}&limit=100`)).items;
-  const form = make("details", { class: "card", open: !plans.length }, make("summary", {}, "Make a plan for a limit of your own"), await planForm(id));
+  const form = data.network.format === "store" ? fileMissing("plan", data.network)
+    : make("details", { class: "card", open: !plans.length }, make("summary", {}, "Make a plan for a limit of your own"), await planForm(id));
   if (!plans.length) return body.replaceChildren(make("p", {}, "There is no plan for this network yet. Choose a point of its ", make("a", { href: link(["networks", id, "front"]) }, "front"), ", or set a limit here."), form);
   const known = new Set(plans.map((one) => one.key));
   const asked = (query.get("with") ?? "").split(" ").filter((key) => known.has(key));
