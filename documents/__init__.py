@@ -28,6 +28,7 @@ from .machine import Check, Device, Devices, Doctor
 from .pareto import FrontPoint, Pareto
 from .plan import (
     ComparedPart,
+    OnDevice,
     Plan,
     PlannedLayer,
     Predicted,
@@ -68,6 +69,7 @@ __all__ = [
     "ModelInput",
     "NextCommand",
     "OddBoard",
+    "OnDevice",
     "OtherParameters",
     "Parameters",
     "Pareto",
