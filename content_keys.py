@@ -15,14 +15,23 @@ from typing import Any, Self
 KEY_DIGITS = 32
 
 
+_encoded = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
+"""Made once: `json.dumps` makes an encoder for every value, and stores ask for many keys."""
+
+
 def canonical_json(value: object) -> str:
     """JSON with sorted keys and no spaces: one text for one value."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return _encoded(value)
 
 
 def content_key(value: object) -> str:
     """The content key of anything that JSON can hold."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:KEY_DIGITS]
+    return text_key(canonical_json(value))
+
+
+def text_key(canonical: str) -> str:
+    """The content key of what has this canonical JSON."""
+    return hashlib.sha256(canonical.encode()).hexdigest()[:KEY_DIGITS]
 
 
 def _frozen(value: Any) -> Any:

@@ -191,6 +191,7 @@ ASK = """
 import sys, time
 from statistics import median
 from rankwise.db import MeasurementFilter, Store
+from rankwise.workflow.table import stored_table
 with Store.open(sys.argv[1], readonly=True) as store:
     taken, cpu = [], []
     for _ in range(int(sys.argv[4])):
@@ -199,13 +200,16 @@ with Store.open(sys.argv[1], readonly=True) as store:
         found = store.measurements.find(wanted)
         taken.append(time.perf_counter() - began)
         cpu.append(time.process_time() - used)
-print(taken[0], median(taken[1:]), median(cpu[1:]), len(found))
+    began = time.perf_counter()
+    stored_table(store, sys.argv[2], [sys.argv[3]] if sys.argv[3] else [])
+    table = time.perf_counter() - began
+print(taken[0], median(taken[1:]), median(cpu[1:]), len(found), table)
 """
 
 
 def ask(path: Path, hardware_key: str, times: int) -> list[float]:
     """In a process of its own: seconds of the first query, median of the others, median of
-    their CPU time; and how many measurements came."""
+    their CPU time; how many measurements came; and seconds of the whole table made of them."""
     network = f"{SMALLEST:064x}"
     words = [sys.executable, "-P", "-c", ASK, str(path), network, hardware_key, str(times)]
     text = subprocess.run(words, check=True, capture_output=True, text=True).stdout
@@ -220,24 +224,29 @@ def command(path: Path, hardware_key: str) -> float:
     return time.perf_counter() - began
 
 
+def columns(runs: list[list[float]]) -> list[float]:
+    return [median(column) for column in zip(*runs, strict=True)]
+
+
 def query(paths: list[Path]) -> None:
     one = device(0).hardware_key
     asked: dict[Path, list[list[float]]] = {path: [] for path in paths}
-    all_devices: dict[Path, list[float]] = {path: [] for path in paths}
+    all_devices: dict[Path, list[list[float]]] = {path: [] for path in paths}
     commands: dict[Path, list[float]] = {path: [] for path in paths}
     for _ in range(REPEATS):
         for path in paths:
             asked[path].append(ask(path, one, 20))
-            all_devices[path].append(ask(path, "", 3)[1])
+            all_devices[path].append(ask(path, "", 3))
             commands[path].append(command(path, one))
     warm, cpu = {}, {}
     for path in paths:
-        first, warm[path], cpu[path], count = (median(c) for c in zip(*asked[path], strict=True))
+        first, warm[path], cpu[path], count, table = columns(asked[path])
+        of_all = columns(all_devices[path])
         print(
             f"{path.name}: one network, one device: {count:.0f} measurements, first "
             f"{first * 1e3:.0f} ms, warm {warm[path] * 1e3:.0f} ms ({cpu[path] * 1e3:.1f} ms of "
-            f"CPU), whole command {median(commands[path]):.2f} s; on all devices warm "
-            f"{median(all_devices[path]):.2f} s"
+            f"CPU), table {table:.2f} s, whole command {median(commands[path]):.2f} s; on all "
+            f"devices {of_all[3]:.0f} measurements, warm {of_all[1]:.2f} s, table {of_all[4]:.2f} s"
         )
     if len(paths) > 1:
         small, large = paths[0], paths[-1]

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
 from .. import documents
 from ..db.measurement_values import MeasurementFilter
 from ..db.store import Store
 from ..lowrank import lower
-from ..models.network import Network
 from ..records import Decomposition, LayerSpec, LayerUse, Measurement, MeasurementPolicy
-from ..search.table import TableRow, failed_rows, speedup_table
-from .setup import Setup
+from ..search.table import TableRow, between_neighbours, derived, failed_rows, speedup_table
+
+if TYPE_CHECKING:
+    from ..models.network import Network
+    from .setup import Setup
 
 
 def measured(store: Store, setup: Setup) -> list[Measurement]:
@@ -88,7 +92,7 @@ def document_of(measurements: Sequence[Measurement]) -> documents.Table:
     """Return the table's document, failures included."""
     parts = _Parts()
     return documents.Table.model_construct(
-        rows=[_row(row, parts) for row in rows_of(measurements)],
+        rows=[_row(values, parts) for values in derived(measurements, costs)],
         failures=[documents.Failure.of(row) for row in failed_rows(measurements)],
         networks=[],
     )
@@ -101,10 +105,10 @@ class _Parts:
         self.spec = cache(LayerSpec.to_json)
         self.policy = cache(MeasurementPolicy.to_json)
         self.decomposition = cache(documents.Decomposition.of)
-        self._device = cache(_device)
+        self.device = cache(_device)
 
-    def device(self, row: TableRow) -> documents.RowDevice:
-        return self._device(row.backend, row.hardware_key, row.software_key)
+
+_device_keys = itemgetter(*documents.RowDevice.model_fields)
 
 
 def _device(backend: str, hardware_key: str, software_key: str) -> documents.RowDevice:
@@ -113,29 +117,20 @@ def _device(backend: str, hardware_key: str, software_key: str) -> documents.Row
     )
 
 
-_SAME_NAME = [
-    name
-    for name in documents.Row.model_fields
-    if name not in ("layers", "spec", "decomposition", "device", "policy", "verdict")
-]
-
-
 _OWN_TIMES = ("latency_s", "original_latency_s", "speedup", "speedup_low", "speedup_high")
 """Names of the columns that are empty where a layer was timed between neighbours."""
+_FIELDS = tuple(documents.Row.model_fields)
+_in_order = itemgetter(*_FIELDS)
 
 
-def _row(row: TableRow, parts: _Parts) -> documents.Row:
-    """Return the row's document. Its values are our own, of the types that it has: they are not
-    validated, which would take most of the time of a large table."""
-    numbers = {name: getattr(row, name) for name in _SAME_NAME}
-    if not row.own_times:
-        numbers.update(dict.fromkeys(_OWN_TIMES))
-    return documents.Row.model_construct(
-        **numbers,
-        layers=list(row.layers),
-        spec=parts.spec(row.spec),
-        decomposition=parts.decomposition(row.decomposition),
-        device=parts.device(row),
-        policy=parts.policy(row.policy),
-        verdict=row.verdict.value,
-    )
+def _row(values: dict[str, Any], parts: _Parts) -> documents.Row:
+    """Return the row's document, of the fields of a `TableRow`."""
+    if between_neighbours(values["spec"], values["policy"]):
+        values.update(dict.fromkeys(_OWN_TIMES))
+    values["layers"] = list(values["layers"])
+    values["spec"] = parts.spec(values["spec"])
+    values["decomposition"] = parts.decomposition(values["decomposition"])
+    values["device"] = parts.device(*_device_keys(values))
+    values["policy"] = parts.policy(values["policy"])
+    values["verdict"] = values["verdict"].value
+    return documents.Row.of_own(dict(zip(_FIELDS, _in_order(values), strict=True)))

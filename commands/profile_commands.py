@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..collector import resting
 from ..options.measuring import (
     DevicesOptions,
     DoctorOptions,
@@ -74,13 +75,15 @@ def table(
     json: Json = False,
 ) -> None:
     """Show the per-layer speedup table, and what it amounts to."""
-    from ..report.drawn_table import draw_table
     from ..report.formats import write_table
     from ..report.table_view import TableView
 
     view = TableView.of(best, sort, verdict or (), top, columns)
     document = run()
     if draw or draw_savings:
+        from ..report.drawn_table import draw_table
+
         draw_table(document, output, sys.stdout, savings=draw_savings)
-    else:
+        return
+    with resting():
         write_table(document, "json" if json else format, output, sys.stdout, view)

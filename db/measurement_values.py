@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, Table, select, true
 
-from ..records import Decomposition, DeviceFingerprint, LayerSpec, MeasurementPolicy, content_key
+from ..content_keys import text_key
+from ..records import Decomposition, DeviceFingerprint, LayerSpec, MeasurementPolicy
 from . import tables
 from .tables import network_layers, networks, workloads
 from .workloads import CHUNK
@@ -80,8 +81,8 @@ class Known:
     def id_of(self, ids: Ids) -> str:
         """Return the id of a measurement: equal for equal content, in every store."""
         workload, device, policy = ids
-        keys = [self.devices[device][0], self.policies[policy][0], self.workloads[workload][0]]
-        return content_key(keys)[:ID_DIGITS]
+        keys = self.devices[device][0], self.policies[policy][0], self.workloads[workload][0]
+        return text_key('["{}","{}","{}"]'.format(*keys))[:ID_DIGITS]  # the keys' JSON
 
 
 def known_values(connection: Connection, wanted: MeasurementFilter) -> Known:
@@ -156,11 +157,7 @@ def one_of(column: Column[Any], ids: Collection[int]) -> ColumnElement[bool]:
 
 def rows_of(connection: Connection, known: Known, query: Select[Any]) -> Iterator[Any]:
     """Yield the rows whose first three columns, a measurement's ids, are all wanted."""
-    for row in connection.execute(query):
-        workload_id, device_id, policy_id = row[:3]
-        if (
-            workload_id in known.workloads
-            and device_id in known.devices
-            and policy_id in known.policies
-        ):
+    of, on, under = known.workloads, known.devices, known.policies
+    for row in connection.execute(query).all():
+        if row[0] in of and row[1] in on and row[2] in under:
             yield row

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, func, select, true
@@ -187,13 +189,14 @@ def _measurement(known: Known, ids: Ids, entry: _Entry) -> Measurement:
 
 def _entries(connection: Connection, known: Known) -> dict[Ids, _Entry]:
     entries: dict[Ids, _Entry] = defaultdict(_Entry)
-    for workload_id, device_id, policy_id, at, board, *numbers in rows_of(
-        connection, known, _summary_query(known)
+    for ids, rows in groupby(
+        rows_of(connection, known, _summary_query(known)), itemgetter(0, 1, 2)
     ):
-        entry = entries[workload_id, device_id, policy_id]
-        entry.summaries.append(PairSummary(*numbers))
-        entry.boards.append(board)
-        entry.at = max(entry.at, at)
+        entry = entries[ids]
+        for row in rows:
+            entry.summaries.append(PairSummary(*row[5:]))
+            entry.boards.append(row[4])
+            entry.at = max(entry.at, row[3])
     for workload_id, device_id, policy_id, at, stage, reason in rows_of(
         connection, known, _failure_query(known)
     ):
@@ -210,7 +213,7 @@ def _summary_query(known: Known) -> Select[Any]:
         select(*columns, sessions.c.ended_at, sessions.c.board, *_NUMBERS)
         .select_from(summaries.join(sessions, table.session_id == sessions.c.id))
         .where(_of_specs(table.workload_id, known), one_of(table.device_id, known.devices))
-        .order_by(table.workload_id, table.session_id)
+        .order_by(*(summaries.primary_key.columns))  # as they lie there: nothing is sorted
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, ClassVar, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,6 +24,26 @@ class Strict(BaseModel):
     def of(cls, record: Any) -> Self:
         """Return the document of a value that has its fields as attributes."""
         return cls.model_validate(record, from_attributes=True)
+
+    @classmethod
+    def of_own(cls, values: dict[str, Any]) -> Self:
+        """Return the document of values of ours: all of its fields, of the types that it has. They
+        are not validated, and `model_construct`, which looks for each field, would take longer
+        than everything else of a large table."""
+        document = cls.__new__(cls)
+        for name, value in (
+            ("__dict__", values),
+            ("__pydantic_fields_set__", cls._all_fields()),
+            ("__pydantic_extra__", None),
+            ("__pydantic_private__", None),
+        ):
+            object.__setattr__(document, name, value)
+        return document
+
+    @classmethod
+    @cache
+    def _all_fields(cls) -> set[str]:
+        return set(cls.model_fields)
 
 
 class Showing(Protocol):

@@ -21,7 +21,7 @@ from ..models.preprocess import usual_preprocess
 from ..models.source import network_of
 from .array_cache import ArrayCache
 from .assembly import Assembly, check_decisions
-from .channel_matching import ChannelMatching, matcher_of
+from .channel_matching import Arrays, ChannelMatching
 from .moments import (
     LayerMoments,
     cached_moments,
@@ -166,8 +166,13 @@ class PlannedNetwork:
     ) -> ChannelMatching | None:
         if not self.plan.match_channels:
             return None
-        matcher = None if pictures is None else partial(matcher_of, self.network, pictures)
-        return ChannelMatching(self.cache, calibration_sha256, matcher)
+        corrections = None if pictures is None else partial(self._corrections, pictures)
+        return ChannelMatching(self.cache, calibration_sha256, corrections)
+
+    def _corrections(self, pictures: Calibration, replacements: Replacements) -> Arrays:
+        from .channel_matcher import matcher_of  # torch's
+
+        return matcher_of(self.network, pictures).corrections(replacements)
 
     def compressed(self, pictures: Calibration | None = None) -> Network:
         """A copy of the network with the plan's chains in place of its layers."""

@@ -136,6 +136,11 @@ class OnnxNetwork:
         return onnx_accounts(self.model.graph, nodes, self.layers, macs)
 
     @property
+    def nodes(self) -> Sequence[OnnxLayer]:
+        """The nodes that are layers, under the layers' names."""
+        return tuple(self._nodes.values())
+
+    @property
     def original(self) -> OnnxNetwork:
         return self._loaded or self
 
@@ -207,6 +212,12 @@ class OnnxNetwork:
         made = OnnxNetwork(model, self.source, self.inputs)
         made._plain = self._plain
         made.replacements = {**self.replacements, **replacements}
+        made._loaded = self.original
+        return made
+
+    def in_graph(self, model: ModelProto) -> OnnxNetwork:
+        """The same network as another graph, in which what is compared has the same names."""
+        made = OnnxNetwork(model, self.source, self.inputs)
         made._loaded = self.original
         return made
 

@@ -13,7 +13,6 @@ from ..inputs.examples import NetworkInputs
 from ..integrity.checked_files import Checked, FileRun
 from ..integrity.onnx_files import run_onnx
 from ..integrity.torch_files import precision_of, run_pt2
-from ..reporter import Reporter
 from .convert import export_onnx, exported, write_pt2
 from .network import Network
 from .onnx_network import OnnxNetwork
@@ -25,24 +24,13 @@ BATCHES = (3, 1)
 """Batches at which a file is tried; it is exported from another."""
 
 
-def save_network(network: Network, path: Path, dynamic_batch: bool, reporter: Reporter) -> Path:
-    """Write as `Network.save` does; with `dynamic_batch` an `.onnx` or `.pt2` that is exported
-    from torch has an open batch, where it answers as the module does at other batches, too.
+def write_open(network: Network, path: Path) -> Path:
+    """Write an `.onnx` or `.pt2` whose batch is open.
 
-    Where not, it has the network's own batch, and the reporter hears why.
+    Raises `ModelError`, with nothing written, where it does not answer as the network does at
+    other batches.
     """
-    path = Path(path)
-    write = OPEN.get(path.suffix)
-    is_own = path.suffix == f".{network.framework}"  # a file that is rewritten keeps its batch
-    if not dynamic_batch or write is None or is_own:
-        return network.save(path)
-    try:
-        return write(_module(network), network.inputs, path)
-    except ModelError as error:
-        reporter.message(
-            f"{path.name} is written with a fixed batch of {network.inputs.batch}: {error}"
-        )
-    return network.save(path)
+    return OPEN[path.suffix](_module(network), network.inputs, path)
 
 
 def _module(network: Network) -> nn.Module:

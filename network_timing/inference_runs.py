@@ -20,7 +20,6 @@ from ..profiler import session
 from ..profiler.executor import Executor, LocalExecutor, RemoteWorkload
 from ..profiler.process_executor import ProcessExecutor
 from ..records import Comparison, Effort, PairSummary
-from ..sources.module_copies import copied
 from .named_networks import NamedNetwork
 
 NETWORK_EFFORT = Effort(
@@ -181,5 +180,7 @@ def _bench(setup: Setup, effort: Effort, workload: Workload | RemoteWorkload) ->
 def _own_copy(workload: Workload | RemoteWorkload) -> Workload | RemoteWorkload:
     """A module prepared again lies elsewhere in memory: alignment is part of the draw."""
     if isinstance(workload, ModuleWorkload):
+        from ..sources.module_copies import copied  # torch's
+
         return replace(workload, module=copied(workload.module))
     return workload

@@ -6,7 +6,8 @@ from dataclasses import replace
 from functools import cache
 
 from ..errors import ModelError
-from ..factors.channel_matching import ChannelMatcher, ChannelMatching, matcher_of
+from ..factors.channel_matcher import ChannelMatcher, matcher_of
+from ..factors.channel_matching import ChannelMatching
 from ..search.space import Assignment
 from .builtin_constraints import constraints_of
 from .problem import PlanProblem
@@ -43,7 +44,9 @@ def _matching(problem: PlanProblem) -> PlanProblem:
     def matcher() -> ChannelMatcher:
         return matcher_of(assembly.network, calibration)
 
-    matching = ChannelMatching(assembly.cache, calibration.sha256, matcher)
+    matching = ChannelMatching(
+        assembly.cache, calibration.sha256, lambda chains: matcher().corrections(chains)
+    )
     evidence = problem.evidence.on(assembly.with_matching(matching))
     constraints = constraints_of(problem.objective, problem.setup, evidence.select)
     return replace(problem, evidence=evidence, constraints=constraints)

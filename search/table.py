@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 from .. import stats
@@ -90,6 +91,7 @@ _COMPARED = (
     *("speedup", "speedup_low", "speedup_high"),
 )
 """What a row takes from its comparison as it is."""
+_compared = attrgetter(*_COMPARED)
 
 
 def speedup_table(
@@ -100,32 +102,32 @@ def speedup_table(
     `margin` is the relative speed difference that matters. A row is stale where its hardware was
     measured with another software since.
     """
+    return [TableRow(**values) for values in derived(measurements, costs, margin=margin)]
+
+
+def derived(
+    measurements: Sequence[Measurement], costs: Costs, *, margin: float = 0.01
+) -> Iterator[dict[str, Any]]:
+    """Yield the fields of each row of `speedup_table` by name, for whoever makes rows of another
+    class of them: stores answer with tens of thousands."""
     shared = _Shared()
     cost_of = cache(costs)
     newest = _newest_software(measurements, shared)
     timed = [measurement for measurement in measurements if measurement.summaries]
     boards = [m.boards or (None,) * len(m.summaries) for m in timed]
     comparisons = stats.combine_many([m.summaries for m in timed], boards=boards)
-    rows = []
     for measurement, comparison in zip(timed, comparisons, strict=True):
-        fields, spec = shared.fields(measurement), measurement.spec
-        macs, params = cost_of(spec, measurement.decomposition)
-        rows.append(
-            TableRow(
-                **fields,
-                **{name: getattr(comparison, name) for name in _COMPARED},
-                op=spec.op,
-                count=len(measurement.layers),
-                verdict=_verdict(measurement, comparison, margin),
-                macs=macs,
-                original_macs=shared.macs(spec),
-                params=params,
-                measured_at=measurement.measured_at,
-                boards=len(set(measurement.boards)) or 1,
-                stale=fields["software_key"] != newest[fields["hardware_key"]],
-            )
-        )
-    return rows
+        values, spec = shared.fields(measurement), measurement.spec
+        values.update(zip(_COMPARED, _compared(comparison), strict=True))
+        values["op"] = spec.op
+        values["count"] = len(measurement.layers)
+        values["verdict"] = _verdict(measurement, comparison, margin)
+        values["macs"], values["params"] = cost_of(spec, measurement.decomposition)
+        values["original_macs"] = shared.macs(spec)
+        values["measured_at"] = measurement.measured_at
+        values["boards"] = len(set(measurement.boards)) or 1
+        values["stale"] = values["software_key"] != newest[values["hardware_key"]]
+        yield values
 
 
 def _verdict(measurement: Measurement, comparison: Comparison, margin: float) -> Verdict:

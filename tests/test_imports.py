@@ -20,15 +20,25 @@ NOT_OURS = {"tests", "docs", "benchmarks", "examples", "build", "dist"}
 
 # A unit is a module or a package right below the root.
 VALUES = {"records", "content_keys", "stats", "random_effects", "documents"}
-BOTTOM = {"errors", "files", "clock", "version", "reporter", "display", "pace"} | VALUES
+BOTTOM = {
+    "errors",
+    "files",
+    "clock",
+    "version",
+    "reporter",
+    "display",
+    "pace",
+    "collector",
+} | VALUES
 OPTIONS = {"options"} | BOTTOM
 OPS = {"ops"} | BOTTOM
 LOWRANK = {"lowrank"} | OPS
 MODELS = {"models", "sources", "integrity", "layering", "inputs"} | LOWRANK
 CAMPAIGN = {"campaign", "profiler", "backends", "db", "search"} | MODELS
 FACTORS = {"factors", "training"} | MODELS
+QUANTIZATION = {"quantization"} | MODELS
 NETWORK_TIMING = {"network_timing", "factors", "training"} | CAMPAIGN
-PLANNER = {"planner"} | NETWORK_TIMING
+PLANNER = {"planner"} | NETWORK_TIMING | QUANTIZATION
 SKIN = {"workflow", "report", "tracking"} | OPTIONS
 MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(BOTTOM, BOTTOM),
@@ -42,6 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inputs": {"inputs"} | OPS,
     "models": MODELS,
     "training": {"training"} | MODELS,
+    "quantization": QUANTIZATION,
     "profiler": {"profiler", "backends"} | LOWRANK,
     "db": {"db"} | BOTTOM,
     "search": {"search"} | BOTTOM,

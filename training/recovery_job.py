@@ -16,9 +16,9 @@ from ..models.fidelity import fidelity
 from ..models.network import Network, Replacements
 from ..models.network_error import NetworkError
 from ..models.notes import calibration_note, error_note, model_note
-from ..models.open_batch import save_network
 from ..models.output_files import check_savable
 from ..models.pictures import Calibration
+from ..models.saving import save_network
 from ..models.torch_batches import fitting_batch
 from ..records import content_key
 from ..reporter import Teller

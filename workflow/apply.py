@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from ..db.url import companion
 from ..errors import UsageError
-from ..factors.output_statistics import fitting_for
 from ..factors.planned_network import PlannedNetwork
 from ..models.network import Network
-from ..models.open_batch import save_network
 from ..models.output_files import NETWORKS, check_output
-from ..models.torch_network import TorchNetwork
+from ..models.saving import save_network
 from ..options.keywords import arguments_for, takes
 from ..options.networks import ApplyOptions
 from ..reporter import Listeners
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from ..factors.output_statistics import Fitting
 
 
 @takes(ApplyOptions)
@@ -42,7 +42,7 @@ def apply(options: ApplyOptions) -> Network | nn.Module:
         check_output(
             options.output, options.model, options.weights, options.plan, suffixes=NETWORKS
         )
-    fitting = fitting_for(options.reestimate_bn, options.match_channels)
+    fitting = _fitting(options)
     if fitting and options.calibration is None:
         raise UsageError(f"{fitting.option} needs pictures: give --calibration")
     planned = PlannedNetwork.load(
@@ -62,10 +62,21 @@ def apply(options: ApplyOptions) -> Network | nn.Module:
     return _as_given(compressed, options.model)
 
 
+def _fitting(options: ApplyOptions) -> Fitting | None:
+    if not (options.reestimate_bn or options.match_channels):
+        return None
+    from ..factors.output_statistics import fitting_for  # torch's
+
+    return fitting_for(options.reestimate_bn, options.match_channels)
+
+
 def _as_given(compressed: Network, model: Any) -> Network | nn.Module:
+    if compressed.framework == "onnx":
+        return compressed
     from torch import nn
 
     from ..models.own_module import like_given
+    from ..models.torch_network import TorchNetwork
 
     if isinstance(model, nn.Module) and isinstance(compressed, TorchNetwork):
         return like_given(compressed, model)

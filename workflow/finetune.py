@@ -12,8 +12,8 @@ from ..documents.recovery import write_recovery
 from ..errors import GoalNotReached
 from ..factors.planned_network import PlannedNetwork
 from ..models.notes import model_note
-from ..models.open_batch import save_network
 from ..models.output_files import NETWORKS, check_output, check_savable
+from ..models.saving import save_network
 from ..options.keywords import arguments_for, takes
 from ..options.networks import FinetuneOptions
 from ..reporter import Listeners

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, get_args
 
 from .. import documents
 from ..campaign.rows import document_of
+from ..collector import resting
 from ..db.measurement_values import MeasurementFilter
 from ..db.store import Store
 from ..errors import UsageError, did_you_mean
@@ -105,10 +106,12 @@ def stored_table(
     wanted = MeasurementFilter(
         network_sha=sha256, layer=layer, phase=phase, devices=tuple(devices) or None
     )
-    measurements = store.measurements.find(wanted)
     of = sorted({source for sha, source, _ in known if sha256 in (None, sha)})
-    odd = [_odd_board(store, one) for one in odd_boards(measurements)]
-    return document_of(measurements).model_copy(update={"networks": of, "odd_boards": odd})
+    with resting():
+        measurements = store.measurements.find(wanted)
+        document = document_of(measurements)
+        odd = [_odd_board(store, one) for one in odd_boards(measurements)]
+    return document.model_copy(update={"networks": of, "odd_boards": odd})
 
 
 def _odd_board(store: Store, one: OddBoard) -> documents.OddBoard:

@@ -23,6 +23,7 @@ from rankwise.records import (
     MeasurementPolicy,
     PairSummary,
     Sample,
+    content_key,
 )
 from rankwise.stats import summarize_pairs
 
@@ -120,6 +121,7 @@ def test_a_measurement_holds_all_sessions_of_a_candidate(store: Store) -> None:
     }
     assert by_key.keys() == {ONE.decomposition, TWO.decomposition}
     one = by_key[ONE.decomposition]
+    assert one.id == content_key([DEVICE.key, POLICY.key, ONE.key])[:16]  # as in every store so far
     assert one.summaries == (first[ONE.key], second[ONE.key])
     assert (one.spec, one.fingerprint, one.policy) == (SPEC, DEVICE, POLICY)
     assert one.layers == ("conv1", "conv2")

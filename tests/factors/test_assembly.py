@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from rankwise.errors import CalibrationError
-from rankwise.factors import moments as moments_module
+from rankwise.factors import output_metrics as metrics_module
 from rankwise.factors.array_cache import ArrayCache
 from rankwise.factors.assembly import Assembly
 from rankwise.factors.moments import (
@@ -254,7 +254,7 @@ class TestBothSides:
             asked.append(names)
             return output_metrics(module, examples, names, *more)
 
-        monkeypatch.setattr(moments_module, "output_metrics", noted)
+        monkeypatch.setattr(metrics_module, "output_metrics", noted)
         found = gathered(network, calibration, cache)
         assert asked == [["body", "point"]] * 2  # on both splits
         metric = found.read_metric("fit", "body")

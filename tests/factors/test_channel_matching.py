@@ -13,10 +13,11 @@ import torch
 from torch import nn
 
 from rankwise.errors import CalibrationError
-from rankwise.factors import channel_matching
+from rankwise.factors import channel_matcher
 from rankwise.factors.array_cache import ArrayCache
 from rankwise.factors.assembly import Assembly
-from rankwise.factors.channel_matching import ChannelMatcher, ChannelMatching, corrected_links
+from rankwise.factors.channel_matcher import ChannelMatcher
+from rankwise.factors.channel_matching import ChannelMatching, corrected_links
 from rankwise.models.network import Network, only
 from rankwise.models.source import network_of_module
 from rankwise.ops.chain import LinkWeights
@@ -63,7 +64,7 @@ def cache(tmp_path: Path) -> ArrayCache:
 @pytest.fixture
 def matched(network: Network, cache: ArrayCache) -> Callable[..., Assembly]:
     def make(pictures: bool = True) -> Assembly:
-        made = (lambda: ChannelMatcher(network, INPUTS)) if pictures else None
+        made = ChannelMatcher(network, INPUTS).corrections if pictures else None
         return Assembly(network, cache=cache, matching=ChannelMatching(cache, "ab" * 32, made))
 
     return make
@@ -207,13 +208,13 @@ def test_examples_are_as_many_as_caches_hold(
     """Of the largest layer's outputs; but no fewer than eight."""
     network = network_of_module(Net().eval(), SHAPE)
     largest = max(int(np.prod(use.spec.output_shape)) for use in network.layers if use.spec)
-    monkeypatch.setattr(channel_matching, "MAX_NUMBERS", held * largest)
+    monkeypatch.setattr(channel_matcher, "MAX_NUMBERS", held * largest)
     seen: list[int] = []
 
     def noted(_network: Network, given: Any) -> None:
         seen.append(len(given))
 
-    monkeypatch.setattr(channel_matching, "ChannelMatcher", noted)
+    monkeypatch.setattr(channel_matcher, "ChannelMatcher", noted)
     pictures: Any = SimpleNamespace(fit=INPUTS)
-    channel_matching.matcher_of(network, pictures)
+    channel_matcher.matcher_of(network, pictures)
     assert seen == [examples]

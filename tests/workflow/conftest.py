@@ -45,3 +45,18 @@ def profiled(profiled_folder: Path, tmp_path: Path) -> dict[str, Any]:
     """The document of the profile whose store is now the test's own."""
     shutil.copytree(profiled_folder, tmp_path, dirs_exist_ok=True)
     return dict(json.loads((tmp_path / "profile.json").read_text()))
+
+
+@pytest.fixture(scope="session")
+def planned_folder(
+    rankwise_in: Callable[..., Result],
+    profiled_folder: Path,
+    network_file: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """That folder with a plan in it, `plan.json`."""
+    folder = tmp_path_factory.mktemp("planned")
+    shutil.copytree(profiled_folder, folder, dirs_exist_ok=True)
+    words = ["plan", network_file, "--backend", FAKE, "--max-error", 0.4, "--no-refine"]
+    rankwise_in(folder, *words, "-o", folder / "plan.json")
+    return folder

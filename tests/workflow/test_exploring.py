@@ -17,20 +17,6 @@ Command = Callable[..., Result]
 FAKE = "fake:step=16"
 
 
-@pytest.fixture(scope="module")
-def planned_folder(
-    rankwise_in: Command,
-    profiled_folder: Path,
-    network_file: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Path:
-    folder = tmp_path_factory.mktemp("planned")
-    shutil.copytree(profiled_folder, folder, dirs_exist_ok=True)
-    words = ["plan", network_file, "--backend", FAKE, "--max-error", 0.4, "--no-refine"]
-    rankwise_in(folder, *words, "-o", folder / "plan.json")
-    return folder
-
-
 @pytest.fixture
 def plan(planned_folder: Path, tmp_path: Path) -> Path:
     """A plan and its store, which are the test's own."""

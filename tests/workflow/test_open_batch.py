@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import rankwise as rw
 from rankwise.models.network import Network
-from rankwise.models.open_batch import save_network
+from rankwise.models.saving import save_network
 from rankwise.models.source import load_network, network_of_module
 from rankwise.reporter import Silent
 

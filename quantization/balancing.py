@@ -1,0 +1,93 @@
+"""Channels between two links brought to the same range, which changes nothing in float.
+
+The tensor between two links of a chain has as many channels as the rank, and their ranges fall
+like the singular values: with one scale for all of it the small channels lose their bits. Channel r
+is divided by q_r in the first link and multiplied by it in the second. It is cross-layer
+equalization (Nagel et al., ICCV 2019) between two layers with nothing in between, so that it is
+exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, numpy_helper
+
+from ..models.onnx_storage import without_graph_body
+from .products import Middle, middles
+
+Floats = NDArray[np.floating[Any]]
+SMALLEST = 1e-6
+"""Ranges below this share of the largest count as that much: a dead channel has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """By which range of a channel, its largest value or its root mean square, and how much of it:
+    power 0 leaves channels as they are, 1 makes all alike."""
+
+    by: Literal["largest", "rms"] = "largest"
+    power: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.by}^{self.power:g}" if self.power else "as it is"
+
+
+NAIVE = Balance()
+BALANCES = (NAIVE, *(Balance(by, power) for power in (0.5, 1.0) for by in ("largest", "rms")))
+
+
+def channel_factors(ranges: Floats, power: float) -> NDArray[np.float64]:
+    """Return what each channel is divided by, (channels,): its range to that power, over the
+    geometric mean of all, so that the geometric mean of what is returned is 1."""
+    known = np.maximum(np.asarray(ranges, np.float64), SMALLEST * max(float(np.max(ranges)), 1e-30))
+    logs = power * np.log(known)
+    return np.asarray(np.exp(logs - logs.mean()))
+
+
+def divided(weight: Floats, factors: Floats, axis: int) -> Floats:
+    """Return a first link's weight, or its bias (axis 0), with output channels divided."""
+    shape = [1] * weight.ndim
+    shape[axis] = -1
+    return np.asarray(weight / factors.reshape(shape), weight.dtype)
+
+
+def multiplied(weight: Floats, factors: Floats, axis: int, groups: int = 1) -> Floats:
+    """Return a second link's weight with input channels multiplied. Of a grouped convolution
+    (out, in / groups, ...) each group of outputs has the channels of its own."""
+    of_groups = weight.reshape(groups, weight.shape[0] // groups, *weight.shape[1:])
+    shape = [groups, *[1] * weight.ndim]
+    shape[axis + 1] = -1
+    return np.asarray((of_groups * factors.reshape(shape)).reshape(weight.shape), weight.dtype)
+
+
+def balanced(model: ModelProto, factors: Mapping[str, Floats]) -> ModelProto:
+    """Return the same network with the named tensors between links divided by these factors."""
+    arrays: dict[str, Floats] = {}
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+
+    def of(name: str) -> Floats:
+        return arrays[name] if name in arrays else numpy_helper.to_array(tensors[name])
+
+    for middle in middles(model.graph):
+        if middle.tensor in factors:
+            _balance(middle, factors[middle.tensor], of, arrays)
+    result = without_graph_body(model)
+    result.graph.node.extend(model.graph.node)
+    for name, tensor in tensors.items():
+        changed = numpy_helper.from_array(arrays[name], name) if name in arrays else tensor
+        result.graph.initializer.append(changed)
+    return result
+
+
+def _balance(middle: Middle, factors: Floats, of: Any, arrays: dict[str, Floats]) -> None:
+    weight, *bias = middle.first.input[1:]
+    arrays[weight] = divided(of(weight), factors, middle.output_axis)
+    for name in filter(None, bias):
+        arrays[name] = divided(of(name), factors, of(name).ndim - 1)
+    second = middle.second.input[1]
+    arrays[second] = multiplied(of(second), factors, middle.input_axis, middle.groups)

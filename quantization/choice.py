@@ -1,0 +1,99 @@
+"""Which recipe loses least: chosen on the select split, layer by layer and as a whole network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from onnx import numpy_helper
+
+from ..models.compared import Compared
+from ..models.network import Network, Outputs
+from ..models.network_error import NetworkError
+from ..models.onnx_network import OnnxNetwork
+from ..models.pictures import Calibration
+from .balance_choice import best_balance
+from .balancing import BALANCES
+from .calibration import EXAMPLES, Ready, spread
+from .middle_channels import seen
+from .products import middles
+from .recipe import PLAIN, Recipe
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quantised:
+    """A network in int8, by which recipe, and its error on the select split."""
+
+    network: OnnxNetwork
+    recipe: Recipe
+    error: float
+
+
+def by_layer(ready: Ready, pictures: Calibration, in_float: Iterable[str] = ()) -> Recipe:
+    """Return for each tensor between links the balance that loses least on the select split."""
+    graph = ready.model.graph
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    found = middles(graph)
+    inputs = spread(pictures.select, EXAMPLES)
+    held_out = seen(ready.model, found, inputs, ready.network.inputs.batch)
+    balances = {
+        one.tensor: best_balance(
+            one,
+            numpy_helper.to_array(tensors[one.second.input[1]]),
+            ready.middles[one.tensor].ranges,
+            held_out[one.tensor].values,
+        )
+        for one in found
+    }
+    return Recipe("balanced layer by layer", balances, frozenset(in_float))
+
+
+def recipes(ready: Ready, pictures: Calibration, in_float: Iterable[str] = ()) -> list[Recipe]:
+    """Return what is tried: as the quantiser does it, all tensors alike, and layer by layer."""
+    kept = frozenset(in_float)
+    if not ready.middles:
+        return [Recipe(PLAIN.name, {}, kept)]
+    alike = [
+        Recipe(
+            f"all by {one}" if one.power else PLAIN.name, dict.fromkeys(ready.middles, one), kept
+        )
+        for one in BALANCES
+    ]
+    return [*alike, by_layer(ready, pictures, kept)]
+
+
+def quantised_network(
+    original: Network,
+    network: Network,
+    pictures: Calibration,
+    compared: Compared,
+    in_float: Iterable[str] = (),
+) -> Quantised:
+    """Return the network in int8 by the recipe with the least network error on the select split,
+    against the original's outputs. See `Ready.of` and `Ready.quantised` for what is raised."""
+    ready = Ready.of(network, pictures)
+    return best_of(
+        ready,
+        recipes(ready, pictures, in_float),
+        original.outputs(pictures.select),
+        pictures,
+        compared,
+    )
+
+
+def best_of(
+    ready: Ready,
+    tried: Iterable[Recipe],
+    reference: Outputs,
+    pictures: Calibration,
+    compared: Compared,
+) -> Quantised:
+    """Return the best of the recipes; `reference`: the original's outputs on the select split."""
+
+    def made(recipe: Recipe) -> Quantised:
+        network = ready.quantised(recipe)
+        outputs = network.outputs(pictures.select)
+        error = NetworkError.of(compared, reference, outputs, len(pictures.names("select")))
+        return Quantised(network, recipe, error.value)
+
+    return min(map(made, tried), key=lambda one: one.error)

@@ -1,0 +1,81 @@
+"""What the channels between two links hold on pictures: their ranges, and some of their values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from ..inputs.examples import Given
+from ..models.batching import results
+from ..models.onnx_session import TensorSession
+from .balancing import Balance, Floats, channel_factors
+from .products import Middle
+
+POSITIONS = 64
+"""Positions of an example, evenly spread, whose values are kept."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChannelRanges:
+    """Least, largest and root mean square value of each channel, (channels,)."""
+
+    least: Floats
+    largest: Floats
+    rms: Floats
+
+    def factors(self, balance: Balance) -> NDArray[np.float64]:
+        """What balancing divides each channel by."""
+        if balance.by == "rms":
+            return channel_factors(self.rms, balance.power)
+        return channel_factors(np.maximum(-self.least, self.largest), balance.power)
+
+    def together(self, factors: Floats) -> tuple[float, float]:
+        """Least and largest value of the whole tensor after channels were divided."""
+        return float((self.least / factors).min()), float((self.largest / factors).max())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """Of one tensor: its channels' ranges, and some of its values, (rows, channels)."""
+
+    ranges: ChannelRanges
+    values: Floats
+
+
+def seen(model: ModelProto, tensors: list[Middle], inputs: Given, batch: int) -> Mapping[str, Seen]:
+    """Run the float network over examples. Returns what each tensor has held, by name."""
+    if not tensors:
+        return {}
+    session = TensorSession(model, [middle.tensor for middle in tensors])
+    parts: dict[str, list[tuple[Any, ...]]] = {middle.tensor: [] for middle in tensors}
+    for arrays, counted in results(session.run, inputs, batch):
+        for middle, array in zip(tensors, arrays, strict=True):
+            parts[middle.tensor].append(_noted(_rows(middle, array), counted, batch))
+    return {tensor: _joined(found) for tensor, found in parts.items()}
+
+
+def _rows(middle: Middle, array: NDArray[Any]) -> Floats:
+    """As (positions, channels): channels are on axis 1 of a convolution's, on the last of a
+    matrix's tensor."""
+    moved = np.moveaxis(array, 1, -1) if middle.second.op_type == "Conv" else array
+    return np.ascontiguousarray(moved.reshape(-1, moved.shape[-1]))
+
+
+def _noted(rows: Floats, counted: int, batch: int) -> tuple[Any, ...]:
+    if len(rows) % batch == 0:  # what only filled up the batch does not count
+        rows = rows[: len(rows) // batch * counted]
+    places = np.linspace(0, len(rows) - 1, min(POSITIONS * counted, len(rows))).astype(int)
+    squares = np.square(rows, dtype=np.float64).sum(axis=0)
+    return rows.min(axis=0), rows.max(axis=0), squares, len(rows), rows[places]
+
+
+def _joined(parts: list[tuple[Any, ...]]) -> Seen:
+    least, largest, squares, count, values = zip(*parts, strict=True)
+    rms = np.sqrt(np.sum(squares, axis=0) / sum(count))
+    ranges = ChannelRanges(np.min(least, axis=0), np.max(largest, axis=0), rms)
+    return Seen(ranges, np.concatenate(values))
