@@ -10,7 +10,7 @@ import pytest
 from typer.testing import Result
 
 Command = Callable[..., Result]
-DEVICES = ("fake:step=16", "fake:step=16,launch_us=1,gmacs=5")
+DEVICES = ("fake:step=16,gmacs=20", "fake:step=16,launch_us=1,gmacs=5")
 
 
 @pytest.fixture
