@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 def measured(store: Store, setup: Setup) -> list[Measurement]:
     """Return all that the store has of the setup's network, device and policy."""
     wanted = MeasurementFilter(
-        network_sha=_known_hash(store, setup.network),
+        network_sha=known_hash(store, setup.network),
         fingerprint_key=setup.fingerprint.key,
         policy_key=setup.policy.key,
     )
     return store.measurements.find(wanted)
 
 
-def _known_hash(store: Store, network: Network) -> str:
+def known_hash(store: Store, network: Network) -> str:
     """Return the network's hash, or the one that earlier versions stored it under."""
     known = {sha256 for sha256, _, _ in store.networks.all()}
     earlier = network.sha256 not in known and network.earlier_sha256 in known
@@ -50,7 +50,7 @@ def why_nothing(store: Store, setup: Setup) -> str:
     words = f"rankwise profile {source} --backend {backend}"
     words += " --phase training" if policy.phase == "training" else ""
     wanted = MeasurementFilter(
-        network_sha=_known_hash(store, setup.network), backend=here.backend, phase=policy.phase
+        network_sha=known_hash(store, setup.network), backend=here.backend, phase=policy.phase
     )
     others = store.measurements.find(wanted)
     same = [one for one in others if one.fingerprint.hardware_key == here.hardware_key]

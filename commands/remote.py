@@ -183,13 +183,17 @@ def _sha256(client: Client, model: str | None) -> str | None:
 
 
 def plan(client: Client, options: PlanOptions) -> documents.Plan:
-    """The service's plan, written here. Raises `GoalNotReached` after that, as `plan` does."""
-    from ..documents.plan_files import write_plan
+    """The service's plan, written here, and beside it those of single devices. Raises
+    `GoalNotReached` after that, as `plan` does."""
+    from ..documents.plan_files import beside, write_plan
 
     made = _done(client, "plan", request_of(client, options))
     document = client.plan(made["plan"])
     if options.output is not None:
         write_plan(document, options.output)
+        for one in document.on_devices:
+            if one.own_plan is not None:
+                write_plan(client.plan(one.own_plan), beside(options.output, one.device))
     if made["shortfall"]:
         raise GoalNotReached(made["shortfall"], document)
     return document

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from ..reporter import Listening
 from . import shared
-from .option import Crossing, Option, one_of
+from .option import Allowed, Crossing, Option, one_of
 from .shared import COUNT, DEFAULT_DB, FRACTION, NAME, PHASES, POSITIVE
 from .texts import parse_duration, parse_kinds, parse_quantum
 
@@ -34,6 +34,11 @@ DTYPES = one_of("float32", "float16", "bfloat16", "int8")
 DTYPE = Option("Type of weights and activations: float32, float16, bfloat16 or int8.", DTYPES)
 KINDS = Option(ALL_KINDS, NAME, parse=parse_kinds)
 REFRESH = Option("Measure again what was measured with other software.")
+PART = Option(
+    "Only this part of the layers: 3/32 is the third of 32, about equally long.",
+    Allowed(pattern=r"^[1-9][0-9]{0,3}/[1-9][0-9]{0,3}$"),
+    metavar="I/N",
+)
 THIS_BOARD = Option("Measure what only other boards of this kind have measured, too.")
 RETRY_FAILED = Option("Try failed candidates again.")
 CONTEXT = Option(
@@ -98,6 +103,7 @@ class ProfileOptions(shared.DeviceOptions):
     refresh: Annotated[bool, REFRESH] = False
     retry_failed: Annotated[bool, RETRY_FAILED] = False
     this_board: Annotated[bool, THIS_BOARD] = False
+    part: Annotated[str | None, PART] = None
     phase: Annotated[str, Option("inference, or training (torch).", one_of(*PHASES))] = "inference"
     dtype: Annotated[str, DTYPE] = "float32"
     context: Annotated[str, CONTEXT] = "isolated"

@@ -107,8 +107,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """All that was loaded so far stays: Python's garbage collector need not look at it again, half a
-    second each time, most of a test that sees whether something was let go."""
+    """All that was loaded so far stays: Python's garbage collector need not look at it again, half
+    a second each time, most of a test that sees whether something was let go."""
     gc.collect()
     gc.freeze()
 
