@@ -70,10 +70,10 @@ def row_lines(rows: Rows, styled: bool, width: int | None = None) -> Iterator[st
     # rich's own tables take half a millisecond a row, and stores answer with thousands of rows
     wanted = [list(line) for line in rows.lines]
     styles = ["bold", *map(rows.style, wanted)] if styled else [""] * (len(wanted) + 1)
-    grid = Grid(rows.columns, wanted)
-    parts: list[list[Sequence[str]]] = [[rows.columns], *folded(grid, width)]
+    grid, found = folded(Grid(rows.columns, wanted), width)
+    parts: list[list[Sequence[str]]] = [[grid.columns], *found]
     widths = [max(map(len, column)) for column in zip(*chain(*parts), strict=True)]
-    pads = [str.rjust if name in rows.right else str.ljust for name in rows.columns]
+    pads = [str.rjust if name in rows.right else str.ljust for name in grid.columns]
     for part, style in zip(parts, styles, strict=True):
         for line in part:
             cells = (pad(cell, size) for pad, cell, size in zip(pads, line, widths, strict=True))
