@@ -23,12 +23,10 @@ VERDICT_STYLES = {"FASTER": "green", "SLOWER": "red", "SAME": "dim", "UNDECIDED"
 
 BEST_NOTE = (
     "keeps 1/2: the fastest candidate that keeps half of the layer's multiply-accumulates, its "
-    "speedup, and the share of them that is lost"
+    "speedup, and "
 )
-ERROR_NOTE = (
-    "err: about what this candidate alone does to the network error, on the pictures of the latest "
-    "plan or front"
-)
+LOST_NOTE = "the share of them that is lost"
+ERROR_NOTE = "about what it alone does to the network error on the pictures of the latest plan or front (err)"
 
 
 def table(
@@ -108,7 +106,7 @@ def _notes(document: documents.Table, view: TableView) -> list[str]:
     if not view.best:
         return []
     known = any(row.network_error is not None for row in document.rows)
-    return [BEST_NOTE, ERROR_NOTE] if known else [BEST_NOTE]
+    return [BEST_NOTE + (ERROR_NOTE if known else LOST_NOTE)]
 
 
 def _style(line: Sequence[str]) -> str:
