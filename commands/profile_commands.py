@@ -35,7 +35,7 @@ def doctor(run: Run[DoctorOptions], json: Json = False) -> None:
 
 
 def layers(run: Run[LayersOptions], json: Json = False) -> None:
-    """List a network's layers, and the kinds of decomposition that apply to each, or why none."""
+    """List a network's layers, and which kinds of decomposition apply to each."""
     show(run(), json)
 
 
