@@ -26,7 +26,10 @@ BEST_NOTE = (
     "speedup, and "
 )
 LOST_NOTE = "the share of them that is lost"
-ERROR_NOTE = "about what it alone does to the network error on the pictures of the latest plan or front (err)"
+ERROR_NOTE = (
+    "about what it alone does to the network error (err), on the pictures of the latest plan or "
+    "front"
+)
 
 
 def table(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from io import StringIO
-from textwrap import fill
+from textwrap import TextWrapper
 
 from rich.console import Console
 
@@ -54,8 +54,12 @@ def broken(sentence: str, width: int) -> str:
     lines = []
     for line in sentence.split("\n"):
         begin = line[: len(line) - len(line.lstrip())]
-        more = {"initial_indent": begin, "subsequent_indent": f"{begin}  "}
-        lines.append(
-            fill(line.strip(), width, break_long_words=False, break_on_hyphens=False, **more)
+        wrapper = TextWrapper(
+            width,
+            initial_indent=begin,
+            subsequent_indent=f"{begin}  ",
+            break_long_words=False,
+            break_on_hyphens=False,
         )
+        lines.append(wrapper.fill(line.strip()))
     return "\n".join(lines)
