@@ -120,7 +120,8 @@ class TableOptions:
     _: KW_ONLY
     db: shared.Db = DEFAULT_DB
     devices: Annotated[
-        Sequence[str], Option("Backend or hardware key; repeat to compare.", flags=("--device",))
+        Sequence[str],
+        Option("Backend or hardware key; repeat to compare.", flags=("--device",), metavar="NAME"),
     ] = ()
     layer: Annotated[str | None, Option("Only this layer.")] = None
     phase: Annotated[str | None, Option("inference or training.")] = None

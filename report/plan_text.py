@@ -115,7 +115,7 @@ def what_if(document: documents.WhatIf) -> Iterator[Shown]:
     )
     yield Sentence(
         f"{document.macs / 1e6:.1f} of {document.original_macs / 1e6:.1f} MMACs, "
-        f"{document.params / 1e6:.1f} of {document.original_params / 1e6:.1f} M parameters"
+        f"{document.params / 1e6:.3g} of {document.original_params / 1e6:.3g} M parameters"
     )
     if document.speedup is None:
         yield Sentence("speedup not known: a chosen candidate was not measured", style="yellow")

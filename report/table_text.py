@@ -23,11 +23,12 @@ VERDICT_STYLES = {"FASTER": "green", "SLOWER": "red", "SAME": "dim", "UNDECIDED"
 
 BEST_NOTE = (
     "keeps 1/2: the fastest candidate that keeps half of the layer's multiply-accumulates, its "
-    "speedup, and the share of them that is lost"
+    "speedup, and "
 )
+LOST_NOTE = "the share of them that is lost"
 ERROR_NOTE = (
-    "err: about what this candidate alone does to the network error, on the pictures of the latest "
-    "plan or front"
+    "about what it alone does to the network error (err), on the pictures of the latest plan or "
+    "front"
 )
 
 
@@ -72,10 +73,10 @@ def row_lines(rows: Rows, styled: bool, width: int | None = None) -> Iterator[st
     # rich's own tables take half a millisecond a row, and stores answer with thousands of rows
     wanted = [list(line) for line in rows.lines]
     styles = ["bold", *map(rows.style, wanted)] if styled else [""] * (len(wanted) + 1)
-    grid = Grid(rows.columns, wanted)
-    parts: list[list[Sequence[str]]] = [[rows.columns], *folded(grid, width)]
+    grid, found = folded(Grid(rows.columns, wanted), width)
+    parts: list[list[Sequence[str]]] = [[grid.columns], *found]
     widths = [max(map(len, column)) for column in zip(*chain(*parts), strict=True)]
-    pads = [str.rjust if name in rows.right else str.ljust for name in rows.columns]
+    pads = [str.rjust if name in rows.right else str.ljust for name in grid.columns]
     for part, style in zip(parts, styles, strict=True):
         for line in part:
             cells = (pad(cell, size) for pad, cell, size in zip(pads, line, widths, strict=True))
@@ -110,7 +111,7 @@ def _notes(document: documents.Table, view: TableView) -> list[str]:
     if not view.best:
         return []
     known = any(row.network_error is not None for row in document.rows)
-    return [BEST_NOTE, ERROR_NOTE] if known else [BEST_NOTE]
+    return [BEST_NOTE + (ERROR_NOTE if known else LOST_NOTE)]
 
 
 def _style(line: Sequence[str]) -> str:
