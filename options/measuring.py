@@ -103,3 +103,6 @@ class TableOptions:
     ] = ()
     layer: Annotated[str | None, Option("Only this layer.")] = None
     phase: Annotated[str | None, Option("inference or training.")] = None
+    dtypes: Annotated[
+        Sequence[str], Option("Only this dtype; repeat for others.", DTYPES, flags=("--dtype",))
+    ] = ()

@@ -33,6 +33,7 @@ def table(options: TableOptions) -> pd.DataFrame:
         kind                  str           the candidate's kind of decomposition
         ranks                 str           its ranks, such as 48x64
         groups                int64         its groups
+        precision             str           float32 where it stays so among others in int8
         op                    str           the layer's operator
         spec_key              str           hash of the layer's spec
         count                 int64         layers that share the spec
@@ -83,7 +84,7 @@ def table_document(options: TableOptions) -> documents.Table:
     with Store.open(options.db, create=False, readonly=True) as store:
         if options.layer is not None:
             require_layer(store, options.layer)
-        wanted = (options.model, options.devices, options.layer, options.phase)
+        wanted = (options.model, options.devices, options.layer, options.phase, options.dtypes)
         return stored_table(store, *wanted)
 
 
@@ -93,6 +94,7 @@ def stored_table(
     devices: Sequence[str] = (),
     layer: str | None = None,
     phase: str | None = None,
+    dtypes: Sequence[str] = (),
 ) -> documents.Table:
     """Return what `table_document` does, from a store that is open."""
     if phase not in (None, *get_args(Phase)):
@@ -102,7 +104,11 @@ def stored_table(
         _find_network(store, model) if model or len(known) > 1 else known[0][0] if known else None
     )
     wanted = MeasurementFilter(
-        network_sha=sha256, layer=layer, phase=phase, devices=tuple(devices) or None
+        network_sha=sha256,
+        layer=layer,
+        phase=phase,
+        devices=tuple(devices) or None,
+        dtypes=tuple(dtypes) or None,
     )
     of = sorted({source for sha, source, _ in known if sha256 in (None, sha)})
     with resting():
