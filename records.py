@@ -260,8 +260,7 @@ class MeasurementPolicy(Keyed):
 class Effort:
     """How hard to try; not part of any key, because a later run only adds samples.
 
-    `interval`: half-width of the speedup's relative confidence interval that is enough.
-    """
+    `interval`: half-width of the speedup's relative confidence interval that is enough."""
 
     interval: float = 0.02
     min_rounds: int = 10
@@ -307,8 +306,7 @@ class PairSummary(Jsonable):
     """One session's view of a candidate against the original (see `stats.summarize_pairs`).
 
     `log_ratio` estimates log(original / candidate), `saving_s` original - candidate; the
-    `_var` fields are the variances of these estimates *within* the session.
-    """
+    `_var` fields are the variances of these estimates *within* the session."""
 
     rounds: int
     log_ratio: float
@@ -337,7 +335,8 @@ class Comparison(Jsonable):
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What the store knows of one candidate on one device under one policy."""
+    """What the store knows of one candidate on one device under one policy. `boards` says for each
+    of the summaries which board of the device's kind it is of, None where nobody knows."""
 
     id: str
     spec: LayerSpec
@@ -348,3 +347,4 @@ class Measurement:
     measured_at: str
     failure: Failure | None = None
     layers: tuple[str, ...] = field(default=())
+    boards: tuple[str | None, ...] = ()

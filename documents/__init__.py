@@ -28,6 +28,7 @@ from .machine import Check, Device, Devices, Doctor
 from .pareto import FrontPoint, Pareto
 from .plan import (
     ComparedPart,
+    Int8Network,
     Plan,
     PlannedLayer,
     Predicted,
@@ -38,7 +39,7 @@ from .plan import (
 )
 from .profile import Profile, Staircase
 from .recovery import ErrorChange, Recovery, ReportChange, TrainingPoint
-from .table import Row, Table
+from .table import OddBoard, Row, Table
 from .tuning import NextCommand, Tuning, TuningStep
 from .what_if import WhatIf, WhatIfLayer
 
@@ -61,12 +62,14 @@ __all__ = [
     "Failure",
     "Fingerprint",
     "FrontPoint",
+    "Int8Network",
     "Layer",
     "LayerCost",
     "Layers",
     "Model",
     "ModelInput",
     "NextCommand",
+    "OddBoard",
     "OtherParameters",
     "Parameters",
     "Pareto",

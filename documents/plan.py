@@ -96,6 +96,21 @@ class Promise(Strict):
     upper: float | None = None
 
 
+class Int8Network(Strict):
+    """One of the networks in int8, timed in the same rounds as the others; its speedup is over the
+    original in float32. `recipe` says how its chains were balanced, `network_error` is the one on
+    the report split, with `errors` by part and by picture (null without pictures)."""
+
+    network: Literal["original", "compressed"]
+    recipe: str
+    latency_s: float
+    speedup: float
+    speedup_low: float
+    speedup_high: float
+    network_error: float | None
+    errors: Errors | None = None
+
+
 class Verification(Strict):
     latency_s: float
     original_latency_s: float
@@ -108,6 +123,8 @@ class Verification(Strict):
     compared; of several parts by name under `parts`."""
     errors: Errors | None = None
     """The network error by part and by picture, on the report split."""
+    in_int8: list[Int8Network] = Field(default_factory=list)
+    """Both networks in int8, where that was asked for."""
     device: Fingerprint
     at: str
 

@@ -36,6 +36,8 @@ class Row(Strict):
     measured_at: str
     stale: bool
     measurement_id: str
+    boards: int = 1
+    """Boards of the device's kind that measured it: the interval knows how far they differ."""
 
     @property
     def setting(self) -> tuple[object, ...]:
@@ -46,6 +48,22 @@ class Row(Strict):
         return device.backend, device.hardware_key, device.software_key, policy
 
 
+class OddBoard(Strict):
+    """A board that differs from others of its kind: its latencies, or its speedups, by the median
+    board's, over `specs` layers; the interval is 95% for all boards together. `board` is null for
+    sessions that do not say theirs; `hosts` are the machines that it measured on."""
+
+    board: str | None
+    hosts: list[str]
+    device: RowDevice
+    policy: dict[str, Any]
+    quantity: Literal["latency", "speedup"]
+    ratio: float
+    low: float
+    high: float
+    specs: int
+
+
 class Table(Document):
     """`networks` are the sources of the networks whose layers the rows are of."""
 
@@ -53,6 +71,7 @@ class Table(Document):
     rows: list[Row]
     failures: list[Failure]
     networks: list[str] = Field(default_factory=list)
+    odd_boards: list[OddBoard] = Field(default_factory=list)
 
     @property
     def headline(self) -> str:

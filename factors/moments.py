@@ -3,7 +3,7 @@ errors of their outputs. Gathered once, kept in the cache."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 
 import numpy as np
@@ -128,20 +128,25 @@ def gather_metrics(
 ) -> LayerMoments:
     """Return the moments with metrics of errors of these layers' outputs; gather those that the
     cache lacks. Raises `ModelError` where no gradient can be taken."""
-    from .cotangents import Cotangents  # torch's, as gradients are
-    from .output_metrics import output_metrics
-
     known = replace(moments, compared=compared)
     for split in splits:
         missing = [name for name in names if not known.has_metric(split, name)]
         if missing:
             examples = spread(getattr(calibration, split), METRIC_EXAMPLES)
-            outputs = network.outputs(examples)
-            cotangents = Cotangents.of(compared, outputs, METRIC_COTANGENTS, seed=0)
-            module = network.differentiable()
-            for name, metric in output_metrics(module, examples, missing, cotangents).items():
+            for name, metric in _metrics(network, examples, compared, missing).items():
                 known.write_metric(split, name, metric)
     return known
+
+
+def _metrics(
+    network: Network, examples: Given, compared: Compared, names: Sequence[str]
+) -> dict[str, NDArray[np.float64]]:
+    from .cotangents import Cotangents  # torch's, as gradients are
+    from .output_metrics import output_metrics
+
+    outputs = network.outputs(examples)
+    cotangents = Cotangents.of(compared, outputs, METRIC_COTANGENTS, seed=0)
+    return output_metrics(network.differentiable(), examples, names, cotangents)
 
 
 def spread(examples: Given, most: int) -> Given:

@@ -12,11 +12,12 @@ from typing import Any
 
 from ..backends.base import Workload
 from ..profiler import worker
-from .named_networks import NamedNetwork
 
 
 def workload_from_json(document: Mapping[str, Any]) -> Workload:
     if "source" in document:
+        from .named_networks import NamedNetwork  # files need none of what it loads
+
         return NamedNetwork.from_json(document).workload()
     return worker.workload_from_json(document)
 

@@ -34,6 +34,7 @@ DTYPES = one_of("float32", "float16", "bfloat16", "int8")
 DTYPE = Option("Type of weights and activations: float32, float16, bfloat16 or int8.", DTYPES)
 KINDS = Option(ALL_KINDS, NAME, parse=parse_kinds)
 REFRESH = Option("Measure again what was measured with other software.")
+THIS_BOARD = Option("Measure what only other boards of this kind have measured, too.")
 RETRY_FAILED = Option("Try failed candidates again.")
 CONTEXT = Option(
     "isolated: each layer alone; marginal: among others.", one_of("isolated", "marginal")
@@ -85,6 +86,7 @@ class ProfileOptions(shared.DeviceOptions):
     max_time_s: Annotated[float | None, MAX_TIME] = None
     refresh: Annotated[bool, REFRESH] = False
     retry_failed: Annotated[bool, RETRY_FAILED] = False
+    this_board: Annotated[bool, THIS_BOARD] = False
     phase: Annotated[str, Option("inference, or training (torch).", one_of(*PHASES))] = "inference"
     dtype: Annotated[str, DTYPE] = "float32"
     context: Annotated[str, CONTEXT] = "isolated"

@@ -88,6 +88,7 @@ DTYPES = {
     **dict.fromkeys(("macs", "original_macs", "params"), "int64"),
     "measured_at": "str",
     "stale": "bool",
+    "boards": "int64",
     **dict.fromkeys(("measurement_id", "layers"), "str"),
     **dict.fromkeys(("backend", "hardware_key", "software_key"), "str"),
     **dict.fromkeys(("policy_phase", "policy_context", "policy_cache"), "str"),

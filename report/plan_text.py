@@ -169,6 +169,14 @@ def verification(document: documents.VerificationDocument) -> Iterator[Shown]:
         shown = ", ".join(f"{name.replace('_', ' ')} {one:.4g}" for name, one in measures.items())
         yield Sentence(f"{part}: {shown}")
     yield from _of_pictures(document.errors)
+    for one in document.in_int8:
+        error = (
+            "" if one.network_error is None else f", {with_worst(one.network_error, one.errors)}"
+        )
+        yield Sentence(
+            f"{one.network} in int8: {duration(one.latency_s)}, speedup {speedup_text(one)}{error} "
+            f"({one.recipe})"
+        )
 
 
 def recovery(document: documents.Recovery) -> Iterator[Shown]:

@@ -65,6 +65,7 @@ COLUMNS: Mapping[str, Column] = {
     "verdict": Column(lambda row: row.verdict),
     "MMACs": Column(lambda row: f"{row.macs / 1e6:.1f}", right=True, value=lambda row: row.macs),
     "params": Column(lambda row: str(row.params), right=True, value=lambda row: row.params),
+    "boards": Column(lambda row: str(row.boards), right=True, value=lambda row: row.boards),
     "measured": Column(lambda row: row.measured_at[:16], value=None),
 }
 USUAL = ("layer", "x", "decomposition", "device", "latency", "speedup", "interval", "verdict")

@@ -42,6 +42,8 @@ def table(
     for name, value in grid.shared:
         yield Sentence(f"{name}: {value}")
     yield from failed(document.failures)
+    for board in document.odd_boards:
+        yield Sentence(odd_board(board), "yellow")
     for sentence in [*laid_out.notes, *summary_lines(document, laid_out.shown)]:
         yield Sentence(sentence if width is None else fill(sentence, width, subsequent_indent="  "))
 
@@ -137,6 +139,16 @@ def aligned(
         text = "  ".join(cells).rstrip()
         wanted = "" if style is None else style(row) if index else "bold"
         yield Style.parse(wanted).render(text) if wanted else text
+
+
+def odd_board(board: documents.OddBoard) -> str:
+    """Return one sentence: which board, how far it is from its kind, how sure that is."""
+    name = "a board without a number" if board.board is None else f"board {board.board[:8]}"
+    where = f"{name} ({', '.join(board.hosts)}) of {board.device.backend}"
+    kind = f"{board.device.hardware_key[:6]} differs from its kind"
+    what = {"latency": "its layers take", "speedup": "its speedups are"}[board.quantity]
+    interval = f"{board.low:.3f}-{board.high:.3f} over {board.specs} layers"
+    return f"{where} {kind}: {what} {board.ratio:.3f} times the median board's ({interval})"
 
 
 def failed(failures: Iterable[documents.Failure]) -> Iterator[Sentence]:

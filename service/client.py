@@ -153,7 +153,7 @@ class Client:
             part = documents.Table.model_validate(self._get("/tables", query))
             rows += part.rows
             if len(part.rows) < PAGE:
-                return documents.Table(rows=rows, failures=part.failures)
+                return part.model_copy(update={"rows": rows})
 
     def plan(self, key: str) -> documents.Plan:
         return documents.Plan.model_validate(self._get(f"/plans/{key}"))

@@ -92,7 +92,9 @@ class Tables:
         def make() -> tuple[bytes, int]:
             table = self.document(query)
             part = documents.Table(
-                rows=table.rows[offset : offset + limit], failures=table.failures
+                rows=table.rows[offset : offset + limit],
+                failures=table.failures,
+                odd_boards=table.odd_boards,
             )
             return part.model_dump_json().encode(), len(table.rows)
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NOT_OURS = {"tests", "docs", "benchmarks", "examples", "build", "dist"}
 
 # A unit is a module or a package right below the root.
-VALUES = {"records", "content_keys", "stats", "documents"}
+VALUES = {"records", "content_keys", "stats", "random_effects", "documents"}
 BOTTOM = {
     "errors",
     "files",

@@ -31,7 +31,8 @@ def profile(options: ProfileOptions) -> documents.Profile:
     Only what the store does not have yet is measured; each round is committed as it comes, so
     an interruption loses nothing. `complete` is false if time ran out before everything had
     its preparations. What was measured on this hardware with other software is stale: it is
-    left alone, and said so, unless `refresh`. `rank_quantum` "auto" searches each layer and
+    left alone, and said so, unless `refresh`. What another board of the same hardware has measured
+    counts, unless `this_board`. `rank_quantum` "auto" searches each layer and
     kind for its staircase and measures the good ends; a number takes multiples of it. `context`
     "marginal" times layers among others (see `profiler.marginal`). Raises `UsageError` and its
     children before anything is measured.
@@ -44,8 +45,10 @@ def profile(options: ProfileOptions) -> documents.Profile:
     effort = _effort(options.interval, options.max_time_s)
     quantum = _quantum(setup, options.rank_quantum)
     wanted = _candidates(setup, options.kinds, quantum)
+    board = _numbered_board(setup) if options.this_board else None
     with Store.open(options.db) as store:
-        work = Campaign(setup, store, effort, Listeners.of(options.reporter), options.seed)
+        reporter = Listeners.of(options.reporter)
+        work = Campaign(setup, store, effort, reporter, options.seed, board)
         work.begin()
         if options.rank_quantum == AUTO:
             wanted = explore(work, options.kinds, quantum, retry_failed=options.retry_failed)
@@ -60,6 +63,15 @@ def _effort(interval: float | None, max_time_s: float | None) -> Effort:
         raise UsageError("--max-time must be more than nothing")
     effort = Effort(max_time_s=max_time_s)
     return effort if interval is None else replace(effort, interval=interval)
+
+
+def _numbered_board(setup: Setup) -> str:
+    if setup.board is None:
+        raise UsageError(
+            f"--this-board: nothing tells this board of {setup.backend_text} from others of its "
+            "kind; docs/measuring.md says what is looked for"
+        )
+    return setup.board
 
 
 def _quantum(setup: Setup, asked: int | str | None) -> int:

@@ -20,9 +20,9 @@ import httpx
 import psutil
 import pytest
 
-KILLS = int(os.environ.get("RANKWISE_KILLS", "3"))
+KILLS = int(os.environ.get("RANKWISE_KILLS", "2"))
 """More of them where somebody asks for more: a kill costs three seconds, most of them the start."""
-MAX_NEW_SAMPLES = 60
+MAX_NEW_SAMPLES = 40
 """Before a kill. Not a number of seconds: on a fast machine most kills would come too late."""
 
 
@@ -90,7 +90,7 @@ def test_killed_several_times(
     octets = {"content-type": "application/octet-stream"}
     made = httpx.post(f"{service.url}/networks", content=model_bytes, headers=octets, timeout=60)
     asked = {"network": made.json()["id"], "backend": "onnxruntime-cpu"}
-    asked |= {"rank_quantum": 4, "kinds": ["svd"]}
+    asked |= {"rank_quantum": 8, "kinds": ["svd"]}
     job = httpx.post(f"{service.url}/profiles", json=asked, timeout=60).json()
     path, kept, landed = tmp_path / "rankwise.db", set[tuple[object, ...]](), 0
     for _ in range(KILLS):

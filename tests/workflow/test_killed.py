@@ -13,24 +13,16 @@ from pathlib import Path
 
 import pytest
 
-KILLS = int(os.environ.get("RANKWISE_KILLS", "5"))
-"""More of them where somebody asks for more: a kill costs three seconds, most of them the start."""
+KILLS = int(os.environ.get("RANKWISE_KILLS", "4"))
+"""More of them where somebody asks for more: a kill costs two seconds, most of them the start."""
 MAX_NEW_SAMPLES = 40
 """Before a kill. Not a number of seconds: on a fast machine most kills would come too late."""
 
 
 def command(network_file: Path, *words: str) -> list[str]:
     start = [sys.executable, "-m", "rankwise", "profile", str(network_file)]
-    return [
-        *start,
-        "--backend",
-        "onnxruntime-cpu",
-        "--rank-quantum",
-        "2",
-        "--interval",
-        "0.3",
-        *words,
-    ]
+    few = ["--rank-quantum", "4", "--kinds", "svd", "--interval", "0.3"]
+    return [*start, "--backend", "onnxruntime-cpu", *few, *words]
 
 
 def samples(path: Path) -> set[tuple[object, ...]]:

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,7 @@ from rankwise.factors.assembly import Assembly
 from rankwise.models.fidelity import relative_error
 from rankwise.models.network import only
 from rankwise.models.source import load_network
+from rankwise.network_timing.inference_runs import NETWORK_EFFORT, compare_networks
 from rankwise.records import Decomposition
 
 Command = Callable[..., Result]
@@ -118,13 +122,22 @@ def test_without_a_head_both_tensors_are_compared() -> None:
     assert shapes == {"last_hidden_state": (2, 17, 64), "pooler_output": (2, 64)}
 
 
+@pytest.fixture
+def one_preparation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of whole networks, instead of three, each in a process of its own that loads all libraries
+    anew: how sure the times are does not matter here, and tests/network_timing counts processes."""
+    once = partial(compare_networks, effort=replace(NETWORK_EFFORT, preparations=1))
+    monkeypatch.setattr(import_module("rankwise.workflow.verify"), "compare_networks", once)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_preparation")
 @pytest.mark.parametrize("backend", ["torch-cpu", "onnxruntime-cpu"])
 def test_the_whole_story_on_a_real_device(rankwise: Command, tmp_path: Path, backend: str) -> None:
     model: object = "vision_transformers:small"
     if backend.startswith("onnxruntime"):
         model = load_network(str(model)).to_onnx(tmp_path / "vit.onnx")
-    few = ["--rank-quantum", 32, "--kinds", "svd", "--max-time", "6s", "--interval", 0.1]
+    few = ["--rank-quantum", 32, "--kinds", "svd", "--max-time", "6s", "--interval", 0.5]
     path = tmp_path / "plan.json"
     plan, verified = story(rankwise, model, backend, path, 1.1, few, ["--no-refine"])
     linear = linear_layers(plan)
