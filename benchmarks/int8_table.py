@@ -21,7 +21,7 @@ from subjects import SUBJECTS, cache_folder
 from rankwise import documents
 from rankwise.backends.registry import open_backend
 from rankwise.commands.errors import reporter
-from rankwise.options.texts import parse_duration, parse_kinds
+from rankwise.options.texts import parse_duration
 from rankwise.report.dtype_comparison import SameCandidate, by_dtype
 from rankwise.report.table_text import speedup_table_text
 from rankwise.report.table_view import TableView
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--budget", default="5m")
     parser.add_argument("--backends", default="onnxruntime-cpu,openvino-cpu")
     parser.add_argument("--network", default="ResNet-50-thin", choices=SUBJECTS)
-    parser.add_argument("--kinds", type=parse_kinds)
+    parser.add_argument("--kinds")
     parser.add_argument("--rank-quantum", type=int)
     asked = parser.parse_args()
     subject, db = SUBJECTS[asked.network], f"sqlite:///{Path(asked.db).absolute()}"
@@ -49,7 +49,7 @@ def main() -> None:
                 backend=backend,
                 dtype=dtype,
                 db=db,
-                kinds=asked.kinds,
+                kinds=asked.kinds and asked.kinds.split(","),
                 rank_quantum=asked.rank_quantum,
                 max_time_s=parse_duration(asked.budget),
                 reporter=reporter(),

@@ -33,6 +33,7 @@ from .constraint import Constraints
 from .evidence import Evidence, Pictures, gather_evidence
 from .inputs import Inputs
 from .objective import Objective, PlanningOptions
+from .precision import form_of
 from .progress import Progress
 
 
@@ -135,7 +136,8 @@ def make_problem(
     choice = _compared(setup.network, options, calibration, cache)
     candidates = {name: of for name, rows in allowed.items() if (of := faster(rows))}
     pictures = Pictures(calibration, choice.compared, options.seed)
-    evidence = gather_evidence(setup.network, candidates, pictures, store, cache, progress)
+    form = form_of(setup, calibration)
+    evidence = gather_evidence(setup.network, candidates, pictures, store, cache, progress, form)
     of_weights = as_sentences(denormal_notes(setup.network.layers, setup.network.weights))
     notes = (*of_weights, *choice.notes, *evidence.notes)
     for note in notes:
@@ -181,8 +183,9 @@ def choices(problem: PlanProblem) -> list[LayerChoices]:
         layer_choices(
             _explained(problem, use),
             problem.allowed.get(use.name, ()),
-            partial(problem.evidence.contributions.of, use.name),
+            partial(problem.evidence.contributions.with_rounding, use.name),
             excluded=use.name not in problem.allowed,
+            kept_error_sq=problem.evidence.contributions.rounding(use.name),
         )
         for use in problem.setup.network.layers
     ]
@@ -196,5 +199,6 @@ def _explained(problem: PlanProblem, use: LayerUse) -> LayerUse:
 
 
 def faster(rows: Sequence[TableRow]) -> list[Decomposition]:
-    """The candidates of these rows that are measurably faster."""
-    return [row.decomposition for row in rows if row.verdict is Verdict.FASTER]
+    """The candidates of these rows that are measurably faster, whatever they are computed in."""
+    found = (row.decomposition for row in rows if row.verdict is Verdict.FASTER)
+    return list(dict.fromkeys(replace(one, precision="") for one in found if one.has_factors))
