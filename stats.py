@@ -5,14 +5,9 @@ the difference of each pair are averaged by a 25% trimmed mean (the midmean: one
 may be an outlier on either side), whose variance comes from the winsorised sample (Tukey and
 McLaughlin 1963; Yuen 1974, Biometrika 61:165).
 
-Across sessions (preparations) a random-effects model holds: session j's estimate is
-y_j ~ N(truth, tau^2 + v_j), v_j its variance within the session, tau the standard deviation
-between preparations (alignment, pages, heap). The general method of moments (DerSimonian and
-Kacker 2007) estimates tau^2 from m - 1 degrees of freedom; as m is two or three, it is pooled
-with a prior (`PRIOR_BETWEEN`^2 + `PRIOR_SHARE` v_j, worth `PRIOR_DF` degrees of freedom), the
-way Smyth (2004) moderates variances. The interval is Student's, with Satterthwaite's degrees
-of freedom for the sum tau^2 + v_j. One session alone rests on the prior: neither one degree
-of freedom nor false certainty.
+Across sessions (preparations) and boards a random-effects model holds, see `random_effects`.
+One session alone rests on the prior that variances are pooled with: neither one degree of
+freedom nor false certainty.
 
 A sweep looks at the data while it samples, at most `EARLY_LOOKS` times a session before the
 last round, and may stop on a verdict only at confidence `LOOK_CONFIDENCE` (Haybittle 1971,
@@ -22,22 +17,22 @@ the `confidence` asked for; tests simulate sweeps with these looks and hold the 
 
 A sweep that has time left gives undecided candidates further preparations, up to
 `MAX_PREPARATIONS`, and looks at the published interval after each: a candidate that has more
-than `PLANNED_PREPARATIONS` behind it was looked at before, so its interval is published at
-`LATER_SHARE` of the error rate. Known truth on the fake device holds the overall level.
+than `PLANNED_PREPARATIONS` on each of its boards behind it was looked at before, so its interval
+is published at `LATER_SHARE` of the error rate. Known truth on the fake device holds the overall
+level.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import fields
-from functools import partial
 from operator import attrgetter
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .random_effects import Floats, Nesting, pool
 from .records import Comparison, PairSummary, Verdict
 
 ESTIMATOR_VERSION = 1
@@ -50,13 +45,6 @@ MIN_ROUNDS = 3
 PRIOR_BETWEEN = 0.005
 """Prior standard deviation of the log ratio between preparations: the same layer against
 itself, interleaved, stayed within 1.1% of 1 in 12 repeats, about half a percent each."""
-PRIOR_DF = 6.0
-PRIOR_SHARE = 1.0
-"""What disturbs a machine within a session disturbs it between sessions, too: the prior
-variance grows by this share of the session's own. On a busy two-core machine, intervals from
-two sessions held the mean of six other sessions of the same candidate in 71% to 75% of the
-cases without it and in 85% with it (an exact 95% interval does in about 89%, since six
-sessions know the truth only roughly); on a calmer one in 88% and 92%."""
 
 PLANNED_PREPARATIONS = 2
 """Preparations after which a verdict is published without a further look before it."""
@@ -66,8 +54,6 @@ LATER_SHARE = 0.5
 EARLY_LOOKS = 4
 LOOK_CONFIDENCE = 0.999
 SPENT_BY_LOOKS = EARLY_LOOKS * (1 - LOOK_CONFIDENCE)
-
-Floats = NDArray[np.float64]
 
 
 def summarize_pairs(original_s: NDArray[Any], candidate_s: NDArray[Any]) -> PairSummary:
@@ -143,8 +129,13 @@ def combine_many(
     confidence: float = 0.95,
     spent: float = SPENT_BY_LOOKS,
     planned: int = PLANNED_PREPARATIONS,
+    boards: Sequence[Sequence[Hashable]] | None = None,
 ) -> list[Comparison]:
-    """`combine` for each group of summaries, in the same order, in one go."""
+    """`combine` for each group of summaries, in the same order, in one go.
+
+    `boards` says on which board each session was; without it all of a group are on one. What is
+    `planned` is planned for each board.
+    """
     if not groups:
         return []
     sizes = np.array([len(group) for group in groups])
@@ -154,9 +145,25 @@ def combine_many(
     if not 0 < tail < 1:
         raise ValueError(f"confidence {confidence} with {spent} spent leaves no error rate")
     flat = _columns([summary for group in groups for summary in group])
-    owner = np.repeat(np.arange(len(groups)), sizes)
-    tails = np.where(sizes > planned, LATER_SHARE * tail, tail)
-    return _comparisons(flat, owner, sizes, tails)
+    nesting = _nesting(groups, boards)
+    tails = np.where(sizes > planned * nesting.boards, LATER_SHARE * tail, tail)
+    return _comparisons(flat, nesting, tails)
+
+
+def _nesting(
+    groups: Sequence[Sequence[PairSummary]], boards: Sequence[Sequence[Hashable]] | None
+) -> Nesting:
+    """Raises `ValueError` where sessions and boards are not equally many."""
+    if boards is None:
+        everyone = np.arange(len(groups))
+        return Nesting(np.repeat(everyone, [len(group) for group in groups]), everyone)
+    seen: dict[tuple[int, Hashable], int] = {}
+    board = [
+        seen.setdefault((owner, name), len(seen))
+        for owner, (group, names) in enumerate(zip(groups, boards, strict=True))
+        for _, name in zip(group, names, strict=True)
+    ]
+    return Nesting(np.array(board), np.array([owner for owner, _ in seen]))
 
 
 def _columns(summaries: Sequence[PairSummary]) -> Floats:
@@ -165,15 +172,14 @@ def _columns(summaries: Sequence[PairSummary]) -> Floats:
     return np.array([values(summary) for summary in summaries], dtype=np.float64).T
 
 
-def _comparisons(
-    flat: Floats, owner: NDArray[np.intp], sizes: NDArray[np.intp], tails: Floats
-) -> list[Comparison]:
+def _comparisons(flat: Floats, nesting: Nesting, tails: Floats) -> list[Comparison]:
     rounds, log_ratio, log_var, saving, saving_var, original_s, candidate_s = flat
     between = np.full_like(log_ratio, PRIOR_BETWEEN)
     degrees = rounds - 2 * np.floor(TRIM * rounds) - 1
-    ratio, ratio_half = _pool(log_ratio, log_var, degrees, between, owner, tails)
+    owner, sizes = nesting.owner[nesting.board], nesting.sessions
+    ratio, ratio_half = pool(log_ratio, log_var, degrees, between, nesting, tails)
     scale = between * np.maximum(original_s, candidate_s)
-    saved, saved_half = _pool(saving, saving_var, degrees, scale, owner, tails)
+    saved, saved_half = pool(saving, saving_var, degrees, scale, nesting, tails)
     columns = np.stack(
         [
             *np.exp([ratio, ratio - ratio_half, ratio + ratio_half]),
@@ -189,56 +195,6 @@ def _comparisons(
     ]
 
 
-def _total(owner: NDArray[np.intp], values: Floats) -> Floats:
-    """The sum of each owner's values."""
-    return np.asarray(np.bincount(owner, values), dtype=np.float64)
-
-
-def _pool(
-    estimates: Floats,
-    variances: Floats,
-    degrees: Floats,
-    prior_sd: Floats,
-    owner: NDArray[np.intp],
-    tails: Floats,
-) -> tuple[Floats, Floats]:
-    """Random-effects mean and half-width for each owner; see the module's text."""
-    total = partial(_total, owner)
-    sessions = np.bincount(owner)
-    prior = total(np.square(prior_sd) + PRIOR_SHARE * variances) / sessions
-    between_df = PRIOR_DF + sessions - 1
-    moment = _between(estimates, variances, prior, owner)
-    between = (PRIOR_DF * prior + (sessions - 1) * moment) / between_df
-    weights = 1 / (between[owner] + variances)
-    shares = weights / total(weights)[owner]
-    within = np.square(shares) * variances
-    shared = total(np.square(shares)) * between
-    variance = shared + total(within)
-    df = variance**2 / (shared**2 / between_df + total(within**2 / degrees))
-    centre = total(shares * estimates)
-    quantile = np.empty_like(df)
-    for tail in np.unique(tails):
-        quantile[tails == tail] = t_quantile(float(tail), df[tails == tail])
-    return centre, quantile * np.sqrt(variance)
-
-
-def _between(
-    estimates: Floats, variances: Floats, prior: Floats, owner: NDArray[np.intp]
-) -> Floats:
-    """Variance between sessions by the general method of moments (DerSimonian and Kacker
-    2007, eq. 6), weights from the prior; 0 where there is one session."""
-    total = partial(_total, owner)
-    weights = 1 / (prior[owner] + variances)
-    sums, squares = total(weights), total(weights**2)
-    centre = total(weights * estimates) / sums
-    spread = total(weights * np.square(estimates - centre[owner]))
-    expected = total(weights * variances) - total(weights**2 * variances) / sums
-    scale = sums - squares / sums
-    several = np.bincount(owner) > 1
-    excess = np.divide(spread - expected, scale, out=np.zeros_like(sums), where=several)
-    return np.maximum(excess, 0)
-
-
 def verdict(low: float, high: float, margin: float = 0.01) -> Verdict:
     """What the interval [low, high] of a speedup says, `margin` being what is thought to
     matter: entirely above, entirely below, entirely inside [1/(1+margin), 1+margin], or none."""
@@ -250,34 +206,3 @@ def verdict(low: float, high: float, margin: float = 0.01) -> Verdict:
     if low >= 1 / upper and high <= upper:
         return Verdict.SAME
     return Verdict.UNDECIDED
-
-
-def t_quantile(tail: float, df: NDArray[Any] | float) -> Floats:
-    """The t for which P(|T| > t) = `tail` under Student's distribution with `df` degrees.
-
-    Hill (1970), Algorithm 396, CACM 13:619, for real df >= 2; within 1e-3 of the true value
-    there for tails from 1e-4 to 0.5. SciPy has it, but takes too long to import for a table.
-    """
-    n = np.atleast_1d(np.asarray(df, dtype=np.float64))
-    a = 1 / (n - 0.5)
-    b = 48 / a**2
-    c = ((20700 * a / b - 98) * a - 16) * a + 96.36
-    d = ((94.5 / (b + c) - 3) / b + 1) * np.sqrt(a * np.pi / 2) * n
-    y = (d * tail) ** (2 / n)
-    squared = np.where(y > 0.05 + a, _hill_body(tail, n, a, b, c, d), _hill_tail(n, d, y))
-    exact = 2 / (tail * (2 - tail)) - 2
-    return np.sqrt(np.where(n == 2, exact, n * squared))
-
-
-def _hill_body(tail: float, n: Floats, a: Floats, b: Floats, c: Floats, d: Floats) -> Floats:
-    x = NormalDist().inv_cdf(tail / 2)
-    y = x * x
-    c = c + np.where(n < 5, 0.3 * (n - 4.5) * (x + 0.6), 0)
-    c = (((0.05 * d * x - 5) * x - 7) * x - 2) * x + b + c
-    z = (((((0.4 * y + 6.3) * y + 36) * y + 94.5) / c - y - 3) / b + 1) * x
-    return np.asarray(np.expm1(np.minimum(a * z * z, 700)))
-
-
-def _hill_tail(n: Floats, d: Floats, y: Floats) -> Floats:
-    inner = ((n + 6) / (n * y) - 0.089 * d - 0.822) * (n + 2) * 3
-    return np.asarray(((1 / inner + 0.5 / (n + 4)) * y - 1) * (n + 1) / (n + 2) + 1 / y)

@@ -46,9 +46,17 @@ class Campaign:
     """One run of `profile`: what is wanted, what is there, and the sweeps in between."""
 
     def __init__(
-        self, setup: Setup, store: Store, effort: Effort, reporter: Teller, seed: int
+        self,
+        setup: Setup,
+        store: Store,
+        effort: Effort,
+        reporter: Teller,
+        seed: int,
+        board: str | None = None,
     ) -> None:
         self.setup, self.store, self.effort = setup, store, effort
+        self.board = board
+        """The board whose sessions count; None: those of any board of this kind."""
         self.reporter, self.seed = reporter, seed
         self.samples = 0
         self.findings: list[documents.Staircase] = []
@@ -99,7 +107,7 @@ class Campaign:
 
     def sessions_done(self, keys: Sequence[str]) -> dict[str, int]:
         """Return how many sessions each candidate has had; one that failed counts as done."""
-        done = dict(self.store.measurements.session_counts(*self.where, keys))
+        done = dict(self.store.measurements.session_counts(*self.where, keys, self.board))
         failed = self.store.failures.latest(*self.where, keys)
         done.update(dict.fromkeys(failed, self.effort.preparations))
         return done

@@ -39,6 +39,7 @@ from .tables import (
     failures,
     network_layers,
     networks,
+    sensitivities,
     sessions,
     summaries,
     workloads,
@@ -53,6 +54,7 @@ class _Entry:
     """What is stored of one measurement, in the order of its sessions."""
 
     summaries: list[PairSummary] = field(default_factory=list)
+    boards: list[str | None] = field(default_factory=list)
     at: str = ""
     failure: Failure | None = None
 
@@ -88,15 +90,30 @@ class Measurements:
         return by_key
 
     def session_counts(
-        self, fingerprint: DeviceFingerprint, policy: MeasurementPolicy, keys: Iterable[str]
+        self,
+        fingerprint: DeviceFingerprint,
+        policy: MeasurementPolicy,
+        keys: Iterable[str],
+        board: str | None = None,
     ) -> dict[str, int]:
-        """How many sessions have a summary of each candidate (those with none are left out)."""
+        """How many sessions have a summary of each candidate (those with none are left out), on
+        any board or on one of them."""
         counts: dict[str, int] = {}
+        on_board = select(sessions.c.id).where(sessions.c.board == board)
         with self.database.reading() as connection:
             for query in of_workloads(summaries, (func.count(),), fingerprint, policy, keys):
+                if board is not None:
+                    query = query.where(summaries.c.session_id.in_(on_board))
                 rows = connection.execute(query.group_by(workloads.c.key))
                 counts.update((key, count) for key, count in rows)
         return counts
+
+    def hosts_of(self, board: str | None) -> list[str]:
+        """The machines on which a board has measured: hosts may be renamed, and boards moved."""
+        of_board = sessions.c.board.is_(None) if board is None else sessions.c.board == board
+        query = select(sessions.c.host).where(of_board).distinct().order_by(sessions.c.host)
+        with self.database.reading() as connection:
+            return list(connection.scalars(query))
 
     def devices_of(self, network_sha: str) -> list[DeviceFingerprint]:
         """The devices on which layers of a network were measured, the latest first."""
@@ -135,8 +152,9 @@ class Measurements:
         resolved = func.count().filter(failures.c.resolved)
         failed = select(func.count(), func.max(failures.c.at), resolved)
         known = select(func.count(), func.max(networks.c.put_at))
+        errors = select(func.max(sensitivities.c.put_at))
         with self.database.reading() as connection:
-            rows = [connection.execute(query).one() for query in (ended, failed, known)]
+            rows = [connection.execute(query).one() for query in (ended, failed, known, errors)]
         return "|".join(str(value) for row in rows for value in row)
 
 
@@ -167,6 +185,7 @@ def _measurement(known: Known, ids: Ids, entry: _Entry) -> Measurement:
         measured_at=entry.at,
         failure=entry.failure,
         layers=names,
+        boards=() if entry.failure else tuple(entry.boards),
     )
 
 
@@ -177,7 +196,8 @@ def _entries(connection: Connection, known: Known) -> dict[Ids, _Entry]:
     ):
         entry = entries[ids]
         for row in rows:
-            entry.summaries.append(PairSummary(*row[4:]))
+            entry.summaries.append(PairSummary(*row[5:]))
+            entry.boards.append(row[4])
             entry.at = max(entry.at, row[3])
     for workload_id, device_id, policy_id, at, stage, reason in rows_of(
         connection, known, _failure_query(known)
@@ -190,9 +210,9 @@ def _entries(connection: Connection, known: Known) -> dict[Ids, _Entry]:
 
 def _summary_query(known: Known) -> Select[Any]:
     table = summaries.c
-    columns = (table.workload_id, table.device_id, table.policy_id, sessions.c.ended_at)
+    columns = (table.workload_id, table.device_id, table.policy_id)
     return (
-        select(*columns, *_NUMBERS)
+        select(*columns, sessions.c.ended_at, sessions.c.board, *_NUMBERS)
         .select_from(summaries.join(sessions, table.session_id == sessions.c.id))
         .where(_of_specs(table.workload_id, known), one_of(table.device_id, known.devices))
         .order_by(*(summaries.primary_key.columns))  # as they lie there: nothing is sorted

@@ -23,11 +23,14 @@ from .base import (
     Shape,
 )
 from .explanation import ExplainedCandidate, ExplainedLayer, Explanation, LayerCost
+from .fleet import Fleet, FleetDevice, FleetProfile
 from .layers import Layer, Layers, OtherParameters, Parameters, RankedLayer, Ranking
 from .machine import Check, Device, Devices, Doctor
 from .pareto import FrontPoint, Pareto
 from .plan import (
     ComparedPart,
+    Int8Network,
+    OnDevice,
     Plan,
     PlannedLayer,
     Predicted,
@@ -38,7 +41,7 @@ from .plan import (
 )
 from .profile import Profile, Staircase
 from .recovery import ErrorChange, Recovery, ReportChange, TrainingPoint
-from .table import Row, Table
+from .table import OddBoard, Row, Table
 from .tuning import NextCommand, Tuning, TuningStep
 from .what_if import WhatIf, WhatIfLayer
 
@@ -60,13 +63,19 @@ __all__ = [
     "Explanation",
     "Failure",
     "Fingerprint",
+    "Fleet",
+    "FleetDevice",
+    "FleetProfile",
     "FrontPoint",
+    "Int8Network",
     "Layer",
     "LayerCost",
     "Layers",
     "Model",
     "ModelInput",
     "NextCommand",
+    "OddBoard",
+    "OnDevice",
     "OtherParameters",
     "Parameters",
     "Pareto",
@@ -98,6 +107,8 @@ __all__ = [
 
 DOCUMENTS: tuple[type[Document], ...] = (
     Devices,
+    Fleet,
+    FleetProfile,
     Doctor,
     Layers,
     Profile,

@@ -12,7 +12,9 @@ from .base import Decomposition, Document, Failure, RowDevice, Strict
 class Row(Strict):
     """One spec, candidate, device and policy. `layers` names all that share the spec. In the
     context `marginal`, a layer whose output has another shape than its input has a saving
-    only: latencies and speedup are null."""
+    only: latencies and speedup are null. `network_error` is about what the candidate alone does to
+    the network (of layers that share the row, to the one where it does most), as the latest search
+    of a plan or a front has found it; null where it has not."""
 
     layer: str
     layers: list[str]
@@ -36,6 +38,9 @@ class Row(Strict):
     measured_at: str
     stale: bool
     measurement_id: str
+    boards: int = 1
+    """Boards of the device's kind that measured it: the interval knows how far they differ."""
+    network_error: float | None = None
 
     @property
     def setting(self) -> tuple[object, ...]:
@@ -46,6 +51,22 @@ class Row(Strict):
         return device.backend, device.hardware_key, device.software_key, policy
 
 
+class OddBoard(Strict):
+    """A board that differs from others of its kind: its latencies, or its speedups, by the median
+    board's, over `specs` layers; the interval is 95% for all boards together. `board` is null for
+    sessions that do not say theirs; `hosts` are the machines that it measured on."""
+
+    board: str | None
+    hosts: list[str]
+    device: RowDevice
+    policy: dict[str, Any]
+    quantity: Literal["latency", "speedup"]
+    ratio: float
+    low: float
+    high: float
+    specs: int
+
+
 class Table(Document):
     """`networks` are the sources of the networks whose layers the rows are of."""
 
@@ -53,6 +74,7 @@ class Table(Document):
     rows: list[Row]
     failures: list[Failure]
     networks: list[str] = Field(default_factory=list)
+    odd_boards: list[OddBoard] = Field(default_factory=list)
 
     @property
     def headline(self) -> str:

@@ -1,13 +1,13 @@
 """Options of the verbs that carry plans out: apply, verify, recover, finetune, report."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from ..reporter import Listening
 from . import shared
-from .option import Crossing, Option, one_of
+from .option import Allowed, Crossing, Option, one_of
 from .shared import BACKEND, COUNT, DEFAULT_DB, PHASES
 
 OUTPUT = Option(
@@ -36,6 +36,22 @@ MATCH_CHANNELS = Option(
     "normalisation is folded away.",
     flags=("--match-channels",),
 )
+IN_INT8 = Option(
+    "int8 writes the network quantised, balanced and calibrated on the calibration.",
+    one_of("float32", "int8"),
+)
+ALSO_IN_INT8 = Option(
+    "int8 also times and compares both networks in int8, in the same rounds.",
+    one_of("float32", "int8"),
+)
+InFloat = Annotated[
+    Sequence[str],
+    Option(
+        "A layer that stays in float32 beside int8; repeat.",
+        Allowed(pattern=shared.ONE_LINE),
+        flags=("--in-float",),
+    ),
+]
 DynamicBatch = Annotated[
     bool,
     Option(
@@ -61,6 +77,8 @@ class ApplyOptions(shared.PlannedOptions):
     calibration: Annotated[Path | None, PICTURES] = None
     reestimate_bn: Annotated[bool, REESTIMATE_BN] = False
     match_channels: Annotated[bool, MATCH_CHANNELS] = False
+    dtype: Annotated[str, IN_INT8] = "float32"
+    in_float: InFloat = ()
     dynamic_batch: DynamicBatch = True
 
 
@@ -71,6 +89,8 @@ class VerifyOptions(shared.PlannedOptions):
     backend: Annotated[str | None, Option(PLANS, BACKEND, group=shared.DEVICE)] = None
     threads: Annotated[int | None, Option(PLANS, COUNT, group=shared.DEVICE)] = None
     phase: Annotated[str | None, Option(PLANS, one_of(*PHASES))] = None
+    dtype: Annotated[str, ALSO_IN_INT8] = "float32"
+    in_float: InFloat = ()
     data: Annotated[Path | None, DATA] = None
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from onnx import numpy_helper
 
 from ..models.compared import Compared
-from ..models.network import Network, Outputs
+from ..models.network import Network, Outputs, layer_named
 from ..models.network_error import NetworkError
 from ..models.onnx_network import OnnxNetwork
 from ..models.pictures import Calibration
+from ..reporter import Reporter
 from .balance_choice import best_balance
 from .balancing import BALANCES
 from .calibration import EXAMPLES, Ready, spread
@@ -68,13 +69,21 @@ def quantised_network(
     pictures: Calibration,
     compared: Compared,
     in_float: Iterable[str] = (),
+    reporter: Reporter | None = None,
+    dynamic_batch: bool = False,
 ) -> Quantised:
     """Return the network in int8 by the recipe with the least network error on the select split,
-    against the original's outputs. See `Ready.of` and `Ready.quantised` for what is raised."""
-    ready = Ready.of(network, pictures)
+    against the original's outputs.
+
+    `in_float`: layers that stay in float32. A torch network is exported as `save_network` does it,
+    which tells the reporter what becomes of the batch. See `Ready.of` and `Ready.quantised` for
+    what is raised.
+    """
+    kept = [layer_named(original.layers, name).name for name in in_float]
+    ready = Ready.of(network, pictures, reporter, dynamic_batch)
     return best_of(
         ready,
-        recipes(ready, pictures, in_float),
+        recipes(ready, pictures, kept),
         original.outputs(pictures.select),
         pictures,
         compared,

@@ -55,7 +55,16 @@ def prepared(model: ModelProto, layers: Iterable[OnnxLayer], compared: Iterable[
     )
     made = _preprocessed(made)
     _name(made.graph.node, {})
+    _without_spare_domains(made)
     return made
+
+
+def _without_spare_domains(model: ModelProto) -> None:
+    """Take out the domains that ONNX Runtime adds and no node is of: other readers refuse them."""
+    used = {node.domain for graph in every_graph(model.graph) for node in graph.node} | {""}
+    kept = [one for one in model.opset_import if one.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
 
 
 def _name(nodes: Iterable[NodeProto], names: dict[str, str]) -> None:

@@ -65,6 +65,18 @@ def middles(graph: GraphProto) -> list[Middle]:
     return found
 
 
+def chains(graph: GraphProto) -> list[tuple[str, ...]]:
+    """Return the names of all products, those of one chain together, in the graph's order."""
+    follows = {middle.second.name: middle.first.name for middle in middles(graph)}
+    found: dict[str, list[str]] = {}
+    begins: dict[str, str] = {}
+    for node in filter(is_product, graph.node):
+        before = follows.get(node.name)
+        begins[node.name] = node.name if before is None else begins[before]
+        found.setdefault(begins[node.name], []).append(node.name)
+    return [tuple(names) for names in found.values()]
+
+
 def _balances(node: NodeProto) -> bool:
     """Transposed convolutions are left out: no runtime here has integer kernels for them. So are
     transposed and scaled operands of Gemm, which chains do not have."""

@@ -3,15 +3,16 @@ layers stay in float."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from .balancing import Balance
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """`balances` by the name of the tensor between two links; `in_float` are layers' names."""
+    """`balances` by the name of the tensor between two links; `in_float` are names of layers, or of
+    single products."""
 
     name: str = "as the quantiser does it"
     balances: Mapping[str, Balance] = field(default_factory=dict)
@@ -21,6 +22,14 @@ class Recipe:
     def balanced(self) -> int:
         """How many tensors are changed."""
         return sum(balance.power > 0 for balance in self.balances.values())
+
+    def with_in_float(self, names: Iterable[str]) -> Recipe:
+        """The same with these layers in float, too."""
+        more = frozenset(names) - self.in_float
+        if not more:
+            return self
+        name = f"{self.name}, {len(more)} in float"
+        return replace(self, name=name, in_float=self.in_float | more)
 
 
 PLAIN = Recipe()

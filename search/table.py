@@ -54,6 +54,7 @@ class TableRow:
     measured_at: str
     stale: bool
     measurement_id: str
+    boards: int = 1
 
     @property
     def own_times(self) -> bool:
@@ -113,7 +114,8 @@ def derived(
     cost_of = cache(costs)
     newest = _newest_software(measurements, shared)
     timed = [measurement for measurement in measurements if measurement.summaries]
-    comparisons = stats.combine_many([m.summaries for m in timed])
+    boards = [m.boards or (None,) * len(m.summaries) for m in timed]
+    comparisons = stats.combine_many([m.summaries for m in timed], boards=boards)
     for measurement, comparison in zip(timed, comparisons, strict=True):
         values, spec = shared.fields(measurement), measurement.spec
         values.update(zip(_COMPARED, _compared(comparison), strict=True))
@@ -123,6 +125,7 @@ def derived(
         values["macs"], values["params"] = cost_of(spec, measurement.decomposition)
         values["original_macs"] = shared.macs(spec)
         values["measured_at"] = measurement.measured_at
+        values["boards"] = len(set(measurement.boards)) or 1
         values["stale"] = values["software_key"] != newest[values["hardware_key"]]
         yield values
 

@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -38,6 +39,13 @@ class _TheRootHoldsNoTests:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(_TheRootHoldsNoTests())
+    # Else whoever measures on this machine would keep the tests' jobs waiting, and they him.
+    lock = Path(tempfile.gettempdir()) / f"rankwise-tests-{os.getpid()}.lock"
+    os.environ["RANKWISE_HOST_LOCK"] = str(lock)
+
+
+def pytest_unconfigure() -> None:
+    Path(os.environ["RANKWISE_HOST_LOCK"]).unlink(missing_ok=True)
 
 
 def need(name: str, reason: str) -> NoReturn:

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NOT_OURS = {"tests", "docs", "benchmarks", "examples", "build", "dist"}
 
 # A unit is a module or a package right below the root.
-VALUES = {"records", "content_keys", "stats", "documents"}
+VALUES = {"records", "content_keys", "stats", "random_effects", "documents"}
 BOTTOM = {
     "errors",
     "files",
@@ -29,6 +29,7 @@ BOTTOM = {
     "display",
     "pace",
     "collector",
+    "instruction_sets",
 } | VALUES
 OPTIONS = {"options"} | BOTTOM
 OPS = {"ops"} | BOTTOM
@@ -65,9 +66,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "planner": PLANNER,
     "workflow": {"workflow", "report"} | OPTIONS | PLANNER,
     "jobs": {"jobs", "workflow"} | OPTIONS | PLANNER,
-    "commands": {"commands", "service", "jobs"} | SKIN,
+    "fleet": {"fleet", "jobs", "workflow", "profiler", "backends", "db"} | OPTIONS,
+    "commands": {"commands", "service", "jobs", "fleet"} | SKIN,
     "cli": {"commands"},
-    "service": {"service", "jobs"} | SKIN,
+    "service": {"service", "jobs", "fleet"} | SKIN,
     "__init__": SKIN,
     "__main__": {"cli"},
 }
@@ -76,6 +78,8 @@ HEAVY = {
     *(
         "sqlalchemy",
         "alembic",
+        "dask",
+        "distributed",
         "pydantic",
         "safetensors",
         "PIL",

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
+from rankwise.random_effects import t_quantile
 from rankwise.records import PairSummary, Verdict
-from rankwise.stats import MIN_ROUNDS, combine, combine_many, summarize_pairs, t_quantile, verdict
+from rankwise.stats import MIN_ROUNDS, combine, combine_many, summarize_pairs, verdict
 
 PREPARATION_SD = 0.005
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rankwise.random_effects import t_quantile
 from rankwise.records import Comparison, PairSummary, Verdict
 from rankwise.stats import (
     EARLY_LOOKS,
@@ -24,7 +25,6 @@ from rankwise.stats import (
     combine,
     combine_many,
     summarize_pairs,
-    t_quantile,
     verdict,
 )
 

@@ -12,6 +12,7 @@ from ..models.output_files import NETWORKS, check_output
 from ..models.saving import save_network
 from ..options.keywords import arguments_for, takes
 from ..options.networks import ApplyOptions
+from ..quantization.choice import quantised_network
 from ..reporter import Listeners
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ def apply(options: ApplyOptions) -> Network | nn.Module:
     from the cache beside the store. `reestimate_bn` estimates the statistics of batch
     normalisation again on the fit split, `match_channels` gives every layer's channels the
     original's mean and deviation; one of them at most, and the calibration is needed in any case.
+    `dtype="int8"` gives an ONNX network that is quantised with ranges from the fit split, and needs
+    the calibration, too.
     Raises `PlanError` for a plan of another network or one that cannot be carried out,
     `CalibrationError` for other pictures.
 
@@ -38,6 +41,7 @@ def apply(options: ApplyOptions) -> Network | nn.Module:
     >>> type(smaller) is type(network), smaller(example).shape == network(example).shape
     (True, True)
     """
+    _check_int8(options)
     if options.output is not None:
         check_output(
             options.output, options.model, options.weights, options.plan, suffixes=NETWORKS
@@ -56,10 +60,43 @@ def apply(options: ApplyOptions) -> Network | nn.Module:
         pictures = planned.any_pictures(options.calibration, options.preprocess)
         network = planned.compressed(pictures)
         compressed = fitting(network, pictures, planned.compared, said)
+    if options.dtype == "int8":
+        compressed = _in_int8(options, planned, compressed, said)
     if options.output is not None:
         said.progress(1, 2, f"writing {options.output.name}")
         save_network(compressed, options.output, options.dynamic_batch, said)
     return _as_given(compressed, options.model)
+
+
+def _check_int8(options: ApplyOptions) -> None:
+    """Raise `UsageError` where the network cannot be written in int8 as asked."""
+    if options.dtype != "int8":
+        return
+    if options.calibration is None:
+        raise UsageError("--dtype int8 needs pictures to take ranges from: give --calibration")
+    if options.output is not None and options.output.suffix != ".onnx":
+        raise UsageError(f"int8 networks are .onnx files, not {options.output.suffix}")
+
+
+def _in_int8(
+    options: ApplyOptions, planned: PlannedNetwork, compressed: Network, said: Listeners
+) -> Network:
+    assert options.calibration is not None, "see `_check_int8`"
+    pictures = planned.any_pictures(options.calibration, options.preprocess)
+    said.progress(1, 3, "quantising the network")
+    found = quantised_network(
+        planned.network,
+        compressed,
+        pictures,
+        planned.compared,
+        options.in_float,
+        reporter=said,
+        dynamic_batch=options.dynamic_batch,
+    )
+    said.message(
+        f"in int8, {found.recipe.name}: network error on the select split {found.error:.4f}"
+    )
+    return found.network
 
 
 def _fitting(options: ApplyOptions) -> Fitting | None:

@@ -26,8 +26,10 @@ from ..network_timing.training_runs import Variant, can_train, compare_training
 from ..options.keywords import takes
 from ..options.networks import VerifyOptions
 from ..planner.score import find_score
+from ..quantization.choice import Quantised
 from ..records import Comparison, content_key
 from ..reporter import Listeners, Teller
+from .int8_networks import check_int8, in_int8, int8_key, int8_notes
 
 
 @takes(VerifyOptions)
@@ -37,8 +39,9 @@ def verify(options: VerifyOptions) -> documents.VerificationDocument:
     Backend (with its options), threads and phase are the plan's (its first) unless told
     otherwise; in the training phase it is whole training steps that are timed. `data` are the
     plan's own calibration pictures; without them outputs are not compared. The result is written
-    into the plan's file. Raises `GoalNotReached` (after writing) if the measurement contradicts
-    the plan: slower than the original, or an error above the plan's limit.
+    into the plan's file. With `dtype="int8"` both networks are also quantised, from the same
+    pictures, and all four are timed side by side. Raises `GoalNotReached` (after writing) if the
+    measurement contradicts the plan: slower than the original, or an error above the plan's limit.
 
     >>> found = rw.verify("plan.json", network, example)
     >>> found.speedup_low > 1, abs(found.speedup - found.predicted_speedup) < 0.1
@@ -59,16 +62,20 @@ def verify(options: VerifyOptions) -> documents.VerificationDocument:
     reason = can_train(setup) if setup.policy.phase == "training" else can_time(setup)
     if reason:
         raise BackendError(f"{reason}; verify with a backend that can, such as onnxruntime-cpu")
+    check_int8(options, setup)
     planned = PlannedNetwork(document, setup.network, ArrayCache(companion(options.db, ".cache")))
-    pictures = planned.pictures(options.data, options.preprocess)
+    pictures = _pictures(planned, options)
     with Store.open(options.db) as store:
         compressed = planned.compressed(pictures)
         said = Listeners.of(options.reporter)
+        quantised = _in_int8(options, planned, compressed, pictures, said)
         said.message("timing the whole network against the original")
-        comparison = _timed(document, setup, store, compressed, said)
+        comparison, of_int8 = _timed(document, setup, store, compressed, quantised, said)
         compared, errors = _fidelity(planned, compressed, pictures)
         compared |= _scores(document, setup.network, compressed)
         result = _document(document, setup, comparison, compared, errors)
+        if pictures is not None:
+            result.in_int8 = int8_notes(planned, quantised, of_int8, pictures)
         plan_key = store.plans.put(document.model_dump(mode="json"))
         store.plans.add_verification(plan_key, result.model_dump(mode="json"))
     _note(document, options.plan, result)
@@ -77,21 +84,50 @@ def verify(options: VerifyOptions) -> documents.VerificationDocument:
     return result
 
 
+def _pictures(planned: PlannedNetwork, options: VerifyOptions) -> Calibration | None:
+    """The plan's pictures; for ranges any will do where it was made without."""
+    if options.dtype == "int8" and options.data is not None:
+        return planned.any_pictures(options.data, options.preprocess)
+    return planned.pictures(options.data, options.preprocess)
+
+
+def _in_int8(
+    options: VerifyOptions,
+    planned: PlannedNetwork,
+    compressed: Network,
+    pictures: Calibration | None,
+    said: Teller,
+) -> Mapping[str, Quantised]:
+    if options.dtype != "int8" or pictures is None:
+        return {}
+    said.message("quantising the original and the compressed network")
+    return in_int8(planned, compressed, pictures, options.in_float)
+
+
 def _timed(
-    document: documents.Plan, setup: Setup, store: Store, compressed: Network, said: Teller
-) -> Comparison:
-    """Compare whole networks, or their training steps, in the phase of the setup."""
+    document: documents.Plan,
+    setup: Setup,
+    store: Store,
+    compressed: Network,
+    quantised: Mapping[str, Quantised],
+    said: Teller,
+) -> tuple[Comparison, dict[str, Comparison]]:
+    """Compare whole networks, or their training steps, in the phase of the setup; those in int8 by
+    their names."""
     told = partial(_say_progress, said)
     decisions = document.decisions
     key = content_key([document.model.sha256, {n: d.to_json() for n, d in decisions.items()}])
-    descriptions: dict[str, dict[str, object]] = {
-        key: {"plan": document.created_at, "source": document.model.source}
-    }
+    keys = {name: int8_key(document, name) for name in quantised}
+    described: dict[str, object] = {"plan": document.created_at, "source": document.model.source}
     if setup.policy.phase == "training":
-        return compare_training(setup, store, {key: Variant(decisions)}, descriptions, told=told)[
-            key
-        ]
-    return compare_networks(setup, store, {key: compressed}, descriptions, told=told)[key]
+        variants = {key: Variant(decisions)}
+        return compare_training(setup, store, variants, {key: described}, told=told)[key], {}
+    others = {key: compressed} | {keys[name]: one.network for name, one in quantised.items()}
+    descriptions = {key: described} | {
+        keys[name]: {**described, "dtype": "int8", "network": name} for name in quantised
+    }
+    found = compare_networks(setup, store, others, descriptions, told=told)
+    return found[key], {name: found[keys[name]] for name in quantised}
 
 
 def _say_progress(said: Teller, done: int, sessions: int) -> None:
@@ -100,9 +136,10 @@ def _say_progress(said: Teller, done: int, sessions: int) -> None:
 
 def _numerics(plan: documents.Plan, backend: str | None) -> dict[str, Any]:
     """dtype, execution and numeric mode as the plan's layers were timed; the last two mean
-    something on the plan's own backend only."""
+    something on the plan's own backend only. An int8 file brings its types along."""
     names = ["dtype"] if backend else ["dtype", "execution", "numeric_mode"]
-    return {name: plan.policies[0][name] for name in names if name in plan.policies[0]}
+    found = {name: plan.policies[0][name] for name in names if name in plan.policies[0]}
+    return {**found, "dtype": "float32"} if found.get("dtype") == "int8" else found
 
 
 def _fidelity(
