@@ -93,10 +93,14 @@ class Dispatcher(threading.Thread):
         return list(self._tasks)
 
     def look_again(self, worker: str) -> None:
-        """Let the worker at that address see what the store says of its devices."""
-        if self._client is not None:
-            ask = {"workers": [worker], "pure": False, "priority": 10}
-            self._client.submit(tasks.look_again, **ask).result(timeout=10)
+        """Let the worker at that address see at once what the store says of its devices, even if it
+        is busy. One that cannot be reached sees it when it starts next."""
+        client = self._client
+        try:
+            if client is not None:
+                client.run(tasks.look_again, workers=[worker], on_error="ignore")
+        except Exception as error:  # whatever Dask raises for a worker that is not there
+            log.warning("%s could not be told: %s", worker, error)
 
     def _connected(self) -> Any:
         if self._client is not None and self._client.status in ("running", "connecting"):
