@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future as Sending
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 from ..db.fleet import FleetDevice
@@ -57,7 +57,7 @@ class Dispatcher(threading.Thread):
         """What is waited for, by job."""
         self._lost: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
-        self._number = 0
+        self._number, self._seen = 0, -SEEN_EVERY_S
         self._wake, self._stopping = threading.Event(), threading.Event()
         self._pool = ThreadPoolExecutor(SENDERS, thread_name_prefix="send")
         self._session = f"{time.time_ns():x}"
@@ -76,21 +76,21 @@ class Dispatcher(threading.Thread):
         self.cluster.close()
 
     def run(self) -> None:
-        seen = 0.0
         while not self._stopping.is_set():
             self._wake.clear()
             try:
-                client = self._connected()
-                self._step(client)
-                if time.monotonic() - seen > SEEN_EVERY_S:
-                    seen = time.monotonic()
-                    self._note_workers(client)
+                self.step()
             except RankwiseError as error:
                 log.error("jobs have to wait: %s", error)
             except Exception as error:  # whatever a broken connection raises
                 log.error("the cluster does not answer: %s", error)
                 self._disconnect()
             self._wake.wait(EVERY_S)
+
+    @property
+    def waiting(self) -> list[str]:
+        """Jobs that somebody is working at, as far as the dispatcher knows."""
+        return list(self._tasks)
 
     def look_again(self, worker: str) -> None:
         """Let the worker at that address see what the store says of its devices."""
@@ -120,8 +120,16 @@ class Dispatcher(threading.Thread):
         if workers:
             self.store.fleet.seen(list(workers))
 
-    def _step(self, client: Any) -> None:
+    def join_senders(self) -> None:
+        """Wait until files that are on their way have arrived."""
+        wait(one for one in self._tasks.values() if isinstance(one, Sending))
+
+    def step(self) -> None:
         """Bring what the cluster has into line with what the store says."""
+        client = self._connected()
+        if time.monotonic() - self._seen > SEEN_EVERY_S:
+            self._seen = time.monotonic()
+            self._note_workers(client)
         live = self.store.jobs.live(ON_DEVICES)
         for uuid in [u for u in self._tasks if u not in live]:
             del self._tasks[uuid]  # Dask forgets a task that nobody waits for

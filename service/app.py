@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
-from ..errors import RankwiseError, UsageError
+from ..errors import RankwiseError, StoreUnreachable, UsageError
 from ..fleet.cluster import open_cluster
 from ..fleet.dispatcher import Dispatcher
 from ..fleet.routing import ON_DEVICES
@@ -155,6 +155,13 @@ def lower_priority() -> None:
         os.sched_setscheduler(me, os.SCHED_BATCH, os.sched_param(0))
 
 
+def status_of(error: RankwiseError) -> int:
+    """Wrong use, a store that is away for a while, or nothing that is possible now."""
+    if isinstance(error, StoreUnreachable):
+        return 503
+    return 422 if isinstance(error, UsageError) else 409
+
+
 def _add_errors(app: FastAPI) -> None:
     """Every refusal is one sentence."""
 
@@ -169,7 +176,7 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RankwiseError)
     async def refused(_request: Request, error: RankwiseError) -> JSONResponse:
-        return JSONResponse({"detail": str(error)}, 422 if isinstance(error, UsageError) else 409)
+        return JSONResponse({"detail": str(error)}, status_of(error))
 
 
 def _add_page(app: FastAPI) -> None:

@@ -142,7 +142,7 @@ class Client:
                 for now in self.events(job["id"]):
                     job, broken = now, 0
                     _tell(said, job)
-            except httpx.HTTPError as error:
+            except (httpx.HTTPError, ServiceError) as error:
                 broken += 1
                 if broken > ATTEMPTS:
                     raise ServiceError(f"{self.url} is gone: {error}") from error

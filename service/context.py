@@ -37,6 +37,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         (421, "Not a name of this service"),
         (422, "Wrong use, in one sentence"),
         (429, "Too much at once"),
+        (503, "The store does not answer at the moment"),
     )
 }
 
