@@ -120,6 +120,7 @@ class Jobs:
         *,
         kinds: Collection[str] = (),
         states: Collection[str] = (),
+        device: str | None = None,
         limit: int = 100,
         offset: int = 0,
         oldest_first: bool = False,
@@ -128,6 +129,8 @@ class Jobs:
         where = _of(kinds)
         if states:
             where.append(jobs.c.state.in_(states))
+        if device is not None:
+            where.append(jobs.c.device == device)
         order = jobs.c.id.asc() if oldest_first else jobs.c.id.desc()
         query = select(*_COLUMNS).where(*where).order_by(order).limit(limit).offset(offset)
         with self.database.reading() as connection:

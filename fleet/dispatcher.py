@@ -55,6 +55,7 @@ class Dispatcher(threading.Thread):
         self._client: Any = None
         self._tasks: dict[str, Any] = {}
         """What is waited for, by job."""
+        self._asked: set[Any] = set()
         self._lost: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
         self._number, self._seen = 0, -SEEN_EVERY_S
@@ -93,10 +94,13 @@ class Dispatcher(threading.Thread):
         return list(self._tasks)
 
     def look_again(self, worker: str) -> None:
-        """Let the worker at that address see what the store says of its devices."""
+        """Let the worker at that address see what the store says of its devices, as soon as it can.
+        Nobody waits for it: it may be lost."""
         if self._client is not None:
             ask = {"workers": [worker], "pure": False, "priority": 10}
-            self._client.submit(tasks.look_again, **ask).result(timeout=10)
+            asked = self._client.submit(tasks.look_again, **ask)
+            self._asked.add(asked)  # Dask forgets a task that nobody holds
+            asked.add_done_callback(self._asked.discard)
 
     def _connected(self) -> Any:
         if self._client is not None and self._client.status in ("running", "connecting"):
@@ -109,6 +113,7 @@ class Dispatcher(threading.Thread):
     def _disconnect(self) -> None:
         client, self._client = self._client, None
         self._tasks.clear()
+        self._asked.clear()
         if client is not None:
             try:
                 client.close(timeout=5)
