@@ -159,13 +159,15 @@ def profile(client: Client, options: ProfileOptions) -> documents.Document:
 
 
 def table(client: Client, options: TableOptions) -> documents.Table:
-    """Rows of the service's store, of each device that is named."""
+    """Rows of the service's store, of each device and each dtype that is named."""
     from ..documents import Table
 
     network = _sha256(client, options.model)
+    same = {"network": network, "layer": options.layer, "phase": options.phase}
     parts = [
-        client.table(network=network, device=device, layer=options.layer, phase=options.phase)
+        client.table(device=device, dtype=dtype, **same)
         for device in options.devices or (None,)
+        for dtype in options.dtypes or (None,)
     ]
     return Table(rows=[row for part in parts for row in part.rows], failures=parts[0].failures)
 
@@ -183,13 +185,17 @@ def _sha256(client: Client, model: str | None) -> str | None:
 
 
 def plan(client: Client, options: PlanOptions) -> documents.Plan:
-    """The service's plan, written here. Raises `GoalNotReached` after that, as `plan` does."""
-    from ..documents.plan_files import write_plan
+    """The service's plan, written here, and beside it those of single devices. Raises
+    `GoalNotReached` after that, as `plan` does."""
+    from ..documents.plan_files import beside, write_plan
 
     made = _done(client, "plan", request_of(client, options))
     document = client.plan(made["plan"])
     if options.output is not None:
         write_plan(document, options.output)
+        for one in document.on_devices:
+            if one.own_plan is not None:
+                write_plan(client.plan(one.own_plan), beside(options.output, one.device))
     if made["shortfall"]:
         raise GoalNotReached(made["shortfall"], document)
     return document

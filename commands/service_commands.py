@@ -71,11 +71,7 @@ def worker(
     settings = WorkerSettings(
         scheduler, db, tuple(backend or ()), tuple(label or ()), host_name, folder, after_s
     )
-    try:
-        work(settings)
-    except ModuleNotFoundError as error:
-        text = f"a fleet needs {error.name}: pip install 'rankwise[fleet]'"
-        raise UsageError(text) from None
+    work(settings)
 
 
 def report(run: Run[ReportOptions]) -> None:

@@ -30,6 +30,7 @@ from .pareto import FrontPoint, Pareto
 from .plan import (
     ComparedPart,
     Int8Network,
+    OnDevice,
     Plan,
     PlannedLayer,
     Predicted,
@@ -74,6 +75,7 @@ __all__ = [
     "ModelInput",
     "NextCommand",
     "OddBoard",
+    "OnDevice",
     "OtherParameters",
     "Parameters",
     "Pareto",

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..db.url import locate
 from ..errors import UsageError
 from .security import security_for
-from .worker import PRELOAD
+from .worker import PRELOAD, require_server
 
 LOCAL = "local"
 CONNECT_S = 10.0
+LOOPBACK = "tcp://127.0.0.1"
 
 
 class Cluster(Protocol):
@@ -77,15 +77,17 @@ class LocalCluster:
 
 
 def open_cluster(text: str, db: str, folder: Path) -> Cluster:
-    """What `--cluster` names. Raises `UsageError` for a store that other machines cannot reach,
-    and for a scheduler that anybody can."""
+    """What `--cluster` names. Raises what `check_cluster` does."""
+    check_cluster(text, db)
+    return LocalCluster(db, folder) if text == LOCAL else RemoteCluster(text)
+
+
+def check_cluster(text: str, db: str) -> None:
+    """Raise `UsageError` for what is no cluster, for a store that other machines cannot reach, and
+    for a scheduler that anybody can."""
+    security_for(LOOPBACK if text == LOCAL or "://" not in text else text)
     if text == LOCAL:
-        return LocalCluster(db, folder)
+        return
     if "://" not in text:
         raise UsageError(f"--cluster takes tcp://HOST:PORT, tls://HOST:PORT or local, not {text!r}")
-    if locate(db).is_sqlite:
-        raise UsageError(
-            "workers on other machines cannot reach an SQLite file: give a fleet PostgreSQL, "
-            "--db postgresql://USER@HOST/NAME, or use --cluster local"
-        )
-    return RemoteCluster(text)
+    require_server(db)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from ..errors import RankwiseError
@@ -31,16 +32,18 @@ def offer() -> None:
     worker.loop.add_callback(worker.set_resources, **joined.resources)
 
 
-async def join(worker: Any, joining: Member) -> None:
-    """Register the devices, as soon as nothing is timed on this machine, and offer them to the
-    scheduler. A store that does not answer is asked again."""
-    _joined.append((worker, joining))
+async def join(worker: Any, opened: Callable[[], Member]) -> None:
+    """Open the store, register the devices as soon as nothing is timed on this machine, and offer
+    them to the scheduler. Whatever fails is tried again: the store may be away."""
     while True:
         try:
+            joining = await asyncio.to_thread(opened)
+            _joined.append((worker, joining))
             await asyncio.to_thread(joining.register, str(worker.contact_address))
             break
-        except RankwiseError as error:
+        except (RankwiseError, OSError) as error:
             log.error("this worker offers nothing yet: %s", error)
+            leave()
             await asyncio.sleep(RETRY_S)
     while worker.status.name == "init":
         await asyncio.sleep(0.05)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +57,14 @@ def dask_setup(
     try:
         if not worker.security.require_encryption:
             require_loopback(worker.scheduler.address)
-        named = {} if host_name is None else {"host": host_name}
-        place = Place(backends, labels, hang_after_s=hang_after, **named)
-        member = open_member(place, db, folder or default_folder(db))
+            require_loopback(worker.listener.listen_address)
     except RankwiseError as error:
         log.error("this worker cannot join the fleet: %s", error)
         raise
-    task = asyncio.get_running_loop().create_task(membership.join(worker, member))
+    named = {} if host_name is None else {"host": host_name}
+    place = Place(backends, labels, hang_after_s=hang_after, **named)
+    opened = partial(open_member, place, db, folder or default_folder(db))
+    task = asyncio.get_running_loop().create_task(membership.join(worker, opened))
     _joining.add(task)
     task.add_done_callback(_joining.discard)
 

@@ -25,8 +25,11 @@ VARIABLES = {
 def security_for(address: str) -> Any:
     """A `distributed.Security` for talking to a scheduler at that address, from the environment or
     from Dask's own settings. Raises `UsageError` where the address needs one and there is none."""
-    from distributed import Security
-
+    try:
+        from distributed import Security
+    except ModuleNotFoundError as error:
+        needed = f"a fleet needs {error.name}: pip install 'rankwise[fleet]'"
+        raise UsageError(needed) from None
     given = {name: os.environ.get(variable) for name, variable in VARIABLES.items()}
     if any(given.values()) and not all(given.values()):
         raise UsageError(f"set all of {', '.join(VARIABLES.values())}, or none")

@@ -17,6 +17,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..db.url import locate
+from ..errors import UsageError
 from ..jobs.attendant import HANG_AFTER_S
 from .security import is_loopback, security_for
 
@@ -48,8 +50,10 @@ class WorkerSettings:
 
 
 def run(settings: WorkerSettings) -> None:
-    """Work until the process is told to end. Raises `UsageError` for an unsafe scheduler."""
+    """Work until the process is told to end. Raises `UsageError` for a scheduler that is not safe,
+    and for a store that no service with other machines has."""
     security = security_for(settings.scheduler)
+    require_server(settings.db)
     os.environ["RANKWISE_DB"] = settings.db
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     with TemporaryDirectory(prefix="rankwise-worker-") as scratch:
@@ -106,3 +110,12 @@ def _nanny(settings: WorkerSettings, security: Any, scratch: str) -> Any:
         dashboard=False,
         host="127.0.0.1" if is_loopback(own) else None,
     )
+
+
+def require_server(db: str) -> None:
+    """Raise `UsageError` for a store that is a file of one machine."""
+    if locate(db).is_sqlite:
+        raise UsageError(
+            "workers on other machines cannot reach an SQLite file: give a fleet PostgreSQL, "
+            "--db postgresql://USER@HOST/NAME, or use `rankwise serve --cluster local`"
+        )

@@ -90,6 +90,6 @@ def _budget_cell(row: documents.Row | None) -> str:
 
 def _lost(row: documents.Row) -> str:
     if row.network_error is not None:
-        return f"err {row.network_error:.2g}"
+        return f"err {row.network_error:.3f}"
     lost = 1 - row.macs / row.original_macs if row.original_macs else 0.0
     return f"-{lost:.0%}"

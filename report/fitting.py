@@ -77,16 +77,22 @@ def fitted(grid: Grid, width: int | None) -> Grid:
     return grid.with_short_names(width)
 
 
-def folded(grid: Grid, width: int | None) -> list[list[Sequence[str]]]:
-    """Return the lines of text that each line of the grid becomes: one, or several, where the text
-    in the last column would be longer than its line (None: no line is too long). Before that, names
-    are cut."""
+def folded(grid: Grid, width: int | None) -> tuple[Grid, list[list[Sequence[str]]]]:
+    """Return the grid, and the lines of text that each of its lines becomes: one, or several, where
+    the text in the last column would be longer than its line (None: no line is too long). Where
+    that is not enough, the operators go, whose shapes say as much, and names are cut."""
     if width is None or grid.width <= width:
-        return [[line] for line in grid.lines]
-    least = grid.width - grid.widths[-1] + min(grid.widths[-1], MIN_TEXT)
-    grid = grid.with_short_names(grid.width - max(0, least - width))
+        return grid, [[line] for line in grid.lines]
+    if _least(grid) > width and "op" in grid.columns:
+        grid = grid.without("op")
+    grid = grid.with_short_names(grid.width - max(0, _least(grid) - width))
     room = max(MIN_TEXT, width - (grid.width - grid.widths[-1]))
-    return [_folded(line, room) for line in grid.lines]
+    return grid, [_folded(line, room) for line in grid.lines]
+
+
+def _least(grid: Grid) -> int:
+    """How many letters a line has at least, however often its text is folded."""
+    return grid.width - grid.widths[-1] + min(grid.widths[-1], MIN_TEXT)
 
 
 def _folded(line: Sequence[str], room: int) -> list[Sequence[str]]:

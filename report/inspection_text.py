@@ -137,10 +137,12 @@ def _layer_cells(layer: documents.Layer) -> list[str]:
 def profile(document: documents.Profile) -> Iterator[Shown]:
     """Show what a profiling run has measured."""
     verdicts = ", ".join(f"{n} {verdict}" for verdict, n in sorted(document.verdicts.items()))
+    part = "" if document.part is None else f", part {document.part}"
     yield Sentence(
-        f"{document.model.source} on {document.device.backend}: {document.specs} distinct layers, "
-        f"{document.candidates} candidates; measured {document.measured}, already there "
-        f"{document.already_measured}, {document.samples} samples in {document.elapsed_s:.1f} s"
+        f"{document.model.source} on {document.device.backend}{part}: "
+        f"{document.specs} distinct layers, {document.candidates} candidates; "
+        f"measured {document.measured}, already there {document.already_measured}, "
+        f"{document.samples} samples in {document.elapsed_s:.1f} s"
     )
     yield Sentence(f"verdicts: {verdicts or 'none'}")
     for one in document.staircases:

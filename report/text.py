@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from io import StringIO
+from textwrap import TextWrapper
 
 from rich.console import Console
 
@@ -36,8 +37,8 @@ def _print(document: documents.Document, console: Console, width: int | None = N
     has a line a row."""
     for part in parts(document):
         if isinstance(part, Sentence):
-            style = part.style or None
-            console.print(part.text, style=style, markup=False, soft_wrap=part.whole)
+            text = part.text if part.whole else broken(part.text, console.width)
+            console.print(text, style=part.style or None, markup=False, soft_wrap=True)
             continue
         for line in row_lines(part, _takes_colours(console), width):
             console.file.write(line + "\n")
@@ -45,3 +46,20 @@ def _print(document: documents.Document, console: Console, width: int | None = N
 
 def _takes_colours(console: Console) -> bool:
     return console.color_system is not None and not console.no_color
+
+
+def broken(sentence: str, width: int) -> str:
+    """Return the sentence with lines of at most so many letters, broken between words; they go on
+    a little to the right of where it begins."""
+    lines = []
+    for line in sentence.split("\n"):
+        begin = line[: len(line) - len(line.lstrip())]
+        wrapper = TextWrapper(
+            width,
+            initial_indent=begin,
+            subsequent_indent=f"{begin}  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        lines.append(wrapper.fill(line.strip()))
+    return "\n".join(lines)

@@ -15,7 +15,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from ..errors import RankwiseError, StoreUnreachable, UsageError
-from ..fleet.cluster import open_cluster
+from ..fleet.cluster import check_cluster, open_cluster
 from ..fleet.dispatcher import Dispatcher
 from ..fleet.routing import ON_DEVICES
 from ..jobs.artifacts import ArtifactStore
@@ -88,6 +88,8 @@ class PageFiles(StaticFiles):
 def create_app(settings: Settings) -> FastAPI:
     """The service as an ASGI application. Raises `UsageError` for unsafe settings."""
     settings.check()
+    if settings.cluster is not None:
+        check_cluster(settings.cluster, settings.db)
     sessions = Sessions(settings.token)
 
     @asynccontextmanager

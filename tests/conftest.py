@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import importlib
 import importlib.util
 import os
@@ -68,6 +70,17 @@ def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture(autouse=True)
+def _operators_are_read_once() -> None:
+    """For each file that it writes, torch's exporter reads the source of its five hundred operators
+    anew: two thirds of the time that a small network takes."""
+    exporter = sys.modules.get("torch.onnx._internal.exporter._registration")
+    if exporter and not isinstance(vars(exporter.ONNXRegistry)["from_torchlib"], staticmethod):
+        exporter.ONNXRegistry.from_torchlib = staticmethod(
+            functools.cache(exporter.ONNXRegistry.from_torchlib)
+        )
+
+
 @pytest.fixture
 def fake_cann(tmp_path: Path) -> Iterator[Any]:
     """A strict `acl` and `atc`, switched on while the test runs: tests/fake_cann/README.md."""
@@ -91,6 +104,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # Processes share files out: the last one should be short.
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish() -> None:
+    """All that was loaded so far stays: Python's garbage collector need not look at it again, half
+    a second each time, most of a test that sees whether something was let go."""
+    gc.collect()
+    gc.freeze()
 
 
 def _no_cuda() -> str:

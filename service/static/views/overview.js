@@ -52,9 +52,9 @@ function nextStep({ devices, networks, plans, front, all }) {
 function latest(plans, networks) {
   if (!plans.length) return null;
   const name = (sha256) => networks.find((one) => one.sha256 === sha256)?.name ?? sha256.slice(0, 12);
-  const columns = [["plan"], ["network"], ["device"], ["limit"], ["predicted", "figure"], ["measured", "figure"], ["network error", "figure"], ["made", "date"]];
-  const rows = plans.map((one) => [make("a", { href: link(["plans", one.key]) }, one.key.slice(0, 8)), name(one.network), one.backend, objective(one.objective), interval(one.predicted),
-    one.verified ? interval(one.verified) : "not yet", fixed(one.verified?.fidelity.relative_error ?? one.predicted.network_error, 4), when(one.created_at)]);
+  const columns = [["plan"], ["network"], ["predicted", "figure"], ["measured", "figure"], ["network error", "figure"], ["limit"], ["device"], ["made", "date"]];
+  const rows = plans.map((one) => [make("a", { href: link(["plans", one.key]) }, one.key.slice(0, 8)), name(one.network), interval(one.predicted), one.verified ? interval(one.verified) : "not yet",
+    fixed(one.verified?.fidelity.relative_error ?? one.predicted.network_error, 4), objective(one.objective), one.backend, when(one.created_at)]);
   return make("section", { class: "card" }, make("h2", {}, "Latest plans"), table("Latest plans", columns, rows));
 }
 

@@ -32,9 +32,9 @@ export async function draw(body, { id, data, query }) {
     note({ with: [...ticked].join(" ") });
     compare();
   } });
-  const rows = plans.map((one) => [make("a", { href: link(["plans", one.key]) }, one.key.slice(0, 8)), tick(one), objective(one.objective), one.backend, interval(one.predicted),
-    one.verified ? interval(one.verified) : "not yet", fixed(one.verified?.fidelity.relative_error ?? one.predicted.network_error, 4), `${one.replaced} of ${one.layers}`, when(one.created_at)]);
-  const columns = [["plan"], ["compare"], ["limit"], ["device"], ["predicted", "figure"], ["measured", "figure"], ["network error", "figure"], ["replaced", "figure"], ["made", "date"]];
+  const rows = plans.map((one) => [make("a", { href: link(["plans", one.key]) }, one.key.slice(0, 8)), tick(one), interval(one.predicted), one.verified ? interval(one.verified) : "not yet",
+    fixed(one.verified?.fidelity.relative_error ?? one.predicted.network_error, 4), objective(one.objective), one.backend, `${one.replaced} of ${one.layers}`, when(one.created_at)]);
+  const columns = [["plan"], ["compare"], ["predicted", "figure"], ["measured", "figure"], ["network error", "figure"], ["limit"], ["device"], ["replaced", "figure"], ["made", "date"]];
   body.replaceChildren(make("section", { class: "card" }, make("h2", {}, "Plans"), table("Plans of this network", columns, rows)), place, form);
   await compare();
   return undefined;
@@ -62,10 +62,10 @@ function sideBySide(notes, plans, data) {
   };
   fill();
   return [make("section", { class: "card" }, make("h2", {}, plans.length > 1 ? "Side by side" : "One plan"), table("Figures of the plans", head("figure"), figures, { class: "list compare" })),
-    make("section", { class: "card" }, make("div", { class: "bar" }, make("h2", {}, "Decisions"), plans.length > 1 ? make("label", { class: "check" }, only, `only the ${differing.length} layers that differ`) : null), place)];
+    make("section", { class: "card" }, make("div", { class: "bar" }, make("h2", {}, "Decisions"), plans.length > 1 ? make("label", { class: "check" }, only, differing.length === 1 ? "only the layer that differs" : `only the ${differing.length} layers that differ`) : null), place)];
 }
 
-const decided_of = (layer) => (layer ? `${decomposition(layer.decomposition)}${layer.speedup ? `, ${times(layer.speedup)}` : ""}` : "");
+const decided_of = (layer) => (layer ? `${decomposition(layer.decomposition)}${layer.speedup && layer.decomposition.kind !== "original" ? `, ${times(layer.speedup)}` : ""}` : "");
 
 /** Cells that are not as in the first plan are marked, by a sign as well. */
 function layersTable(head, rows) {
