@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 KEY_DIGITS = 32
 
@@ -42,10 +42,13 @@ class Jsonable:
     """`to_json` / `from_json` for flat dataclasses whose sequences are tuples."""
 
     __slots__ = ()
+    LATER: ClassVar[tuple[str, ...]] = ()
+    """Fields that came later: left out where empty, so that keys made before them stay."""
 
     def to_json(self) -> dict[str, Any]:
         # not `asdict`, whose deep copies are most of the time that a key takes
-        return {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        return {name: value for name, value in values.items() if value or name not in self.LATER}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:

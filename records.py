@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from .content_keys import Jsonable, Keyed
 from .content_keys import canonical_json as canonical_json
@@ -50,6 +50,7 @@ class LayerSpec(Keyed):
     groups, *kernel_size), of a linear layer (out_channels, in_channels).
     """
 
+    LATER: ClassVar = ("output_padding",)
     op: Op
     in_channels: int
     out_channels: int
@@ -74,13 +75,6 @@ class LayerSpec(Keyed):
                 object.__setattr__(self, name, (value,) * wanted)
             if len(getattr(self, name)) != wanted:
                 raise ValueError(f"{self.op} has {wanted} numbers as its {name}")
-
-    def to_json(self) -> dict[str, Any]:
-        """Without an empty `output_padding`, so that keys made before it was there stay."""
-        document = Keyed.to_json(self)
-        if not self.output_padding:
-            del document["output_padding"]
-        return document
 
     @property
     def dimensions(self) -> int:
@@ -145,19 +139,28 @@ class LayerSpec(Keyed):
 
 @dataclass(frozen=True, slots=True)
 class Decomposition(Keyed):
-    """A kind of low-rank decomposition and its ranks. The original is a value too."""
+    """A kind of low-rank decomposition and its ranks. The original is a value too. `precision`
+    is `float32` for a layer that stays so among others in int8; empty: as the policy says."""
 
+    LATER: ClassVar = ("precision",)
     kind: str = "original"
     ranks: tuple[int, ...] = ()
     groups: int = 1
+    precision: str = ""
 
     @property
     def is_original(self) -> bool:
-        return self.kind == "original"
+        """Is it the layer as it is, which all others are compared with?"""
+        return not (self.has_factors or self.precision)
+
+    @property
+    def has_factors(self) -> bool:
+        """Does a chain of several links take the layer's place?"""
+        return self.kind != "original"
 
     def __str__(self) -> str:
-        ranks = "x".join(map(str, self.ranks))
-        return f"{self.kind} {ranks}".strip() + (f" g{self.groups}" if self.groups > 1 else "")
+        ranks, groups = "x".join(map(str, self.ranks)), f"g{self.groups}" * (self.groups > 1)
+        return " ".join(filter(None, (self.kind, ranks, groups, self.precision)))
 
 
 ORIGINAL = Decomposition()
@@ -222,11 +225,8 @@ class DeviceFingerprint(Keyed):
         return content_key([self.backend, dict(self.software)])[:16]
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "backend": self.backend,
-            "hardware": dict(self.hardware),
-            "software": dict(self.software),
-        }
+        facts = {"hardware": dict(self.hardware), "software": dict(self.software)}
+        return {"backend": self.backend, **facts}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:

@@ -144,7 +144,7 @@ class AscendAclBackend:
             "float32": "",
             "float16": "",
             "bfloat16": self._no_bfloat16() if asked == "bfloat16" else "",
-            "int8": "a network has to be quantized first, with calibration pictures",
+            "int8": "atc takes networks in int8 from CANN's own tool (AMCT) only",
         }
 
     def _no_bfloat16(self) -> str:

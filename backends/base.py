@@ -46,7 +46,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from ..ops.chain import Chain
+from ..ops.chain import Chain, Stretch
 from ..ops.made_up import InputSpec
 from ..records import DeviceFingerprint, MeasurementPolicy
 
@@ -58,12 +58,14 @@ class ChainWorkload:
     """A chain with random weights on random input; `key` names its samples.
 
     `input_gradient`: in the training phase, is the gradient of the input wanted? A network's
-    first layer needs none.
+    first layer needs none. `floats`: stretches of links, from the first one to behind the last,
+    that stay in float32 where the policy's dtype is int8, between conversions that are timed.
     """
 
     key: str
     chain: Chain
     input_gradient: bool = True
+    floats: tuple[Stretch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,8 @@ class Runner(Protocol):
 
     def compute(self, inputs: Sequence[NDArray[Any]]) -> Arrays:
         """One untimed execution on the given float32 inputs, in the policy's dtype: lets a
-        contract check the function. In the training phase, too, it is the forward pass."""
+        contract check the function. In the training phase, too, it is the forward pass. A chain
+        in int8 gives float32, too: what its integers stand for."""
         ...
 
     def close(self) -> None:

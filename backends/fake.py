@@ -2,8 +2,9 @@
 
 The time of one execution is a launch cost for each link (convolution, linear layer, matrix
 product) and its multiply-accumulates at a fixed rate, after all channel counts are rounded up
-to the next multiple of `step`: a planted staircase, with steps of `step` ranks. Nothing
-sleeps; with `jitter=0` times are exact, and a network's is the sum over its links.
+to the next multiple of `step`: a planted staircase, with steps of `step` ranks. In int8 it
+multiplies twice as fast, and a stretch of links in float32 costs a launch more. Nothing sleeps
+(but for `takes_ms`); with `jitter=0` times are exact, and a network's is the sum over its links.
 """
 
 from __future__ import annotations
@@ -34,10 +35,12 @@ ALLOWED = {
     # Times add up and there is no cache, so contexts and cache states do not differ.
     "context": ("isolated", "marginal", "in_network"),
     "cache": ("hot", "cold"),
-    "dtype": ("float32",),
+    "dtype": ("float32", "int8"),
     "numeric_mode": ("default",),
     "execution": ("eager",),
 }
+
+INT8_SPEED = 2
 
 Compute = Callable[[Sequence[NDArray[Any]]], Arrays]
 
@@ -49,7 +52,8 @@ class FakeBackend:
     a second, `jitter` standard deviation of the log of a log-normal factor on every timing,
     `seed`; `board` names the board, whose times are all `slow` times as long as its kind's. For
     testing what surrounds a backend: `crash_at`, `hang_at` (the n-th timing kills
-    the process, or never returns), `garbage=1` (prints rubbish on standard output).
+    the process, or never returns), `garbage=1` (prints rubbish on standard output),
+    `takes_ms` (a timing really takes so long).
     """
 
     name = "fake"
@@ -67,6 +71,7 @@ class FakeBackend:
         crash_at: str = "0",
         hang_at: str = "0",
         garbage: str = "0",
+        takes_ms: str = "0",
     ) -> None:
         self.step, self.launch_s = whole_number("step", step), _real("launch_us", launch_us) * 1e-6
         self.macs_per_s, self.jitter = _real("gmacs", gmacs) * 1e9, _real("jitter", jitter)
@@ -85,6 +90,7 @@ class FakeBackend:
         self.crash_at = whole_number("crash_at", crash_at)
         self.hang_at = whole_number("hang_at", hang_at)
         self.garbage = garbage != "0"
+        self.takes_s = _real("takes_ms", takes_ms) * 1e-3
         self.timings = 0
 
     def probe(self) -> str:
@@ -109,10 +115,10 @@ class FakeBackend:
     def prepare(self, workload: Workload, policy: MeasurementPolicy) -> _Runner:
         match workload:
             case ChainWorkload(_, chain):
-                seconds = self.seconds(chain.links, policy.batch)
+                seconds = self._chain_seconds(workload, policy)
                 return _Runner(self, seconds, lambda inputs: _compute_chain(chain, inputs))
             case FileWorkload(_, path):
-                seconds = self.seconds(operators_in_file(path, workload.specs))
+                seconds = self._file_seconds(operators_in_file(path, workload.specs), policy)
                 return _Runner(self, seconds, lambda inputs: _reference(str(path), inputs))
             case ModuleWorkload(_, module):
                 seconds = self.seconds(operators_in_module(module, workload.specs))
@@ -125,6 +131,24 @@ class FakeBackend:
             self.launch_s + batch * self._macs(link) / self.macs_per_s for link in links
         )
 
+    def _chain_seconds(self, workload: ChainWorkload, policy: MeasurementPolicy) -> float:
+        """In int8 the links outside of the stretches in float32 are faster."""
+        whole = self.seconds(workload.chain.links, policy.batch)
+        if policy.dtype != "int8":
+            return whole
+        in_float = {number for stretch in workload.floats for number in range(*stretch)}
+        pairs = enumerate(workload.chain.links)
+        fast = [link for number, link in pairs if number not in in_float]
+        computing = self.seconds(fast, policy.batch) - self.launch_s * len(fast)
+        conversions = self.launch_s * len(workload.floats)
+        return whole - computing * (1 - 1 / INT8_SPEED) + conversions
+
+    def _file_seconds(self, operators: Sequence[Operator], policy: MeasurementPolicy) -> float:
+        """In int8 operators with quantised weights are faster."""
+        fast = [one for one in operators if one.integers and policy.dtype == "int8"]
+        computing = self.seconds(fast) - self.launch_s * len(fast)
+        return self.seconds(operators) - computing * (1 - 1 / INT8_SPEED)
+
     def _macs(self, link: LayerSpec | Operator) -> float:
         """Multiply-accumulates as if channels came in blocks of `step` only."""
         full = self._blocks(link.in_channels) * self._blocks(link.out_channels)
@@ -136,6 +160,8 @@ class FakeBackend:
     def timing(self, seconds: float) -> float:
         """One reading of the clock, with the mishaps that were ordered."""
         self.timings += 1
+        if self.takes_s:
+            time.sleep(self.takes_s)
         if self.garbage:
             print("\x00 rubbish { not json", flush=True)
             print("more rubbish", file=sys.stderr, flush=True)

@@ -26,11 +26,12 @@ def chain_in(chain: Chain, dtype: str, batch: int) -> ModelProto:
 
 
 def network_in(path: Path, dtype: str) -> bytes | str:
-    """The file itself in float32; in float16 a converted model, inputs and outputs included.
+    """The file itself in float32, and in int8, for which it was quantised before; in float16 a
+    converted model, inputs and outputs included.
 
     `MeasurementError` (stage `convert`) if the conversion fails.
     """
-    if dtype == "float32":
+    if dtype in ("float32", "int8"):
         return str(path)
     from onnxruntime.transformers.float16 import convert_float_to_float16
 

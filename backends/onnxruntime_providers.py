@@ -21,6 +21,7 @@ from .base import ChainWorkload, FileWorkload, Workload, chain_inputs
 from .boards import host_board, place_on_host
 from .host import cpu_hardware, host_run_metadata
 from .onnx_dtypes import chain_in, cpu_casts_float16, network_in
+from .onnxruntime_integers import activation_dtype, quantized_session
 from .onnxruntime_session import CPU, OnnxRuntimeRunner, Place, make_session
 from .validation import INFERENCE_ONLY, checked_policy, require_choice, whole_number
 
@@ -221,17 +222,24 @@ class OnnxRuntimeBackend:
         return replace(checked, execution=f"graph{CPU_NODES}" if allows else "graph")
 
     def _dtypes(self, asked: str) -> Mapping[str, str]:
-        """dtype -> empty, or why not; whether float16 is float16 is only tried when asked."""
+        """dtype -> empty, or why not; what needs a session to find out is only tried when asked."""
         casts = asked == "float16" and self.provider.name == CPU and cpu_casts_float16()
         why = "this processor's kernels cast it to float32 and back" if casts else ""
         none = "ONNX Runtime has no bfloat16 convolutions"
-        return {"float32": "", "float16": why, "bfloat16": none}
+        return {"float32": "", "float16": why, "bfloat16": none, "int8": self._no_integers(asked)}
+
+    def _no_integers(self, asked: str) -> str:
+        if asked != "int8" or self.probe() or activation_dtype(self.provider.name):
+            return ""
+        return f"ONNX Runtime has no integer convolutions for {self.provider.name}"
 
     def rank_quantum(self, _policy: MeasurementPolicy) -> int:
         return self.provider.quantum
 
     def prepare(self, workload: Workload, policy: MeasurementPolicy) -> OnnxRuntimeRunner:
         model: bytes | str
+        if policy.dtype == "int8" and isinstance(workload, ChainWorkload):
+            return self._quantized(workload, policy)
         if isinstance(workload, ChainWorkload):
             model = chain_in(workload.chain, policy.dtype, policy.batch).SerializeToString()
             specs = chain_inputs(workload.chain, policy.batch)
@@ -242,6 +250,15 @@ class OnnxRuntimeBackend:
         place = self._place(policy)
         session = make_session(model, place, self._pool(policy))
         return OnnxRuntimeRunner(session, specs, place)
+
+    def _quantized(self, workload: ChainWorkload, policy: MeasurementPolicy) -> OnnxRuntimeRunner:
+        place, dtype = self._place(policy), activation_dtype(self.provider.name)
+        session, boundary = quantized_session(
+            workload, place, self._pool(policy), policy.batch, dtype
+        )
+        return OnnxRuntimeRunner(
+            session, chain_inputs(workload.chain, policy.batch), place, boundary
+        )
 
     def _pool(self, policy: MeasurementPolicy) -> int:
         """Threads of ONNX Runtime's own pool: one where the provider brings another pool."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import MeasurementError
 from ..ops.made_up import InputSpec, all_made_up
+from ..ops.quantized_writer import Boundary
 from .base import Arrays
 from .clocks import HostClock
 from .network_file import in_file
@@ -47,13 +49,18 @@ class Place:
     memory_pattern: bool = True
 
 
-def make_session(model: bytes | str, place: Place, threads: int) -> ort.InferenceSession:
-    """A session whose every node runs on the place's provider.
+def make_session(
+    model: bytes | str, place: Place, threads: int, optimized: Path | None = None
+) -> ort.InferenceSession:
+    """A session whose every node runs on the place's provider. What ONNX Runtime has made of the
+    model is written to the file `optimized`.
 
     `MeasurementError` (stage `prepare`) if ONNX Runtime refuses the model, if the provider
     did not start (ONNX Runtime then quietly takes the CPU), or if nodes would run on the CPU.
     """
     options = _options(place, threads)
+    if optimized:
+        options.optimized_model_filepath = str(optimized)
     try:
         session = ort.InferenceSession(
             model, options, providers=[(place.provider, dict(place.options))], enable_fallback=0
@@ -104,10 +111,15 @@ class OnnxRuntimeRunner:
     """
 
     def __init__(
-        self, session: ort.InferenceSession, specs: Sequence[InputSpec], place: Place
+        self,
+        session: ort.InferenceSession,
+        specs: Sequence[InputSpec],
+        place: Place,
+        boundary: Boundary | None = None,
     ) -> None:
+        """`boundary`: how a session takes and gives arrays that are quantised."""
         self._session: ort.InferenceSession | None = session
-        self._place = place
+        self._place, self._boundary = place, boundary
         types = {one.name: one.type for one in session.get_inputs()}
         inputs = in_file(list(types), specs)
         self._dtypes = {name: _input_dtype(types[name]) for name in inputs}
@@ -122,6 +134,8 @@ class OnnxRuntimeRunner:
             raise MeasurementError(f"ONNX Runtime cannot run it: {reason}", "prepare") from error
 
     def _typed(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        if self._boundary:
+            return {name: self._boundary.encoded(array) for name, array in arrays.items()}
         return {name: array.astype(self._dtypes[name]) for name, array in arrays.items()}
 
     def _on_device(self, image: NDArray[Any]) -> ort.OrtValue:
@@ -156,7 +170,8 @@ class OnnxRuntimeRunner:
             found = session.run(self._outputs, self._typed(given))
         except Exception as error:
             raise MeasurementError(f"ONNX Runtime failed: {one_line(error)}", "run") from error
-        return [_single(np.asarray(output)) for output in found]
+        decoded = self._boundary.decoded if self._boundary else _single
+        return [decoded(np.asarray(output)) for output in found]
 
     def close(self) -> None:
         self._session = self._binding = None

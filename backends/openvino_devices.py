@@ -15,12 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError, MeasurementError
+from ..ops.chain import random_weights
 from ..ops.made_up import InputSpec, all_made_up
+from ..ops.quantized_writer import Boundary, quantized_model
 from ..records import DeviceFingerprint, MeasurementPolicy
 from .base import Arrays, ChainWorkload, FileWorkload, Workload, chain_inputs
 from .boards import host_board, place_on_host
 from .clocks import HostClock
 from .host import cpu_hardware, host_run_metadata
+from .integer_kernels import require_integers
 from .network_file import in_file
 from .onnx_dtypes import chain_in
 from .validation import INFERENCE_ONLY, checked_policy, one_line
@@ -28,8 +31,12 @@ from .validation import INFERENCE_ONLY, checked_policy, one_line
 if TYPE_CHECKING:
     import openvino
 
-HINTS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
-CAPABILITIES = {"float32": "FP32", "float16": "FP16", "bfloat16": "BF16"}
+HINTS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int8": "f32"}
+"""In int8 the network itself says what is quantised; the rest of it is float32."""
+CAPABILITIES = {"float32": "FP32", "float16": "FP16", "bfloat16": "BF16", "int8": "INT8"}
+MULTIPLY = ("Convolution", "Deconvolution", "FullyConnected", "MatMul", "GroupConvolution")
+"""Types of a compiled model's nodes that multiply with weights."""
+INTEGERS = ("u8", "i8")
 ALLOWED = {**INFERENCE_ONLY, "numeric_mode": ("default",), "execution": ("eager", "graph")}
 
 
@@ -118,6 +125,8 @@ class OpenVinoBackend:
         return 16
 
     def prepare(self, workload: Workload, policy: MeasurementPolicy) -> OpenVinoRunner:
+        if isinstance(workload, ChainWorkload) and policy.dtype == "int8":
+            return self._quantized(workload, policy)
         if isinstance(workload, ChainWorkload):
             made = chain_in(workload.chain, "float32", policy.batch).SerializeToString()
             return self._runner(made, chain_inputs(workload.chain, policy.batch), policy)
@@ -127,8 +136,25 @@ class OpenVinoBackend:
             return self._runner(workload.path, workload.specs, policy)
         raise BackendError(f"{self.name} runs ONNX, not a {type(workload).__name__}")
 
+    def _quantized(self, workload: ChainWorkload, policy: MeasurementPolicy) -> OpenVinoRunner:
+        """OpenVINO turns channels by itself, and keeps a convolution in float32 behind a node that
+        does: so a chain takes and gives its channels first."""
+        chain = workload.chain
+        model, boundary = quantized_model(
+            chain, random_weights(chain), policy.batch, floats=workload.floats
+        )
+        specs = chain_inputs(chain, policy.batch)
+        runner = self._runner(model.SerializeToString(), specs, policy, boundary)
+        links, floats = len(chain.links), workload.floats
+        require_integers("OpenVINO", runner.multiplications(), links, floats)
+        return runner
+
     def _runner(
-        self, source: Any, specs: Sequence[InputSpec], policy: MeasurementPolicy
+        self,
+        source: Any,
+        specs: Sequence[InputSpec],
+        policy: MeasurementPolicy,
+        boundary: Boundary | None = None,
     ) -> OpenVinoRunner:
         import openvino
 
@@ -141,7 +167,7 @@ class OpenVinoBackend:
                     raise MeasurementError(f"{shape} does not fit {said}", "prepare")
             model.reshape({name: list(spec.shape) for name, spec in inputs.items()})
             compiled = _core().compile_model(model, self.device, self._config(policy))
-            return OpenVinoRunner(compiled, list(inputs.values()))
+            return OpenVinoRunner(compiled, list(inputs.values()), boundary)
         except MeasurementError:
             raise
         except Exception as error:  # OpenVINO raises plain RuntimeError
@@ -162,10 +188,17 @@ class OpenVinoBackend:
 class OpenVinoRunner:
     """A compiled model and its one request; tensors are set once, so nothing is copied."""
 
-    def __init__(self, compiled: openvino.CompiledModel, specs: Sequence[InputSpec]) -> None:
+    def __init__(
+        self,
+        compiled: openvino.CompiledModel,
+        specs: Sequence[InputSpec],
+        boundary: Boundary | None = None,
+    ) -> None:
+        """`boundary`: how a model takes and gives arrays that are quantised."""
         import openvino
 
         self._compiled: openvino.CompiledModel | None = compiled
+        self._boundary = boundary
         # Kept, because the request shares their memory.
         self._inputs = self._typed(all_made_up(specs))
         self._request = compiled.create_infer_request()
@@ -175,6 +208,8 @@ class OpenVinoRunner:
         self._request.infer()
 
     def _typed(self, arrays: Sequence[NDArray[Any]]) -> Arrays:
+        if self._boundary:
+            return [self._boundary.encoded(array) for array in arrays]
         ports = self._open().inputs
         pairs = zip(arrays, ports, strict=True)
         return [array.astype(port.element_type.to_dtype()) for array, port in pairs]
@@ -197,9 +232,20 @@ class OpenVinoRunner:
             request = compiled.create_infer_request()
             request.infer(self._typed(inputs))
             found = [request.get_output_tensor(i).data for i in range(len(compiled.outputs))]
-            return [np.array(output) for output in found]
+            decoded = self._boundary.decoded if self._boundary else np.array
+            return [decoded(output) for output in found]
         except Exception as error:
             raise MeasurementError(f"OpenVINO failed: {one_line(error)}", "run") from error
+
+    def multiplications(self) -> list[tuple[str, bool]]:
+        """Kernels that multiply, by their type, and whether they multiply integers."""
+        nodes = self._open().get_runtime_model().get_ordered_ops()
+        said = [{name: value.astype(str) for name, value in n.get_rt_info().items()} for n in nodes]
+        return [
+            (one["layerType"], one["runtimePrecision"] in INTEGERS)
+            for one in said
+            if one.get("layerType") in MULTIPLY
+        ]
 
     def close(self) -> None:
         self._request = self._compiled = None

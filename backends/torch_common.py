@@ -35,6 +35,8 @@ from .validation import checked_policy, one_line
 COMPILE_WARM_UPS = 2
 """Executions in which `torch.compile` compiles: the forward pass, and a first backward one."""
 
+NO_INT8 = "torch takes networks in int8 from its own tools only; onnxruntime-cpu times them"
+
 DeviceLost = getattr(torch, "AcceleratorError", ())
 """What torch raises when a kernel has taken the device's context with it."""
 
@@ -143,7 +145,8 @@ class TorchBackend:
             "context": ("isolated", "marginal", "in_network"),
             "cache": device.caches,
         }
-        policy = checked_policy(self.name, policy, allowed, device.dtypes(), device.has_threads)
+        dtypes = {**device.dtypes(), "int8": NO_INT8}
+        policy = checked_policy(self.name, policy, allowed, dtypes, device.has_threads)
         require_frozen(self.name, policy.phase, policy.context, policy.frozen)
         return policy
 

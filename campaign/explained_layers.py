@@ -77,17 +77,17 @@ class Explainer:
         )
 
 
-def _shape(decomposition: Decomposition) -> tuple[str, int]:
-    return decomposition.kind, decomposition.groups
+def _shape(decomposition: Decomposition) -> tuple[str, int, str]:
+    return decomposition.kind, decomposition.groups, decomposition.precision
 
 
 def counted(row: TableRow, decomposition: Decomposition) -> Cost:
     """Return what the row's layer takes when it is computed in this way."""
     chain = lower(row.spec, decomposition)
-    batch = row.policy.batch
+    batch, dtype = row.policy.batch, decomposition.precision or row.policy.dtype
     return Cost(
         macs=chain.macs * batch,
-        moved_bytes=chain.bytes_moved(batch, element_bytes(row.policy.dtype)),
+        moved_bytes=chain.bytes_moved(batch, element_bytes(dtype)),
         launches=len(chain.links),
         latency_s=row.original_latency_s if decomposition.is_original else row.latency_s,
     )

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 def measured(store: Store, setup: Setup) -> list[Measurement]:
     """Return all that the store has of the setup's network, device and policy."""
     wanted = MeasurementFilter(
-        network_sha=_known_hash(store, setup.network),
+        network_sha=known_hash(store, setup.network),
         fingerprint_key=setup.fingerprint.key,
         policy_key=setup.policy.key,
     )
     return store.measurements.find(wanted)
 
 
-def _known_hash(store: Store, network: Network) -> str:
+def known_hash(store: Store, network: Network) -> str:
     """Return the network's hash, or the one that earlier versions stored it under."""
     known = {sha256 for sha256, _, _ in store.networks.all()}
     earlier = network.sha256 not in known and network.earlier_sha256 in known
@@ -49,15 +49,16 @@ def why_nothing(store: Store, setup: Setup) -> str:
     asked = f"{source} on {backend}"
     words = f"rankwise profile {source} --backend {backend}"
     words += " --phase training" if policy.phase == "training" else ""
+    words += f" --dtype {policy.dtype}" if policy.dtype != "float32" else ""
     wanted = MeasurementFilter(
-        network_sha=_known_hash(store, setup.network), backend=here.backend, phase=policy.phase
+        network_sha=known_hash(store, setup.network), backend=here.backend, phase=policy.phase
     )
     others = store.measurements.find(wanted)
     same = [one for one in others if one.fingerprint.hardware_key == here.hardware_key]
     if any(one.policy == policy for one in same):
         return f"all rows of {asked} are of other software: run `{words} --refresh`"
-    said = f"phase {policy.phase}, threads {policy.threads}, batch {policy.batch}"
-    known = {f"threads {one.policy.threads}, batch {one.policy.batch}" for one in same}
+    said = f"phase {policy.phase}, {_described(policy)}"
+    known = {_described(one.policy) for one in same}
     but = f"; there are rows with {' and with '.join(sorted(known))}" if known else ""
     but = but or ("; there are rows of other hardware" if others else "")
     if not others and _was_another(store, setup.network):
@@ -67,6 +68,10 @@ def why_nothing(store: Store, setup: Setup) -> str:
             "or draw them from a fixed seed)"
         )
     return f"nothing was measured for {asked} ({said}){but}: run `{words}`"
+
+
+def _described(policy: MeasurementPolicy) -> str:
+    return f"threads {policy.threads}, batch {policy.batch}, {policy.dtype}"
 
 
 def rows_of(measurements: Sequence[Measurement]) -> list[TableRow]:
@@ -84,7 +89,7 @@ def use_costs(use: LayerUse, decomposition: Decomposition) -> tuple[int, int]:
     """Return the MACs over all calls of a layer, and its parameters, once it is decomposed, with
     those that stay because others have them."""
     each = [costs(spec, decomposition) for spec in use.every_call]
-    stays = 0 if decomposition.is_original else use.shared
+    stays = use.shared if decomposition.has_factors else 0
     return sum(macs for macs, _ in each), max((params for _, params in each), default=0) + stays
 
 
@@ -133,4 +138,5 @@ def _row(values: dict[str, Any], parts: _Parts) -> documents.Row:
     values["device"] = parts.device(*_device_keys(values))
     values["policy"] = parts.policy(values["policy"])
     values["verdict"] = values["verdict"].value
+    values["network_error"] = None
     return documents.Row.of_own(dict(zip(_FIELDS, _in_order(values), strict=True)))

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from .. import records
+from ..instruction_sets import integer_kernels
 
 SCHEMA_VERSION = 3
 """Version of all documents together. Plans are kept and edited, so older ones are still read:
@@ -90,9 +91,10 @@ class Decomposition(Strict):
     kind: str
     ranks: tuple[int, ...] = ()
     groups: int = 1
+    precision: str = Field(default="", exclude_if=lambda precision: not precision)
 
     def record(self) -> records.Decomposition:
-        return records.Decomposition(self.kind, tuple(self.ranks), self.groups)
+        return records.Decomposition(self.kind, tuple(self.ranks), self.groups, self.precision)
 
 
 class Fingerprint(Strict):
@@ -101,11 +103,14 @@ class Fingerprint(Strict):
     software_key: str
     hardware: dict[str, str]
     software: dict[str, str]
+    integer_kernels: str = Field(default="", exclude_if=lambda kernels: not kernels)
+    """What a processor multiplies int8 by; part of neither key, because `isa` says the same."""
 
     @classmethod
     def of(cls, record: records.DeviceFingerprint) -> Self:
         keys = {"hardware_key": record.hardware_key, "software_key": record.software_key}
-        return cls.model_validate({**record.to_json(), **keys})
+        kernels = integer_kernels(dict(record.hardware).get("isa", ""))
+        return cls.model_validate({**record.to_json(), **keys, "integer_kernels": kernels})
 
 
 class ModelInput(Strict):

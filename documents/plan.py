@@ -80,6 +80,21 @@ class Predicted(Strict):
     own_run: bool = False
 
 
+class OnDevice(Strict):
+    """What a plan for several devices does on one of them. Where the whole network was `timed`
+    there, the prediction rests on that; else on the sum of its layers, and `reason` says why. The
+    device's own best plan has the key `own_plan` in the store, and is predicted to reach
+    `own_speedup` (null: there is none)."""
+
+    device: Fingerprint
+    backend: str
+    predicted: Predicted
+    timed: bool
+    reason: str = ""
+    own_plan: str | None = None
+    own_speedup: float | None = None
+
+
 class Promise(Strict):
     """What is promised of the network error on new pictures: with probability `confidence` it is
     at most `max_error`. `looks` plans were held against the limit on `pictures` pictures that the
@@ -177,6 +192,8 @@ class Plan(Document):
     match_channels: bool = False
     """Whether channels of replaced layers have the original's mean and deviation again."""
     predicted: Predicted
+    on_devices: list[OnDevice] = Field(default_factory=list)
+    """Of a plan for several devices, all of them; `device` is the one that gains least."""
     promise: Promise | None = None
     verified: Verification | None = None
     search: Search
@@ -195,12 +212,20 @@ class Plan(Document):
 
     @property
     def decisions(self) -> dict[str, records.Decomposition]:
-        """What becomes of each replaced layer, by name."""
-        return {
-            layer.name: layer.decomposition.record()
-            for layer in self.layers
-            if layer.decomposition.kind != "original"
-        }
+        """What becomes of each replaced layer, by name, and of each that stays in float32 among
+        others in int8."""
+        records = {layer.name: layer.decomposition.record() for layer in self.layers}
+        return {name: record for name, record in records.items() if not record.is_original}
+
+    @property
+    def in_int8(self) -> bool:
+        """Whether it is a plan for a network that is quantised to int8."""
+        return bool(self.policies) and self.policies[0].get("dtype") == "int8"
+
+    @property
+    def in_float(self) -> list[str]:
+        """The layers that stay in float32 among others in int8."""
+        return [name for name, record in self.decisions.items() if record.precision]
 
     @model_validator(mode="after")
     def _one_decision_a_layer(self) -> Self:

@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from ..errors import LayerError
 from ..records import LayerSpec, content_key
 
+Stretch = tuple[int, int]
+"""Links of a chain that follow each other: the first one's number, and that behind the last."""
+
 
 @dataclass(frozen=True, slots=True)
 class LinkWeights:

@@ -106,16 +106,26 @@ def chain_model(
 ) -> ModelProto:
     """A whole model: input (batch, *chain.input_shape), output (batch, *chain.output_shape)."""
     nodes, initializers = chain_nodes(chain, weights, INPUT, OUTPUT, "link")
-    element = helper.np_dtype_to_tensor_dtype(np.dtype(chain.links[0].dtype))
-    graph = helper.make_graph(
-        nodes,
-        "chain",
-        [helper.make_tensor_value_info(INPUT, element, [batch, *chain.input_shape])],
-        [helper.make_tensor_value_info(OUTPUT, element, [batch, *chain.output_shape])],
-        initializers,
-    )
+    shapes = (batch, *chain.input_shape), (batch, *chain.output_shape)
+    return finished_model(nodes, initializers, shapes, chain.links[0].dtype, opset)
+
+
+def finished_model(
+    nodes: Sequence[NodeProto],
+    initializers: Sequence[TensorProto],
+    shapes: tuple[Sequence[int], Sequence[int]],
+    dtype: str,
+    opset: int = 17,
+) -> ModelProto:
+    """Return the model of nodes from `INPUT` to `OUTPUT`, which have these shapes, batch included,
+    and this dtype."""
+    element = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    ends = [
+        helper.make_tensor_value_info(name, element, shape)
+        for name, shape in zip((INPUT, OUTPUT), shapes, strict=True)
+    ]
     model = helper.make_model(
-        graph,
+        helper.make_graph(nodes, "chain", ends[:1], ends[1:], initializers),
         opset_imports=[helper.make_opsetid("", opset)],
         producer_name="rankwise",
         ir_version=IR_VERSION,

@@ -10,10 +10,15 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from ..lowrank import KINDS, applicable_kinds, full_ranks, lower, rank_step
-from ..records import Decomposition, LayerSpec
+from ..records import ORIGINAL, Decomposition, LayerSpec
 
+FLOAT = "float32"
+"""What a layer stays in among others in int8."""
+FLOAT_SHARE = 0.5
+"""Of the layer's multiply-accumulates: kernels for int8 are about twice as fast at the least."""
 LOWEST, HIGHEST = 0.15, 0.9
 """Candidates' ranks lie between these shares of the break-even rank: below, too little of the
 layer is left; above, there is nothing to gain."""
@@ -34,6 +39,17 @@ def default_candidates(
         for groups in KINDS[kind].branchings
         for ranks in _spread(_grid(spec, kind, groups, quantum), max_per_kind)
     ]
+
+
+def in_precisions(
+    spec: LayerSpec, candidates: Sequence[Decomposition], dtype: str
+) -> list[Decomposition]:
+    """Return the candidates in the dtype that is measured. Among layers in int8 the layer itself
+    may also stay in float32, and so may candidates that could still be faster then."""
+    if dtype != "int8":
+        return list(candidates)
+    small = [d for d in candidates if lower(spec, d).macs <= FLOAT_SHARE * spec.macs]
+    return [*candidates, *(replace(one, precision=FLOAT) for one in (ORIGINAL, *small))]
 
 
 def dropped(spec: LayerSpec, kinds: Sequence[str] | None, quantum: int) -> dict[str, str]:

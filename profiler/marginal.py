@@ -9,14 +9,15 @@ so the table leaves latency and ratio of such rows empty.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from math import ceil
 from random import Random
 
 from ..backends.base import ChainWorkload, Workload
 from ..errors import BackendError, MeasurementError
 from ..lowrank.shapes import pointwise_op
-from ..ops.chain import Chain
+from ..ops.chain import Chain, Stretch
 from ..records import LayerSpec
 from .executor import Executor, RemoteWorkload
 
@@ -61,10 +62,14 @@ class MarginalExecutor:
         key, chain = workload.key, workload.chain
         self._repeated[key] = chain.input_shape == chain.output_shape
         if self._repeated[key]:
-            self.executor.prepare(ChainWorkload(_one(key), chain))
-            self.executor.prepare(ChainWorkload(_all(key), copies(chain)))
+            self.executor.prepare(ChainWorkload(_one(key), chain, floats=workload.floats))
+            size = len(chain.links)
+            floats = _shifted(workload.floats, range(0, size * COPIES, size))
+            self.executor.prepare(ChainWorkload(_all(key), copies(chain), floats=floats))
         else:
-            self.executor.prepare(ChainWorkload(key, between_neighbours(chain)))
+            among = between_neighbours(chain)
+            floats = _shifted(workload.floats, [1])
+            self.executor.prepare(ChainWorkload(key, among, floats=floats))
 
     def run(self, key: str, loops: int) -> Mapping[str, float]:
         if not self._repeated[key]:
@@ -99,6 +104,12 @@ class MarginalExecutor:
     def close(self) -> None:
         self._repeated.clear()
         self.executor.close()
+
+
+def _shifted(stretches: Iterable[Stretch], steps: Sequence[int]) -> tuple[Stretch, ...]:
+    """Return the stretches of links again and again, that many links further on."""
+    each = product(steps, stretches)
+    return tuple((first + step, end + step) for step, (first, end) in each)
 
 
 def _one(key: str) -> str:

@@ -31,6 +31,7 @@ def workload_to_json(workload: Workload | RemoteWorkload) -> dict[str, Any]:
             "key": workload.key,
             "chain": workload.chain.to_json(),
             "input_gradient": workload.input_gradient,
+            "floats": workload.floats,
         }
     if isinstance(workload, FileWorkload):
         return {

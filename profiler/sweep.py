@@ -163,6 +163,7 @@ def chain_workload(candidate: Candidate, input_gradient: bool = True) -> ChainWo
     """Return the candidate's chain to time, or why it cannot be written as one."""
     try:
         chain = lower(candidate.spec, candidate.decomposition)
-        return ChainWorkload(candidate.key, chain, input_gradient)
+        floats = ((0, len(chain.links)),) if candidate.decomposition.precision else ()
+        return ChainWorkload(candidate.key, chain, input_gradient, floats)
     except (LayerError, PlanError) as error:
         return Failure(candidate.key, "convert", str(error))

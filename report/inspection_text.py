@@ -13,19 +13,25 @@ from .table_text import failed
 def devices(document: documents.Devices) -> Iterator[Shown]:
     """Show which backends work here."""
     yield Rows(
-        ("backend", "", "device", "reason"),
+        ("backend", "", "device", "int8 by", "reason"),
         (
-            [d.backend, "PASS" if d.available else "-", _chip(d.fingerprint), d.reason]
+            [d.backend, "PASS" if d.available else "-", *_chip(d.fingerprint), d.reason]
             for d in document.devices
         ),
     )
 
 
-def _chip(fingerprint: documents.Fingerprint | None) -> str:
+def chip(fingerprint: documents.Fingerprint | None) -> str:
+    """Return the name of a device's chip and the start of its hardware key."""
     if fingerprint is None:
         return ""
-    facts = fingerprint.hardware
-    return " ".join([facts.get("chip", ""), f"({fingerprint.hardware_key[:6]})"]).strip()
+    name = [fingerprint.hardware.get("chip", ""), f"({fingerprint.hardware_key[:6]})"]
+    return " ".join(name).strip()
+
+
+def _chip(fingerprint: documents.Fingerprint | None) -> tuple[str, str]:
+    """Return its name, and what it multiplies int8 by."""
+    return chip(fingerprint), fingerprint.integer_kernels if fingerprint else ""
 
 
 def doctor(document: documents.Doctor) -> Iterator[Shown]:
@@ -131,10 +137,12 @@ def _layer_cells(layer: documents.Layer) -> list[str]:
 def profile(document: documents.Profile) -> Iterator[Shown]:
     """Show what a profiling run has measured."""
     verdicts = ", ".join(f"{n} {verdict}" for verdict, n in sorted(document.verdicts.items()))
+    part = "" if document.part is None else f", part {document.part}"
     yield Sentence(
-        f"{document.model.source} on {document.device.backend}: {document.specs} distinct layers, "
-        f"{document.candidates} candidates; measured {document.measured}, already there "
-        f"{document.already_measured}, {document.samples} samples in {document.elapsed_s:.1f} s"
+        f"{document.model.source} on {document.device.backend}{part}: "
+        f"{document.specs} distinct layers, {document.candidates} candidates; "
+        f"measured {document.measured}, already there {document.already_measured}, "
+        f"{document.samples} samples in {document.elapsed_s:.1f} s"
     )
     yield Sentence(f"verdicts: {verdicts or 'none'}")
     for one in document.staircases:

@@ -47,6 +47,7 @@ COLUMNS: Mapping[str, Column] = {
     "op": Column(lambda row: row.op),
     "shape": Column(lambda row: shape(row.spec)),
     "decomposition": Column(lambda row: decomposition(row.decomposition)),
+    "dtype": Column(lambda row: str(row.policy.get("dtype", ""))),
     "device": Column(lambda row: f"{row.device.backend} {row.device.hardware_key[:6]}"),
     "original": Column(
         lambda row: _time(row.original_latency_s),
@@ -62,6 +63,11 @@ COLUMNS: Mapping[str, Column] = {
     ),
     "interval": Column(_interval, right=True, value=lambda row: _last(row.speedup_low)),
     "verdict": Column(lambda row: row.verdict),
+    "error": Column(
+        lambda row: number(row.network_error),
+        right=True,
+        value=lambda row: _last(row.network_error),
+    ),
     "MMACs": Column(lambda row: f"{row.macs / 1e6:.1f}", right=True, value=lambda row: row.macs),
     "params": Column(lambda row: str(row.params), right=True, value=lambda row: row.params),
     "boards": Column(lambda row: str(row.boards), right=True, value=lambda row: row.boards),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from textwrap import fill
 
 from rich.style import Style
@@ -12,7 +14,8 @@ from rich.style import Style
 from .. import documents
 from .best_rows import BUDGETS, budget_cells, by_layer
 from .cells import decomposition
-from .fitting import Grid, fitted
+from .dtype_comparison import dtype_grid
+from .fitting import Grid, fitted, folded
 from .shown import Rows, Sentence, Shown
 from .table_columns import COLUMNS, USUAL, cells
 from .table_summary import summary_lines
@@ -22,7 +25,12 @@ VERDICT_STYLES = {"FASTER": "green", "SLOWER": "red", "SAME": "dim", "UNDECIDED"
 
 BEST_NOTE = (
     "keeps 1/2: the fastest candidate that keeps half of the layer's multiply-accumulates, its "
-    "speedup, and the share of them that is lost"
+    "speedup, and "
+)
+LOST_NOTE = "the share of them that is lost"
+ERROR_NOTE = (
+    "about what it alone does to the network error (err), on the pictures of the latest plan or "
+    "front"
 )
 
 
@@ -33,17 +41,16 @@ def table(
 
     `width`: letters a line (None: as many as it takes).
     """
-    rows = view.rows(document.rows)
-    grid, right = _best_grid(document.rows, view) if view.best else _grid(rows, view)
-    grid = fitted(grid, width)
-    yield Rows(grid.columns, grid.lines, right=right, style=_style)
+    form = next(made for wanted, made in FORMS.items() if not wanted or getattr(view, wanted))
+    laid_out = form(document.rows, view)
+    grid = fitted(laid_out.grid, width)
+    yield Rows(grid.columns, grid.lines, right=laid_out.right, style=_style)
     for name, value in grid.shared:
         yield Sentence(f"{name}: {value}")
     yield from failed(document.failures)
     for board in document.odd_boards:
         yield Sentence(odd_board(board), "yellow")
-    shown = len(document.rows if view.best else rows)
-    for sentence in [*([BEST_NOTE] if view.best else []), *summary_lines(document, shown)]:
+    for sentence in [*laid_out.notes, *summary_lines(document, laid_out.shown)]:
         yield Sentence(sentence if width is None else fill(sentence, width, subsequent_indent="  "))
 
 
@@ -58,18 +65,49 @@ def speedup_table_text(
     return "\n".join(lines) + "\n"
 
 
-def row_lines(rows: Rows, styled: bool) -> Iterator[str]:
-    """Yield the rows as lines of text, `aligned`."""
-    style = rows.style if styled else None
-    return aligned(rows.columns, rows.lines, right=rows.right, style=style)
+def row_lines(rows: Rows, styled: bool, width: int | None = None) -> Iterator[str]:
+    """Yield the rows as lines of text: a header and then each line of cells, padded so that columns
+    stand below each other; with `width`, what is too long for it as `folded` has it.
+
+    Without `styled` there are no escape codes.
+    """
+    # rich's own tables take half a millisecond a row, and stores answer with thousands of rows
+    wanted = [list(line) for line in rows.lines]
+    styles = ["bold", *map(rows.style, wanted)] if styled else [""] * (len(wanted) + 1)
+    grid, found = folded(Grid(rows.columns, wanted), width)
+    parts: list[list[Sequence[str]]] = [[grid.columns], *found]
+    widths = [max(map(len, column)) for column in zip(*chain(*parts), strict=True)]
+    pads = [str.rjust if name in rows.right else str.ljust for name in grid.columns]
+    for part, style in zip(parts, styles, strict=True):
+        for line in part:
+            cells = (pad(cell, size) for pad, cell, size in zip(pads, line, widths, strict=True))
+            text = "  ".join(cells).rstrip()
+            yield Style.parse(style).render(text) if style else text
 
 
-def _grid(rows: Sequence[documents.Row], view: TableView) -> tuple[Grid, list[str]]:
-    columns = view.columns or USUAL
-    return Grid(columns, cells(rows, columns)), [name for name in columns if COLUMNS[name].right]
+@dataclass(frozen=True, slots=True)
+class _LaidOut:
+    """A table's cells: columns in `right` end below each other, `notes` say what cells mean, and so
+    many rows of the table are `shown`."""
+
+    grid: Grid
+    right: Sequence[str]
+    shown: int
+    notes: Sequence[str] = ()
 
 
-def _best_grid(rows: Sequence[documents.Row], view: TableView) -> tuple[Grid, list[str]]:
+def _plain(rows: Sequence[documents.Row], view: TableView) -> _LaidOut:
+    rows, columns = view.rows(rows), view.columns or USUAL
+    right = [name for name in columns if COLUMNS[name].right]
+    return _LaidOut(Grid(columns, cells(rows, columns)), right, len(rows))
+
+
+def _dtypes(rows: Sequence[documents.Row], view: TableView) -> _LaidOut:
+    columns, lines, notes = dtype_grid(rows, view.verdicts)
+    return _LaidOut(Grid(columns, lines[: view.top]), ["x"], len(rows), notes)
+
+
+def _best(rows: Sequence[documents.Row], view: TableView) -> _LaidOut:
     """A line a layer: its share of the time, and its best candidate at each rank budget."""
     layers = by_layer(rows)
     total_s = sum(layer.original_s for layer in layers)
@@ -83,7 +121,17 @@ def _best_grid(rows: Sequence[documents.Row], view: TableView) -> tuple[Grid, li
         for layer in layers
     ]
     columns = ("layer", "x", "shape", "device", "time", *BUDGETS)
-    return Grid(columns, lines), ["x", "time"]
+    return _LaidOut(Grid(columns, lines), ["x", "time"], len(rows), [_best_note(rows)])
+
+
+FORMS = {"by_dtype": _dtypes, "best": _best, "": _plain}
+"""What a view asks for -> how its table is laid out; the last one if it asks for nothing."""
+
+
+def _best_note(rows: Iterable[documents.Row]) -> str:
+    """What the cells of the best rows say."""
+    known = any(row.network_error is not None for row in rows)
+    return BEST_NOTE + (ERROR_NOTE if known else LOST_NOTE)
 
 
 def _style(line: Sequence[str]) -> str:
@@ -94,29 +142,6 @@ def coloured() -> bool:
     """Whether standard output takes colours: a terminal, unless NO_COLOR is set or it is dumb."""
     wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return wanted and sys.stdout.isatty()
-
-
-def aligned(
-    columns: Sequence[str],
-    lines: Iterable[Sequence[str]],
-    *,
-    right: Collection[str] = (),
-    style: Callable[[Sequence[str]], str] | None = None,
-) -> Iterator[str]:
-    """Yield a header and then each line of cells, padded so that columns stand below each other.
-
-    `right` names the columns whose cells end at the same place. `style` gives a line's style
-    in rich's words (`green`, `dim`, empty for none); without it there are no escape codes.
-    """
-    # rich's own tables take half a millisecond a row, and stores answer with thousands of rows
-    rows = [list(columns), *(list(line) for line in lines)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    pads = [str.rjust if name in right else str.ljust for name in columns]
-    for index, row in enumerate(rows):
-        cells = (pad(cell, width) for pad, cell, width in zip(pads, row, widths, strict=True))
-        text = "  ".join(cells).rstrip()
-        wanted = "" if style is None else style(row) if index else "bold"
-        yield Style.parse(wanted).render(text) if wanted else text
 
 
 def odd_board(board: documents.OddBoard) -> str:

@@ -93,12 +93,14 @@ OPTIONAL = [
     {"cache": "cold"},
     {"dtype": "float16"},
     {"dtype": "bfloat16"},
+    {"dtype": "int8"},
     {"execution": "graph"},
     {"context": "in_network"},
 ]
 """What a backend may do or refuse, but not half."""
 
-HALF_TOLERANCES = {"float16": 1e-2, "bfloat16": 4e-2}
+TOLERANCES = {"float16": 1e-2, "bfloat16": 4e-2, "int8": 6e-2}
+"""Largest error of a computed output, relative to the output's largest value, by dtype."""
 
 
 def changed(policy: MeasurementPolicy, change: Mapping[str, Any]) -> MeasurementPolicy:

@@ -40,9 +40,9 @@ from ..ops.reference import reference
 from ..records import DeviceFingerprint, MeasurementPolicy, canonical_json
 from .backend_cases import (
     CHAINS,
-    HALF_TOLERANCES,
     NONSENSE,
     OPTIONAL,
+    TOLERANCES,
     changed,
     environment,
     networks,
@@ -147,12 +147,12 @@ class BackendContract:
             with closing(usable.prepare(workload, asked)) as runner:
                 require_timings(runner)
 
-    @pytest.mark.parametrize("dtype", HALF_TOLERANCES)
-    def test_computes_in_halves(
+    @pytest.mark.parametrize("dtype", TOLERANCES)
+    def test_computes_in_other_dtypes(
         self, usable: Backend, policy: MeasurementPolicy, dtype: str
     ) -> None:
         asked = self.resolved_or_skipped(usable, changed(policy, {"dtype": dtype}))
-        self.require_function(usable, asked, CHAINS["three links"], HALF_TOLERANCES[dtype])
+        self.require_function(usable, asked, CHAINS["three links"], TOLERANCES[dtype])
 
     def resolved_or_skipped(self, backend: Backend, asked: MeasurementPolicy) -> MeasurementPolicy:
         """The policy; a refusal in one sentence is right, too, and skips with it."""

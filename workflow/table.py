@@ -16,6 +16,7 @@ from ..options.measuring import TableOptions
 from ..records import Phase
 from ..report.formats import frame
 from ..search.boards import OddBoard, odd_boards
+from .known_errors import note_errors
 from .known_layers import require_layer
 
 if TYPE_CHECKING:
@@ -26,14 +27,14 @@ if TYPE_CHECKING:
 def table(options: TableOptions) -> pd.DataFrame:
     """The per-layer speedup table as a pandas frame: a row a spec, candidate, device and policy.
 
-    `model` is a source or SHA-256 as it was profiled; `devices` are backends or hardware
-    keys. Raises `UsageError` if the store does not know the network. Columns::
+    For its keywords see `table_document`. Columns::
 
         column                dtype   unit  what
         layer                 str           the first layer of that spec
         kind                  str           the candidate's kind of decomposition
         ranks                 str           its ranks, such as 48x64
         groups                int64         its groups
+        precision             str           float32, or empty: policy_dtype
         op                    str           the layer's operator
         spec_key              str           hash of the layer's spec
         count                 int64         layers that share the spec
@@ -51,6 +52,7 @@ def table(options: TableOptions) -> pd.DataFrame:
         stale                 bool          whether measured with other software than is there now
         boards                int64         boards of the device's kind that measured it
         measurement_id        str           leads to the raw samples
+        network_error         float64       what it alone does to the network; NaN if not known
         layers                str           all layers of that spec, separated by blanks
         backend               str           device family
         hardware_key          str           hash of the hardware
@@ -68,9 +70,8 @@ def table(options: TableOptions) -> pd.DataFrame:
     >>> frame = rw.table()
     >>> frame[frame.verdict == "FASTER"].layer.unique().tolist()
     ['conv']
-    >>> best = frame.loc[frame.groupby("layer").speedup.idxmax()]
-    >>> best[["layer", "kind", "ranks"]].values.tolist()
-    [['conv', 'spatial_svd', '16']]
+    >>> frame.loc[frame.groupby("layer").speedup.idxmax(), ["layer", "kind", "ranks"]].values
+    array([['conv', 'spatial_svd', '16']], dtype=object)
     """
     return frame(table_document(**keywords(options)))
 
@@ -85,7 +86,7 @@ def table_document(options: TableOptions) -> documents.Table:
     with Store.open(options.db, create=False, readonly=True) as store:
         if options.layer is not None:
             require_layer(store, options.layer)
-        wanted = (options.model, options.devices, options.layer, options.phase)
+        wanted = (options.model, options.devices, options.layer, options.phase, options.dtypes)
         return stored_table(store, *wanted)
 
 
@@ -95,6 +96,7 @@ def stored_table(
     devices: Sequence[str] = (),
     layer: str | None = None,
     phase: str | None = None,
+    dtypes: Sequence[str] = (),
 ) -> documents.Table:
     """Return what `table_document` does, from a store that is open."""
     if phase not in (None, *get_args(Phase)):
@@ -104,13 +106,19 @@ def stored_table(
         _find_network(store, model) if model or len(known) > 1 else known[0][0] if known else None
     )
     wanted = MeasurementFilter(
-        network_sha=sha256, layer=layer, phase=phase, devices=tuple(devices) or None
+        network_sha=sha256,
+        layer=layer,
+        phase=phase,
+        devices=tuple(devices) or None,
+        dtypes=tuple(dtypes) or None,
     )
     of = sorted({source for sha, source, _ in known if sha256 in (None, sha)})
     with resting():
         measurements = store.measurements.find(wanted)
         document = document_of(measurements)
         odd = [_odd_board(store, one) for one in odd_boards(measurements)]
+    if sha256 is not None:
+        note_errors(document.rows, store, sha256)
     return document.model_copy(update={"networks": of, "odd_boards": odd})
 
 

@@ -47,6 +47,17 @@ def test_time_by_hand() -> None:
     assert seconds(backend, pointwise(20)) == pytest.approx(5e-6 + 256_000 / 1e9)
 
 
+def test_int8_multiplies_twice_as_fast_and_converts_around_what_stays() -> None:
+    backend, policy = FakeBackend(), MeasurementPolicy(dtype="int8")
+    for floats, wanted in [
+        ((), 10e-6 + 409_600 / 100e9),
+        (((0, 2),), 15e-6 + 409_600 / 50e9),
+        (((1, 2),), 15e-6 + 204_800 / 100e9 + 204_800 / 50e9),
+    ]:
+        workload = ChainWorkload("c", pointwise(20), floats=floats)
+        assert backend.prepare(workload, policy).run(1)["host"] == pytest.approx(wanted)
+
+
 @given(st.integers(1, 64), st.sampled_from([1, 4, 16, 24]))
 def test_staircase_has_steps_of_that_width(rank: int, step: int) -> None:
     backend = FakeBackend(step=str(step))

@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from rankwise.backends import onnxruntime_providers
-from rankwise.backends.base import ChainWorkload, FileWorkload, chain_inputs
+from rankwise.backends.base import ChainWorkload, FileWorkload, chain_inputs, random_input
 from rankwise.backends.onnx_dtypes import chain_in, network_in
 from rankwise.backends.onnxruntime_providers import PROVIDERS, OnnxRuntimeBackend, Provider
 from rankwise.backends.onnxruntime_session import (
@@ -20,6 +20,8 @@ from rankwise.backends.onnxruntime_session import (
     require_provider,
 )
 from rankwise.errors import BackendError, MeasurementError
+from rankwise.ops.chain import random_weights
+from rankwise.ops.reference import reference
 from rankwise.records import MeasurementPolicy
 from rankwise.testing import BackendContract
 from rankwise.testing.backend_cases import CHAINS
@@ -225,3 +227,50 @@ def test_float16_networks_keep_their_function(tmp_path: Path) -> None:
     assert found["float16"].dtype == np.float32
     error = np.abs(found["float16"] - found["float32"]).max()
     assert 0 < error < 1e-2 * np.abs(found["float32"]).max()
+
+
+INT8 = MeasurementPolicy(dtype="int8")
+
+
+def test_int8_takes_integers_with_channels_last() -> None:
+    """As they lie between two integer convolutions of ONNX Runtime on a processor."""
+    runner = cpu().prepare(ChainWorkload("c", CHAINS["three links"]), cpu().resolve_policy(INT8))
+    (given,) = runner._session.get_inputs()
+    assert given.type in ("tensor(uint8)", "tensor(int8)")
+    assert given.shape == [1, 9, 8, 6]
+
+
+@pytest.mark.parametrize("floats", [((0, 3),), ((2, 3),), ((0, 1), (1, 3))], ids=str)
+def test_stretches_in_float32_stay_there(floats: tuple[tuple[int, int], ...]) -> None:
+    """ONNX Runtime would quantise their weights by itself: that is a failure, and does not happen
+    to what is written here."""
+    chain = CHAINS["three links"]
+    runner = cpu().prepare(ChainWorkload("c", chain, floats=floats), cpu().resolve_policy(INT8))
+    images = random_input((1, *chain.input_shape), seed=1)
+    wanted = reference(chain, random_weights(chain), images)
+    assert np.abs(runner.compute([images])[0] - wanted).max() < 0.06 * np.abs(wanted).max()
+    assert runner.run(2)["host"] > 0
+
+
+def test_a_link_without_an_integer_kernel_is_a_failure() -> None:
+    policy = cpu().resolve_policy(INT8)
+    with pytest.raises(MeasurementError) as caught:
+        cpu().prepare(ChainWorkload("c", CHAINS["transposed"]), policy)
+    assert caught.value.stage == "prepare"
+    assert str(caught.value) == (
+        "ONNX Runtime leaves 1 of 2 multiplications in float32 (ConvTranspose): it has no integer "
+        "kernel for them here"
+    )
+    floats = ((1, 2),)
+    cpu().prepare(ChainWorkload("c", CHAINS["transposed"], floats=floats), policy).close()
+
+
+def test_a_provider_without_integer_kernels_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime_providers, "activation_dtype", lambda _: "")
+    with pytest.raises(BackendError, match=r"cannot compute in int8: .* no integer convolutions"):
+        cpu().resolve_policy(INT8)
+
+
+def test_a_provider_that_is_not_there_refuses_nothing() -> None:
+    """Whether it multiplies integers shows where it is."""
+    assert OnnxRuntimeBackend(PROVIDERS["qnn"]).resolve_policy(INT8).dtype == "int8"

@@ -93,3 +93,27 @@ def test_a_broken_file_is_refused_in_one_sentence(tmp_path: Path) -> None:
         backend.prepare(FileWorkload("n", path, (1, 9)), MeasurementPolicy())
     assert "\n" not in str(caught.value)
     assert caught.value.stage == "prepare"
+
+
+INT8 = MeasurementPolicy(dtype="int8")
+
+
+@pytest.mark.parametrize("floats", [(), ((0, 3),), ((2, 3),)], ids=str)
+def test_int8_multiplies_integers_but_for_what_stays(floats: tuple[tuple[int, int], ...]) -> None:
+    pytest.importorskip("openvino")
+    backend, chain = OpenVinoBackend("CPU"), CHAINS["three links"]
+    workload = ChainWorkload("c", chain, floats=floats)
+    runner = backend.prepare(workload, backend.resolve_policy(INT8))
+    found = [integers for _, integers in runner.multiplications()]
+    stays = sum(end - first for first, end in floats)
+    assert found == [True] * (3 - stays) + [False] * stays
+    assert runner.run(2)["host"] > 0
+
+
+def test_a_link_without_an_integer_kernel_is_a_failure() -> None:
+    pytest.importorskip("openvino")
+    backend = OpenVinoBackend("CPU")
+    workload = ChainWorkload("c", CHAINS["transposed in groups"])
+    with pytest.raises(MeasurementError, match=r"in float32 \(Deconvolution\)") as caught:
+        backend.prepare(workload, backend.resolve_policy(INT8))
+    assert caught.value.stage == "prepare"

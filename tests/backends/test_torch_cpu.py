@@ -87,6 +87,11 @@ def test_a_module_keeps_its_mode() -> None:
     assert [part.training for part in module.modules()] == [True, True, False]
 
 
+def test_int8_is_refused_with_the_reason() -> None:
+    with pytest.raises(BackendError, match=r"cannot compute in int8: .* onnxruntime-cpu times"):
+        TorchCpuBackend().resolve_policy(MeasurementPolicy(dtype="int8"))
+
+
 def test_a_module_keeps_its_dtype_and_layout() -> None:
     """What the policy does not ask to change is timed as its owner made it."""
     module = nn.Conv2d(3, 4, 3).to(torch.float64).to(memory_format=torch.channels_last)

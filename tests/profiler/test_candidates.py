@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankwise.lowrank import KINDS, full_ranks, lower
-from rankwise.profiler.candidates import default_candidates, dropped
-from rankwise.records import LayerSpec
+from rankwise.profiler.candidates import default_candidates, dropped, in_precisions
+from rankwise.records import ORIGINAL, Decomposition, LayerSpec
 
 
 def conv(in_channels: int, out_channels: int, size: int, kernel: int, groups: int = 1) -> LayerSpec:
@@ -104,3 +104,19 @@ def test_kinds_that_do_not_apply_give_none(kinds: list[str]) -> None:
 def test_grouped_layers_have_no_candidates() -> None:
     assert default_candidates(conv(64, 64, 8, 3, groups=64), None, 16) == []
     assert dropped(conv(64, 64, 8, 3, groups=64), None, 16) == {}
+
+
+def test_among_layers_in_int8_a_layer_may_stay_in_float32() -> None:
+    """And what is small enough to be faster in float32 than the layer in int8."""
+    spec = conv(64, 64, 9, 1)
+    wanted = [Decomposition("svd", (16,)), Decomposition("svd", (24,))]
+    assert in_precisions(spec, wanted, "float32") == wanted
+    found = in_precisions(spec, wanted, "int8")
+    assert [(one.kind, one.ranks, one.precision) for one in found] == [
+        ("svd", (16,), ""),
+        ("svd", (24,), ""),
+        ("original", (), "float32"),
+        ("svd", (16,), "float32"),
+    ]
+    assert not any(one.is_original for one in found)
+    assert ORIGINAL not in found

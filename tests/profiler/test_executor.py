@@ -93,7 +93,12 @@ def test_what_a_backend_does_not_accept_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "workload", [work("k"), FileWorkload("k", Path("/x/n.onnx"), (1, 3, 8, 8))]
+    "workload",
+    [
+        work("k"),
+        ChainWorkload("k", CHAIN, False, ((0, 1),)),
+        FileWorkload("k", Path("/x/n.onnx"), (1, 3, 8, 8)),
+    ],
 )
 def test_workloads_cross_as_json(workload: ChainWorkload | FileWorkload) -> None:
     assert workload_from_json(workload_to_json(workload)) == workload

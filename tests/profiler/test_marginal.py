@@ -65,6 +65,29 @@ def test_the_fixed_cost_drops_out_where_a_layer_can_follow_itself() -> None:
     assert set(executor.executor.loops) == {10}  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(
+    ("spec", "wanted"),
+    [
+        (SQUARE, {"k#1": ((0, 2),), "k#5": ((0, 2), (2, 4), (4, 6), (6, 8), (8, 10))}),
+        (WIDER, {"k": ((1, 3),)}),
+    ],
+)
+def test_what_stays_in_float32_does_so_in_each_copy(
+    spec: LayerSpec, wanted: dict[str, tuple[tuple[int, int], ...]]
+) -> None:
+    """And its neighbours do not; each copy has conversions of its own."""
+    seen = {}
+
+    class Spy(Costly):
+        def prepare(self, workload: Workload) -> None:
+            super().prepare(workload)
+            seen[workload.key] = workload.floats
+
+    chain = lower(spec, Decomposition("channel_svd", (16,)))
+    MarginalExecutor(Spy()).prepare(ChainWorkload("k", chain, floats=((0, 2),)))
+    assert seen == wanted
+
+
 def test_ratio_and_saving_are_the_layers_own() -> None:
     decomposition = Decomposition("channel_svd", (16,))
     task = LayerTask(SQUARE, (decomposition,))
