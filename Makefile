@@ -18,6 +18,8 @@ MODULES     ?=
 SHELL       := bash
 .SHELLFLAGS := -eu -o pipefail -c
 MAKEFLAGS   += --no-print-directory
+# Tests start hundreds of processes: each would compile what it imports of rankwise for itself.
+unexport PYTHONDONTWRITEBYTECODE
 
 # -P keeps the working directory off sys.path: the checkout is the package itself, so its
 # modules (errors, ops, db, ...) must not be importable as top-level ones.

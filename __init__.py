@@ -9,6 +9,8 @@
     smaller = rw.apply(plan, model, example_input)  # a module of the model's class
     rw.verify(plan, model, example_input)
     rw.load("smaller.safetensors", model)           # what `apply(..., output=...)` wrote
+    rw.write_report(plan, "report.html")            # a page to send to others
+    rw.export_store("lab.zip")                      # and the other `db` commands: `*_store`
 
 Every verb takes the same words as the command of that name: `options` has them. Verbs return
 documents: objects with attributes, whose units are in their names (`latency_s`, `moved_bytes`,
@@ -36,12 +38,21 @@ if TYPE_CHECKING:
     from .workflow.doctor import doctor
     from .workflow.explain import explain
     from .workflow.finetune import finetune
+    from .workflow.fleet_devices import fleet_devices
     from .workflow.inspect import devices, layers
     from .workflow.load import load
     from .workflow.pareto import pareto
     from .workflow.plan import plan
     from .workflow.profile import profile
     from .workflow.recover import recover
+    from .workflow.report import write_report
+    from .workflow.store import (
+        check_store,
+        export_store,
+        import_store,
+        prune_store,
+        upgrade_store,
+    )
     from .workflow.table import table
     from .workflow.tune import tune
     from .workflow.verify import verify
@@ -51,20 +62,27 @@ __all__ = [
     "MlflowTracker",
     "WandbTracker",
     "apply",
+    "check_store",
     "devices",
     "doctor",
     "explain",
+    "export_store",
     "finetune",
+    "fleet_devices",
+    "import_store",
     "layers",
     "load",
     "pareto",
     "plan",
     "profile",
+    "prune_store",
     "recover",
     "table",
     "tune",
+    "upgrade_store",
     "verify",
     "what_if",
+    "write_report",
 ]
 
 

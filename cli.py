@@ -38,6 +38,7 @@ FUNCTIONS = (
     plan_commands.finetune,
     service_commands.report,
     service_commands.serve,
+    service_commands.worker,
 )
 """In the order in which they are used, and shown by --help."""
 

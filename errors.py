@@ -48,6 +48,10 @@ class StoreError(UsageError):
     """The database cannot be opened, read or written."""
 
 
+class StoreUnreachable(StoreError):
+    """The database's server does not answer at the moment: the same may work later."""
+
+
 class BackendError(UsageError):
     """A backend is unknown, absent on this machine, or cannot do what was asked."""
 

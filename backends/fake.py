@@ -3,8 +3,8 @@
 The time of one execution is a launch cost for each link (convolution, linear layer, matrix
 product) and its multiply-accumulates at a fixed rate, after all channel counts are rounded up
 to the next multiple of `step`: a planted staircase, with steps of `step` ranks. In int8 it
-multiplies twice as fast, and a stretch of links in float32 costs a launch more. Nothing sleeps;
-with `jitter=0` times are exact, and a network's is the sum over its links.
+multiplies twice as fast, and a stretch of links in float32 costs a launch more. Nothing sleeps
+(but for `takes_ms`); with `jitter=0` times are exact, and a network's is the sum over its links.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class FakeBackend:
     a second, `jitter` standard deviation of the log of a log-normal factor on every timing,
     `seed`; `board` names the board, whose times are all `slow` times as long as its kind's. For
     testing what surrounds a backend: `crash_at`, `hang_at` (the n-th timing kills
-    the process, or never returns), `garbage=1` (prints rubbish on standard output).
+    the process, or never returns), `garbage=1` (prints rubbish on standard output),
+    `takes_ms` (a timing really takes so long).
     """
 
     name = "fake"
@@ -70,6 +71,7 @@ class FakeBackend:
         crash_at: str = "0",
         hang_at: str = "0",
         garbage: str = "0",
+        takes_ms: str = "0",
     ) -> None:
         self.step, self.launch_s = whole_number("step", step), _real("launch_us", launch_us) * 1e-6
         self.macs_per_s, self.jitter = _real("gmacs", gmacs) * 1e9, _real("jitter", jitter)
@@ -88,6 +90,7 @@ class FakeBackend:
         self.crash_at = whole_number("crash_at", crash_at)
         self.hang_at = whole_number("hang_at", hang_at)
         self.garbage = garbage != "0"
+        self.takes_s = _real("takes_ms", takes_ms) * 1e-3
         self.timings = 0
 
     def probe(self) -> str:
@@ -157,6 +160,8 @@ class FakeBackend:
     def timing(self, seconds: float) -> float:
         """One reading of the clock, with the mishaps that were ordered."""
         self.timings += 1
+        if self.takes_s:
+            time.sleep(self.takes_s)
         if self.garbage:
             print("\x00 rubbish { not json", flush=True)
             print("more rubbish", file=sys.stderr, flush=True)

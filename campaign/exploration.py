@@ -15,16 +15,19 @@ from .. import documents
 from ..profiler.rank_search import KindSearch, searches
 from ..records import Candidate, LayerSpec
 from .campaign import Campaign
-from .setup import distinct_specs
 from .wanted import Wanted, for_all_calls, keys_of
 
 
 def explore(
-    work: Campaign, kinds: Sequence[str] | None, quantum: int, *, retry_failed: bool = False
+    work: Campaign,
+    specs: Sequence[LayerSpec],
+    kinds: Sequence[str] | None,
+    quantum: int,
+    *,
+    retry_failed: bool = False,
 ) -> Wanted:
-    """The candidates of each layer: good ends of the staircases that were found. `quantum`
+    """The candidates of each layer spec: good ends of the staircases that were found. `quantum`
     is for kinds with too few ranks to search. Notes what was found in `work.findings`."""
-    specs = distinct_specs(work.setup.network.layers)
     by_spec = {spec: searches(spec, kinds) for spec in specs}
     everyone = [search for group in by_spec.values() for search in group]
     asked: set[str] = set()

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 def measured(store: Store, setup: Setup) -> list[Measurement]:
     """Return all that the store has of the setup's network, device and policy."""
     wanted = MeasurementFilter(
-        network_sha=_known_hash(store, setup.network),
+        network_sha=known_hash(store, setup.network),
         fingerprint_key=setup.fingerprint.key,
         policy_key=setup.policy.key,
     )
     return store.measurements.find(wanted)
 
 
-def _known_hash(store: Store, network: Network) -> str:
+def known_hash(store: Store, network: Network) -> str:
     """Return the network's hash, or the one that earlier versions stored it under."""
     known = {sha256 for sha256, _, _ in store.networks.all()}
     earlier = network.sha256 not in known and network.earlier_sha256 in known
@@ -51,7 +51,7 @@ def why_nothing(store: Store, setup: Setup) -> str:
     words += " --phase training" if policy.phase == "training" else ""
     words += f" --dtype {policy.dtype}" if policy.dtype != "float32" else ""
     wanted = MeasurementFilter(
-        network_sha=_known_hash(store, setup.network), backend=here.backend, phase=policy.phase
+        network_sha=known_hash(store, setup.network), backend=here.backend, phase=policy.phase
     )
     others = store.measurements.find(wanted)
     same = [one for one in others if one.fingerprint.hardware_key == here.hardware_key]
@@ -138,4 +138,5 @@ def _row(values: dict[str, Any], parts: _Parts) -> documents.Row:
     values["device"] = parts.device(*_device_keys(values))
     values["policy"] = parts.policy(values["policy"])
     values["verdict"] = values["verdict"].value
+    values["network_error"] = None
     return documents.Row.of_own(dict(zip(_FIELDS, _in_order(values), strict=True)))

@@ -94,7 +94,7 @@ def make_setup(
     """
     if batch is not None and batch < 1:
         raise UsageError(f"--batch must be at least 1, not {batch}")
-    wanted = _wanted_policy(phase, context, threads, dtype, execution, numeric_mode)
+    wanted = wanted_policy(phase, context, threads, dtype, execution, numeric_mode)
     device = usable_backend(backend)
     device.resolve_policy(wanted)
     network = network_of(
@@ -110,10 +110,10 @@ def make_setup(
     return Setup(network, device, backend, policy, named, weights)
 
 
-def _wanted_policy(
+def wanted_policy(
     phase: str, context: str, threads: int, dtype: str, execution: str, numeric_mode: str
 ) -> MeasurementPolicy:
-    """Raises `UsageError` for what no backend knows."""
+    """What is asked of a backend. Raises `UsageError` for what none knows."""
     if threads < 1:
         raise UsageError(f"--threads must be at least 1, not {threads}")
     if phase not in ("inference", "training"):

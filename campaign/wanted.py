@@ -17,10 +17,11 @@ def keys_of(wanted: Wanted) -> list[str]:
 
 def for_all_calls(wanted: Wanted, uses: Iterable[LayerUse]) -> Wanted:
     """Return the same with the candidates of one call of a layer for all of its calls: only what
-    was measured for each of them has a sum."""
+    was measured for each of them has a sum. Where `wanted` is a part of a network, all calls of a
+    layer are in it or none."""
     found = dict(wanted)
     several = [tuple(dict.fromkeys(use.every_call)) for use in uses]
-    several = [specs for specs in several if len(specs) > 1]
+    several = [specs for specs in several if len(specs) > 1 and specs[0] in wanted]
     for _ in several:  # what one layer adds may concern another of them
         for specs in several:
             ways = dict.fromkeys(one.decomposition for s in specs for one in found[s])

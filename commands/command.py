@@ -23,6 +23,8 @@ from .remote import REMOTE, connect
 Options = TypeVar("Options")
 JSON = Option("One JSON document on standard output.", flags=("--json",), group=EVERYWHERE)
 Json = Annotated[bool, JSON]
+VERBS = {"table": "table_document", "report": "write_report"}
+"""Verbs that are not called as their commands are."""
 EVERY = {
     "quiet": typer.Option("-q", "--quiet", help="No progress, and no word of how it goes."),
     "verbose": typer.Option("-v", "--verbose", help="Each step as a line, which stays."),
@@ -55,7 +57,7 @@ class Run(Generic[Options]):
         given = keywords(self.options)
         with reporting() if "reporter" in given else nullcontext() as told:
             more = {} if told is None else {"reporter": told}
-            return verb("table_document" if self.name == "table" else self.name)(**given | more)
+            return verb(VERBS.get(self.name, self.name))(**given | more)
 
     def _remote(self, server: str) -> Any:
         for field in option_fields(type(self.options)):

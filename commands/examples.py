@@ -23,6 +23,8 @@ rankwise tune net.onnx --calibration photos/ --target-speedup 1.3
 [devices]
 # what can be measured here
 rankwise devices
+# what a service's workers have, and what each does
+rankwise devices --fleet --server http://device.lab:8765
 [doctor]
 # before a long run
 rankwise doctor --backend torch-cpu --threads 4
@@ -36,6 +38,8 @@ rankwise layers resnet18 --ranks vbmf
 rankwise profile resnet18
 # a named backend, four threads, ten minutes
 rankwise profile net.onnx --backend openvino-cpu --threads 4 --max-time 10m
+# on each device of a fleet that has the label
+rankwise profile net.onnx --device 'label=lab-a' --server http://device.lab:8765
 [table]
 # the best of each layer
 rankwise table --best
@@ -75,6 +79,11 @@ rankwise report plan.json -o plan.html
 [serve]
 # for this machine alone
 rankwise serve --port 8765
+# for the workers of a cluster
+rankwise serve --cluster tcp://127.0.0.1:8786 --db postgresql://rankwise@127.0.0.1/lab
+[worker]
+# this machine's GPU, for jobs that ask for lab-a
+rankwise worker tcp://127.0.0.1:8786 --backend torch-cuda:device=0 --label lab-a
 [db]
 # take results elsewhere
 rankwise db export lab.zip

@@ -39,7 +39,7 @@ def plan(run: Run[PlanOptions], json: Json = False) -> None:
 
 
 def explain(run: Run[ExplainOptions], json: Json = False) -> None:
-    """Why a layer is or is not faster: costs, traffic, launches, alignment, against its verdict."""
+    """Why a layer is or is not faster: costs, traffic, launches, alignment."""
     show(run(), json)
 
 
@@ -55,7 +55,7 @@ def apply(run: Run[ApplyOptions]) -> None:
 
 
 def verify(run: Run[VerifyOptions], json: Json = False) -> None:
-    """Time the whole network against the original, compare outputs, and note both in the plan."""
+    """Time the whole network against the original, and compare their outputs."""
     with shown_anyway(json):
         show(run(), json)
 

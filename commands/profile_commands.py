@@ -9,6 +9,7 @@ import typer
 
 from ..collector import resting
 from ..options.measuring import (
+    RELEASE,
     DevicesOptions,
     DoctorOptions,
     LayersOptions,
@@ -16,18 +17,31 @@ from ..options.measuring import (
     TableOptions,
 )
 from ..options.option import Option
+from ..options.shared import DEFAULT_DB, Db
 from .command import Json, Run
 from .errors import show
+from .remote import fleet_devices
+
+FLEET = Option("The devices of the fleet of --server, or of the store.")
 
 
-def devices(run: Run[DevicesOptions], json: Json = False) -> None:
+def devices(
+    run: Run[DevicesOptions],
+    fleet: Annotated[bool, FLEET] = False,
+    release: Annotated[str | None, RELEASE] = None,
+    db: Db = DEFAULT_DB,
+    json: Json = False,
+) -> None:
     """Try every backend with a tiny computation: PASS, or the reason why not."""
-    show(run(), json)
+    if fleet or release is not None:
+        show(fleet_devices(run.server, db, release, run.typed), json)
+    else:
+        show(run(), json)
 
 
 def doctor(run: Run[DoctorOptions], json: Json = False) -> None:
-    """Is this machine fit to measure? A/A test, timer, load, clock policy, limits; status 3 if
-    not, with what to change."""
+    """Is this machine fit to measure? A/A test, timer, load, clock policy, limits.
+    Status 3 if not, with what to change."""
     document = run()
     show(document, json)
     if not document.fit:
@@ -35,7 +49,7 @@ def doctor(run: Run[DoctorOptions], json: Json = False) -> None:
 
 
 def layers(run: Run[LayersOptions], json: Json = False) -> None:
-    """List a network's layers, and which kinds of decomposition apply to each, or why none."""
+    """List a network's layers, and which kinds of decomposition apply to each."""
     show(run(), json)
 
 
@@ -56,7 +70,9 @@ BY_DTYPE = Option(
     flags=("--by-dtype",),
 )
 SORT = Option("By this column, the largest first; layers keep the network's order else.")
-VERDICT = Option("Only rows with this verdict; repeat for others.", flags=("--verdict",))
+VERDICT = Option(
+    "Only rows with this verdict; repeat for others.", flags=("--verdict",), metavar="NAME"
+)
 TOP = Option("Only so many rows.", metavar="N")
 SHOWN = Option("Only these columns, separated by commas.", metavar="NAME,...")
 DRAW = Option("Draw latency over rank; -o FILE.png, .svg or .pdf.", flags=("--draw",))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,10 @@ from ..options.measuring import DevicesOptions, LayersOptions, ProfileOptions, T
 from ..options.networks import ApplyOptions, VerifyOptions
 from ..options.option import Crossing, option_fields
 from ..options.planning import PlanOptions
+from ..options.shared import STORE
 from ..options.texts import input_text
 from .errors import reporting
+from .remote_fleet import profile_all
 
 if TYPE_CHECKING:
     from .. import documents
@@ -42,6 +44,8 @@ def request_of(client: Client, options: Any) -> dict[str, Any]:
                 request[field.name] = value
             case Crossing.CALIBRATION if value is not None:
                 request["calibration"] = client.upload_calibration(value)["id"]
+            case Crossing.FLEET:
+                request["device"] = value
             case Crossing.PLAN:
                 request["plan"] = client.put_plan(read_plan(value))
             case Crossing.FORMAT:
@@ -124,6 +128,20 @@ def devices(client: Client, _options: DevicesOptions) -> documents.Document:
     return _document(client, "devices", {})
 
 
+def fleet_devices(
+    server: str | None, db: str, release: str | None, typed: Collection[str]
+) -> documents.Fleet:
+    """The devices of a service's fleet, or of the one whose store that is."""
+    if server is None:
+        from ..workflow.fleet_devices import fleet_devices
+
+        return fleet_devices(db=db, release=release)
+    if "db" in typed:
+        raise UsageError(f"{STORE.reason}: leave --db or --server out")
+    with connect(server) as client:
+        return client.fleet() if release is None else client.release(release)
+
+
 def layers(client: Client, options: LayersOptions) -> documents.Document:
     """A network's layers at once; ranks, and another batch, are a job's work."""
     request = request_of(client, options)
@@ -133,8 +151,11 @@ def layers(client: Client, options: LayersOptions) -> documents.Document:
 
 
 def profile(client: Client, options: ProfileOptions) -> documents.Document:
-    """What the service's device has measured."""
-    return _document(client, "profile", request_of(client, options))
+    """What the service's device has measured; on a fleet, each device that fits measures."""
+    request = request_of(client, options)
+    if options.device is None or options.any:
+        return _document(client, "profile", request)
+    return profile_all(client, request, options.device)
 
 
 def table(client: Client, options: TableOptions) -> documents.Table:
@@ -164,13 +185,17 @@ def _sha256(client: Client, model: str | None) -> str | None:
 
 
 def plan(client: Client, options: PlanOptions) -> documents.Plan:
-    """The service's plan, written here. Raises `GoalNotReached` after that, as `plan` does."""
-    from ..documents.plan_files import write_plan
+    """The service's plan, written here, and beside it those of single devices. Raises
+    `GoalNotReached` after that, as `plan` does."""
+    from ..documents.plan_files import beside, write_plan
 
     made = _done(client, "plan", request_of(client, options))
     document = client.plan(made["plan"])
     if options.output is not None:
         write_plan(document, options.output)
+        for one in document.on_devices:
+            if one.own_plan is not None:
+                write_plan(client.plan(one.own_plan), beside(options.output, one.device))
     if made["shortfall"]:
         raise GoalNotReached(made["shortfall"], document)
     return document

@@ -1,6 +1,5 @@
 """Looking after the store: `rankwise db ...`."""
 
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +7,6 @@ import typer
 
 from ..errors import UsageError
 from ..options.shared import DEFAULT_DB, Db
-from ..options.texts import parse_age
 from .command import command
 from .help_text import HelpCommand, HelpGroup
 
@@ -52,9 +50,9 @@ def db_import(
 @command
 def db_check(db: Db = DEFAULT_DB) -> None:
     """Look for damage and loose ends; status 1 if there are any."""
-    from ..workflow.store import check
+    from ..workflow.store import check_store
 
-    problems = check(db)
+    problems = check_store(db)
     for problem in problems:
         typer.echo(problem)
     typer.echo("nothing wrong" if not problems else f"{len(problems)} problems", err=True)
@@ -65,9 +63,9 @@ def db_check(db: Db = DEFAULT_DB) -> None:
 @command
 def db_upgrade(db: Db = DEFAULT_DB) -> None:
     """Bring an older database to this version's schema; a backup is made first."""
-    from ..workflow.store import upgrade
+    from ..workflow.store import upgrade_store
 
-    typer.echo(upgrade(db))
+    typer.echo(upgrade_store(db))
 
 
 @db_app.command("prune", cls=HelpCommand)
@@ -83,7 +81,6 @@ def db_prune(
     ] = False,
 ) -> None:
     """Drop the raw samples of old sessions; their summaries, and so all tables, stay."""
-    from ..workflow.store import prune
+    from ..workflow.store import prune_store
 
-    age = timedelta(seconds=parse_age(older_than, "--older-than"))
-    typer.echo(prune(age, db, dry_run=dry_run, compact=compact))
+    typer.echo(prune_store(older_than, db, dry_run=dry_run, compact=compact))

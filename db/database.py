@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from ..errors import StoreError
+from . import fence
 from .error_messages import translating
 from .url import DatabaseUrl, read_only
 
@@ -74,7 +75,8 @@ class Database:
         a lock, and nobody can insert between its look and its insert. `shared`: it only adds
         rows of a session of its own, and needs no lock where the database needs none.
         `durable`: SQLite flushes the disk at the commit, so that it survives a power cut; any
-        commit survives `kill -9`.
+        commit survives `kill -9`. Raises `Superseded` where this process does a job whose attempt
+        is over.
         """
         self._require_writable()
         self._require_same_file()
@@ -87,6 +89,7 @@ class Database:
             with connection.begin():
                 if not self.url.is_sqlite and not shared:
                     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
+                fence.check(connection, self.url.engine_url)
                 yield connection
         self._remember_file()
 

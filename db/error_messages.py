@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..errors import StoreError, first_line
+from ..errors import StoreError, StoreUnreachable, first_line
 from .url import DatabaseUrl, read_only
 
 
@@ -28,9 +28,10 @@ def _sentence(url: DatabaseUrl, error: Exception) -> StoreError:
     lowered = text.lower()
     if url.is_sqlite and ("readonly database" in lowered or "read-only" in lowered):
         return read_only(url)
-    for symptoms, advice in _ADVICE.items():
-        if any(symptom in lowered for symptom in symptoms):
-            return StoreError(advice.format(name=url.name))
+    for kind, sentences in ((StoreUnreachable, _UNREACHABLE), (StoreError, _ADVICE)):
+        for symptoms, advice in sentences.items():
+            if any(symptom in lowered for symptom in symptoms):
+                return kind(advice.format(name=url.name))
     return StoreError(f"{url.name} failed ({text}); `rankwise db check` may say more")
 
 
@@ -61,12 +62,18 @@ _ADVICE = {
     ("too many clients", "connection slots"): (
         "{name} has no free connection; raise max_connections or run fewer programs"
     ),
+    ('database "',): "{name} has no such database; create it first, as with createdb",
+}
+_UNREACHABLE = {
     (
         *("connection refused", "could not translate", "failed to resolve", "timeout expired"),
         *("is the server running", "no such file or directory", "no route to host"),
     ): "{name} does not answer; check host and port, and that the server runs",
-    ('database "',): "{name} has no such database; create it first, as with createdb",
-    ("server closed", "terminating connection", "connection is lost", "connection is closed"): (
-        "the connection to {name} was lost; repeat the command (what was committed is kept)"
+    ("starting up", "shutting down", "not yet accepting", "in recovery mode"): (
+        "{name} is starting or stopping; repeat the command in a moment"
     ),
+    (
+        *("server closed", "terminating connection", "connection is lost", "connection is closed"),
+        *("connection reset", "broken pipe", "could not receive data", "connection failed"),
+    ): "the connection to {name} was lost; repeat the command (what was committed is kept)",
 }

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
 from ..clock import now
 from . import processes
@@ -20,7 +20,8 @@ LIVE = ("queued", "running")
 @dataclass(frozen=True, slots=True)
 class JobRecord:
     """One job. `request_key` is the content key of kind and request: of all live jobs only
-    one has it. `owner` names the process that runs it; times are UTC in ISO 8601."""
+    one has it. `owner` names the process that runs it; times are UTC in ISO 8601. `attempt` is how
+    often it was begun, `device` the one of the fleet that has it, or had it last."""
 
     uuid: str
     kind: str
@@ -34,6 +35,8 @@ class JobRecord:
     started_at: str | None
     ended_at: str | None
     owner: Mapping[str, Any] | None
+    attempt: int = 0
+    device: str | None = None
 
     @property
     def live(self) -> bool:
@@ -60,11 +63,26 @@ class Jobs:
             connection.execute(jobs.insert().values(**values))
         return record
 
-    def claim(self, uuid: str | None = None) -> JobRecord | None:
-        """Make this process run a queued job (that one, or the oldest); None if there is none."""
+    def begin_attempt(self, uuid: str, device: str | None = None) -> int | None:
+        """Take a live job over: the number of the new attempt at it, which makes whoever works for
+        an earlier one stale. None if the job is not live any more."""
+        live = jobs.c.uuid == uuid, jobs.c.state.in_(LIVE)
+        with self.database.writing() as connection:
+            before = connection.scalar(select(jobs.c.attempt).where(*live))
+            if before is None:
+                return None
+            begun = {"attempt": before + 1, "state": "queued", "owner": None, "device": device}
+            connection.execute(update(jobs).where(*live).values(**begun))
+            return int(before) + 1
+
+    def claim(self, uuid: str | None = None, attempt: int | None = None) -> JobRecord | None:
+        """Make this process run a queued job (that one, or the oldest); None if there is none, or
+        if the attempt at it is over."""
         query = select(jobs.c.uuid).where(jobs.c.state == "queued")
         if uuid is not None:
             query = query.where(jobs.c.uuid == uuid)
+        if attempt is not None:
+            query = query.where(jobs.c.attempt == attempt)
         owner = asdict(processes.this_process())
         with self.database.writing() as connection:
             claimed = connection.scalar(query.order_by(jobs.c.created_at, jobs.c.id).limit(1))
@@ -74,11 +92,21 @@ class Jobs:
             connection.execute(run.values(state="running", started_at=now(), owner=owner))
             return _one(connection, claimed)
 
-    def update(self, uuid: str, *, states: Collection[str] = LIVE, **values: Any) -> bool:
-        """Set columns of a job if it is in one of these states; whether it was."""
+    def update(
+        self,
+        uuid: str,
+        *,
+        states: Collection[str] = LIVE,
+        of_attempt: int | None = None,
+        **values: Any,
+    ) -> bool:
+        """Set columns of a job if it is in one of these states, and if that attempt at it is the
+        last; whether it was so."""
         if values.get("state") in ("done", "failed", "cancelled"):
             values.setdefault("ended_at", now())
         statement = update(jobs).where(jobs.c.uuid == uuid, jobs.c.state.in_(states))
+        if of_attempt is not None:
+            statement = statement.where(jobs.c.attempt == of_attempt)
         with self.database.writing() as connection:
             return connection.execute(statement.values(**values)).rowcount == 1
 
@@ -97,9 +125,7 @@ class Jobs:
         oldest_first: bool = False,
     ) -> tuple[list[JobRecord], int]:
         """A page of the jobs that fit, newest first, and how many fit in all."""
-        where = []
-        if kinds:
-            where.append(jobs.c.kind.in_(kinds))
+        where = _of(kinds)
         if states:
             where.append(jobs.c.state.in_(states))
         order = jobs.c.id.asc() if oldest_first else jobs.c.id.desc()
@@ -108,16 +134,29 @@ class Jobs:
             total = connection.scalar(select(func.count()).select_from(jobs).where(*where)) or 0
             return [JobRecord(*row) for row in connection.execute(query)], total
 
-    def requeue(self) -> list[str]:
+    def live(self, kinds: Collection[str] = ()) -> dict[str, str]:
+        """State by uuid of all jobs of these kinds that wait or run, the oldest first."""
+        query = select(jobs.c.uuid, jobs.c.state).where(jobs.c.state.in_(LIVE), *_of(kinds))
+        with self.database.reading() as connection:
+            rows = connection.execute(query.order_by(jobs.c.id))
+            return {row.uuid: row.state for row in rows}
+
+    def on_devices(self) -> dict[str, str]:
+        """The running job of each device of the fleet that has one."""
+        running = jobs.c.state == "running", jobs.c.device.is_not(None)
+        with self.database.reading() as connection:
+            query = select(jobs.c.device, jobs.c.uuid).where(*running)
+            return {row.device: row.uuid for row in connection.execute(query)}
+
+    def requeue(self, kinds: Collection[str] = ()) -> list[str]:
         """Queue running jobs whose process is gone again, each where it stood; their uuids.
         Another host's processes cannot be seen from here, and a job may well take days."""
-        columns = (jobs.c.uuid, jobs.c.owner, jobs.c.started_at)
-        query = select(*columns).where(jobs.c.state == "running")
+        query = select(jobs.c.uuid, jobs.c.owner).where(jobs.c.state == "running", *_of(kinds))
         with self.database.writing() as connection:
             orphans = [
                 uuid
-                for uuid, owner, started_at in connection.execute(query)
-                if owner is None or _gone_here(processes.Owner(**owner), started_at)
+                for uuid, owner in connection.execute(query)
+                if owner is None or _gone_here(processes.Owner(**owner))
             ]
             statement = update(jobs).where(jobs.c.uuid.in_(orphans))
             connection.execute(statement.values(state="queued", owner=None))
@@ -132,11 +171,15 @@ class Jobs:
         return len(old)
 
 
+def _of(kinds: Collection[str]) -> list[ColumnElement[bool]]:
+    """The condition that a job is of these kinds; none where none are named."""
+    return [jobs.c.kind.in_(kinds)] if kinds else []
+
+
 def _one(connection: Connection, uuid: str) -> JobRecord | None:
     row = connection.execute(select(*_COLUMNS).where(jobs.c.uuid == uuid)).first()
     return None if row is None else JobRecord(*row)
 
 
-def _gone_here(owner: processes.Owner, started_at: str) -> bool:
-    here = owner.host == processes.this_process().host
-    return here and processes.is_gone(owner, started_at)
+def _gone_here(owner: processes.Owner) -> bool:
+    return processes.is_here(owner) and processes.is_gone_here(owner)

@@ -39,6 +39,7 @@ from .tables import (
     failures,
     network_layers,
     networks,
+    sensitivities,
     sessions,
     summaries,
     workloads,
@@ -151,8 +152,9 @@ class Measurements:
         resolved = func.count().filter(failures.c.resolved)
         failed = select(func.count(), func.max(failures.c.at), resolved)
         known = select(func.count(), func.max(networks.c.put_at))
+        errors = select(func.max(sensitivities.c.put_at))
         with self.database.reading() as connection:
-            rows = [connection.execute(query).one() for query in (ended, failed, known)]
+            rows = [connection.execute(query).one() for query in (ended, failed, known, errors)]
         return "|".join(str(value) for row in rows for value in row)
 
 

@@ -55,6 +55,15 @@ class Networks:
             rows = connection.execute(query.order_by(*order)).all()
         return [(sha256, source, tuple(shape)) for sha256, source, shape in rows]
 
+    def layer_counts(self) -> dict[str, int]:
+        """How many layers each network has, by its hash."""
+        names = func.count(network_layers.c.name.distinct())
+        query = select(networks.c.sha256, names).group_by(networks.c.sha256)
+        query = query.join(network_layers, network_layers.c.network_id == networks.c.id)
+        with self.database.reading() as connection:
+            rows = connection.execute(query).all()
+        return {sha256: int(count) for sha256, count in rows}
+
     def layer_names(self) -> list[str]:
         """The names of all layers of all networks."""
         with self.database.reading() as connection:

@@ -1,4 +1,4 @@
-"""Plans and their verifications: documents that the store keeps whole."""
+"""Plans, their verifications, and fronts of plans: documents that the store keeps whole."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from .database import Database
 from .tables import plans, verifications
 
 Json = dict[str, Any]
+FRONT = "rankwise.pareto"
+"""The kind of documents in the table of plans that are no plans, but fronts of them."""
 
 
 def plan_key(document: Mapping[str, Any]) -> str:
@@ -28,7 +30,8 @@ class Plans:
     database: Database
 
     def put(self, document: Mapping[str, Any]) -> str:
-        """Store a plan; returns its key, which a verification written into it leaves alone."""
+        """Store a plan or a front; returns its key, which a verification that is written into it
+        leaves alone."""
         key = plan_key(document)
         row = {
             "key": key,
@@ -47,7 +50,7 @@ class Plans:
         query = select(plans.c.json).where(plans.c.key == key)
         with self.database.reading() as connection:
             document: Json | None = connection.scalar(query)
-        return document
+        return None if document is None or _is_front(document) else document
 
     def all(self, network_sha256: str | None = None) -> list[tuple[str, Json]]:
         """(key, document) of the plans of a network, or of all; the newest first."""
@@ -56,7 +59,15 @@ class Plans:
             query = query.where(plans.c.network_sha256 == network_sha256)
         query = query.order_by(plans.c.created_at.desc(), plans.c.id.desc())
         with self.database.reading() as connection:
-            return [(key, document) for key, document in connection.execute(query)]
+            found = [(key, document) for key, document in connection.execute(query)]
+        return [(key, document) for key, document in found if not _is_front(document)]
+
+    def fronts(self) -> list[tuple[str, str, Json]]:
+        """(key, when it was made, document) of the fronts of all networks."""
+        query = select(plans.c.key, plans.c.created_at, plans.c.json)
+        with self.database.reading() as connection:
+            found = [tuple(row) for row in connection.execute(query.order_by(plans.c.id))]
+        return [(key, made_at, front) for key, made_at, front in found if _is_front(front)]
 
     def add_verification(self, key: str, document: Mapping[str, Any]) -> None:
         """Add what verifying a plan measured."""
@@ -69,3 +80,7 @@ class Plans:
         query = select(verifications.c.json).where(verifications.c.plan_key == key)
         with self.database.reading() as connection:
             return list(connection.scalars(query.order_by(verifications.c.id)))
+
+
+def _is_front(document: Mapping[str, Any]) -> bool:
+    return document.get("kind") == FRONT

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 ELSEWHERE_GONE_AFTER = timedelta(days=1)
@@ -28,13 +28,23 @@ def this_process() -> Owner:
     return Owner(platform.node(), _boot(), pid, _started(pid) or 0.0)
 
 
-def is_gone(owner: Owner, session_started_at: str) -> bool:
+def is_gone(owner: Owner, session_started_at: str, now: str) -> bool:
     """Whether nobody will write to this owner's sessions any more. A process on another
     host cannot be seen: it counts as gone a day after its session began (a session lasts
-    minutes)."""
-    if owner.host != platform.node():
-        began = datetime.fromisoformat(session_started_at)
-        return datetime.now(UTC) - began > ELSEWHERE_GONE_AFTER
+    minutes). Both times are by the database's clock: machines differ."""
+    if not is_here(owner):
+        age = datetime.fromisoformat(now) - datetime.fromisoformat(session_started_at)
+        return age > ELSEWHERE_GONE_AFTER
+    return is_gone_here(owner)
+
+
+def is_here(owner: Owner) -> bool:
+    """Whether it is a process of this machine."""
+    return owner.host == platform.node()
+
+
+def is_gone_here(owner: Owner) -> bool:
+    """Whether a process of this machine is there no more."""
     return owner.boot != _boot() or _started(owner.pid) != owner.started
 
 

@@ -81,3 +81,16 @@ class Sensitivities:
                 (layer, Decomposition.from_json(json)): (value, upper)
                 for layer, json, value, upper in connection.execute(query)
             }
+
+    def latest(self, network_sha256: str) -> dict[tuple[str, Decomposition], float]:
+        """Return the values that were put last of a network: of one set of pictures, by one
+        metric."""
+        c = sensitivities.c
+        of_network = c.network_sha256 == network_sha256
+        newest = select(c.calibration_sha256, c.metric).where(of_network)
+        with self.database.reading() as connection:
+            last = connection.execute(newest.order_by(c.put_at.desc(), c.key).limit(1)).first()
+        if last is None:
+            return {}
+        found = self.get(network_sha256, last[0], metric=last[1])
+        return {probe: value for probe, (value, _) in found.items()}

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, select, update
 from ..clock import now
 from ..errors import StoreError
 from ..records import DeviceFingerprint, MeasurementPolicy, PairSummary, Sample
-from . import processes
+from . import clock, processes
 from .database import Database
 from .summaries import put_summaries, stale_ids, summarize
 from .tables import failures, samples, sessions, workloads
@@ -47,7 +47,7 @@ class Sessions:
                 "device_id": intern_device(connection, fingerprint),
                 "policy_id": intern_policy(connection, policy),
                 "original_workload_id": ids[original.key],
-                "started_at": now(),
+                "started_at": clock.now(connection),
                 "host": process.host,
                 "boot": process.boot,
                 "pid": process.pid,
@@ -125,12 +125,12 @@ class Sessions:
 
 def cut_off_ids(connection: Connection) -> list[int]:
     """Return the sessions that were not ended and whose process is gone."""
-    c = sessions.c
+    c, now_there = sessions.c, clock.now(connection)
     query = select(c.id, c.started_at, c.host, c.boot, c.pid, c.process_started)
     return [
         session_id
         for session_id, started_at, *owner in connection.execute(query.where(c.ended_at.is_(None)))
-        if processes.is_gone(processes.Owner(*owner), started_at)
+        if processes.is_gone(processes.Owner(*owner), started_at, now_there)
     ]
 
 

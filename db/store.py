@@ -10,6 +10,7 @@ from ..errors import StoreError
 from . import checks, prune, schema
 from .database import BUSY_TIMEOUT_S, Database
 from .failures import Failures
+from .fleet import Fleet
 from .jobs import Jobs
 from .measurements import Measurements
 from .networks import Networks
@@ -40,6 +41,7 @@ class Store:
         self.plans = Plans(database)
         self.sensitivities = Sensitivities(database)
         self.jobs = Jobs(database)
+        self.fleet = Fleet(database)
 
     @classmethod
     def open(

@@ -218,6 +218,9 @@ jobs = Table(
     Column("started_at", String(32), nullable=True),
     Column("ended_at", String(32), nullable=True),
     Column("owner", JSON(none_as_null=True), nullable=True),
+    # The fencing token: see `fence`. And the device of the fleet that has the job, or had it.
+    Column("attempt", Integer, nullable=False, server_default="0"),
+    Column("device", String(16), nullable=True),
     Index(
         "uq_jobs_live_request",
         "request_key",
@@ -225,6 +228,24 @@ jobs = Table(
         sqlite_where=_LIVE,
         postgresql_where=_LIVE,
     ),
+)
+
+# Devices of the machines that take jobs from a service: who has them, and how they are. `state` is
+# what does not follow from the rest: ready, or quarantined for its `reason` after `hangs`.
+fleet_devices = Table(
+    "fleet_devices",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("worker", Text, nullable=False),
+    Column("backend", Text, nullable=False),
+    Column("fingerprint", JSON, nullable=False),
+    Column("labels", JSON, nullable=False),
+    Column("versions", JSON, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("hangs", Integer, nullable=False),
+    Column("seen_at", String(32), nullable=False),
 )
 
 # Which archives were merged into this store, and which sessions came with them.

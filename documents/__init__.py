@@ -23,12 +23,14 @@ from .base import (
     Shape,
 )
 from .explanation import ExplainedCandidate, ExplainedLayer, Explanation, LayerCost
+from .fleet import Fleet, FleetDevice, FleetProfile
 from .layers import Layer, Layers, OtherParameters, Parameters, RankedLayer, Ranking
 from .machine import Check, Device, Devices, Doctor
 from .pareto import FrontPoint, Pareto
 from .plan import (
     ComparedPart,
     Int8Network,
+    OnDevice,
     Plan,
     PlannedLayer,
     Predicted,
@@ -61,6 +63,9 @@ __all__ = [
     "Explanation",
     "Failure",
     "Fingerprint",
+    "Fleet",
+    "FleetDevice",
+    "FleetProfile",
     "FrontPoint",
     "Int8Network",
     "Layer",
@@ -70,6 +75,7 @@ __all__ = [
     "ModelInput",
     "NextCommand",
     "OddBoard",
+    "OnDevice",
     "OtherParameters",
     "Parameters",
     "Pareto",
@@ -101,6 +107,8 @@ __all__ = [
 
 DOCUMENTS: tuple[type[Document], ...] = (
     Devices,
+    Fleet,
+    FleetProfile,
     Doctor,
     Layers,
     Profile,

@@ -80,6 +80,21 @@ class Predicted(Strict):
     own_run: bool = False
 
 
+class OnDevice(Strict):
+    """What a plan for several devices does on one of them. Where the whole network was `timed`
+    there, the prediction rests on that; else on the sum of its layers, and `reason` says why. The
+    device's own best plan has the key `own_plan` in the store, and is predicted to reach
+    `own_speedup` (null: there is none)."""
+
+    device: Fingerprint
+    backend: str
+    predicted: Predicted
+    timed: bool
+    reason: str = ""
+    own_plan: str | None = None
+    own_speedup: float | None = None
+
+
 class Promise(Strict):
     """What is promised of the network error on new pictures: with probability `confidence` it is
     at most `max_error`. `looks` plans were held against the limit on `pictures` pictures that the
@@ -177,6 +192,8 @@ class Plan(Document):
     match_channels: bool = False
     """Whether channels of replaced layers have the original's mean and deviation again."""
     predicted: Predicted
+    on_devices: list[OnDevice] = Field(default_factory=list)
+    """Of a plan for several devices, all of them; `device` is the one that gains least."""
     promise: Promise | None = None
     verified: Verification | None = None
     search: Search

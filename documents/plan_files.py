@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from ..errors import PlanError
 from ..files import write_text
+from .base import Fingerprint
 from .plan import Plan
 
 
@@ -38,3 +39,10 @@ def read_plan(plan: Plan | Path | str) -> Plan:
 def write_plan(document: Plan, path: Path) -> None:
     """Write a plan; a reader sees the old one or the new one."""
     write_text(path, document.model_dump_json(indent=2) + "\n")
+
+
+def beside(output: Path, device: Fingerprint) -> Path:
+    """The file of one device's own plan, where `output` is for several:
+    `plan.torch-cpu-1a2b3c.json` beside `plan.json`."""
+    name = f"{device.backend}-{device.hardware_key[:6]}"
+    return output.with_name(f"{output.stem}.{name}{output.suffix}")

@@ -24,7 +24,8 @@ class Staircase(Strict):
 
 
 class Profile(Document):
-    """`failed` counts candidates that failed in this run; `failures` are all that stand."""
+    """`failed` counts candidates that failed in this run; `failures` are all that stand. Of a
+    `part` of a network, such as 3/32, specs and candidates are the part's."""
 
     kind: Literal["rankwise.profile"] = "rankwise.profile"
     model: Model
@@ -42,6 +43,7 @@ class Profile(Document):
     staircases: list[Staircase] = Field(default=[])
     elapsed_s: float
     complete: bool
+    part: str | None = None
 
     @property
     def headline(self) -> str:

@@ -12,7 +12,9 @@ from .base import Decomposition, Document, Failure, RowDevice, Strict
 class Row(Strict):
     """One spec, candidate, device and policy. `layers` names all that share the spec. In the
     context `marginal`, a layer whose output has another shape than its input has a saving
-    only: latencies and speedup are null."""
+    only: latencies and speedup are null. `network_error` is about what the candidate alone does to
+    the network (of layers that share the row, to the one where it does most), as the latest search
+    of a plan or a front has found it; null where it has not."""
 
     layer: str
     layers: list[str]
@@ -38,6 +40,7 @@ class Row(Strict):
     measurement_id: str
     boards: int = 1
     """Boards of the device's kind that measured it: the interval knows how far they differ."""
+    network_error: float | None = None
 
     @property
     def setting(self) -> tuple[object, ...]:

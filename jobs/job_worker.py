@@ -1,8 +1,8 @@
-"""The process that does one job: `python -m rankwise.jobs.job_worker UUID PARENT`.
+"""The process that does one job: `python -m rankwise.jobs.job_worker PARENT ASSIGNMENT`.
 
 The store is named by `RANKWISE_DB`, because others see a process's arguments and a URL may
-hold a password. It holds the lock for as long as the job lasts, tells its progress to the
-store, and dies with its parent. What a job crashes is this process, not the service.
+hold a password. It holds the machine's lock for as long as the job lasts, tells its progress to
+the store, and dies with its parent. What a job crashes is this process, not the service.
 """
 
 from __future__ import annotations
@@ -12,23 +12,22 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from .. import clock
+from ..db.fence import Superseded, fenced
 from ..db.jobs import JobRecord
 from ..db.store import Store
-from ..errors import RankwiseError
+from ..errors import RankwiseError, StoreUnreachable
 from ..pace import Pace
+from ..profiler.host_lock import host_lock
 from ..profiler.worker import die_with
 from .artifacts import ArtifactStore
+from .assignment import AGAIN, SUPERSEDED, Assignment
 from .queue import JobStore, read_request
 from .runner import JobRunner
 
-LOCK = "measuring.lock"
 EVERY_S = 1.0
 """Progress is written at most this often: a commit costs the sampling a little."""
 MESSAGES = 20
@@ -74,41 +73,33 @@ class StoreReporter:
             self._store.jobs.update(self._uuid, states=("running",), progress=progress)
 
 
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Hold the artifacts's lock: one job at a time, whoever started it."""
-    try:
-        import fcntl
-    except ImportError:  # no such locks on Windows: the service's own order has to do
-        yield
-        return
-    with (folder / LOCK).open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def run(db: str, uuid: str) -> None:
-    """Claim the job and do it; a job that is not queued any more is left alone."""
-    artifacts = ArtifactStore.beside(db)
+def run(db: str, assignment: Assignment) -> None:
+    """Claim the job and do it, alone on this machine; a job that is not queued any more, or of
+    which another attempt has begun, is left alone."""
+    artifacts = ArtifactStore(assignment.artifacts)
     os.chdir(artifacts.folder)
-    with alone(artifacts.folder), Store.open(db, create=False) as store:
-        record = store.jobs.claim(uuid)
+    uuid, attempt = assignment.job, assignment.attempt
+    with host_lock(), fenced(db, uuid, attempt), Store.open(db, create=False) as store:
+        record = store.jobs.claim(uuid, attempt)
         if record is not None:
-            _finish(store, record, db, artifacts)
+            reporter = StoreReporter(store, uuid)
+            runner = JobRunner(db, artifacts, reporter, assignment.backend)
+            _finish(store, record, runner, reporter)
 
 
-def _finish(store: JobStore, record: JobRecord, db: str, artifacts: ArtifactStore) -> None:
-    reporter = StoreReporter(store, record.uuid)
+def _finish(store: JobStore, record: JobRecord, runner: JobRunner, reporter: StoreReporter) -> None:
     values: dict[str, Any]
     try:
-        result = JobRunner(db, artifacts, reporter).run(read_request(record))
+        result = runner.run(read_request(record))
         values = {"state": "done", "result": dict(result)}
+    except (Superseded, StoreUnreachable):
+        raise
     except RankwiseError as error:
         values = {"state": "failed", "error": str(error)}
     except (OSError, MemoryError) as error:
         values = {"state": "failed", "error": " ".join(str(error).split()) or "out of memory"}
     reporter.flush()
-    store.jobs.update(record.uuid, states=("running",), **values)
+    store.jobs.update(record.uuid, states=("running",), of_attempt=record.attempt, **values)
 
 
 def _end(number: int, _frame: FrameType | None) -> None:
@@ -118,10 +109,16 @@ def _end(number: int, _frame: FrameType | None) -> None:
 
 def main(arguments: list[str]) -> None:
     """Do the job that the arguments name, and die with the process that they name."""
-    uuid, parent = arguments
+    parent, assignment = arguments
     die_with(int(parent))
     signal.signal(signal.SIGTERM, _end)
-    run(os.environ["RANKWISE_DB"], uuid)
+    try:
+        run(os.environ["RANKWISE_DB"], Assignment.from_text(assignment))
+    except Superseded:
+        sys.exit(SUPERSEDED)
+    except StoreUnreachable as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(AGAIN)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from ..db.jobs import JobRecord, Jobs
 from ..db.plans import Plans
 from ..documents import Plan
 from ..errors import UsageError, did_you_mean
+from ..options.device_query import DeviceQuery
 from ..records import content_key
 from .artifacts import ArtifactStore, NetworkEntry
 from .requests import REQUESTS, JobKind, Request
@@ -90,6 +91,8 @@ def check(store: JobStore, artifacts: ArtifactStore, request: Request) -> None:
     asked = request.model_dump()
     if backend := asked.get("backend"):
         _check_backend(backend)
+    if asked.get("device"):
+        DeviceQuery.parse(asked["device"], "device")
     if network := asked.get("network"):
         artifacts.network(network)
     if calibration := asked.get("calibration"):

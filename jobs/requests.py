@@ -85,6 +85,8 @@ def request_model(kind: JobKind) -> type[Request]:
                 model[crossing.value] = (Id, ...)
             case Crossing.CALIBRATION:
                 model["calibration"] = (Id | None, None)
+            case Crossing.FLEET:
+                model["device"] = _value(field)
             case Crossing.FORMAT:
                 model["format"] = (Format, "onnx")
     name = f"{kind.title()}Request"

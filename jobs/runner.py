@@ -38,8 +38,12 @@ class JobRunner:
     """Does one job. The working directory is the artifacts's folder, so that sources in
     documents are names in it and not this machine's paths; `db` must be absolute."""
 
-    def __init__(self, db: str, artifacts: ArtifactStore, reporter: Reporter) -> None:
+    def __init__(
+        self, db: str, artifacts: ArtifactStore, reporter: Reporter, backend: str = ""
+    ) -> None:
         self.db, self.artifacts, self.reporter = db, artifacts, reporter
+        self.backend = backend
+        """Opens the device that the job was given; empty where the request names it."""
 
     def run(self, request: Request) -> Result:
         """The job's result as JSON. Raises `RankwiseError`."""
@@ -72,6 +76,8 @@ class JobRunner:
                     given[field.name] = planned
                 case Crossing.CALIBRATION:
                     given[field.name] = self._calibration(asked["calibration"])
+        if self.backend and "backend" in given:
+            given["backend"] = self.backend
         return given
 
     def _common(self, options: type) -> Given:

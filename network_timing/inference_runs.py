@@ -34,6 +34,8 @@ MAX_AT_ONCE = 3
 def can_time(setup: Setup) -> str:
     """Empty if this backend can run this network whole; else why not, in one phrase."""
     accepts, network = setup.backend.accepts, setup.network
+    if not accepts:
+        return setup.backend.probe()
     if network.framework == "torch" or FileWorkload in accepts:
         return ""
     if ModuleWorkload not in accepts:

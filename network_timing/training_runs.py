@@ -39,6 +39,8 @@ class Variant:
 
 def can_train(setup: Setup) -> str:
     """Empty if training steps of this network can be timed here; else why not, in one phrase."""
+    if not setup.backend.accepts:
+        return setup.backend.probe()
     if not isinstance(setup.backend, TrainsNetworks):
         return f"{setup.backend.name} cannot train a network whole"
     if setup.network.framework == "onnx":

@@ -9,7 +9,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast, get_args, get_type_hints
 
+from ..errors import UsageError
 from ..reporter import Listeners, heard
+from .option import Crossing, option_fields
 
 P = ParamSpec("P")
 Options = TypeVar("Options")
@@ -23,12 +25,20 @@ def takes(options: Callable[P, Options]) -> Callable[[Callable[[Options], R]], C
         @functools.wraps(body)
         def verb(*args: P.args, **given: P.kwargs) -> R:
             made = _with_paths(options(*args, **given))
+            _require_no_fleet(made)
             return _heard(body, made) if hasattr(made, "reporter") else body(made)
 
         verb.__signature__ = _signature(cast("type", options), body)  # type: ignore[attr-defined]
         return verb
 
     return decorate
+
+
+def _require_no_fleet(options: Any) -> None:
+    """A verb works on this machine. Raises `UsageError` if it is asked for another's device."""
+    for field in option_fields(type(options)):
+        if field.option.crossing is Crossing.FLEET and getattr(options, field.name):
+            raise UsageError(f"{field.flag} names devices of a service's fleet: give --server URL")
 
 
 def _heard(body: Callable[[Options], R], options: Options) -> R:

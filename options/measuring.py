@@ -7,7 +7,7 @@ from typing import Annotated
 
 from ..reporter import Listening
 from . import shared
-from .option import Crossing, Option, one_of
+from .option import Allowed, Crossing, Option, one_of
 from .shared import COUNT, DEFAULT_DB, FRACTION, NAME, PHASES, POSITIVE
 from .texts import parse_duration, parse_kinds, parse_quantum
 
@@ -32,6 +32,11 @@ ROUNDING = Option("To that multiple: nearest, down or up.", one_of("nearest", "d
 INTERVAL = Option("Half-width of the speedup's interval that is enough.", FRACTION)
 KINDS = Option(ALL_KINDS, NAME, parse=parse_kinds)
 REFRESH = Option("Measure again what was measured with other software.")
+PART = Option(
+    "Only this part of the layers: 3/32 is the third of 32, about equally long.",
+    Allowed(pattern=r"^[1-9][0-9]{0,3}/[1-9][0-9]{0,3}$"),
+    metavar="I/N",
+)
 THIS_BOARD = Option("Measure what only other boards of this kind have measured, too.")
 RETRY_FAILED = Option("Try failed candidates again.")
 CONTEXT = Option(
@@ -42,6 +47,17 @@ CONTEXT = Option(
 @dataclass(frozen=True, slots=True)
 class DevicesOptions:
     """There is nothing to say."""
+
+
+RELEASE = Option("Let this device of the fleet out of quarantine.", metavar="ID")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetOptions:
+    """Whose fleet it is, and which of its devices is let out of quarantine first."""
+
+    release: Annotated[str | None, RELEASE] = None
+    db: shared.Db = DEFAULT_DB
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +101,12 @@ class ProfileOptions(shared.DeviceOptions):
     refresh: Annotated[bool, REFRESH] = False
     retry_failed: Annotated[bool, RETRY_FAILED] = False
     this_board: Annotated[bool, THIS_BOARD] = False
+    part: Annotated[str | None, PART] = None
     phase: Annotated[str, Option("inference, or training (torch).", one_of(*PHASES))] = "inference"
     dtype: Annotated[str, shared.DTYPE] = "float32"
     context: Annotated[str, CONTEXT] = "isolated"
+    device: shared.FleetDevice = None
+    any: shared.AnyDevice = False
     seed: int = 0
 
 
@@ -99,7 +118,8 @@ class TableOptions:
     _: KW_ONLY
     db: shared.Db = DEFAULT_DB
     devices: Annotated[
-        Sequence[str], Option("Backend or hardware key; repeat to compare.", flags=("--device",))
+        Sequence[str],
+        Option("Backend or hardware key; repeat to compare.", flags=("--device",), metavar="NAME"),
     ] = ()
     layer: Annotated[str | None, Option("Only this layer.")] = None
     phase: Annotated[str | None, Option("inference or training.")] = None

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from ..reporter import Listening
 from . import shared
-from .option import Crossing, Option, one_of
+from .option import Allowed, Crossing, Option, one_of
 from .shared import BACKEND, COUNT, DEFAULT_DB, PHASES
 
 OUTPUT = Option(
@@ -46,7 +46,11 @@ ALSO_IN_INT8 = Option(
 )
 InFloat = Annotated[
     Sequence[str],
-    Option("A layer that stays in float32 beside int8; repeat.", flags=("--in-float",)),
+    Option(
+        "A layer that stays in float32 beside int8; repeat.",
+        Allowed(pattern=shared.ONE_LINE),
+        flags=("--in-float",),
+    ),
 ]
 DynamicBatch = Annotated[
     bool,

@@ -21,6 +21,8 @@ class Crossing(Enum):
     WITH_NETWORK = "part of the network that goes up"
     CALIBRATION = "calibration"
     PLAN = "plan"
+    FLEET = "device"
+    """Which devices of a service's fleet do it; nobody else has any."""
     FORMAT = "format"
     """The suffix of the output's name is sent; the file comes back."""
     HERE = "used on the caller's side"

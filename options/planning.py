@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from . import shared
-from .option import Crossing, Option, one_of
+from .option import Allowed, Crossing, Option, one_of
 from .shared import DEFAULT_DB, FRACTION, LIMIT, NO_FUNCTIONS, PHASES, POSITIVE, TRIALS
 from .texts import parse_duration
 
@@ -36,6 +36,13 @@ RANK_SELECTION = Option(
     "search, or one rank a kind, by rule: pr, vbmf or energy.",
     one_of("search", "pr", "vbmf", "energy"),
 )
+DEVICES = Option(
+    "Backend or hardware key of a device that was measured, wherever it is; repeat for one plan "
+    "that serves all of them. Each one's own best plan is written beside it.",
+    Allowed(pattern=r"^[a-z0-9.-]{1,40}$"),
+    flags=("--device",),
+    group=shared.DEVICE,
+)
 PLAN_OR_LAYER = replace(
     shared.PLAN_FILE,
     help=f"{shared.PLAN_FILE.help} With --layer it may be left out: all candidates of the layer.",
@@ -43,7 +50,7 @@ PLAN_OR_LAYER = replace(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlanOptions(shared.SearchOptions):
+class PlanGoals(shared.SearchOptions):
     """What a plan must keep, what it may choose from, and how hard it is searched for."""
 
     output: Annotated[Path | None, OUTPUT] = None
@@ -69,6 +76,13 @@ class PlanOptions(shared.SearchOptions):
     final_dense_ratio: shared.FinalDenseRatio = None
     constraints: Sequence[Any] = ()
     """Constraints of the caller's own (`planner.constraint.Constraint`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanOptions(PlanGoals):
+    """A plan for one device, or one for several."""
+
+    devices: Annotated[Sequence[str], DEVICES] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

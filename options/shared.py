@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from ..reporter import Listening
+from .device_query import parse_query
 from .option import Allowed, Crossing, Option, one_of
 from .texts import parse_duration, parse_input, parse_shape
 
@@ -25,6 +26,8 @@ NAME = Allowed(pattern=r"^[0-9A-Za-z_]{1,160}$")
 BACKEND = Allowed(
     pattern=r"^[a-z0-9-]{1,40}(:[a-z_]{1,20}=[0-9a-z.-]{1,20}(,[a-z_]{1,20}=[0-9a-z.-]{1,20}){0,9})?$"
 )
+_WORD = r"(id|label|backend|hardware)=[!-~]{1,200}"
+DEVICES = Allowed(pattern=rf"^{_WORD}( {_WORD}){{0,9}}$")
 COUNT = Allowed(minimum=1, maximum=4096)
 TRIALS = Allowed(minimum=0, maximum=10_000)
 LIMIT = Allowed(minimum=1, maximum=2**50)
@@ -98,6 +101,21 @@ BACKENDS = Option(
     group=DEVICE,
 )
 Backend = Annotated[str | None, BACKENDS]
+FLEET_DEVICE = Option(
+    "With --server: devices of its fleet, one job for each that fits; all words have to fit.",
+    DEVICES,
+    metavar="'label=L backend=B hardware=H id=I'",
+    parse=parse_query,
+    group=DEVICE,
+    crossing=Crossing.FLEET,
+)
+FleetDevice = Annotated[str | None, FLEET_DEVICE]
+ANY = Option(
+    "With --device: one job, for whichever of them is free first.",
+    group=DEVICE,
+    crossing=Crossing.HERE,
+)
+AnyDevice = Annotated[bool, ANY]
 Batch = Annotated[int | None, Option("Overrides the batch of --input-shape.", COUNT, group=NETWORK)]
 Threads = Annotated[int, Option("Threads that compute one layer.", COUNT, group=DEVICE)]
 TorchThreads = Annotated[int | None, Option("Default: torch's.", COUNT)]
@@ -139,9 +157,11 @@ Seed = Annotated[int, Option("Seed of search and split.", Allowed(minimum=0, max
 DTYPES = one_of("float32", "float16", "bfloat16", "int8")
 DTYPE = Option("Type of weights and activations: float32, float16, bfloat16 or int8.", DTYPES)
 BUDGET = Option("Train for this long.", flags=("--budget",), metavar="5m", parse=parse_duration)
+ONE_LINE = r"^[^\x00-\x1f]{1,1000}$"
+"""Names of layers and outputs may hold anything that a line can."""
 COMPARE = Option(
     "Outputs that count in the network error, or parts of them, by weight; default: all alike.",
-    Allowed(pattern=r"^[^\x00-\x1f]{1,1000}$"),
+    Allowed(pattern=ONE_LINE),
     metavar="NAME[=WEIGHT],...",
     group=PICTURES,
 )

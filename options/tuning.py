@@ -24,7 +24,7 @@ MAX_TIME = replace(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TuneOptions(planning.PlanOptions):
+class TuneOptions(planning.PlanGoals):
     """What `plan` may be told, how candidates are measured, and where the result is written."""
 
     output: Annotated[Path | None, OUTPUT] = None

@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from ..errors import GoalNotReached
-from ..search.exact import solve
 from ..search.space import Assignment, LayerChoices
 from . import promise
 from .builtin_constraints import ErrorLimit
@@ -78,7 +77,7 @@ def _path(
     for error in errors:
         budget = solution.full_budget * (error / limit) ** (2 / power)
         with suppress(GoalNotReached):  # other limits may exclude so small an error
-            plan = solve(layers, problem.constraints.limits(budget))
+            plan = problem.solver.solve(layers, problem.constraints.limits(budget))
             steps.setdefault(plan.key, (error, plan))
     return [step for step in steps.values() if others.allow(step[1])]
 
@@ -87,7 +86,7 @@ def _power(problem: PlanProblem, layers: Sequence[LayerChoices], solution: Solut
     """With which power of modelled squared errors measured ones rise, below this solution."""
     with suppress(GoalNotReached):
         limits = problem.constraints.limits(LOWER * solution.budget)
-        lower = problem.constraints.usage(solve(layers, limits))
+        lower = problem.constraints.usage(problem.solver.solve(layers, limits))
         if solution.usage > lower > 0:
             found = math.log(lower / solution.usage) / math.log(LOWER)
             return min(max(found, SLOPES[0]), SLOPES[1])

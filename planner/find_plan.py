@@ -33,6 +33,18 @@ INTERRUPTED = "the search was interrupted before"
 
 
 @dataclass(frozen=True, slots=True)
+class Searched:
+    """What a search has found: with the problem whose assembly makes it, the choices and the
+    solution that it began with, and whether it came to its end."""
+
+    problem: PlanProblem
+    layers: Sequence[LayerChoices]
+    found: Found
+    solution: Solution
+    finished: bool
+
+
+@dataclass(frozen=True, slots=True)
 class FoundPlan:
     """The plan, what it is short of (empty if it keeps every limit), and whether the search came
     to its end, which Ctrl-C and a time limit keep it from."""
@@ -47,7 +59,15 @@ def find_plan(problem: PlanProblem) -> FoundPlan:
 
     Once there is a plan, Ctrl-C and the end of the time that the user gave leave the best so far.
     """
-    layers = choices(problem)
+    searched = search(problem, choices(problem))
+    document = plan_document(searched.problem, searched.layers, searched.found, searched.solution)
+    if (cache := searched.problem.assembly.cache) is not None:
+        cache.trim()
+    return FoundPlan(document, shortfall(document), searched.finished)
+
+
+def search(problem: PlanProblem, layers: Sequence[LayerChoices]) -> Searched:
+    """What `find_plan` writes down, from the choices of each layer."""
     problem.progress.expect(PASS, STEPS + LOOKS)
     if problem.options.refine:
         problem.progress.expect(TIMING, ROUNDS + 2)
@@ -61,11 +81,8 @@ def find_plan(problem: PlanProblem) -> FoundPlan:
     except KeyboardInterrupt:
         finished = False
         problem.reporter.message("interrupted: what follows is the best plan so far")
-    document = plan_document(problem, layers, found, solution)
-    if (cache := problem.assembly.cache) is not None:
-        cache.trim()
     finished = finished and not problem.progress.over
-    return FoundPlan(document, shortfall(document), finished)
+    return Searched(problem, layers, found, solution, finished)
 
 
 def _refined(

@@ -23,6 +23,7 @@ from ..models.pictures import Calibration
 from ..records import Decomposition, LayerUse, MeasurementPolicy, Verdict, content_key
 from ..reporter import Teller
 from ..search.combined_rows import layer_rows
+from ..search.solver import ONE_DEVICE, Solver
 from ..search.space import LayerChoices, layer_choices
 from ..search.table import SpeedupTable, TableRow
 from ..search.weighted_phases import weighed_rows
@@ -30,7 +31,7 @@ from .builtin_constraints import constraints_of
 from .candidate_policy import why_none
 from .compared_outputs import ComparedChoice, choose_compared
 from .constraint import Constraints
-from .evidence import Evidence, Pictures, gather_evidence
+from .evidence import Candidates, Evidence, Pictures, gather_evidence
 from .inputs import Inputs
 from .objective import Objective, PlanningOptions
 from .precision import form_of
@@ -58,6 +59,7 @@ class PlanProblem:
     evidence: Evidence
     constraints: Constraints
     notes: tuple[str, ...] = ()
+    solver: Solver = ONE_DEVICE
 
     @property
     def assembly(self) -> Assembly:
@@ -126,36 +128,68 @@ def make_problem(
 
     Raises `UsageError` where nothing was measured, or the objective's score cannot be taken.
     """
-    rows, weight = _measured_rows(store, setup), options.training_weight
-    if weight is not None:
-        rows = weighed_rows(rows, _measured_rows(store, setup.in_phase("training")), weight)
-    table = SpeedupTable(rows)
-    allowed = options.candidate_policy.allowed(setup.network, table)
+    return make_problems([setup], store, objective, options, calibration, reporter)[0]
+
+
+def make_problems(
+    setups: Sequence[Setup],
+    store: Store,
+    objective: Objective,
+    options: PlanningOptions,
+    calibration: Calibration | None,
+    reporter: Teller,
+) -> list[PlanProblem]:
+    """`make_problem` for several devices and the one network of all their set-ups: what pictures
+    say of any device's candidates is gathered once."""
+    network, policy = setups[0].network, options.candidate_policy
+    tables = [_table(store, setup, options.training_weight) for setup in setups]
+    allowed = [policy.allowed(network, table) for table in tables]
     cache = ArrayCache(companion(options.db, ".cache"))
     progress = Progress(reporter, options.max_time_s)
-    choice = _compared(setup.network, options, calibration, cache)
-    candidates = {name: of for name, rows in allowed.items() if (of := faster(rows))}
+    choice = _compared(network, options, calibration, cache)
     pictures = Pictures(calibration, choice.compared, options.seed)
-    form = form_of(setup, calibration)
-    evidence = gather_evidence(setup.network, candidates, pictures, store, cache, progress, form)
-    of_weights = as_sentences(denormal_notes(setup.network.layers, setup.network.weights))
+    candidates = _candidates(allowed)
+    form = form_of(setups[0], calibration)
+    evidence = gather_evidence(network, candidates, pictures, store, cache, progress, form)
+    of_weights = as_sentences(denormal_notes(network.layers, network.weights))
     notes = (*of_weights, *choice.notes, *evidence.notes)
     for note in notes:
         reporter.message(note)
-    return PlanProblem(
-        setup,
-        store,
-        objective,
-        options,
-        calibration,
-        progress,
-        table,
-        allowed,
-        options.candidate_policy.modes(setup.network, table),
-        evidence,
-        constraints_of(objective, setup, evidence.select),
-        notes,
-    )
+    return [
+        PlanProblem(
+            setup,
+            store,
+            objective,
+            options,
+            calibration,
+            progress,
+            table,
+            rows,
+            policy.modes(network, table),
+            evidence,
+            constraints_of(objective, setup, evidence.select),
+            notes,
+        )
+        for setup, table, rows in zip(setups, tables, allowed, strict=True)
+    ]
+
+
+def _table(store: Store, setup: Setup, training_weight: float | None) -> SpeedupTable:
+    rows = _measured_rows(store, setup)
+    if training_weight is not None:
+        training = _measured_rows(store, setup.in_phase("training"))
+        rows = weighed_rows(rows, training, training_weight)
+    return SpeedupTable(rows)
+
+
+def _candidates(allowed: Sequence[Mapping[str, Sequence[TableRow]]]) -> Candidates:
+    """What is measurably faster on any of the devices, by layer."""
+    found: dict[str, dict[Decomposition, None]] = {}
+    for of_device in allowed:
+        for name, rows in of_device.items():
+            if several := faster(rows):
+                found.setdefault(name, {}).update(dict.fromkeys(several))
+    return {name: list(of) for name, of in found.items()}
 
 
 def _compared(

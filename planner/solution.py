@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import GoalNotReached
-from ..search.exact import solve
 from ..search.network_model import SCALE
 from ..search.space import Assignment, LayerChoices
 from .problem import PlanProblem
@@ -60,7 +59,7 @@ def solve_as_asked(
 def solve_within(problem: PlanProblem, layers: Sequence[LayerChoices], budget: float) -> Solution:
     """The plan that saves most and uses at most all of what may be lost, from a first `budget` of
     modelled squared error. Raises `GoalNotReached` where there is none."""
-    best = _nothing_lost(problem, layers)
+    best, saving_s = _nothing_lost(problem, layers), problem.solver.saving_s
     allowed, broken, seen, missed = 0.0, float("inf"), set[str](), 0
     for _ in range(STEPS):
         found = _measured(problem, layers, budget)
@@ -74,7 +73,7 @@ def solve_within(problem: PlanProblem, layers: Sequence[LayerChoices], budget: f
             broken = min(broken, budget)
         else:
             allowed = max(allowed, budget)
-            if best is None or found.assignment.saving_s >= best.assignment.saving_s:
+            if best is None or saving_s(found.assignment) >= saving_s(best.assignment):
                 best = found
         if CLOSE_ENOUGH <= found.usage <= 1 or (found.usage <= 1 and found.assignment.key in seen):
             break
@@ -109,7 +108,7 @@ def _measured(
     """The exact solution with the share of the limits that it uses; None where the other limits
     exclude so small an error."""
     try:
-        plan = solve(layers, problem.constraints.limits(budget))
+        plan = problem.solver.solve(layers, problem.constraints.limits(budget))
     except GoalNotReached:
         return None
     return Solution(plan, budget, problem.constraints.usage(plan))
@@ -129,9 +128,9 @@ def _least_error(problem: PlanProblem, layers: Sequence[LayerChoices]) -> Soluti
     assert problem.least_error_at is not None
     saving_s = problem.original_latency_s() * (1 - 1 / problem.least_error_at) / SCALE
     try:
-        plan = solve(layers, problem.constraints.limits(min_saving_s=saving_s))
+        plan = problem.solver.solve(layers, problem.constraints.limits(min_saving_s=saving_s))
     except GoalNotReached:
-        plan = solve(layers, problem.constraints.limits())
+        plan = problem.solver.solve(layers, problem.constraints.limits())
     return Solution(plan, plan.error_sq)
 
 

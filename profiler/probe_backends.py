@@ -7,7 +7,7 @@ others of its family get another one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, groupby
@@ -46,6 +46,15 @@ def probe_backends(timeout_s: float = TIMEOUT_S) -> list[ProbedBackend]:
             lambda family: list(probe_family(family, families[family], timeout_s)), families
         )
         return sorted(chain.from_iterable(groups), key=lambda backend: backend.name)
+
+
+def probe_named(names: Sequence[str], timeout_s: float = TIMEOUT_S) -> list[ProbedBackend]:
+    """Probe these backends, which may have options, one after the other."""
+    worker = _Worker(timeout_s)
+    try:
+        return [_probed(name, worker.ask({"op": "try", "backend": name})) for name in names]
+    finally:
+        worker.stop(gently=True)
 
 
 def probe_family(family: str, names: list[str], timeout_s: float) -> Iterator[ProbedBackend]:

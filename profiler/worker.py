@@ -26,6 +26,7 @@ from ..records import MeasurementPolicy
 from .affinity import offer_to_oom_killer, process_affinity
 from .executor import LocalExecutor
 from .probe_backends import names_in, try_out
+from .timing_log import timed
 
 PR_SET_PDEATHSIG = 1
 Answer = dict[str, Any]
@@ -39,6 +40,7 @@ class Server:
         self._read = read
         self._executor: LocalExecutor | None = None
         self._affinity = ExitStack()
+        self._backend = ""
         self._operations: dict[str, Callable[[Mapping[str, Any]], Answer]] = {
             "open": self._open,
             "prepare": self._prepare,
@@ -67,7 +69,8 @@ class Server:
     def _open(self, request: Mapping[str, Any]) -> Answer:
         policy = MeasurementPolicy.from_json(request["policy"])
         reached = self._affinity.enter_context(process_affinity(policy.threads))
-        self._executor = LocalExecutor(open_backend(request["backend"]), policy)
+        self._backend = request["backend"]
+        self._executor = LocalExecutor(open_backend(self._backend), policy)
         return {"process_affinity": reached}
 
     def _prepare(self, request: Mapping[str, Any]) -> Answer:
@@ -75,7 +78,8 @@ class Server:
         return {}
 
     def _run(self, request: Mapping[str, Any]) -> Answer:
-        return {"seconds": dict(self.executor.run(request["key"], request["loops"]))}
+        with timed(self._backend):
+            return {"seconds": dict(self.executor.run(request["key"], request["loops"]))}
 
     def _release(self, request: Mapping[str, Any]) -> Answer:
         self.executor.release(request["key"])

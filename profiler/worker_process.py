@@ -17,6 +17,7 @@ from ..backends import malloc_env
 from ..errors import MeasurementError
 from . import memory
 from .environment import THREAD_VARIABLES
+from .host_lock import handed_on
 
 POLL_S = 0.2
 """Seconds between looks at the memory of a worker that has not answered; a shorter request is
@@ -40,7 +41,7 @@ class WorkerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                pass_fds=(requests, answers),
+                pass_fds=(requests, answers, *handed_on()),
                 env=worker_environment(threads),
                 start_new_session=True,  # Ctrl-C is the parent's, and the group can be killed
             )

@@ -48,6 +48,11 @@ class LayerRows:
         ]
         return max(found, key=self.saved_s, default=None)
 
+    def best_saved_s(self, keeps: float = 0.0) -> float:
+        """Seconds that the best candidate saves of `original_s`; 0 where nothing is faster."""
+        best = self.best(keeps)
+        return 0.0 if best is None else self.saved_s(best)
+
 
 def by_layer(rows: Iterable[documents.Row]) -> list[LayerRows]:
     """Return the rows by spec, device and policy, in the order given; stale rows are left out."""
@@ -71,7 +76,8 @@ def _chosen(layer: LayerRows) -> Iterator[documents.Row]:
 
 
 def budget_cells(layer: LayerRows) -> list[str]:
-    """Return a cell for each budget: decomposition, speedup, and the parameters that are lost."""
+    """Return a cell for each budget: decomposition, speedup, and what is lost: the error that the
+    candidate alone brings, or where nobody has looked, the share of the multiply-accumulates."""
     return [_budget_cell(layer.best(keeps)) for keeps in BUDGETS.values()]
 
 
@@ -79,5 +85,11 @@ def _budget_cell(row: documents.Row | None) -> str:
     if row is None:
         return "-"
     speedup = "" if row.speedup is None else f" {row.speedup:.2f}x"
+    return f"{decomposition(row.decomposition)}{speedup} {_lost(row)}"
+
+
+def _lost(row: documents.Row) -> str:
+    if row.network_error is not None:
+        return f"err {row.network_error:.3f}"
     lost = 1 - row.macs / row.original_macs if row.original_macs else 0.0
-    return f"{decomposition(row.decomposition)}{speedup} -{lost:.0%}"
+    return f"-{lost:.0%}"

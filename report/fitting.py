@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 
 GAP = 2
 MIN_NAME = 12
 """A layer's name keeps so many letters."""
+MIN_TEXT = 24
+"""Letters of a text in the last column that stand in one line at least."""
 DROPPED = ("interval", "x", "latency", "device", "keeps 3/4", "keeps 1/4", "shape")
 """Columns that go where there is no room, in this order."""
 
@@ -72,3 +75,27 @@ def fitted(grid: Grid, width: int | None) -> Grid:
         if grid.with_short_names(width).width > width and name in grid.columns:
             grid = grid.without(name)
     return grid.with_short_names(width)
+
+
+def folded(grid: Grid, width: int | None) -> tuple[Grid, list[list[Sequence[str]]]]:
+    """Return the grid, and the lines of text that each of its lines becomes: one, or several, where
+    the text in the last column would be longer than its line (None: no line is too long). Where
+    that is not enough, the operators go, whose shapes say as much, and names are cut."""
+    if width is None or grid.width <= width:
+        return grid, [[line] for line in grid.lines]
+    if _least(grid) > width and "op" in grid.columns:
+        grid = grid.without("op")
+    grid = grid.with_short_names(grid.width - max(0, _least(grid) - width))
+    room = max(MIN_TEXT, width - (grid.width - grid.widths[-1]))
+    return grid, [_folded(line, room) for line in grid.lines]
+
+
+def _least(grid: Grid) -> int:
+    """How many letters a line has at least, however often its text is folded."""
+    return grid.width - grid.widths[-1] + min(grid.widths[-1], MIN_TEXT)
+
+
+def _folded(line: Sequence[str], room: int) -> list[Sequence[str]]:
+    texts = wrap(line[-1], room, break_long_words=False, break_on_hyphens=False) or [""]
+    blank = [""] * (len(line) - 1)
+    return [[*line[:-1], texts[0]], *([*blank, text] for text in texts[1:])]

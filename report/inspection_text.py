@@ -21,12 +21,17 @@ def devices(document: documents.Devices) -> Iterator[Shown]:
     )
 
 
+def chip(fingerprint: documents.Fingerprint | None) -> str:
+    """Return the name of a device's chip and the start of its hardware key."""
+    if fingerprint is None:
+        return ""
+    name = [fingerprint.hardware.get("chip", ""), f"({fingerprint.hardware_key[:6]})"]
+    return " ".join(name).strip()
+
+
 def _chip(fingerprint: documents.Fingerprint | None) -> tuple[str, str]:
     """Return its name, and what it multiplies int8 by."""
-    if fingerprint is None:
-        return "", ""
-    name = [fingerprint.hardware.get("chip", ""), f"({fingerprint.hardware_key[:6]})"]
-    return " ".join(name).strip(), fingerprint.integer_kernels
+    return chip(fingerprint), fingerprint.integer_kernels if fingerprint else ""
 
 
 def doctor(document: documents.Doctor) -> Iterator[Shown]:
@@ -132,10 +137,12 @@ def _layer_cells(layer: documents.Layer) -> list[str]:
 def profile(document: documents.Profile) -> Iterator[Shown]:
     """Show what a profiling run has measured."""
     verdicts = ", ".join(f"{n} {verdict}" for verdict, n in sorted(document.verdicts.items()))
+    part = "" if document.part is None else f", part {document.part}"
     yield Sentence(
-        f"{document.model.source} on {document.device.backend}: {document.specs} distinct layers, "
-        f"{document.candidates} candidates; measured {document.measured}, already there "
-        f"{document.already_measured}, {document.samples} samples in {document.elapsed_s:.1f} s"
+        f"{document.model.source} on {document.device.backend}{part}: "
+        f"{document.specs} distinct layers, {document.candidates} candidates; "
+        f"measured {document.measured}, already there {document.already_measured}, "
+        f"{document.samples} samples in {document.elapsed_s:.1f} s"
     )
     yield Sentence(f"verdicts: {verdicts or 'none'}")
     for one in document.staircases:

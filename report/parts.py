@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .. import documents
-from . import inspection_text, plan_text, table_text, tuning_text
+from . import fleet_text, inspection_text, plan_text, table_text, tuning_text
 from .shown import Sentence, Shown
 
 PARTS: dict[type[documents.Document], Callable[[Any], Iterator[Shown]]] = {
     documents.Devices: inspection_text.devices,
+    documents.Fleet: fleet_text.fleet,
+    documents.FleetProfile: fleet_text.profiles,
     documents.Doctor: inspection_text.doctor,
     documents.Layers: inspection_text.layers,
     documents.Profile: inspection_text.profile,

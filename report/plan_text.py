@@ -34,8 +34,18 @@ def plan(document: documents.Plan) -> Iterator[Shown]:
         shown = with_worst(predicted.network_error, predicted.errors)
         yield Sentence(f"network error {where} {shown}")
     yield from _of_pictures(predicted.errors)
+    for one in document.on_devices:
+        yield Sentence(_on_device(one))
     if document.promise is not None:
         yield Sentence(promise(document.promise))
+
+
+def _on_device(one: documents.OnDevice) -> str:
+    """Say what a plan for several devices does on one of them, and what its own would do."""
+    made = "timed as a whole" if one.timed else f"not confirmed by a run: {one.reason}"
+    own = "" if one.own_speedup is None else f"; its own best plan {one.own_speedup:.3f}"
+    device = f"{one.device.backend} {one.device.hardware_key[:6]}"
+    return f"on {device}: predicted speedup {speedup_text(one.predicted)}, {made}{own}"
 
 
 def promise(made: documents.Promise) -> str:
@@ -105,7 +115,7 @@ def what_if(document: documents.WhatIf) -> Iterator[Shown]:
     )
     yield Sentence(
         f"{document.macs / 1e6:.1f} of {document.original_macs / 1e6:.1f} MMACs, "
-        f"{document.params / 1e6:.1f} of {document.original_params / 1e6:.1f} M parameters"
+        f"{document.params / 1e6:.3g} of {document.original_params / 1e6:.3g} M parameters"
     )
     if document.speedup is None:
         yield Sentence("speedup not known: a chosen candidate was not measured", style="yellow")

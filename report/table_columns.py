@@ -63,6 +63,11 @@ COLUMNS: Mapping[str, Column] = {
     ),
     "interval": Column(_interval, right=True, value=lambda row: _last(row.speedup_low)),
     "verdict": Column(lambda row: row.verdict),
+    "error": Column(
+        lambda row: number(row.network_error),
+        right=True,
+        value=lambda row: _last(row.network_error),
+    ),
     "MMACs": Column(lambda row: f"{row.macs / 1e6:.1f}", right=True, value=lambda row: row.macs),
     "params": Column(lambda row: str(row.params), right=True, value=lambda row: row.params),
     "boards": Column(lambda row: str(row.boards), right=True, value=lambda row: row.boards),

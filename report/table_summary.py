@@ -45,22 +45,17 @@ def _of_setting(layers: Sequence[LayerRows], named: bool) -> Iterator[str]:
         f"{with_count(one.first)} {one.original_s / total_s:.0%}" for one in slowest
     )
     yield f"time of the layers{where}: {duration(total_s)}, most of it in {named_layers}"
-    saved_s = sum(_saved_s(layer) for layer in layers)
+    saved_s = sum(layer.best_saved_s() for layer in layers)
     if not saved_s:
         yield "no candidate is faster than its layer"
         return
     speedup = total_s / (total_s - saved_s)
-    best = max(layers, key=_saved_s)
+    best = max(layers, key=LayerRows.best_saved_s)
     row = best.best()
     assert row is not None
     yield (
         f"the fastest candidate of each layer would save {duration(saved_s)} "
         f"({saved_s / total_s:.0%}, {speedup:.2f}x) whatever the error, most in "
         f"{with_count(row)}: {decomposition(row.decomposition)} saves "
-        f"{_saved_s(best) / total_s:.0%}"
+        f"{best.best_saved_s() / total_s:.0%}"
     )
-
-
-def _saved_s(layer: LayerRows) -> float:
-    best = layer.best()
-    return 0.0 if best is None else layer.saved_s(best)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from textwrap import fill
 
 from rich.style import Style
@@ -14,7 +15,7 @@ from .. import documents
 from .best_rows import BUDGETS, budget_cells, by_layer
 from .cells import decomposition
 from .dtype_comparison import dtype_grid
-from .fitting import Grid, fitted
+from .fitting import Grid, fitted, folded
 from .shown import Rows, Sentence, Shown
 from .table_columns import COLUMNS, USUAL, cells
 from .table_summary import summary_lines
@@ -24,7 +25,12 @@ VERDICT_STYLES = {"FASTER": "green", "SLOWER": "red", "SAME": "dim", "UNDECIDED"
 
 BEST_NOTE = (
     "keeps 1/2: the fastest candidate that keeps half of the layer's multiply-accumulates, its "
-    "speedup, and the share of them that is lost"
+    "speedup, and "
+)
+LOST_NOTE = "the share of them that is lost"
+ERROR_NOTE = (
+    "about what it alone does to the network error (err), on the pictures of the latest plan or "
+    "front"
 )
 
 
@@ -59,10 +65,24 @@ def speedup_table_text(
     return "\n".join(lines) + "\n"
 
 
-def row_lines(rows: Rows, styled: bool) -> Iterator[str]:
-    """Yield the rows as lines of text, `aligned`."""
-    style = rows.style if styled else None
-    return aligned(rows.columns, rows.lines, right=rows.right, style=style)
+def row_lines(rows: Rows, styled: bool, width: int | None = None) -> Iterator[str]:
+    """Yield the rows as lines of text: a header and then each line of cells, padded so that columns
+    stand below each other; with `width`, what is too long for it as `folded` has it.
+
+    Without `styled` there are no escape codes.
+    """
+    # rich's own tables take half a millisecond a row, and stores answer with thousands of rows
+    wanted = [list(line) for line in rows.lines]
+    styles = ["bold", *map(rows.style, wanted)] if styled else [""] * (len(wanted) + 1)
+    grid, found = folded(Grid(rows.columns, wanted), width)
+    parts: list[list[Sequence[str]]] = [[grid.columns], *found]
+    widths = [max(map(len, column)) for column in zip(*chain(*parts), strict=True)]
+    pads = [str.rjust if name in rows.right else str.ljust for name in grid.columns]
+    for part, style in zip(parts, styles, strict=True):
+        for line in part:
+            cells = (pad(cell, size) for pad, cell, size in zip(pads, line, widths, strict=True))
+            text = "  ".join(cells).rstrip()
+            yield Style.parse(style).render(text) if style else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +121,17 @@ def _best(rows: Sequence[documents.Row], view: TableView) -> _LaidOut:
         for layer in layers
     ]
     columns = ("layer", "x", "shape", "device", "time", *BUDGETS)
-    return _LaidOut(Grid(columns, lines), ["x", "time"], len(rows), [BEST_NOTE])
+    return _LaidOut(Grid(columns, lines), ["x", "time"], len(rows), [_best_note(rows)])
 
 
 FORMS = {"by_dtype": _dtypes, "best": _best, "": _plain}
 """What a view asks for -> how its table is laid out; the last one if it asks for nothing."""
+
+
+def _best_note(rows: Iterable[documents.Row]) -> str:
+    """What the cells of the best rows say."""
+    known = any(row.network_error is not None for row in rows)
+    return BEST_NOTE + (ERROR_NOTE if known else LOST_NOTE)
 
 
 def _style(line: Sequence[str]) -> str:
@@ -116,29 +142,6 @@ def coloured() -> bool:
     """Whether standard output takes colours: a terminal, unless NO_COLOR is set or it is dumb."""
     wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return wanted and sys.stdout.isatty()
-
-
-def aligned(
-    columns: Sequence[str],
-    lines: Iterable[Sequence[str]],
-    *,
-    right: Collection[str] = (),
-    style: Callable[[Sequence[str]], str] | None = None,
-) -> Iterator[str]:
-    """Yield a header and then each line of cells, padded so that columns stand below each other.
-
-    `right` names the columns whose cells end at the same place. `style` gives a line's style
-    in rich's words (`green`, `dim`, empty for none); without it there are no escape codes.
-    """
-    # rich's own tables take half a millisecond a row, and stores answer with thousands of rows
-    rows = [list(columns), *(list(line) for line in lines)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    pads = [str.rjust if name in right else str.ljust for name in columns]
-    for index, row in enumerate(rows):
-        cells = (pad(cell, width) for pad, cell, width in zip(pads, row, widths, strict=True))
-        text = "  ".join(cells).rstrip()
-        wanted = "" if style is None else style(row) if index else "bold"
-        yield Style.parse(wanted).render(text) if wanted else text
 
 
 def odd_board(board: documents.OddBoard) -> str:

@@ -14,15 +14,18 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
-from ..errors import RankwiseError, UsageError
+from ..errors import RankwiseError, StoreUnreachable, UsageError
+from ..fleet.cluster import check_cluster, open_cluster
+from ..fleet.dispatcher import Dispatcher
+from ..fleet.routing import ON_DEVICES
 from ..jobs.artifacts import ArtifactStore
-from ..jobs.requests import REQUESTS
+from ..jobs.requests import JOB_TYPES, REQUESTS
 from ..version import __version__
 from ..workflow.store import open_store
-from . import artifact_routes, job_routes, reports, results
+from . import artifact_routes, fleet_routes, job_routes, reports, results
 from .context import REFUSALS, Context, ContextDep
 from .models import Login, Session
-from .scheduler import Scheduler
+from .scheduler import Both, RunsJobs, Scheduler
 from .security import COOKIE, SESSION_S, SecurityMiddleware, Sessions
 from .settings import Settings, absolute_db
 from .tables import Tables
@@ -80,6 +83,8 @@ class PageFiles(StaticFiles):
 def create_app(settings: Settings) -> FastAPI:
     """The service as an ASGI application. Raises `UsageError` for unsafe settings."""
     settings.check()
+    if settings.cluster is not None:
+        check_cluster(settings.cluster, settings.db)
     sessions = Sessions(settings.token)
 
     @asynccontextmanager
@@ -104,6 +109,7 @@ def create_app(settings: Settings) -> FastAPI:
         session_router,
         artifact_routes.router,
         job_routes.router,
+        fleet_routes.router,
         results.router,
         reports.router,
     ):
@@ -121,13 +127,25 @@ def _start(settings: Settings, sessions: Sessions) -> Context:
     store = open_store(db)
     artifacts = ArtifactStore.beside(db)
     artifacts.clean()
-    scheduler = Scheduler(store, artifacts, db)
+    scheduler, fleet = _runners(settings, store, artifacts, db)
     tables = Tables(store, lambda: scheduler.running is not None)
-    context = Context(settings, store, artifacts, scheduler, tables, sessions)
+    context = Context(settings, store, artifacts, scheduler, tables, sessions, fleet)
     context.submit("devices", REQUESTS["devices"]())
     scheduler.start()
     lower_priority()
     return context
+
+
+def _runners(
+    settings: Settings, store: Any, artifacts: ArtifactStore, db: str
+) -> tuple[RunsJobs, Dispatcher | None]:
+    """Who does the jobs; and who speaks with the fleet, if there is one. Raises `UsageError`."""
+    if settings.cluster is None:
+        return Scheduler(store, artifacts, db), None
+    cluster = open_cluster(settings.cluster, db, artifacts.folder)
+    fleet = Dispatcher(store, artifacts, cluster)
+    here = [kind for kind in JOB_TYPES if kind not in ON_DEVICES]
+    return Both(fleet, Scheduler(store, artifacts, db, here)), fleet
 
 
 def lower_priority() -> None:
@@ -137,6 +155,13 @@ def lower_priority() -> None:
         me = threading.get_native_id()
         os.setpriority(os.PRIO_PROCESS, me, os.getpriority(os.PRIO_PROCESS, me) + NICER)
         os.sched_setscheduler(me, os.SCHED_BATCH, os.sched_param(0))
+
+
+def status_of(error: RankwiseError) -> int:
+    """Wrong use, a store that is away for a while, or nothing that is possible now."""
+    if isinstance(error, StoreUnreachable):
+        return 503
+    return 422 if isinstance(error, UsageError) else 409
 
 
 def _add_errors(app: FastAPI) -> None:
@@ -153,7 +178,7 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RankwiseError)
     async def refused(_request: Request, error: RankwiseError) -> JSONResponse:
-        return JSONResponse({"detail": str(error)}, 422 if isinstance(error, UsageError) else 409)
+        return JSONResponse({"detail": str(error)}, status_of(error))
 
 
 def _add_page(app: FastAPI) -> None:

@@ -15,8 +15,9 @@ from .. import documents
 from ..jobs.artifacts import CalibrationEntry, NetworkEntry
 from ..jobs.uploads import accept_calibration, accept_network, require_room
 from ..options.texts import parse_input, parse_shape
+from . import known_networks
 from .context import REFUSALS, Context, ContextDep, missing_is_404
-from .models import Calibration, Network, NetworkGraph, Page
+from .models import Calibration, Network, NetworkFormat, NetworkGraph, Page
 
 router = APIRouter(responses=REFUSALS)
 
@@ -56,25 +57,20 @@ def devices(here: ContextDep) -> documents.Devices:
 @router.get("/networks")
 def networks(
     here: ContextDep,
-    format: Literal["zoo", "onnx", "safetensors"] | None = None,
+    format: NetworkFormat | None = None,
     name: Search = None,
     limit: Limit = 100,
     offset: Offset = 0,
 ) -> Page[Network]:
-    """The zoo's networks and those that were uploaded."""
+    """The zoo's networks, those that were uploaded, and those that were profiled into the service's
+    store on the command line (`store`), of which there is no file."""
     fitting = [
-        entry
-        for entry in here.artifacts.networks()
-        if (format is None or entry.format == format)
-        and (name is None or name.lower() in entry.name.lower())
+        one
+        for one in known_networks.listed(here)
+        if (format is None or one.format == format)
+        and (name is None or name.lower() in one.name.lower())
     ]
-    measured = here.measured_networks()
-
-    def noted(entry: NetworkEntry) -> Network:
-        network = Network.model_validate(entry)
-        return network.model_copy(update={"measured": entry.sha256 in measured})
-
-    return page_of(fitting, limit, offset, noted)
+    return page_of(fitting, limit, offset, Network.model_validate)
 
 
 @router.post("/networks", status_code=201, openapi_extra=BINARY)
@@ -131,27 +127,26 @@ async def _receive(here: Context, request: Request, accept: Callable[[File], Any
 @router.get("/networks/{network_id}")
 def network(here: ContextDep, network_id: Id) -> Network:
     """One network."""
-    entry = here.network(network_id)
-    measured = entry.sha256 is not None and here.measured(entry.sha256)
-    return Network.model_validate(entry).model_copy(update={"measured": measured})
+    return known_networks.one(here, network_id)
 
 
 @router.get("/networks/{network_id}/layers")
 def layers(here: ContextDep, network_id: Id) -> documents.Layers:
     """Its layers, their costs, and which kinds of decomposition apply, or why none does."""
-    return documents.Layers.model_validate(here.described(network_id).layers)
+    return known_networks.layers(here, network_id)
 
 
 @router.get("/networks/{network_id}/graph")
 def graph(here: ContextDep, network_id: Id) -> NetworkGraph:
     """How its layers follow one another; one after the other where that cannot be read."""
-    entry = here.described(network_id, graph=True)
-    return NetworkGraph.of((entry.layers or {}).get("layers", ()), entry.graph or {})
+    return known_networks.graph(here, network_id)
 
 
 @router.delete("/networks/{network_id}", status_code=204)
 def delete_network(here: ContextDep, network_id: Id) -> Response:
     """Delete an uploaded network; what was measured stays."""
+    if known_networks.is_stored_only(here, network_id):
+        raise HTTPException(409, "of this network there is no file here: only what was measured")
     entry = here.network(network_id)
     if entry.format == "zoo":
         raise HTTPException(409, "networks of the zoo are always there")

@@ -79,6 +79,14 @@ class Client:
     def devices(self) -> documents.Devices:
         return documents.Devices.model_validate(self._get("/devices"))
 
+    def fleet(self, device: str | None = None) -> documents.Fleet:
+        """The devices of the service's fleet, or those that a query such as `label=lab-a` fits."""
+        return documents.Fleet.model_validate(self._get("/fleet", {"device": device}))
+
+    def release(self, device_id: str) -> documents.Fleet:
+        """Let a device of the fleet out of quarantine; the device as it is then."""
+        return documents.Fleet.model_validate(self._json("POST", f"/fleet/{device_id}/release"))
+
     def networks(self) -> list[Json]:
         return self._all("/networks")
 
@@ -134,7 +142,7 @@ class Client:
                 for now in self.events(job["id"]):
                     job, broken = now, 0
                     _tell(said, job)
-            except httpx.HTTPError as error:
+            except (httpx.HTTPError, ServiceError) as error:
                 broken += 1
                 if broken > ATTEMPTS:
                     raise ServiceError(f"{self.url} is gone: {error}") from error

@@ -12,13 +12,15 @@ from fastapi import Depends, HTTPException, Request
 
 from .. import documents
 from ..errors import UsageError
+from ..fleet import checks as fleet_checks
+from ..fleet.dispatcher import Dispatcher
 from ..jobs import queue
 from ..jobs.artifacts import ArtifactStore, NetworkEntry
 from ..jobs.describe_network import describe_apart
 from ..jobs.requests import JobKind
 from ..jobs.requests import Request as Asked
 from .models import Job, Problem
-from .scheduler import Scheduler
+from .scheduler import RunsJobs
 from .security import Sessions
 from .settings import Settings
 from .tables import Query, Tables
@@ -35,6 +37,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         (421, "Not a name of this service"),
         (422, "Wrong use, in one sentence"),
         (429, "Too much at once"),
+        (503, "The store does not answer at the moment"),
     )
 }
 
@@ -56,9 +59,11 @@ class Context:
     settings: Settings
     store: Any
     artifacts: ArtifactStore
-    scheduler: Scheduler
+    scheduler: RunsJobs
     tables: Tables
     sessions: Sessions
+    fleet: Dispatcher | None = None
+    """Who speaks with the fleet, if the service has one."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     receiving: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     """Uploads are checked one after the other."""
@@ -66,6 +71,7 @@ class Context:
 
     def submit(self, kind: JobKind, request: Asked) -> tuple[Job, bool]:
         """Raises what becomes 422 or 429."""
+        fleet_checks.check(self.store, request, self.fleet is not None)
         try:
             record, new = queue.submit(
                 self.store, self.artifacts, kind, request, self.settings.max_waiting

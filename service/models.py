@@ -9,8 +9,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from .. import documents
 from ..jobs.requests import JobKind
+from ..workflow.fronts import KnownFront
 
 T = TypeVar("T")
+NetworkFormat = Literal["zoo", "onnx", "safetensors", "store"]
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
@@ -73,12 +75,13 @@ def _count(layers: Any) -> Any:
 
 
 class Network(BaseModel):
-    """A network of the zoo, or one that was uploaded: a `NetworkEntry`."""
+    """A network of the zoo, or one that was uploaded (a `NetworkEntry`), or one that only the store
+    knows, because it was profiled on the command line."""
 
     model_config = ConfigDict(from_attributes=True)
     id: str
     name: str
-    format: Literal["zoo", "onnx", "safetensors"]
+    format: NetworkFormat
     architecture: str | None
     bytes: int
     added_at: str | None
@@ -113,6 +116,19 @@ class NetworkGraph(BaseModel):
         nodes = [GraphNode(name=one["name"], op=one["op"], layer=True) for one in layers]
         chain = [(place - 1, place) for place in range(1, len(nodes))]
         return cls(known=False, nodes=nodes, edges=chain)
+
+
+class Front(documents.Pareto):
+    """A front, when it was made, and what a plan takes over from it."""
+
+    key: str
+    made_at: str
+    asked: dict[str, Any]
+
+    @classmethod
+    def known(cls, one: KnownFront) -> Front:
+        own: dict[str, Any] = {"key": one.key, "made_at": one.made_at, "asked": dict(one.asked)}
+        return cls(**one.front.model_dump(), **own)
 
 
 class Calibration(BaseModel):

@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse
 
 from ..report.page import report_page, style_hash, stylesheet
 from ..report.pictures.layer_bars import plan_picture
-from ..workflow.report import latest_front
+from ..workflow.fronts import latest_front
 from .artifact_routes import Id
 from .context import HTML_REFUSALS, ContextDep
 

@@ -10,10 +10,11 @@ from fastapi.responses import FileResponse
 
 from .. import documents
 from ..jobs.queue import check_plan
+from ..workflow.fronts import known_fronts
 from . import columns, tables
 from .artifact_routes import Device, Id, Limit, Offset, page_of
-from .context import REFUSALS, Context, ContextDep, missing_is_404
-from .models import Applied, Page, PlanNote, PlanVerification
+from .context import REFUSALS, ContextDep, missing_is_404
+from .models import Applied, Front, Page, PlanNote, PlanVerification
 
 router = APIRouter(responses=REFUSALS)
 
@@ -28,25 +29,19 @@ def profiles(
     here: ContextDep, network: Sha = None, limit: Limit = 20, offset: Offset = 0
 ) -> Page[documents.Profile]:
     """What profiles have measured, the newest first."""
-    return _documents(here, "profile", documents.Profile, network, limit, offset)
+    done, _ = here.store.jobs.page(kinds=("profile",), states=("done",), limit=1000)
+    results = [dict(record.result) for record in done if record.result]
+    known = [one for one in results if documents.Profile.describes(one)]
+    fitting = [one for one in known if network in (None, one["model"]["sha256"])]
+    return page_of(fitting, limit, offset, documents.Profile.model_validate)
 
 
 @router.get("/fronts")
 def fronts(
     here: ContextDep, network: Sha = None, limit: Limit = 20, offset: Offset = 0
-) -> Page[documents.Pareto]:
-    """Fronts of speedup against fidelity, the newest first."""
-    return _documents(here, "front", documents.Pareto, network, limit, offset)
-
-
-def _documents(
-    here: Context, kind: str, model: Any, network: str | None, limit: int, offset: int
-) -> Page[Any]:
-    done, _ = here.store.jobs.page(kinds=(kind,), states=("done",), limit=1000)
-    results = [dict(record.result) for record in done if record.result]
-    known = [one for one in results if model.describes(one)]
-    fitting = [one for one in known if network in (None, one["model"]["sha256"])]
-    return page_of(fitting, limit, offset, model.model_validate)
+) -> Page[Front]:
+    """Fronts of speedup against fidelity, the newest first: of jobs, and of `rankwise pareto`."""
+    return page_of(known_fronts(here.store, network), limit, offset, Front.known)
 
 
 @router.get(

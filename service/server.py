@@ -9,8 +9,9 @@ from contextlib import suppress
 import uvicorn
 
 from ..errors import UsageError
+from ..fleet.security import is_loopback
 from .app import create_app
-from .settings import Settings, is_loopback
+from .settings import Settings
 
 GRACE_S = 3
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import UsageError
+from ..fleet.security import is_loopback
 from ..jobs.queue import MAX_WAITING
 from ..jobs.uploads import UploadLimits
 from ..options.shared import DEFAULT_DB
@@ -27,6 +27,9 @@ class Settings:
     limits: UploadLimits = field(default_factory=UploadLimits)
     max_waiting: int = MAX_WAITING
     max_listeners: int = 64
+    cluster: str | None = None
+    """Where jobs that need a device are done: the address of a Dask scheduler, or `local`; None:
+    one after another in processes of the service."""
 
     def check(self) -> None:
         """Raises `UsageError`."""
@@ -39,16 +42,6 @@ class Settings:
                 f"{self.host} can be reached from other machines, so a token is needed: put one "
                 f"into {TOKEN_VARIABLE} or a file for --token-file, or leave --host out"
             )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach that address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def absolute_db(db: str) -> str:

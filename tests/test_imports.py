@@ -66,9 +66,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "planner": PLANNER,
     "workflow": {"workflow", "report"} | OPTIONS | PLANNER,
     "jobs": {"jobs", "workflow"} | OPTIONS | PLANNER,
-    "commands": {"commands", "service", "jobs"} | SKIN,
+    "fleet": {"fleet", "jobs", "workflow", "profiler", "backends", "db"} | OPTIONS,
+    "commands": {"commands", "service", "jobs", "fleet"} | SKIN,
     "cli": {"commands"},
-    "service": {"service", "jobs"} | SKIN,
+    "service": {"service", "jobs", "fleet"} | SKIN,
     "__init__": SKIN,
     "__main__": {"cli"},
 }
@@ -77,6 +78,8 @@ HEAVY = {
     *(
         "sqlalchemy",
         "alembic",
+        "dask",
+        "distributed",
         "pydantic",
         "safetensors",
         "PIL",

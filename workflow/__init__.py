@@ -6,7 +6,14 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-ELSEWHERE = {"devices": "inspect", "layers": "inspect", "table_document": "table"}
+OF_STORE = ("check_store", "export_store", "import_store", "prune_store", "upgrade_store")
+ELSEWHERE = {
+    "devices": "inspect",
+    "layers": "inspect",
+    "table_document": "table",
+    "write_report": "report",
+    **dict.fromkeys(OF_STORE, "store"),
+}
 """Verbs whose file is not called as they are."""
 
 

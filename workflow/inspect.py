@@ -10,7 +10,6 @@ from .. import documents
 from ..errors import UsageError
 from ..integrity.denormal_weights import denormal_notes, joined
 from ..layering.parameter_accounts import KINDS, ParameterAccounts
-from ..lowrank import applicable_kinds
 from ..lowrank.ranks import spectra
 from ..models.network import Network
 from ..models.notes import model_note
@@ -19,9 +18,9 @@ from ..options.keywords import arguments_for, takes
 from ..options.measuring import DevicesOptions, LayersOptions
 from ..planner.ranking import kind_of, make_ranking, ranked_layers
 from ..profiler import probe_backends
-from ..records import LayerUse
 from ..report.pictures.figure import check_picture
 from ..report.pictures.spectra import Spectrum, spectra_picture
+from .listed_layers import listed_layer
 
 
 @takes(DevicesOptions)
@@ -74,7 +73,7 @@ def layers(options: LayersOptions) -> documents.Layers:
     counts = Counter(use.spec.key for use in network.layers if use.spec)
     notes = joined(network.notes, denormal_notes(network.layers, network.weights))
     listed = [
-        _layer(use, counts, network.accounts).model_copy(
+        listed_layer(use, counts, network.accounts).model_copy(
             update={"ranked": ranked.get(use.name), "note": notes.get(use.name, "")}
         )
         for use in network.layers
@@ -100,36 +99,6 @@ def _parameters(accounts: ParameterAccounts, decomposable: Collection[str]) -> d
             if of
         ],
         products_macs=accounts.products_macs,
-    )
-
-
-def _layer(use: LayerUse, counts: Counter[str], accounts: ParameterAccounts) -> documents.Layer:
-    spec = use.spec
-    if spec is None:
-        return documents.Layer(
-            name=use.name,
-            op=use.op,
-            spec=None,
-            spec_key=None,
-            count=1,
-            macs=accounts.macs.get(use.name, 0),
-            params=accounts.layers[use.name],
-            kinds=[],
-            reason=use.reason,
-            counted=use.name in accounts.macs,
-        )
-    kinds, reason = applicable_kinds(spec)
-    return documents.Layer(
-        name=use.name,
-        op=use.op,
-        spec=spec.to_json(),
-        spec_key=spec.key,
-        count=counts[spec.key],
-        macs=sum(one.macs for one in use.every_call),
-        params=spec.params,
-        kinds=kinds,
-        reason=use.reason or reason,
-        calls=len(use.every_call),
     )
 
 

@@ -9,11 +9,11 @@ from .. import documents
 from ..campaign.rows import measured
 from ..campaign.setup import Setup
 from ..db.store import Store
-from ..options.planning import PlanOptions
+from ..options.planning import PlanGoals
 from .plan import asked_key
 
 
-def known_plan(options: PlanOptions, setup: Setup) -> documents.Plan | None:
+def known_plan(options: PlanGoals, setup: Setup) -> documents.Plan | None:
     """Return the plan of the same search of the same measurements, with the same pictures;
     None if there is none."""
     key = asked_key(options)

@@ -23,7 +23,8 @@ def pareto(options: ParetoOptions) -> documents.Pareto:
     study with two objectives add to them; or, with `limits`, the best plan of which the *measured*
     error keeps each of these. Plans that another one beats in error and speedup are left out.
 
-    Network errors are measured on the select split. Speedups follow from the layers' rows;
+    The front stays in the store, where `report` and the page find it. Network errors are measured
+    on the select split. Speedups follow from the layers' rows;
     with `refine` every point is timed as a whole network. Raises as `plan` does.
 
     >>> front = rw.pareto(network, example, backend="fake", points=3, max_error=0.9)
@@ -46,6 +47,11 @@ def pareto(options: ParetoOptions) -> documents.Pareto:
         pictures = setup.pictures(options.calibration, options.preprocess, options.seed)
         reporter = Listeners.of(options.reporter)
         problem = make_problem(setup, store, objective, planning, pictures, reporter)
-        if limits:
-            return front_document(problem, plans_within(problem, limits))
-        return front_document(problem, modelled_plans(problem, options.max_error, options.points))
+        plans = (
+            plans_within(problem, limits)
+            if limits
+            else modelled_plans(problem, options.max_error, options.points)
+        )
+        front = front_document(problem, plans)
+        store.plans.put(front.model_dump(mode="json"))
+        return front

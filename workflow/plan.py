@@ -12,14 +12,15 @@ from ..documents.plan_files import write_plan
 from ..errors import GoalNotReached, UsageError
 from ..models.output_files import check_output
 from ..options.keywords import arguments_for, keywords, takes
-from ..options.planning import PlanOptions
+from ..options.planning import PlanGoals, PlanOptions
 from ..planner.candidate_policy import candidate_policy
-from ..planner.find_plan import find_plan
+from ..planner.find_plan import FoundPlan, find_plan
 from ..planner.objective import Objective, PlanningOptions
 from ..planner.problem import make_problem
 from ..records import content_key
 from ..reporter import Listeners
 from .backend_choice import with_backend
+from .plans_of_devices import plan_for_devices
 
 BOTH = "both"
 
@@ -47,6 +48,10 @@ def plan(options: PlanOptions) -> documents.Plan:
     saved, and inference the rest. `constraints` are the caller's own, beside those that have a
     word here (docs/extending-constraints.md).
 
+    `devices` (backends or hardware keys of what was measured, in this machine or not) are served by
+    one plan: the one that gains most on the device where it gains least. The best plan of each
+    device alone is stored, too, and written beside `output`, with the device in its name.
+
     Raises `UsageError` if nothing was measured for this network, device and policy,
     `GoalNotReached` (after writing the best plan there is) if the limits cannot be met.
 
@@ -64,6 +69,8 @@ def plan(options: PlanOptions) -> documents.Plan:
         check_output(options.output, options.model, options.weights)
     planning = _planning(options)
     phase = "inference" if options.phase == BOTH else options.phase
+    if options.devices:
+        return _written(options, plan_for_devices(options, objective, planning, phase))
     setup = make_setup(**arguments_for(make_setup, with_backend(options), phase=phase))
     with Store.open(options.db, create=False) as store:
         pictures = setup.pictures(options.calibration, options.preprocess, options.seed)
@@ -72,6 +79,10 @@ def plan(options: PlanOptions) -> documents.Plan:
         if outcome.finished:
             outcome.document.search.asked_key = asked_key(options)
         store.plans.put(outcome.document.model_dump(mode="json"))
+    return _written(options, outcome)
+
+
+def _written(options: PlanOptions, outcome: FoundPlan) -> documents.Plan:
     if options.output is not None:
         write_plan(outcome.document, options.output)
     if outcome.shortfall:
@@ -93,12 +104,12 @@ def _planning(options: PlanOptions) -> PlanningOptions:
     return PlanningOptions(**given)
 
 
-def asked_key(options: PlanOptions) -> str | None:
+def asked_key(options: PlanGoals) -> str | None:
     """Return a key of what is asked of a plan beside its network, device and pictures; None where
     that depends on functions or files, which may have changed when they are called again."""
     if options.constraints or options.evaluate is not None or Path(options.mode).suffix:
         return None
     asked = keywords(options)
     return content_key(
-        {f.name: asked[f.name] for f in fields(PlanOptions) if f.name not in SAID_ELSEWHERE}
+        {f.name: asked[f.name] for f in fields(PlanGoals) if f.name not in SAID_ELSEWHERE}
     )

@@ -8,6 +8,7 @@ from dataclasses import replace
 from .. import documents
 from ..campaign.campaign import Campaign
 from ..campaign.exploration import explore
+from ..campaign.parts import Part
 from ..campaign.setup import Setup, distinct_specs, make_setup
 from ..campaign.wanted import Wanted, for_all_calls
 from ..db.store import Store
@@ -32,7 +33,8 @@ def profile(options: ProfileOptions) -> documents.Profile:
     an interruption loses nothing. `complete` is false if time ran out before everything had
     its preparations. What was measured on this hardware with other software is stale: it is
     left alone, and said so, unless `refresh`. What another board of the same hardware has measured
-    counts, unless `this_board`. `rank_quantum` "auto" searches each layer and
+    counts, unless `this_board`. `part` "3/32" is the third of 32 parts of the network's layers,
+    which any device of one kind may do. `rank_quantum` "auto" searches each layer and
     kind for its staircase and measures the good ends; a number takes multiples of it. `context`
     "marginal" times layers among others (see `profiler.marginal`). Raises `UsageError` and its
     children before anything is measured.
@@ -41,19 +43,24 @@ def profile(options: ProfileOptions) -> documents.Profile:
     >>> done.complete, done.candidates, done.failures
     (True, 8, [])
     """
+    part = None if options.part is None else Part.parse(options.part)
     setup = make_setup(**arguments_for(make_setup, with_backend(options)))
     effort = _effort(options.interval, options.max_time_s)
     quantum = _quantum(setup, options.rank_quantum)
     wanted = _candidates(setup, options.kinds, quantum)
+    if part is not None:
+        wanted = part.of(wanted, setup.network.layers)
     board = _numbered_board(setup) if options.this_board else None
     with Store.open(options.db) as store:
         reporter = Listeners.of(options.reporter)
         work = Campaign(setup, store, effort, reporter, options.seed, board)
         work.begin()
         if options.rank_quantum == AUTO:
-            wanted = explore(work, options.kinds, quantum, retry_failed=options.retry_failed)
+            asked = options.kinds, quantum
+            wanted = explore(work, list(wanted), *asked, retry_failed=options.retry_failed)
         wanted = _in_precisions(setup, wanted)
-        return work.run(wanted, refresh=options.refresh, retry_failed=options.retry_failed)
+        done = work.run(wanted, refresh=options.refresh, retry_failed=options.retry_failed)
+        return done.model_copy(update={"part": options.part})
 
 
 def _effort(interval: float | None, max_time_s: float | None) -> Effort:

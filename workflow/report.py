@@ -19,14 +19,22 @@ from ..options.shared import DEFAULT_DB
 from ..report.page import report_page
 from ..report.pictures.figure import FORMATS
 from ..report.pictures.layer_bars import plan_picture
+from .fronts import latest_front
 
 
 @takes(ReportOptions)
-def report(options: ReportOptions) -> str:
+def write_report(options: ReportOptions) -> str:
     """Write a plan as one HTML file with pictures, which opens without a network; as a .png, .svg
     or .pdf only the picture of what each layer takes, before and as planned.
 
-    Returns why the store could not be looked into, if so: the page then shows the plan alone.
+    With the plan come its table, its network's latest front and its verifications, as far as the
+    store has them. Returns why the store could not be looked into, if so: the page then shows the
+    plan alone.
+
+    >>> rw.write_report(plan, "report.html")
+    ''
+    >>> rw.write_report("plan.json", "plan.svg")
+    ''
     """
     check_output(options.output, options.plan)
     if options.output.suffix.lower() in FORMATS:
@@ -71,19 +79,6 @@ def _table(store: Store, plan: documents.Plan) -> documents.Table:
     """Return the rows of the plan's network on the plan's hardware."""
     wanted = MeasurementFilter(network_sha=plan.model.sha256, hardware_key=plan.device.hardware_key)
     return document_of(store.measurements.find(wanted))
-
-
-def latest_front(store: Store, network_sha256: str) -> documents.Pareto | None:
-    """Return the front that a service has worked out last for a network. Fronts of earlier versions
-    were documents of another kind, and are left out."""
-    done, _ = store.jobs.page(kinds=("front",), states=("done",), limit=100)
-    for record in done:
-        result = record.result
-        if not result or not documents.Pareto.describes(result):
-            continue
-        if result["model"]["sha256"] == network_sha256:
-            return documents.Pareto.model_validate(dict(result))
-    return None
 
 
 def _checks(store: Store, plan: documents.Plan) -> list[documents.Verification]:

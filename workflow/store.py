@@ -13,21 +13,36 @@ from ..db.url import companion, locate
 from ..errors import UsageError
 from ..factors.array_cache import ArrayCache
 from ..options.shared import DEFAULT_DB
+from ..options.texts import parse_age
 
 
-def check(db: str = DEFAULT_DB) -> list[str]:
-    """What is wrong with the store, a sentence each; empty if nothing is."""
+def check_store(db: str = DEFAULT_DB) -> list[str]:
+    """What is wrong with the store, a sentence each; empty if nothing is.
+
+    >>> rw.check_store()
+    []
+    """
     with Store.open(db, create=False, readonly=True) as store:
         return store.check()
 
 
-def upgrade(db: str = DEFAULT_DB) -> str:
-    """Bring the store to this version's schema. Returns what was done, in one sentence."""
+def upgrade_store(db: str = DEFAULT_DB) -> str:
+    """Bring the store to this version's schema. Returns what was done, in one sentence.
+
+    >>> rw.upgrade_store()
+    'rankwise.db is up to date (schema ...)'
+    """
     return schema.upgrade(db)
 
 
-def export_store(target: Path, db: str = DEFAULT_DB) -> str:
-    """Write the store's content into one portable file. Returns what was written."""
+def export_store(target: Path | str, db: str = DEFAULT_DB) -> str:
+    """Write the store's content into one portable file, which is not to exist yet. Returns what was
+    written.
+
+    >>> rw.export_store("lab.zip")
+    'lab.zip: ... sessions on 1 devices'
+    """
+    target = Path(target)
     with Store.open(db, create=False, readonly=not locate(db).writable) as store:
         if locate(db).writable:
             store.sessions.recover()  # what was cut off comes along
@@ -37,8 +52,17 @@ def export_store(target: Path, db: str = DEFAULT_DB) -> str:
     return written + (f"; {left} that are not ended are left out" if left else "")
 
 
-def import_store(source: Path, db: str = DEFAULT_DB) -> str:
-    """Merge a file that `export_store` wrote. Returns what was new; again, nothing is."""
+def import_store(source: Path | str, db: str = DEFAULT_DB) -> str:
+    """Merge a file that `export_store` wrote. Returns what was new; again, nothing is. A damaged
+    file is refused, and changes nothing.
+
+    >>> archive = rw.export_store("other.zip").split(":")[0]
+    >>> rw.import_store(archive, db="sqlite:///merged.db")
+    'other.zip: ... sessions with ... samples, 1 devices and ... other records are new; 0 ...'
+    >>> rw.import_store(archive, db="sqlite:///merged.db")
+    'other.zip: nothing new (... sessions are known)'
+    """
+    source = Path(source)
     with Store.open(db) as store:
         return f"{source}: {_described(store.import_archive(source))}"
 
@@ -52,8 +76,8 @@ def _described(merged: Merged) -> str:
     )
 
 
-def prune(
-    older_than: timedelta,
+def prune_store(
+    older_than: timedelta | str,
     db: str = DEFAULT_DB,
     *,
     dry_run: bool = False,
@@ -62,8 +86,14 @@ def prune(
     """Drop raw samples of sessions that ended so long ago; summaries, and so tables, stay. Files
     of the cache that were not used for so long go, too.
 
-    Returns what was dropped. Raises `UsageError` for an age that is not positive.
+    `older_than` is an age such as `90d`, `12h` or `8w`. Returns what was dropped. Raises
+    `UsageError` for an age that is not positive.
+
+    >>> rw.prune_store("90d", dry_run=True)
+    '0 samples of 0 sessions and 0 files of the cache would be dropped; all summaries are kept'
     """
+    if isinstance(older_than, str):
+        older_than = timedelta(seconds=parse_age(older_than, "--older-than"))
     if older_than <= timedelta(0):
         raise UsageError("--older-than must be more than nothing")
     with Store.open(db, create=False, readonly=dry_run) as store:

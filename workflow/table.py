@@ -16,6 +16,7 @@ from ..options.measuring import TableOptions
 from ..records import Phase
 from ..report.formats import frame
 from ..search.boards import OddBoard, odd_boards
+from .known_errors import note_errors
 from .known_layers import require_layer
 
 if TYPE_CHECKING:
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
 def table(options: TableOptions) -> pd.DataFrame:
     """The per-layer speedup table as a pandas frame: a row a spec, candidate, device and policy.
 
-    `model` is a source or SHA-256, `devices` are backends or hardware keys; `UsageError` for an
-    unknown network. Columns::
+    For its keywords see `table_document`. Columns::
 
         column                dtype   unit  what
         layer                 str           the first layer of that spec
@@ -52,6 +52,7 @@ def table(options: TableOptions) -> pd.DataFrame:
         stale                 bool          whether measured with other software than is there now
         boards                int64         boards of the device's kind that measured it
         measurement_id        str           leads to the raw samples
+        network_error         float64       what it alone does to the network; NaN if not known
         layers                str           all layers of that spec, separated by blanks
         backend               str           device family
         hardware_key          str           hash of the hardware
@@ -116,6 +117,8 @@ def stored_table(
         measurements = store.measurements.find(wanted)
         document = document_of(measurements)
         odd = [_odd_board(store, one) for one in odd_boards(measurements)]
+    if sha256 is not None:
+        note_errors(document.rows, store, sha256)
     return document.model_copy(update={"networks": of, "odd_boards": odd})
 
 

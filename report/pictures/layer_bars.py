@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ... import documents
-from ..cells import decomposition, duration, known, timed, with_count
+from ..best_rows import BUDGETS, LayerRows, by_layer
+from ..cells import decomposition, duration, known, with_count
 from .figure import Picture, in_style, short
-from .style import BEFORE, EDGE, GROUND, INK, ONE_COLUMN, SERIES, SMALL_PT, UNDECIDED
+from .style import BEFORE, EDGE, INK, ONE_COLUMN, SERIES, SMALL_PT
 
 MAX_BARS = 40
 """The layers that take most of the time; the others are one bar."""
-KEPT_MACS = 0.5
-"""Share of its MACs that a layer keeps with the candidates that are shown as its best."""
+KEPT_MACS = BUDGETS["keeps 1/2"]
+"""Share of its MACs that a layer keeps with the candidates that are shown as its best: smaller ones
+are faster, but lose more than most networks bear."""
 ROW = 0.165
 """Inches from one bar to the next."""
 
@@ -21,14 +23,13 @@ ROW = 0.165
 @dataclass(frozen=True, slots=True)
 class LayerBar:
     """Seconds of a layer, or of all that share its shape. `after` is None where it stays; `ends`
-    is its interval, `hatched` says that the measurements do not decide it."""
+    is its interval."""
 
     name: str
     before: float
     after: float | None
     label: str
     ends: tuple[float, float] | None = None
-    hatched: bool = False
 
 
 @in_style()
@@ -55,7 +56,7 @@ def layer_bars(bars: Sequence[LayerBar], title: str) -> Picture:
     panel.set_xticks([tick for tick in panel.get_xticks() if tick <= 1.05 * longest])
     panel.set_xlim(0, 1.9 * longest)
     panel.set_xlabel("share of the layers' time before (%)")
-    _keys(picture, any(bar.hatched for bar in shown))
+    _keys(picture)
     return picture
 
 
@@ -73,26 +74,21 @@ def _heaviest(bars: Sequence[LayerBar]) -> list[LayerBar]:
 def _after(picture: Picture, place: int, bar: LayerBar, scale: float) -> None:
     panel = picture.panels[0]
     panel.barh(
-        place, scale * (bar.after or 0.0), 0.4, color=GROUND if bar.hatched else SERIES[0],
-        hatch=UNDECIDED if bar.hatched else None, edgecolor=SERIES[0], linewidth=0.5,
+        place, scale * (bar.after or 0.0), 0.4, color=SERIES[0], edgecolor=SERIES[0], linewidth=0.5,
     )  # fmt: skip
     if bar.ends is not None:
         low, high = bar.ends
         picture.whiskers(panel, [place], [(scale * low, scale * high)], INK, across=True)
 
 
-def _keys(picture: Picture, hatched: bool) -> None:
+def _keys(picture: Picture) -> None:
     from matplotlib.patches import Patch
 
     keys = [
         Patch(facecolor=BEFORE, edgecolor=EDGE, linewidth=0.4, label="before"),
         Patch(facecolor=SERIES[0], label="after"),
     ]
-    if hatched:
-        keys.append(
-            Patch(facecolor=GROUND, edgecolor=SERIES[0], hatch=UNDECIDED, label="undecided")
-        )
-    picture.legend(keys, columns=3)
+    picture.legend(keys, columns=2)
 
 
 def plan_picture(plan: documents.Plan, title: str) -> Picture:
@@ -114,42 +110,23 @@ def _planned(layer: documents.PlannedLayer) -> LayerBar:
 
 
 def savings_picture(rows: Sequence[documents.Row], title: str) -> Picture:
-    """Draw what the fastest candidate of each layer saves that keeps `KEPT_MACS`. The rows are of
-    one device and policy; a bar is all layers of one shape."""
-    return layer_bars([_best(row) for row in fastest(rows)], title)
+    """Draw what the best candidate of each layer saves that keeps `KEPT_MACS`. The rows are of one
+    device and policy; a bar is all layers of one shape."""
+    return layer_bars([_best(layer) for layer in by_layer(rows)], title)
 
 
-def fastest(rows: Sequence[documents.Row]) -> list[documents.Row]:
-    """Return the row of least latency of each shape of layers, of those that keep `KEPT_MACS` as
-    long as there are any: the others are faster, but lose more than most networks bear."""
-    layers: dict[str, list[documents.Row]] = {}
-    for row in timed(rows):
-        layers.setdefault(row.spec_key, []).append(row)
-    return [min(same, key=_by_worth) for same in layers.values()]
-
-
-def _by_worth(row: documents.Row) -> tuple[bool, float]:
-    return row.macs < KEPT_MACS * row.original_macs, known(row.latency_s)
-
-
-def _best(row: documents.Row) -> LayerBar:
-    count, original = row.count, known(row.original_latency_s)
-    name = with_count(row)
-    undecided = row.verdict == "UNDECIDED"
-    if row.verdict not in ("FASTER", "UNDECIDED"):
-        return LayerBar(name, count * original, None, "nothing is faster")
-    ends = (original / known(row.speedup_high), original / known(row.speedup_low))
-    label = f"{decomposition(row.decomposition)}: {known(row.speedup):.2f}x"
-    after = count * known(row.latency_s)
-    both = (count * ends[0], count * ends[1])
-    return LayerBar(name, count * original, after, label, both, undecided)
+def _best(layer: LayerRows) -> LayerBar:
+    name, row = with_count(layer.first), layer.best(KEPT_MACS)
+    if row is None or row.speedup is None:
+        return LayerBar(name, layer.original_s, None, "nothing is faster")
+    label = f"{decomposition(row.decomposition)}: {row.speedup:.2f}x"
+    ends = layer.original_s / known(row.speedup_high), layer.original_s / known(row.speedup_low)
+    return LayerBar(name, layer.original_s, layer.original_s / row.speedup, label, ends)
 
 
 def saved_in_all(rows: Sequence[documents.Row]) -> str:
-    """Say what the layers take together, and with the candidates of `fastest`."""
-    pairs = [
-        (row.count * known(row.original_latency_s), row.count * known(row.latency_s))
-        for row in fastest(rows)
-    ]
-    before, after = sum(one for one, _ in pairs), sum(min(pair) for pair in pairs)
-    return f"{duration(before)} before, {duration(after)} with those candidates"
+    """Say what the layers take together, and with the best candidates that keep `KEPT_MACS`."""
+    layers = by_layer(rows)
+    before = sum(layer.original_s for layer in layers)
+    saved = sum(layer.best_saved_s(KEPT_MACS) for layer in layers)
+    return f"{duration(before)} before, {duration(before - saved)} with those candidates"

@@ -17,8 +17,6 @@ SERIES = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#c48400", "#3f3f9f")
 """Okabe and Ito (2008), the last three darker, so that thin lines are seen on white."""
 MARKS = ("o", "s", "^", "D", "v", "P")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
-UNDECIDED = "/////"
-"""The hatching of what the measurements do not decide."""
 
 VARIABLES = {
     INK: "--ink",

@@ -24,7 +24,8 @@ async function start() {
   jobs.listen(showBusy);
   showBusy();
   window.addEventListener("hashchange", () => attempt(showView));
-  return showView();
+  await showView();
+  requestIdleCallback(() => attempt(learnViews));
 }
 
 /** What users call networks, anew once one was uploaded. */
@@ -69,6 +70,12 @@ async function showView() {
   performance.measure("view", { start: started, detail: name });
   return undefined;
 }
+
+/** Once the first view is there and nothing else is to be done: have the code of the others. */
+const learnViews = async () => {
+  const views = await Promise.all(Object.values(VIEWS).map((load) => load()));
+  for (const view of views) view.learnTabs?.();
+};
 
 let started = 0;
 window.addEventListener("hashchange", () => { started = performance.now(); });

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+import pexpect
 import pytest
 import typer.main
 from typer.testing import CliRunner
@@ -147,3 +148,56 @@ def test_bash_completes(need: Callable[[str, str], NoReturn], tmp_path: Path) ->
         env=completing(tmp_path, "bash"),
     )
     assert done.stdout.splitlines() == ["verify", "--max-error", "export"], done.stderr
+
+
+ASKED = {
+    "rankwise ver": "verify",
+    "rankwise plan net.onnx --max-e": "--max-error",
+    "rankwise db ex": "export",
+    "rankwise layers ne": "net.onnx",
+}
+"""What is typed, and how its last word ends once TAB was pressed: the last one is a file's name."""
+
+
+@pytest.fixture
+def typing(tmp_path: Path) -> Path:
+    """A folder with a file to be completed."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "net.onnx").touch()
+    return tmp_path / "here"
+
+
+def test_fish_completes(need: Callable[[str, str], NoReturn], typing: Path, tmp_path: Path) -> None:
+    fish = shutil.which("fish") or need("fish", "no fish here")
+    begin = "rankwise | source; set --erase _RANKWISE_COMPLETE"
+    lines = [f"complete --do-complete {shlex.quote(words)}" for words in ASKED]
+    done = subprocess.run(
+        [fish, "--no-config", "-c", "\n".join([begin, *lines])],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=typing,
+        env=completing(tmp_path, "fish") | {"HOME": str(tmp_path)},
+    )
+    found = [line.partition("\t")[0] for line in done.stdout.splitlines()]
+    assert found == list(ASKED.values()), done.stderr
+
+
+def test_zsh_completes(need: Callable[[str, str], NoReturn], typing: Path, tmp_path: Path) -> None:
+    """Typed into a zsh, with a TAB and a key that takes the line away again."""
+    zsh = shutil.which("zsh") or need("zsh", "no zsh here")
+    env = completing(tmp_path, "zsh") | {"HOME": str(tmp_path), "TERM": "dumb", "PS1": "ready> "}
+    shell = pexpect.spawn(
+        zsh, ["--no-rcs"], cwd=str(typing), env=env, encoding="utf-8", timeout=60,
+        dimensions=(24, 200),
+    )  # fmt: skip
+    shell.expect_exact("ready> ")
+    begin = 'autoload -Uz compinit && compinit -u; eval "$(rankwise)"; unset _RANKWISE_COMPLETE'
+    shell.sendline(begin)
+    shell.expect_exact("ready> ")
+    for words, end in ASKED.items():
+        shell.send(f"{words}\t")
+        shell.expect_exact(words.split()[-1])
+        shell.expect_exact(end.removeprefix(words.split()[-1]))
+        shell.sendcontrol("u")
+    shell.close(force=True)

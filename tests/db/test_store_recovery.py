@@ -18,7 +18,7 @@ import pytest
 
 from rankwise import stats
 from rankwise.db import Store
-from rankwise.db.processes import Owner, is_gone, this_process
+from rankwise.db.processes import Owner, is_gone, is_gone_here, this_process
 from rankwise.records import (
     ORIGINAL,
     Candidate,
@@ -142,18 +142,19 @@ def test_another_estimator_summarises_anew(
 
 def test_who_is_gone() -> None:
     me = this_process()
-    recent, old = "2999-01-01T00:00:00.000Z", "2020-01-01T00:00:00.000Z"
-    assert not is_gone(me, old)
-    assert is_gone(Owner(me.host, me.boot, me.pid, me.started - 1), recent)  # a reused number
-    assert is_gone(Owner(me.host, "another boot", me.pid, me.started), recent)
-    assert not is_gone(Owner("elsewhere", me.boot, me.pid, me.started), recent)
-    assert is_gone(Owner("elsewhere", me.boot, me.pid, me.started), old)
+    times = "2020-01-01T00:00:00.000Z", "2020-01-01T00:00:01.000Z"  # whatever the time is here
+    later = times[0], "2020-01-02T00:00:01.000Z"
+    assert not is_gone(me, *later)
+    assert is_gone(Owner(me.host, me.boot, me.pid, me.started - 1), *times)  # a reused number
+    assert is_gone(Owner(me.host, "another boot", me.pid, me.started), *times)
+    assert not is_gone(Owner("elsewhere", me.boot, me.pid, me.started), *times)
+    assert is_gone(Owner("elsewhere", me.boot, me.pid, me.started), *later)
 
 
 def test_a_corpse_is_gone() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as child:
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # it is a zombie now
-        assert is_gone(Owner(this_process().host, this_process().boot, child.pid, 0.0), "")
+        assert is_gone_here(Owner(this_process().host, this_process().boot, child.pid, 0.0))
 
 
 WRITER = """

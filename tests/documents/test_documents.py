@@ -34,7 +34,8 @@ def test_rows_of_our_own_values_are_as_if_they_were_validated() -> None:
         "device": RowDevice(backend="fake", hardware_key="b", software_key="c"), "policy": {},
         "latency_s": 1.0, "original_latency_s": 2.0, "saving_s": 1.0, "speedup": 2.0,
         "speedup_low": 1.9, "speedup_high": 2.1, "verdict": "FASTER", "macs": 1, "original_macs": 2,
-        "params": 3, "measured_at": "now", "stale": False, "measurement_id": "d",
+        "params": 3, "measured_at": "now", "stale": False, "measurement_id": "d", "boards": 2,
+        "network_error": None,
     }  # fmt: skip
     made, checked = Row.of_own(values), Row.model_validate(values)
     assert made == checked

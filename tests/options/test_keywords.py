@@ -19,6 +19,7 @@ from rankwise.options.option import Option, option_fields
 
 CLASSES: dict[str, type] = {
     "devices": measuring.DevicesOptions,
+    "fleet_devices": measuring.FleetOptions,
     "doctor": measuring.DoctorOptions,
     "layers": measuring.LayersOptions,
     "profile": measuring.ProfileOptions,
@@ -58,6 +59,8 @@ def test_the_signature_is_the_class(name: str) -> None:
 @pytest.mark.parametrize("name", CLASSES)
 def test_the_command_has_the_same_words_and_defaults(name: str) -> None:
     """But for files that only the command writes, and how documents are shown."""
+    if name == "fleet_devices":
+        return  # `devices --fleet`, with the words of both
     command = typer.main.get_command(app).commands[name.replace("_", "-")]  # type: ignore[attr-defined]
     parameters = {parameter.name: parameter for parameter in command.params}
     for field in option_fields(CLASSES[name]):
@@ -68,6 +71,8 @@ def test_the_command_has_the_same_words_and_defaults(name: str) -> None:
             assert (parameter.default or None) == (default or None)
     own = {"json", "debug", "server", "output", "format", "draw", "draw_savings", "help"}
     own |= {"quiet", "verbose", "best", "sort", "verdict", "top", "columns"}
+    if name == "devices":
+        own |= {"fleet", *keywords(measuring.FleetOptions())}
     assert set(parameters) <= own
 
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from rankwise.models.network_error import NetworkError
-from rankwise.planner import confirmation
 from rankwise.planner.builtin_constraints import ErrorLimit, ParameterLimit
 from rankwise.planner.confirmation import confirmed
 from rankwise.planner.constraint import Constraints
@@ -62,21 +61,18 @@ class Measured:
 
 
 @pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+def log() -> list[Any]:
     """Plans that are solved for, and words of splits that are read, in their order."""
-    log: list[Any] = []
-
-    def solve(*given: Any) -> Assignment:
-        log.append(exact(*given))
-        return log[-1]
-
-    monkeypatch.setattr(confirmation, "solve", solve)
-    return log
+    return []
 
 
 @pytest.fixture
 def problem(log: list[Any]) -> Callable[..., Any]:
     def make(factor: float, *others: Any, level: float = LEVEL) -> Any:
+        def solve(*given: Any) -> Assignment:
+            log.append(exact(*given))
+            return log[-1]  # type: ignore[no-any-return]
+
         assembly: Any = SimpleNamespace(specs=dict.fromkeys((one.name for one in LAYERS), object()))
         select, confirm = Measured(log, "select", 1.0, 10), Measured(log, "confirm", factor, 8)
         errors: Any = select
@@ -84,6 +80,7 @@ def problem(log: list[Any]) -> Callable[..., Any]:
             objective=SimpleNamespace(max_error=LIMIT),
             options=SimpleNamespace(confidence=level),
             new_pictures=NEW,
+            solver=SimpleNamespace(solve=solve),
             evidence=SimpleNamespace(select=select, confirm=confirm),
             constraints=Constraints.of([ErrorLimit(LIMIT, errors), *others], assembly),
         )

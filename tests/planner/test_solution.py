@@ -13,6 +13,7 @@ from rankwise.planner import solution
 from rankwise.planner.solution import Solution, next_budget, original, solve_within
 from rankwise.records import Decomposition
 from rankwise.search.exact import SolverLimits
+from rankwise.search.solver import OneDevice
 from rankwise.search.space import Assignment, Choice, LayerChoices
 
 CHOICES = [
@@ -26,7 +27,8 @@ def problem(usage: Callable[[Assignment], float], over: bool = False) -> Any:
     constraints = SimpleNamespace(
         limits=SolverLimits, usage=usage, allow=lambda plan: usage(plan) <= 1
     )
-    return SimpleNamespace(constraints=constraints, progress=SimpleNamespace(over=over))
+    progress = SimpleNamespace(over=over)
+    return SimpleNamespace(constraints=constraints, progress=progress, solver=OneDevice())
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from rankwise import documents
 from rankwise.errors import UsageError
 from rankwise.report.best_rows import best_rows, by_layer
 from rankwise.report.fitting import Grid, fitted, shortened
-from rankwise.report.table_text import speedup_table_text
+from rankwise.report.shown import Rows
+from rankwise.report.table_text import row_lines, speedup_table_text
 from rankwise.report.table_view import TableView
 
 LONG = "encoder.layers.encoder_layer_11.self_attention.projection"
@@ -169,3 +170,19 @@ def test_names_keep_their_ends() -> None:
     assert len(shortened(LONG, 20)) == 20
     grid = Grid(("layer", "x"), [[LONG, "1"]])
     assert fitted(grid, 200) == grid
+
+
+@pytest.mark.parametrize("width", [None, 60, 100])
+def test_long_texts_are_folded_between_words(width: int | None) -> None:
+    """In their own column; every word is there, and no line is longer than the terminal."""
+    kinds = " ".join(f"kind_number_{n}" for n in range(8))
+    rows = Rows(("layer", "x", "kinds"), [[LONG, "1", kinds], ["fc", "12", "svd"]], right=("x",))
+    head, *lines = row_lines(rows, styled=False, width=width)
+    starts = {line.index("kind_number") for line in lines if "kind_number" in line}
+    assert starts == {head.index("kinds")}
+    assert kinds.split() == [word for line in lines for word in line.split() if "kind_" in word]
+    if width is None:
+        assert len(lines) == 2
+    else:
+        assert max(map(len, lines)) <= width
+        assert lines[-1].split() == ["fc", "12", "svd"]

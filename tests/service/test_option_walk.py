@@ -32,7 +32,8 @@ COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 SERVED = [verb.replace("_", "-") for verb in REMOTE]
 HERE = {"json", "debug", "server", "format", "draw", "draw_savings"}
 HERE |= {"quiet", "verbose", "best", "sort", "verdict", "top", "columns", "by_dtype"}
-"""Parameters that are the command's own: how the document is shown."""
+HERE |= {"fleet", "release"}
+"""Parameters that are the command's own: how the document is shown, which devices are meant."""
 SAMPLES: dict[str, tuple[str, Any]] = {
     "inputs": ("input=1,3,8,8", "['input=1,3,8,8']"),
     "backend": ("fake:step=2", "fake:step=2"),
@@ -44,6 +45,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "layer": ("body", "body"),
     "input_shape": ("1,3,16,16", "1,3,16,16"),
     "phase": ("training", "training"),
+    "device": ("label=lab", "label=lab"),
     "dtypes": ("int8", ["int8"]),
 }
 """What is written, and what arrives, where the type alone does not say it."""
@@ -187,6 +189,9 @@ def test_it_arrives_or_is_refused(lab: Lab, verb: str, name: str) -> None:
     option = _fields(verb).get(name)
     if name in HERE or (name == "output" and (option is None or verb == "plan")):
         return  # the next test
+    if (verb, name) == ("devices", "db"):
+        assert "leave --db or --server out" in lab.call("devices", "--fleet", "--db", "x").output
+        return
     assert option is not None, "an option of the command that stands in no class"
     if option.option.argument:
         assert lab.call(*lab.words(verb)).exit_code in (0, 1)
@@ -194,6 +199,8 @@ def test_it_arrives_or_is_refused(lab: Lab, verb: str, name: str) -> None:
         return
     words, value = _sample(option, lab.folder)
     words += {
+        "device": ["--any"],
+        "any": ["--device", "label=lab"],
         "input_shape": ["--weights", "x.safetensors"],
         "inputs": ["--weights", "x.safetensors"],
         "calibration": ["--preprocess", "unit"],
@@ -203,6 +210,9 @@ def test_it_arrives_or_is_refused(lab: Lab, verb: str, name: str) -> None:
         assert result.exit_code == 2, result.output
         assert f"leave {option.flag} or --server out" in result.output
         assert not lab.jobs
+        return
+    if name in ("device", "any"):
+        assert "this service has no fleet" in result.output
         return
     assert result.exit_code == 0 or isinstance(result.exception, ArrivedError), result.output
     if verb == "table":
@@ -228,10 +238,12 @@ def test_what_is_used_here(lab: Lab) -> None:
     assert "nothing" in lab.call("table", "--draw").output
     for verb in SERVED:
         own = {p.name for p in COMMANDS[verb].params} - set(_fields(verb)) - HERE
-        assert own <= {"help", "output"}, verb
+        assert own <= {"help", "output", *(["db"] if verb == "devices" else [])}, verb
 
 
-@pytest.mark.parametrize("verb", sorted({n for n in COMMANDS if n not in SERVED} - {"db", "serve"}))
+@pytest.mark.parametrize(
+    "verb", sorted({n for n in COMMANDS if n not in SERVED} - {"db", "serve", "worker"})
+)
 def test_other_verbs_refuse_a_service(lab: Lab, verb: str) -> None:
     words = {
         "explain": [],

@@ -41,6 +41,7 @@ def train(model: nn.Module, groups: list[dict[str, Any]], callbacks: Any) -> Non
 def everything(network: nn.Module, example: torch.Tensor, folder: Path) -> None:
     version: str = rw.__version__
     devices: documents.Devices = rw.devices()
+    fleet: documents.Fleet = rw.fleet_devices(db="lab.db")
     doctor: documents.Doctor = rw.doctor("torch-cpu", threads=2)
     layers: documents.Layers = rw.layers(network, example, ranks="energy")
     profile: documents.Profile = rw.profile(
@@ -68,5 +69,18 @@ def everything(network: nn.Module, example: torch.Tensor, folder: Path) -> None:
     speedup: float | None = plan.predicted.speedup
     measured: float = checked.speedup
     fastest: float = max(point.speedup for point in front.points)
-    print(version, devices, doctor.fit, profile.complete, len(table), speedup, measured, fastest)
+    alone: str = rw.write_report(plan, folder / "report.html")
+    print(alone, rw.export_store(folder / "lab.zip"), rw.import_store(folder / "lab.zip"))
+    print(rw.check_store(), rw.upgrade_store(), rw.prune_store("90d", dry_run=True))
+    print(
+        version,
+        devices,
+        fleet.headline,
+        doctor.fit,
+        profile.complete,
+        len(table),
+        speedup,
+        measured,
+        fastest,
+    )
     print(done.reached, why.layers[0].candidates, edited.macs, loaded, back.report, tuned.history)

@@ -5,6 +5,7 @@ import { make } from "./dom.js";
 const FOLDER = "/static/vendor/uplot/";
 const HEIGHT = 300;
 const NEAR_PX = 24;
+const [X_APART_PX, Y_APART_PX] = [80, 30]; // figures on an axis are so far apart at least
 let loading = null;
 
 function library() {
@@ -64,7 +65,7 @@ export function pointChart({ label, series, across, xTitle, yTitle, xText = Stri
   }, (error) => place.append(error.message));
 
   function settings(width) {
-    const axis = (title, values, size) => ({ label: title, labelSize: 22, size, font: "12px system-ui", labelFont: "12px system-ui",
+    const axis = (title, values, size, space) => ({ label: title, labelSize: 22, size, space, font: "12px system-ui", labelFont: "12px system-ui",
       stroke: () => colour("soft"), grid: { stroke: () => colour("grid"), width: 1 }, ticks: { show: false },
       values: (_, splits) => splits.map(values) });
     const levels = [...points.flatMap(({ y, low, high }) => [y, low, high]), across?.y, fromZero ? 0 : undefined].filter((one) => one != null);
@@ -74,7 +75,7 @@ export function pointChart({ label, series, across, xTitle, yTitle, xText = Stri
     return {
       width, height: HEIGHT, legend: { show: false },
       scales: { x: { time: false, range: (_, low, high, key) => (chart.zoomed ? [low, high] : sides) }, y: { range: () => limits } },
-      axes: [axis(xTitle, xText, 34), axis(yTitle, yText, 62)],
+      axes: [axis(xTitle, xText, 34, X_APART_PX), axis(yTitle, yText, 62, Y_APART_PX)],
       series: [{}, { show: true, paths: () => null, points: { show: false } }],
       cursor: { points: { show: false }, y: false, drag: { x: true, y: false, dist: 12 } },
       hooks: { draw: [paint], setSelect: [() => { chart.zoomed = true; }] },
@@ -111,7 +112,9 @@ export function pointChart({ label, series, across, xTitle, yTitle, xText = Stri
     pen.font = `${12 * ratio}px system-ui`;
     pen.textAlign = across.end ? "right" : "left";
     const edge = across.end ? plot.bbox.left + plot.bbox.width - 6 * ratio : plot.bbox.left + 6 * ratio;
-    pen.fillText(across.text, edge, y - 5 * ratio);
+    const room = y - plot.bbox.top > 20 * ratio; // above the line, or else below it
+    pen.textBaseline = room ? "bottom" : "top";
+    pen.fillText(across.text, edge, y + (room ? -4 : 5) * ratio);
   }
 
   function connect(pen, one, at) {

@@ -3,7 +3,7 @@
 import { read } from "./api.js";
 import { choose, chosen, pictures, policy } from "./choices.js";
 import { choice, make, values } from "./dom.js";
-import { go } from "./address.js";
+import { go, link } from "./address.js";
 import { submit } from "./jobs.js";
 
 const PREPROCESS = ["imagenet", "caffe-bgr", "unit"];
@@ -22,6 +22,10 @@ export async function settingFields() {
   ];
   return { fields, asked: () => ({ backend: chosen("backend"), ...policy(), ...pictures(items) }) };
 }
+
+/** In place of a form, where a network was measured on the command line and its file is not here. */
+export const fileMissing = (verb, network) => make("p", { class: "card soft" }, "This network was measured on the command line; its file is not here. ",
+  make("a", { href: link(["measure"]) }, "Upload it"), ` to search on this page, or type rankwise ${verb} ${network.name} with the same --db.`);
 
 /** The form that works out a front. */
 export async function frontForm(network) {

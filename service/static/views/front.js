@@ -5,33 +5,34 @@ import { go, note } from "../parts/address.js";
 import { pointChart } from "../parts/chart.js";
 import { choice, facts, make, table } from "../parts/dom.js";
 import { submit } from "../parts/jobs.js";
-import { frontForm } from "../parts/searching.js";
+import { fileMissing, frontForm } from "../parts/searching.js";
 import { decomposition, duration, fixed, interval, percent, times, when } from "../parts/texts.js";
 
 const KEPT = ["backend", "threads", "batch", "calibration", "preprocess"]; // what a plan takes over from its front
 const OPEN = 1.4;
 
 export async function draw(body, { id, data, query }) {
-  const jobs = (await read("/jobs?kind=front&state=done&limit=100")).items.filter((job) => job.request.network === id && job.result?.points);
-  const form = make("details", { class: "card", open: !jobs.length }, make("summary", {}, jobs.length ? "Work out another front" : "Work out the front"), await frontForm(id));
-  if (!jobs.length) {
+  const fronts = (await read(`/fronts?network=${data.network.sha256}&limit=100`)).items;
+  const title = fronts.length ? "Work out another front" : "Work out the front";
+  const form = data.network.format === "store" ? fileMissing("pareto", data.network) : make("details", { class: "card", open: !fronts.length }, make("summary", {}, title), await frontForm(id));
+  if (!fronts.length) {
     const lead = data.settings.length ? "How much faster can this network be for how much error? From what was measured, the best plan is found at each of several error limits."
       : "Measure the network first: the front is worked out from its table.";
     return body.replaceChildren(make("p", {}, lead), form);
   }
-  const job = jobs.find((one) => one.id === query.get("front")) ?? jobs[0];
-  const { element, bar } = pointView(id, data, job, query);
-  const others = jobs.length > 1 ? choice("Front", jobs.map((one) => [one.id, `${one.request.backend}, ${when(one.ended_at)}`]), job.id, (value) => {
+  const front = fronts.find((one) => one.key === query.get("front")) ?? fronts[0];
+  const { element, bar } = pointView(id, data, front, query);
+  const others = fronts.length > 1 ? choice("Front", fronts.map((one) => [one.key, `${one.asked.backend}, ${when(one.made_at)}`]), front.key, (value) => {
     note({ front: value, point: "" });
     query.set("front", value);
     query.delete("point");
     draw(body, { id, data, query });
-  }, { class: "inline" }) : make("span", { class: "soft small" }, `${job.result.device.backend}, worked out ${when(job.ended_at)}`);
+  }, { class: "inline" }) : make("span", { class: "soft small" }, `${front.device.backend}, worked out ${when(front.made_at)}`);
   return body.replaceChildren(make("div", { class: "bar" }, others), bar, element, form);
 }
 
-function pointView(id, data, job, query) {
-  const { points, layers, calibration } = job.result;
+function pointView(id, data, front, query) {
+  const { points, layers, calibration } = front;
   const highest = OPEN * Math.max(...points.map((point) => point.speedup)); // where intervals end that are open above
   const drawn = points.map((point, at) => ({ x: point.network_error, y: point.speedup, low: point.speedup_low, high: Math.min(highest, point.speedup_high), hollow: !point.measured, at,
     text: `${times(point.speedup)} at network error ${fixed(point.network_error, 4)}\n${point.replaced} of ${layers} layers replaced\n${point.measured ? "timed on the whole network" : "predicted from layers"}` }));
@@ -51,7 +52,7 @@ function pointView(id, data, job, query) {
     slider.setAttribute("aria-valuetext", `${times(point.speedup)}, network error ${fixed(point.network_error, 4)}`);
     note({ point: at });
     chart.choose(drawn[at]);
-    plan.replaceChildren(...planAt(id, data, job, at));
+    plan.replaceChildren(...planAt(id, data, front, at));
   }
 
   show(Math.min(Math.max(0, asked || 0), points.length - 1));
@@ -61,17 +62,17 @@ function pointView(id, data, job, query) {
   return { element: plan, bar };
 }
 
-function planAt(id, data, job, at) {
-  const { points, layers } = job.result;
+function planAt(id, data, front, at) {
+  const { points, layers } = front;
   const [original, point] = [points[0], points[at]];
   const before = at ? points[at - 1].decisions : {};
   const make_plan = async () => {
-    const kept = Object.fromEntries(KEPT.map((name) => [name, job.request[name]]).filter(([, value]) => value != null));
+    const kept = Object.fromEntries(KEPT.map((name) => [name, front.asked[name]]).filter(([, value]) => value != null));
     const made = await submit("/plans", { network: id, ...kept, max_error: point.max_error, refine: refine.checked });
     if (made) go(["jobs", made.id]);
   };
   const refine = make("input", { type: "checkbox", id: "refine", checked: true });
-  const button = point.max_error == null ? null : make("div", { class: "bar" }, make("button", { type: "button", id: "make-plan", onclick: make_plan }, `Make the plan for network error up to ${point.max_error}`),
+  const button = point.max_error == null || data.network.format === "store" ? null : make("div", { class: "bar" }, make("button", { type: "button", id: "make-plan", onclick: make_plan }, `Make the plan for network error up to ${point.max_error}`),
     make("label", { class: "check" }, refine, "time whole networks, too"));
   const order = new Map(data.layers.map((layer, place) => [layer.name, place]));
   const rows = Object.entries(point.decisions).sort(([a], [b]) => (order.get(a) ?? 0) - (order.get(b) ?? 0)).map(([name, choice_]) => {

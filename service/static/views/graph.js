@@ -8,8 +8,13 @@ import { key, networkPicture } from "../parts/graph.js";
 import { duration, percent } from "../parts/texts.js";
 import { layerPanel, summaryPanel } from "./layer.js";
 
+const path = (id) => `/networks/${id}/graph`;
+
+/** Ask for what `draw` will read. */
+export const asks = (id) => { read(path(id)).catch(() => {}); };
+
 export async function draw(body, { id, data, setting, query, settingChoice }) {
-  const graph = await read(`/networks/${id}/graph`);
+  const graph = await read(path(id));
   const facts = layerFacts(data.layers, setting);
   const specs = new Map(data.layers.map((layer) => [layer.name, layer.spec]));
   const side = make("aside", { class: "card", "aria-label": "The chosen layer", "aria-live": "polite" });

@@ -50,9 +50,9 @@ function point(row, original) {
 
 function candidates(rows) {
   const sorted = [...rows].sort((a, b) => (b.speedup ?? 0) - (a.speedup ?? 0));
-  const columns = [["candidate"], ["latency", "figure"], ["speedup", "figure"], ["interval", "figure"], ["verdict"]];
-  const shown = table("Candidates of this layer", columns, sorted.map((row) => [decomposition(row), duration(row.latency_s), times(row.speedup),
-    row.speedup == null ? "" : `${fixed(row.speedup_low)} to ${fixed(row.speedup_high)}`, make("span", { class: `verdict ${row.verdict}` }, row.verdict)]));
+  const columns = [["candidate"], ["speedup", "figure"], ["verdict"], ["latency", "figure"], ["interval", "figure"]];
+  const shown = table("Candidates of this layer", columns, sorted.map((row) => [decomposition(row), times(row.speedup), make("span", { class: `verdict ${row.verdict}` }, row.verdict),
+    duration(row.latency_s), row.speedup == null ? "" : `${fixed(row.speedup_low)} to ${fixed(row.speedup_high)}`]));
   return make("details", { open: rows.length <= 14 }, make("summary", {}, `${rows.length} candidates`), shown);
 }
 

@@ -39,7 +39,7 @@ async function networkPart(state) {
   const told = make("p", { class: "soft small", id: "network-facts" });
   let networks = [];
   async function load(wanted) {
-    networks = (await read("/networks?limit=1000")).items;
+    networks = (await read("/networks?limit=1000")).items.filter((one) => one.format !== "store"); // of those there is no file
     options(select, networks.map((one) => [one.id, `${one.name} (${one.format})`]), wanted);
     tell();
   }

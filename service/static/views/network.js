@@ -14,22 +14,27 @@ const TABS = [
   ["plans", "Plans", () => import("./plans.js")],
 ];
 
+/** Have the code of all tabs. */
+export const learnTabs = () => TABS.forEach(([, , load]) => load());
+
 const GROWS_MS = 8000;
 
 export async function show(page, { parts: [id, tab = "graph"], query, current }) {
   if (!id) throw new Error("No network was named.");
   const opened = (TABS.find(([name]) => name === tab) ?? TABS[0]);
-  const [data, view] = await Promise.all([networkData(id), opened[2]()]);
+  const loading = opened[2]();
+  loading.then((view) => view.asks?.(id)); // while the table is on its way
+  const [data, view] = await Promise.all([networkData(id), loading]);
   if (!current()) return undefined;
   const { network } = data;
   const known = [network.input_shape && `input ${network.input_shape.join("\u00d7")}`, `${data.layers.length} layers`,
-    network.bytes ? mebibytes(network.bytes) : "", `SHA-256 ${network.sha256.slice(0, 12)}`];
+    network.bytes ? mebibytes(network.bytes) : "", network.format === "store" ? "measured on the command line" : "", `SHA-256 ${network.sha256.slice(0, 12)}`];
   const on = query.get("on") ?? "";
   const tabs = TABS.map(([name, title]) => make("a", { href: link(["networks", id, name], { on }), "aria-current": name === opened[0] ? "page" : null }, title));
   const body = make("div", { class: "tab" });
   page.append(make("h1", {}, network.name), make("p", { class: "soft small" }, known.filter(Boolean).join(", ")),
     make("nav", { class: "tabs", "aria-label": "Parts of this network" }, tabs), body);
-  if (!data.settings.length && ["graph", "table"].includes(opened[0])) body.append(nothingYet(id));
+  if (!data.settings.length && network.format !== "store" && ["graph", "table"].includes(opened[0])) body.append(nothingYet(id));
   let end = null;
   const drawWith = async (setting) => {
     end?.();

@@ -19,16 +19,19 @@ export async function show(page, { parts: [key], current }) {
     facts([["Predicted speedup", times(plan.predicted.speedup)], ["Measured speedup", plan.verified ? times(plan.verified.speedup) : "not yet"],
       ["Predicted network error", fixed(plan.predicted.network_error, 4)], ["Measured network error", fixed(plan.verified?.fidelity.relative_error, 4)],
       ["Layers replaced", `${replaced.length} of ${plan.layers.length}`]]),
-    actions(key, made), make("div", { class: "grid" }, agreement(plan, verified), promise(plan)), decisions(plan));
+    actions(key, made, network && network.format !== "store"), make("div", { class: "grid" }, agreement(plan, verified), promise(plan)), decisions(plan));
 }
 
-function actions(key, made) {
+/** `here`: whether the network's file is, which verifying and writing need. */
+function actions(key, made, here) {
   const file = (text, href, name) => make("a", { class: "button quiet", href, download: name }, text);
   const ask = (text, path) => make("button", { type: "button", onclick: async () => {
     const job = await submit(path, { plan: key });
     if (job) go(["jobs", job.id]);
   } }, text);
-  return make("div", { class: "links", id: "plan-actions" }, ask("Verify", "/verifications"), ask("Write compressed network", "/applied"),
+  const work = here ? [ask("Verify", "/verifications"), ask("Write compressed network", "/applied")]
+    : [make("span", { class: "soft" }, "The network's file is not here: ", make("a", { href: link(["measure"]) }, "upload it"), " to verify the plan or write the compressed network.")];
+  return make("div", { class: "links", id: "plan-actions" }, work,
     file("Plan (JSON)", address(`/plans/${key}?download=true`), "plan.json"),
     make("a", { class: "button quiet", href: address(`/plans/${key}/report`), target: "_blank", rel: "noopener" }, "Report"),
     file("Report (file)", address(`/plans/${key}/report?download=true`), "report.html"),

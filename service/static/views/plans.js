@@ -3,14 +3,15 @@
 import { read } from "../parts/api.js";
 import { link, note } from "../parts/address.js";
 import { make, table } from "../parts/dom.js";
-import { planForm } from "../parts/searching.js";
+import { fileMissing, planForm } from "../parts/searching.js";
 import { decomposition, duration, fixed, interval, objective, times, when } from "../parts/texts.js";
 
 const FIRST = 3; // plans that are compared until others are ticked
 
 export async function draw(body, { id, data, query }) {
   const plans = (await read(`/plans?network=${data.network.sha256}&limit=100`)).items;
-  const form = make("details", { class: "card", open: !plans.length }, make("summary", {}, "Make a plan for a limit of your own"), await planForm(id));
+  const form = data.network.format === "store" ? fileMissing("plan", data.network)
+    : make("details", { class: "card", open: !plans.length }, make("summary", {}, "Make a plan for a limit of your own"), await planForm(id));
   if (!plans.length) return body.replaceChildren(make("p", {}, "There is no plan for this network yet. Choose a point of its ", make("a", { href: link(["networks", id, "front"]) }, "front"), ", or set a limit here."), form);
   const known = new Set(plans.map((one) => one.key));
   const asked = (query.get("with") ?? "").split(" ").filter((key) => known.has(key));
@@ -31,9 +32,9 @@ export async function draw(body, { id, data, query }) {
     note({ with: [...ticked].join(" ") });
     compare();
   } });
-  const rows = plans.map((one) => [make("a", { href: link(["plans", one.key]) }, one.key.slice(0, 8)), tick(one), objective(one.objective), one.backend, interval(one.predicted),
-    one.verified ? interval(one.verified) : "not yet", fixed(one.verified?.fidelity.relative_error ?? one.predicted.network_error, 4), `${one.replaced} of ${one.layers}`, when(one.created_at)]);
-  const columns = [["plan"], ["compare"], ["limit"], ["device"], ["predicted", "figure"], ["measured", "figure"], ["network error", "figure"], ["replaced", "figure"], ["made", "date"]];
+  const rows = plans.map((one) => [make("a", { href: link(["plans", one.key]) }, one.key.slice(0, 8)), tick(one), interval(one.predicted), one.verified ? interval(one.verified) : "not yet",
+    fixed(one.verified?.fidelity.relative_error ?? one.predicted.network_error, 4), objective(one.objective), one.backend, `${one.replaced} of ${one.layers}`, when(one.created_at)]);
+  const columns = [["plan"], ["compare"], ["predicted", "figure"], ["measured", "figure"], ["network error", "figure"], ["limit"], ["device"], ["replaced", "figure"], ["made", "date"]];
   body.replaceChildren(make("section", { class: "card" }, make("h2", {}, "Plans"), table("Plans of this network", columns, rows)), place, form);
   await compare();
   return undefined;
@@ -61,10 +62,10 @@ function sideBySide(notes, plans, data) {
   };
   fill();
   return [make("section", { class: "card" }, make("h2", {}, plans.length > 1 ? "Side by side" : "One plan"), table("Figures of the plans", head("figure"), figures, { class: "list compare" })),
-    make("section", { class: "card" }, make("div", { class: "bar" }, make("h2", {}, "Decisions"), plans.length > 1 ? make("label", { class: "check" }, only, `only the ${differing.length} layers that differ`) : null), place)];
+    make("section", { class: "card" }, make("div", { class: "bar" }, make("h2", {}, "Decisions"), plans.length > 1 ? make("label", { class: "check" }, only, differing.length === 1 ? "only the layer that differs" : `only the ${differing.length} layers that differ`) : null), place)];
 }
 
-const decided_of = (layer) => (layer ? `${decomposition(layer.decomposition)}${layer.speedup ? `, ${times(layer.speedup)}` : ""}` : "");
+const decided_of = (layer) => (layer ? `${decomposition(layer.decomposition)}${layer.speedup && layer.decomposition.kind !== "original" ? `, ${times(layer.speedup)}` : ""}` : "");
 
 /** Cells that are not as in the first plan are marked, by a sign as well. */
 function layersTable(head, rows) {

@@ -1,0 +1,57 @@
+"""The one membership of this process: a Dask worker, and what it is in the fleet."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import RankwiseError
+from .member import Member
+
+log = logging.getLogger("rankwise.fleet")
+RETRY_S = 3.0
+_joined: list[tuple[Any, Member]] = []
+"""The worker and its membership; at most one."""
+
+
+def member() -> Member:
+    """This process's membership. Raises `LookupError` in a process that has none."""
+    return _joined[-1][1]
+
+
+def address() -> str:
+    """Of this process's worker."""
+    return str(_joined[-1][0].contact_address)
+
+
+def offer() -> None:
+    """Tell the scheduler what this worker holds now; from any thread."""
+    worker, joined = _joined[-1]
+    worker.loop.add_callback(worker.set_resources, **joined.resources)
+
+
+async def join(worker: Any, opened: Callable[[], Member]) -> None:
+    """Open the store, register the devices as soon as nothing is timed on this machine, and offer
+    them to the scheduler. Whatever fails is tried again: the store may be away."""
+    while True:
+        try:
+            joining = await asyncio.to_thread(opened)
+            _joined.append((worker, joining))
+            await asyncio.to_thread(joining.register, str(worker.contact_address))
+            break
+        except (RankwiseError, OSError) as error:
+            log.error("this worker offers nothing yet: %s", error)
+            leave()
+            await asyncio.sleep(RETRY_S)
+    while worker.status.name == "init":
+        await asyncio.sleep(0.05)
+    await worker.set_resources(**joining.resources)
+    log.info("this worker offers %s", ", ".join(sorted(joining.resources)))
+
+
+def leave() -> None:
+    """End what this process does for the fleet."""
+    while _joined:
+        _joined.pop()[1].close()

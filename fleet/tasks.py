@@ -1,0 +1,56 @@
+"""What a worker does for its service. Requests and answers are JSON texts, and nothing else.
+
+These functions are named to workers, never sent: what they do is what this version of rankwise
+does.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict
+from typing import Any
+
+from ..errors import StoreError
+from ..jobs.attendant import Ending
+from ..options.device_query import DeviceQuery
+from . import membership
+from .parcels import Parcel, lacking, put_piece
+
+log = logging.getLogger("rankwise.fleet")
+
+
+def do_job(request: str) -> str:
+    """Do a job on a device that fits its query: `{"job", "query", "parcel"}`. The answer says how
+    the attempt ended, or `lacking`: files that the worker's service has to send before."""
+    asked = json.loads(request)
+    member = membership.member()
+    answer: dict[str, Any] = {"worker": membership.address()}
+    files = lacking(member.artifacts, Parcel.from_json(asked["parcel"]))
+    if files:
+        return json.dumps(answer | {"lacking": [asdict(file) for file in files]})
+    try:
+        ending = member.do(asked["job"], DeviceQuery.parse(asked["query"]))
+    except StoreError as error:
+        log.error("job %s has to wait: %s", asked["job"], error)
+        ending = Ending.AGAIN
+    if ending is Ending.HUNG:
+        membership.offer()
+    return json.dumps(answer | {"ending": "none" if ending is None else ending.name.lower()})
+
+
+def take_piece(request: str) -> str:
+    """Keep a piece of a file: see `parcels.put_piece`. The answer has an `error` if it cannot."""
+    try:
+        put_piece(membership.member().artifacts, request)
+    except OSError as error:
+        host = membership.member().place.host
+        return json.dumps({"error": f"{host} cannot keep a file that the job needs: {error}"})
+    return json.dumps({})
+
+
+def look_again() -> str:
+    """Offer what the store says of this worker's devices by now."""
+    membership.member().refresh()
+    membership.offer()
+    return json.dumps({})

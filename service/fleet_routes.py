@@ -1,0 +1,36 @@
+"""Routes of the fleet: its devices, and letting one out of quarantine."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Query
+
+from .. import documents
+from ..options.device_query import DeviceQuery
+from ..workflow.fleet_devices import listed
+from .artifact_routes import Id
+from .context import REFUSALS, ContextDep
+
+router = APIRouter(responses=REFUSALS)
+Device = Annotated[
+    str | None, Query(max_length=300, description="Such as `label=lab-a backend=torch-cuda`.")
+]
+
+
+@router.get("/fleet")
+def fleet(here: ContextDep, device: Device = None) -> documents.Fleet:
+    """The devices of the fleet, and what each does now. Empty for a service without one."""
+    query = None if device is None else DeviceQuery.parse(device, "device")
+    return listed(here.store, query)
+
+
+@router.post("/fleet/{device_id}/release")
+def release(here: ContextDep, device_id: Id) -> documents.Fleet:
+    """Let a device out of quarantine."""
+    device = here.store.fleet.release(device_id)
+    if device is None:
+        raise HTTPException(404, "the fleet has no such device")
+    if here.fleet is not None:
+        here.fleet.look_again(device.worker)
+    return listed(here.store, DeviceQuery(id=device_id))
