@@ -9,6 +9,7 @@ timings as much as a second measurement does.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, cast
 from uuid import uuid4
 
@@ -24,10 +25,18 @@ from ..records import content_key
 from .artifacts import ArtifactStore, NetworkEntry
 from .requests import REQUESTS, JobKind, Request
 
-MAX_WAITING = 64
-"""Jobs that may wait or run at once."""
-KEPT = 1000
-"""Ended jobs that are remembered."""
+
+@dataclass(frozen=True, slots=True)
+class QueueLimits:
+    """Jobs that may wait or run at once, and ended jobs that are remembered."""
+
+    waiting: int = 64
+    kept: int = 1000
+
+
+ONE_MACHINE = QueueLimits()
+FLEET = QueueLimits(waiting=10_000, kept=100_000)
+"""A night's work for a thousand devices, and what each of them did in the last hundred jobs."""
 
 
 class JobStore(Protocol):
@@ -49,7 +58,7 @@ def submit(
     artifacts: ArtifactStore,
     kind: str,
     request: Request,
-    max_waiting: int = MAX_WAITING,
+    max_waiting: int = ONE_MACHINE.waiting,
 ) -> tuple[JobRecord, bool]:
     """Queue a job, or find the live one with the same request; whether it is new.
 
@@ -64,7 +73,6 @@ def submit(
     if waiting > max_waiting:
         store.jobs.update(record.uuid, state="cancelled", error="too many jobs were waiting")
         raise TooManyJobs(f"{max_waiting} jobs are waiting already: try again later")
-    store.jobs.prune(KEPT)
     return kept, True
 
 
@@ -149,11 +157,8 @@ def check_plan(artifacts: ArtifactStore, plan: Plan) -> None:
 
 def calibration_of_plan(store: JobStore, key: str) -> str | None:
     """The calibration that the job which made the plan was given."""
-    made, _ = store.jobs.page(kinds=("plan",), states=("done",), limit=KEPT)
-    for record in made:
-        if record.result and record.result.get("plan") == key:
-            return record.request.get("calibration")
-    return None
+    record = store.jobs.maker_of_plan(key)
+    return None if record is None else record.request.get("calibration")
 
 
 def read_request(record: JobRecord) -> Request:

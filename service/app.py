@@ -43,7 +43,12 @@ session_router = APIRouter(responses=REFUSALS)
 def session(here: ContextDep, request: Request) -> Session:
     """Whether a token is needed, and whether the caller has shown it."""
     admitted = here.sessions.admitted(request.headers)
-    return Session(needed=here.sessions.needed, admitted=admitted, version=__version__)
+    return Session(
+        needed=here.sessions.needed,
+        admitted=admitted,
+        version=__version__,
+        fleet=here.fleet is not None,
+    )
 
 
 @session_router.post("/session", status_code=204)

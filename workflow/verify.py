@@ -29,7 +29,7 @@ from ..planner.score import find_score
 from ..quantization.choice import Quantised
 from ..records import Comparison, content_key
 from ..reporter import Listeners, Teller
-from .int8_networks import check_int8, in_int8, int8_key, int8_notes
+from .int8_networks import NAMES, as_planned, check_int8, in_int8, int8_key, int8_notes, over_int8
 
 
 @takes(VerifyOptions)
@@ -48,6 +48,7 @@ def verify(options: VerifyOptions) -> documents.VerificationDocument:
     (True, True)
     """
     document = read_plan(options.plan)
+    options = as_planned(options, document)
     policy = document.policies[0]
     setup = make_setup(
         options.model,
@@ -71,6 +72,8 @@ def verify(options: VerifyOptions) -> documents.VerificationDocument:
         quantised = _in_int8(options, planned, compressed, pictures, said)
         said.message("timing the whole network against the original")
         comparison, of_int8 = _timed(document, setup, store, compressed, quantised, said)
+        if document.in_int8:  # what the plan promises is of its network in int8
+            compressed, comparison = quantised[NAMES[1]].network, over_int8(of_int8)
         compared, errors = _fidelity(planned, compressed, pictures)
         compared |= _scores(document, setup.network, compressed)
         result = _document(document, setup, comparison, compared, errors)
