@@ -34,6 +34,11 @@ DTYPES = one_of("float32", "float16", "bfloat16", "int8")
 DTYPE = Option("Type of weights and activations: float32, float16, bfloat16 or int8.", DTYPES)
 KINDS = Option(ALL_KINDS, NAME, parse=parse_kinds)
 REFRESH = Option("Measure again what was measured with other software.")
+SHARE = Option(
+    "With --device: the devices that fit, which are of one kind, share the layers out.",
+    group=shared.DEVICE,
+    crossing=Crossing.HERE,
+)
 PART = Option(
     "Only this part of the layers: 3/32 is the third of 32, about equally long.",
     Allowed(pattern=r"^[1-9][0-9]{0,3}/[1-9][0-9]{0,3}$"),
@@ -109,6 +114,7 @@ class ProfileOptions(shared.DeviceOptions):
     context: Annotated[str, CONTEXT] = "isolated"
     device: shared.FleetDevice = None
     any: shared.AnyDevice = False
+    share: Annotated[bool, SHARE] = False
     seed: int = 0
 
 
