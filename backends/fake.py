@@ -118,7 +118,7 @@ class FakeBackend:
                 seconds = self._chain_seconds(workload, policy)
                 return _Runner(self, seconds, lambda inputs: _compute_chain(chain, inputs))
             case FileWorkload(_, path):
-                seconds = self.seconds(operators_in_file(path, workload.specs))
+                seconds = self._file_seconds(operators_in_file(path, workload.specs), policy)
                 return _Runner(self, seconds, lambda inputs: _reference(str(path), inputs))
             case ModuleWorkload(_, module):
                 seconds = self.seconds(operators_in_module(module, workload.specs))
@@ -142,6 +142,12 @@ class FakeBackend:
         computing = self.seconds(fast, policy.batch) - self.launch_s * len(fast)
         conversions = self.launch_s * len(workload.floats)
         return whole - computing * (1 - 1 / INT8_SPEED) + conversions
+
+    def _file_seconds(self, operators: Sequence[Operator], policy: MeasurementPolicy) -> float:
+        """In int8 operators with quantised weights are faster."""
+        fast = [one for one in operators if one.integers and policy.dtype == "int8"]
+        computing = self.seconds(fast) - self.launch_s * len(fast)
+        return self.seconds(operators) - computing * (1 - 1 / INT8_SPEED)
 
     def _macs(self, link: LayerSpec | Operator) -> float:
         """Multiply-accumulates as if channels came in blocks of `step` only."""

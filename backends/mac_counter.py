@@ -22,11 +22,13 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 class Operator(NamedTuple):
-    """One operator of a network: channels, and multiply-accumulates for the whole batch."""
+    """One operator of a network: channels, and multiply-accumulates for the whole batch; `integers`
+    where its weight is quantised."""
 
     in_channels: int
     out_channels: int
     macs: int
+    integers: bool = False
 
 
 def operators_in_file(path: Path, specs: Sequence[InputSpec]) -> list[Operator]:
@@ -45,7 +47,13 @@ def operators_in_file(path: Path, specs: Sequence[InputSpec]) -> list[Operator]:
         raise unreadable(path, error) from error
     shapes = _shapes(model)
     makers = {"Conv": _conv, "ConvTranspose": _transposed, "Gemm": _gemm, "MatMul": _matmul}
-    return [makers[n.op_type](n, shapes) for n in model.graph.node if n.op_type in makers]
+    nodes = model.graph.node
+    integers = {n.output[0] for n in nodes if n.op_type == "DequantizeLinear"}
+    return [
+        makers[n.op_type](n, shapes)._replace(integers=n.input[1] in integers)
+        for n in nodes
+        if n.op_type in makers
+    ]
 
 
 def _shapes(model: ModelProto) -> Shapes:

@@ -49,6 +49,7 @@ def why_nothing(store: Store, setup: Setup) -> str:
     asked = f"{source} on {backend}"
     words = f"rankwise profile {source} --backend {backend}"
     words += " --phase training" if policy.phase == "training" else ""
+    words += f" --dtype {policy.dtype}" if policy.dtype != "float32" else ""
     wanted = MeasurementFilter(
         network_sha=known_hash(store, setup.network), backend=here.backend, phase=policy.phase
     )
@@ -56,8 +57,8 @@ def why_nothing(store: Store, setup: Setup) -> str:
     same = [one for one in others if one.fingerprint.hardware_key == here.hardware_key]
     if any(one.policy == policy for one in same):
         return f"all rows of {asked} are of other software: run `{words} --refresh`"
-    said = f"phase {policy.phase}, threads {policy.threads}, batch {policy.batch}"
-    known = {f"threads {one.policy.threads}, batch {one.policy.batch}" for one in same}
+    said = f"phase {policy.phase}, {_described(policy)}"
+    known = {_described(one.policy) for one in same}
     but = f"; there are rows with {' and with '.join(sorted(known))}" if known else ""
     but = but or ("; there are rows of other hardware" if others else "")
     if not others and _was_another(store, setup.network):
@@ -67,6 +68,10 @@ def why_nothing(store: Store, setup: Setup) -> str:
             "or draw them from a fixed seed)"
         )
     return f"nothing was measured for {asked} ({said}){but}: run `{words}`"
+
+
+def _described(policy: MeasurementPolicy) -> str:
+    return f"threads {policy.threads}, batch {policy.batch}, {policy.dtype}"
 
 
 def rows_of(measurements: Sequence[Measurement]) -> list[TableRow]:

@@ -65,6 +65,10 @@ def profile(run: Run[ProfileOptions], json: Json = False) -> None:
 
 
 BEST = Option("A row a layer: the fastest candidate at each rank budget.", flags=("--best",))
+BY_DTYPE = Option(
+    "Speedups of a candidate's dtypes side by side; with --verdict those that differ in it.",
+    flags=("--by-dtype",),
+)
 SORT = Option("By this column, the largest first; layers keep the network's order else.")
 VERDICT = Option(
     "Only rows with this verdict; repeat for others.", flags=("--verdict",), metavar="NAME"
@@ -80,6 +84,7 @@ DRAW_SAVINGS = Option(
 def table(
     run: Run[TableOptions],
     best: Annotated[bool, BEST] = False,
+    by_dtype: Annotated[bool, BY_DTYPE] = False,
     sort: Annotated[str | None, SORT] = None,
     verdict: Annotated[Sequence[str], VERDICT] = (),
     top: Annotated[int | None, TOP] = None,
@@ -94,7 +99,7 @@ def table(
     from ..report.formats import write_table
     from ..report.table_view import TableView
 
-    view = TableView.of(best, sort, verdict or (), top, columns)
+    view = TableView.of(best, sort, verdict or (), top, columns, by_dtype)
     document = run()
     if draw or draw_savings:
         from ..report.drawn_table import draw_table

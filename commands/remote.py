@@ -163,13 +163,15 @@ def profile(client: Client, options: ProfileOptions) -> documents.Document:
 
 
 def table(client: Client, options: TableOptions) -> documents.Table:
-    """Rows of the service's store, of each device that is named."""
+    """Rows of the service's store, of each device and each dtype that is named."""
     from ..documents import Table
 
     network = _sha256(client, options.model)
+    same = {"network": network, "layer": options.layer, "phase": options.phase}
     parts = [
-        client.table(network=network, device=device, layer=options.layer, phase=options.phase)
+        client.table(device=device, dtype=dtype, **same)
         for device in options.devices or (None,)
+        for dtype in options.dtypes or (None,)
     ]
     return Table(rows=[row for part in parts for row in part.rows], failures=parts[0].failures)
 

@@ -30,13 +30,14 @@ _V = TypeVar("_V", DeviceFingerprint, MeasurementPolicy)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasurementFilter:
     """Which measurements are wanted; None is any. `layer` is a name, or a pattern as `layer3.*`;
-    `devices` are backends or hardware keys."""
+    `devices` are backends or hardware keys, `dtypes` types of weights and activations."""
 
     network_sha: str | None = None
     backend: str | None = None
     hardware_key: str | None = None
     devices: Collection[str] | None = None
     phase: str | None = None
+    dtypes: Collection[str] | None = None
     layer: str | None = None
     spec_keys: Collection[str] | None = None
     fingerprint_key: str | None = None
@@ -55,7 +56,11 @@ class MeasurementFilter:
         return device.backend in named or device.hardware_key in named
 
     def takes_policy(self, key: str, policy: MeasurementPolicy) -> bool:
-        return self.policy_key in (None, key) and self.phase in (None, policy.phase)
+        return (
+            self.policy_key in (None, key)
+            and self.phase in (None, policy.phase)
+            and (self.dtypes is None or policy.dtype in self.dtypes)
+        )
 
     def takes_spec(self, key: str, names: Sequence[str]) -> bool:
         if self.spec_keys is not None and key not in self.spec_keys:

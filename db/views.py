@@ -12,7 +12,8 @@ _CANDIDATE = """
     s.key AS spec_key, s.json ->> 'op' AS op,
     w.decomposition ->> 'kind' AS kind,
     replace(w.decomposition ->> 'ranks', ' ', '') AS ranks,
-    CAST(w.decomposition ->> 'groups' AS INTEGER) AS groups"""
+    CAST(w.decomposition ->> 'groups' AS INTEGER) AS groups,
+    coalesce(w.decomposition ->> 'precision', '') AS precision"""
 
 _WHERE = """
     d.backend, d.hardware_key, d.software_key, p.key AS policy_key,

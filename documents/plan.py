@@ -212,12 +212,20 @@ class Plan(Document):
 
     @property
     def decisions(self) -> dict[str, records.Decomposition]:
-        """What becomes of each replaced layer, by name."""
-        return {
-            layer.name: layer.decomposition.record()
-            for layer in self.layers
-            if layer.decomposition.kind != "original"
-        }
+        """What becomes of each replaced layer, by name, and of each that stays in float32 among
+        others in int8."""
+        records = {layer.name: layer.decomposition.record() for layer in self.layers}
+        return {name: record for name, record in records.items() if not record.is_original}
+
+    @property
+    def in_int8(self) -> bool:
+        """Whether it is a plan for a network that is quantised to int8."""
+        return bool(self.policies) and self.policies[0].get("dtype") == "int8"
+
+    @property
+    def in_float(self) -> list[str]:
+        """The layers that stay in float32 among others in int8."""
+        return [name for name, record in self.decisions.items() if record.precision]
 
     @model_validator(mode="after")
     def _one_decision_a_layer(self) -> Self:

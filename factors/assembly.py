@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -25,6 +26,16 @@ from .stored_factors import from_array, from_arrays, to_array, to_arrays
 Replacement = tuple[Chain, Sequence[LinkWeights]]
 Key = tuple[str, str, int]
 """Layer name, kind, branches."""
+
+
+class Form(Protocol):
+    """What a network with some layers replaced becomes before it is run, such as one in int8. `key`
+    is what of it the result depends on."""
+
+    @property
+    def key(self) -> list[object]: ...
+
+    def __call__(self, network: Network, decisions: Mapping[str, Decomposition]) -> Network: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +70,7 @@ class Assembly:
         self.network, self.moments, self.chosen = network, moments, chosen
         self.cache = cache or (moments.cache if moments else None)
         self.matching = matching
+        self.form: Form | None = None
         self.keys = LayerKeys(network, moments, chosen)
         self.specs = self.keys.specs
         self._apart = LayersApart(self.keys, self.cache)
@@ -70,6 +82,12 @@ class Assembly:
         """The same factors, with the channels of replaced layers matched."""
         other = copy(self)
         other.matching = matching
+        return other
+
+    def in_form(self, form: Form) -> Assembly:
+        """The same factors, in networks that become what `form` makes of them."""
+        other = copy(self)
+        other.form = form
         return other
 
     def layer_error(self, name: str, decomposition: Decomposition) -> float:
@@ -134,10 +152,15 @@ class Assembly:
 
     def plan_key(self, decisions: Mapping[str, Decomposition]) -> str:
         """What names a network with these layers replaced, by all that its weights depend on."""
-        self.make_all(decisions)
-        factors = [self._factors_key(name, one) for name, one in sorted(decisions.items())]
+        changed = {n: d for n, d in decisions.items() if d.has_factors}
+        self.make_all(changed)
+        factors = [self._factors_key(name, one) for name, one in sorted(changed.items())]
         matched = None if self.matching is None else self.matching.key
-        return content_key([self.network.sha256, sorted(decisions), factors, matched])
+        of_floats = [self.network.sha256, sorted(changed), factors, matched]
+        if self.form is None:
+            return content_key(of_floats)
+        precisions = [[n, d.precision] for n, d in sorted(decisions.items()) if d.precision]
+        return content_key([*of_floats, *self.form.key, precisions])
 
     def make_all(self, decisions: Mapping[str, Decomposition]) -> None:
         """Make the factors of these layers that are not there yet, side by side."""
@@ -197,7 +220,8 @@ class Assembly:
         return self.keys.factors(name, decomposition, chosen.get(name, WEIGHTS_ALONE))
 
     def network_with(self, decisions: Mapping[str, Decomposition]) -> Network:
-        """A copy of the network in which each named layer is replaced by its chain."""
+        """A copy of the network in which each named layer is replaced by its chain, in the
+        assembly's form."""
         changed = {n: d for n, d in decisions.items() if d.has_factors}
         network = self.network.replaced(self.replacements(changed))
         if len(changed) > 1 and self.cache is not None:
@@ -206,7 +230,7 @@ class Assembly:
                 if not self.cache.has("factors", key):
                     arrays = to_arrays(self.links(name, decomposition))
                     self.cache.write("factors", key, arrays)
-        return network
+        return network if self.form is None else self.form(network, decisions)
 
     def spec(self, name: str) -> LayerSpec:
         """The spec of a layer; `PlanError` if there is no such layer or nothing applies."""

@@ -55,7 +55,7 @@ def contributions(
     found: dict[Change, float] = {}
     for portion in portions(assembly, candidates):
         held = Held.of(assembly, portion)
-        work = partial(_squares, held, cotangents)
+        work = partial(squares, held, cotangents)
         total = np.sum(list(by_batch(network, inputs, network.inputs.batch, work)), axis=0)
         found |= dict(zip(held.order, total.tolist(), strict=True))
     require_gradients(value > 0 for value in found.values())
@@ -130,7 +130,7 @@ def _changes(
     return WeightChanges.of(assembly.spec(name), assembly.network.weights(name), made)
 
 
-def _squares(
+def squares(
     held: Held,
     cotangents: Cotangents,
     network: Differentiable,

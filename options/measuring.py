@@ -30,8 +30,6 @@ MAX_TIME = Option(
 RULES = one_of("vbmf", "pr", "energy", "fixed")
 ROUNDING = Option("To that multiple: nearest, down or up.", one_of("nearest", "down", "up"))
 INTERVAL = Option("Half-width of the speedup's interval that is enough.", FRACTION)
-DTYPES = one_of("float32", "float16", "bfloat16", "int8")
-DTYPE = Option("Type of weights and activations: float32, float16, bfloat16 or int8.", DTYPES)
 KINDS = Option(ALL_KINDS, NAME, parse=parse_kinds)
 REFRESH = Option("Measure again what was measured with other software.")
 SHARE = Option(
@@ -110,7 +108,7 @@ class ProfileOptions(shared.DeviceOptions):
     this_board: Annotated[bool, THIS_BOARD] = False
     part: Annotated[str | None, PART] = None
     phase: Annotated[str, Option("inference, or training (torch).", one_of(*PHASES))] = "inference"
-    dtype: Annotated[str, DTYPE] = "float32"
+    dtype: Annotated[str, shared.DTYPE] = "float32"
     context: Annotated[str, CONTEXT] = "isolated"
     device: shared.FleetDevice = None
     any: shared.AnyDevice = False
@@ -131,3 +129,7 @@ class TableOptions:
     ] = ()
     layer: Annotated[str | None, Option("Only this layer.")] = None
     phase: Annotated[str | None, Option("inference or training.")] = None
+    dtypes: Annotated[
+        Sequence[str],
+        Option("Only this dtype; repeat for others.", shared.DTYPES, flags=("--dtype",)),
+    ] = ()

@@ -66,6 +66,7 @@ class PlanGoals(shared.SearchOptions):
     sampler: Annotated[str, SAMPLER] = "tpe"
     refine: Annotated[bool, Option("Time the whole network, too.", flags=REFINE)] = True
     phase: Annotated[str, PHASE] = "inference"
+    dtype: Annotated[str, shared.DTYPE] = "float32"
     training_weight: Annotated[float, WEIGHT] = 0.5
     mode: Annotated[str, shared.MODE] = "vanilla"
     rank_selection: Annotated[str, RANK_SELECTION] = "search"

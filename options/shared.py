@@ -154,6 +154,8 @@ FinalDenseRatio = Annotated[
     Option("The final dense layer's own parameter reduction; default: the mode's.", POSITIVE),
 ]
 Seed = Annotated[int, Option("Seed of search and split.", Allowed(minimum=0, maximum=2**31 - 1))]
+DTYPES = one_of("float32", "float16", "bfloat16", "int8")
+DTYPE = Option("Type of weights and activations: float32, float16, bfloat16 or int8.", DTYPES)
 BUDGET = Option("Train for this long.", flags=("--budget",), metavar="5m", parse=parse_duration)
 ONE_LINE = r"^[^\x00-\x1f]{1,1000}$"
 """Names of layers and outputs may hold anything that a line can."""

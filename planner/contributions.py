@@ -27,10 +27,14 @@ Probe = tuple[str, Decomposition]
 
 
 class Contributions:
-    """Contributions to the squared network error, from those that were taken of some choices."""
+    """Contributions to the squared network error, from those that were taken of some choices; in
+    int8 also from `rounding`, by layer. A chain whose links are balanced is rounded at about the
+    loss of its layer."""
 
-    def __init__(self, assembly: Assembly, taken: Mapping[Probe, float]) -> None:
-        self._assembly = assembly
+    def __init__(
+        self, assembly: Assembly, taken: Mapping[Probe, float], rounding: Mapping[str, float]
+    ) -> None:
+        self._assembly, self._rounding = assembly, rounding
         self._factors: dict[tuple[str, str, int], dict[float, float]] = {}
         for (name, one), error_sq in taken.items():
             error = self._layer_error(name, one)
@@ -40,11 +44,21 @@ class Contributions:
     def of(self, name: str, choice: Decomposition) -> float:
         """The modelled contribution of this choice; between layer errors at which the factor is
         known it is interpolated over their logarithms."""
+        if not choice.has_factors:
+            return 0.0
         known = sorted(self._factors[name, choice.kind, choice.groups].items())
         errors, factors = zip(*known, strict=True)
         error = self._layer_error(name, choice)
         factor = np.interp(np.log(error), np.log(errors), factors)
         return float(factor * self._assembly.estimated_error(name, choice)) ** 2
+
+    def with_rounding(self, name: str, choice: Decomposition) -> float:
+        """The same with what rounding the layer adds, save where the choice stays in float32."""
+        return self.of(name, choice) + (0.0 if choice.precision else self.rounding(name))
+
+    def rounding(self, name: str) -> float:
+        """What rounding the layer to eight bits adds, however it is computed; 0 in float32."""
+        return self._rounding.get(name, 0.0)
 
     def _layer_error(self, name: str, choice: Decomposition) -> float:
         return max(self._assembly.estimated_error(name, choice), MIN_LAYER_ERROR)

@@ -8,7 +8,7 @@ from dataclasses import astuple, dataclass, replace
 from ..db.store import Store
 from ..errors import ModelError
 from ..factors.array_cache import ArrayCache
-from ..factors.assembly import Assembly
+from ..factors.assembly import Assembly, Form
 from ..factors.cotangents import Cotangents
 from ..factors.layer_keys import FACTORS_VERSION
 from ..factors.moments import (
@@ -27,6 +27,7 @@ from .contributions import Contributions, Probe, probes
 from .inputs import Inputs
 from .measured_errors import MeasuredErrors
 from .progress import Progress
+from .rounding import rounding_of_layers
 
 EXAMPLES, COTANGENTS = 24, 2
 """Most examples of the select split whose contributions are taken, and directions of the compared
@@ -76,9 +77,11 @@ def gather_evidence(
     store: Store,
     cache: ArrayCache,
     progress: Progress,
+    form: Form | None = None,
 ) -> Evidence:
     """Gather moments and metrics on the fit and the select split, and what candidates contribute
-    to the network error on the select split."""
+    to the network error on the select split; in the `form` that networks are run in, if any, also
+    what rounding each layer does."""
     calibration, compared = pictures.calibration, pictures.compared
     assembly, notes = Assembly(network, cache=cache), tuple[str, ...]()
     inputs, confirm = Inputs.noise(network.inputs, pictures.seed), None
@@ -86,14 +89,16 @@ def gather_evidence(
         progress.say("gathering moments on the fit and the select split")
         moments, notes = _from_pictures(network, candidates, calibration, compared, cache)
         assembly, inputs = Assembly(network, moments), Inputs.of(calibration, "select")
+        assembly = assembly if form is None else assembly.in_form(form)
         if calibration.split.confirm:
             held_back = Inputs.of(calibration, "confirm")
             confirm = MeasuredErrors(assembly, compared, held_back, progress)
     select = MeasuredErrors(assembly, compared, inputs, progress)
     taken = _contributions(select, candidates, store, progress)
+    rounding = {} if form is None else rounding_of_layers(select)
     of_pictures = () if calibration is None else calibration.notes
     return Evidence(
-        assembly, Contributions(assembly, taken), select, confirm, (*of_pictures, *notes)
+        assembly, Contributions(assembly, taken, rounding), select, confirm, (*of_pictures, *notes)
     )
 
 

@@ -121,7 +121,8 @@ def _halves(
     """The plan's replaced layers shared out to two plans by lot, so that runs can tell which
     layers the savings come from."""
     rng, nothing = np.random.default_rng(seed), original(layers)
-    changed = [place for place, one in enumerate(plan.choices) if one.saving_s or one.error_sq]
+    choices = enumerate(plan.choices)
+    changed = [place for place, one in choices if not one.decomposition.is_original]
     first = set(rng.permutation(changed)[: len(changed) // 2].tolist())
     halves = [
         tuple(

@@ -30,8 +30,8 @@ Decisions = Mapping[str, Decomposition]
 class MeasuredErrors:
     """Errors of one network's plans on one set of inputs.
 
-    Networks are always run in float32, so no dtype is part of what an error depends on; what
-    factors a plan has is.
+    Networks are run in float32, or in the form that the assembly gives them; the reference is the
+    original as it is. An error depends on that form, and on what factors a plan has.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class MeasuredErrors:
     def of(self, decisions: Decisions) -> NetworkError:
         """The error with these layers replaced."""
         changed = {n: d for n, d in decisions.items() if not d.is_original}
-        if not changed:
+        if not changed and self.assembly.form is None:
             return self._nothing_lost()
         key = self.assembly.plan_key(changed)
         self._asked.add(key)

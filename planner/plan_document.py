@@ -83,15 +83,15 @@ def _layer(
     rows = layer_rows(problem.table, use)
     original_s = rows[0].original_latency_s if rows else None
     row = layer_row(problem.table, use, chosen) if replaced else None
-    made = problem.assembly.made(use.name, chosen) if replaced else None
+    made = problem.assembly.made(use.name, chosen) if chosen.has_factors else None
     shrinkage = made.shrinkage if made else WEIGHTS_ALONE
     return documents.PlannedLayer(
         name=use.name,
         op=use.op,
         spec=use.spec.to_json() if use.spec else None,
         decomposition=documents.Decomposition.of(chosen),
-        rank_quantum=quantum_of(chosen) if replaced else None,
-        factors=("weights" if shrinkage == WEIGHTS_ALONE else "data") if replaced else None,
+        rank_quantum=quantum_of(chosen) if made else None,
+        factors=("weights" if shrinkage == WEIGHTS_ALONE else "data") if made else None,
         shrinkage=shrinkage.inputs,
         output_shrinkage=shrinkage.outputs,
         original_latency_s=row.original_latency_s if row else original_s,

@@ -34,6 +34,7 @@ from .constraint import Constraints
 from .evidence import Candidates, Evidence, Pictures, gather_evidence
 from .inputs import Inputs
 from .objective import Objective, PlanningOptions
+from .precision import form_of
 from .progress import Progress
 
 
@@ -148,7 +149,8 @@ def make_problems(
     choice = _compared(network, options, calibration, cache)
     pictures = Pictures(calibration, choice.compared, options.seed)
     candidates = _candidates(allowed)
-    evidence = gather_evidence(network, candidates, pictures, store, cache, progress)
+    form = form_of(setups[0], calibration)
+    evidence = gather_evidence(network, candidates, pictures, store, cache, progress, form)
     of_weights = as_sentences(denormal_notes(network.layers, network.weights))
     notes = (*of_weights, *choice.notes, *evidence.notes)
     for note in notes:
@@ -215,8 +217,9 @@ def choices(problem: PlanProblem) -> list[LayerChoices]:
         layer_choices(
             _explained(problem, use),
             problem.allowed.get(use.name, ()),
-            partial(problem.evidence.contributions.of, use.name),
+            partial(problem.evidence.contributions.with_rounding, use.name),
             excluded=use.name not in problem.allowed,
+            kept_error_sq=problem.evidence.contributions.rounding(use.name),
         )
         for use in problem.setup.network.layers
     ]
@@ -230,5 +233,6 @@ def _explained(problem: PlanProblem, use: LayerUse) -> LayerUse:
 
 
 def faster(rows: Sequence[TableRow]) -> list[Decomposition]:
-    """The candidates of these rows that are measurably faster."""
-    return [row.decomposition for row in rows if row.verdict is Verdict.FASTER]
+    """The candidates of these rows that are measurably faster, whatever they are computed in."""
+    found = (row.decomposition for row in rows if row.verdict is Verdict.FASTER)
+    return list(dict.fromkeys(replace(one, precision="") for one in found if one.has_factors))

@@ -63,7 +63,7 @@ class Score:
 
     def usage(self, plan: Assignment, assembly: Assembly) -> float:
         changed = frozenset(plan.decisions.items())
-        if not changed:
+        if not changed and assembly.form is None:
             return 0.0
         if changed not in self._shares:
             self._shares[changed] = self.share(assembly.network_with(plan.decisions))

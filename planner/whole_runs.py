@@ -11,6 +11,7 @@ from dataclasses import replace
 from statistics import fmean
 
 from .. import stats
+from ..campaign.setup import Setup
 from ..network_timing.inference_runs import NETWORK_EFFORT, can_time, compare_networks
 from ..network_timing.training_runs import PROCESSES, Variant, can_train, compare_training
 from ..records import Comparison, content_key
@@ -90,13 +91,20 @@ def _compared(
 ) -> dict[str, Comparison]:
     decided = {key: assignment.decisions for key, assignment in everyone.items()}
     descriptions = {key: description(assignment) for key, assignment in everyone.items()}
-    where = problem.setup, problem.store
+    where = setup_of_runs(problem), problem.store
     if problem.setup.policy.phase == "training":
         variants = {key: Variant(one) for key, one in decided.items()}
         return compare_training(*where, variants, descriptions)
     networks = {key: problem.assembly.network_with(one) for key, one in decided.items()}
     effort = replace(NETWORK_EFFORT, preparations=preparations)
     return compare_networks(*where, networks, descriptions, effort)
+
+
+def setup_of_runs(problem: PlanProblem) -> Setup:
+    """The set-up whose network plans are timed against: the original in the plans' form."""
+    if problem.assembly.form is None:
+        return problem.setup
+    return replace(problem.setup, network=problem.assembly.network_with({}))
 
 
 def plan_of(assignment: Assignment) -> PlanParts:

@@ -16,6 +16,7 @@ from ..errors import CalibrationError, ModelError, first_line
 from ..inputs.examples import Examples, Given
 from ..models.batching import batches
 from .preparation import quiet
+from .stays_float import kept_in_float
 
 Ranges = Mapping[str, tuple[float, float]]
 """Least and largest value of each tensor."""
@@ -62,7 +63,7 @@ def calibrated(model: ModelProto, inputs: Given, batch: int) -> Ranges:
 
 
 def quantised(model: ModelProto, ranges: Ranges, in_float: Collection[str]) -> ModelProto:
-    """Return the network in int8 (QDQ), save for the named nodes.
+    """Return the network in int8 (QDQ), save for the named nodes, which stay in float.
 
     Raises `ModelError` where the quantiser refuses it.
     """
@@ -87,7 +88,7 @@ def quantised(model: ModelProto, ranges: Ranges, in_float: Collection[str]) -> M
                     calibrate_method=method,
                     calibration_cache_path=known,
                 )
-            return onnx.load(written)
+            return kept_in_float(onnx.load(written), in_float)
         except Exception as error:  # of many kinds
             raise ModelError(
                 f"ONNX Runtime's quantiser refuses this network: {first_line(error)}"

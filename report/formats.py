@@ -79,6 +79,7 @@ def _text(table: Table, format: str, columns: Sequence[str]) -> str:
 DTYPES = {
     **dict.fromkeys(("layer", "kind", "ranks"), "str"),
     "groups": "int64",
+    "precision": "str",
     **dict.fromkeys(("op", "spec_key"), "str"),
     "count": "int64",
     **dict.fromkeys(("latency_s", "original_latency_s", "saving_s"), "float64"),
@@ -119,6 +120,7 @@ def _flat(row: Row) -> dict[str, Any]:
         "kind": chosen.kind,
         "ranks": "x".join(map(str, chosen.ranks)),
         "groups": chosen.groups,
+        "precision": chosen.precision,
         **plain,
         "layers": " ".join(row.layers),
         **row.device.model_dump(),

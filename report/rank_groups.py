@@ -41,8 +41,9 @@ def drawn_kinds(rows: list[Row]) -> dict[str, list[Row]]:
 
 
 def _kind(row: Row) -> str:
-    groups = row.decomposition.groups
-    return row.decomposition.kind + (f" in {groups} groups" if groups > 1 else "")
+    chosen = row.decomposition
+    groups = f"in {chosen.groups} groups" if chosen.groups > 1 else ""
+    return " ".join(filter(None, (chosen.kind, groups, chosen.precision)))
 
 
 def differences(layers: list[list[Row]]) -> list[str]:

@@ -47,6 +47,7 @@ COLUMNS: Mapping[str, Column] = {
     "op": Column(lambda row: row.op),
     "shape": Column(lambda row: shape(row.spec)),
     "decomposition": Column(lambda row: decomposition(row.decomposition)),
+    "dtype": Column(lambda row: str(row.policy.get("dtype", ""))),
     "device": Column(lambda row: f"{row.device.backend} {row.device.hardware_key[:6]}"),
     "original": Column(
         lambda row: _time(row.original_latency_s),

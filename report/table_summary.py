@@ -38,7 +38,8 @@ def _of_setting(layers: Sequence[LayerRows], named: bool) -> Iterator[str]:
         return
     device, policy = layers[0].first.device, layers[0].first.policy
     where = f" on {device.backend} {device.hardware_key[:6]}" if named else ""
-    where += f", threads {policy.get('threads')}, {policy.get('phase')}" if named else ""
+    parts = f"threads {policy.get('threads')}, {policy.get('phase')}, {policy.get('dtype')}"
+    where += f", {parts}" if named else ""
     slowest = sorted(layers, key=lambda layer: -layer.original_s)[:SHOWN]
     named_layers = ", ".join(
         f"{with_count(one.first)} {one.original_s / total_s:.0%}" for one in slowest

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from textwrap import fill
 
@@ -13,6 +14,7 @@ from rich.style import Style
 from .. import documents
 from .best_rows import BUDGETS, budget_cells, by_layer
 from .cells import decomposition
+from .dtype_comparison import dtype_grid
 from .fitting import Grid, fitted, folded
 from .shown import Rows, Sentence, Shown
 from .table_columns import COLUMNS, USUAL, cells
@@ -39,17 +41,16 @@ def table(
 
     `width`: letters a line (None: as many as it takes).
     """
-    rows = view.rows(document.rows)
-    grid, right = _best_grid(document.rows, view) if view.best else _grid(rows, view)
-    grid = fitted(grid, width)
-    yield Rows(grid.columns, grid.lines, right=right, style=_style)
+    form = next(made for wanted, made in FORMS.items() if not wanted or getattr(view, wanted))
+    laid_out = form(document.rows, view)
+    grid = fitted(laid_out.grid, width)
+    yield Rows(grid.columns, grid.lines, right=laid_out.right, style=_style)
     for name, value in grid.shared:
         yield Sentence(f"{name}: {value}")
     yield from failed(document.failures)
     for board in document.odd_boards:
         yield Sentence(odd_board(board), "yellow")
-    shown = len(document.rows if view.best else rows)
-    for sentence in [*_notes(document, view), *summary_lines(document, shown)]:
+    for sentence in [*laid_out.notes, *summary_lines(document, laid_out.shown)]:
         yield Sentence(sentence if width is None else fill(sentence, width, subsequent_indent="  "))
 
 
@@ -84,12 +85,29 @@ def row_lines(rows: Rows, styled: bool, width: int | None = None) -> Iterator[st
             yield Style.parse(style).render(text) if style else text
 
 
-def _grid(rows: Sequence[documents.Row], view: TableView) -> tuple[Grid, list[str]]:
-    columns = view.columns or USUAL
-    return Grid(columns, cells(rows, columns)), [name for name in columns if COLUMNS[name].right]
+@dataclass(frozen=True, slots=True)
+class _LaidOut:
+    """A table's cells: columns in `right` end below each other, `notes` say what cells mean, and so
+    many rows of the table are `shown`."""
+
+    grid: Grid
+    right: Sequence[str]
+    shown: int
+    notes: Sequence[str] = ()
 
 
-def _best_grid(rows: Sequence[documents.Row], view: TableView) -> tuple[Grid, list[str]]:
+def _plain(rows: Sequence[documents.Row], view: TableView) -> _LaidOut:
+    rows, columns = view.rows(rows), view.columns or USUAL
+    right = [name for name in columns if COLUMNS[name].right]
+    return _LaidOut(Grid(columns, cells(rows, columns)), right, len(rows))
+
+
+def _dtypes(rows: Sequence[documents.Row], view: TableView) -> _LaidOut:
+    columns, lines, notes = dtype_grid(rows, view.verdicts)
+    return _LaidOut(Grid(columns, lines[: view.top]), ["x"], len(rows), notes)
+
+
+def _best(rows: Sequence[documents.Row], view: TableView) -> _LaidOut:
     """A line a layer: its share of the time, and its best candidate at each rank budget."""
     layers = by_layer(rows)
     total_s = sum(layer.original_s for layer in layers)
@@ -103,15 +121,17 @@ def _best_grid(rows: Sequence[documents.Row], view: TableView) -> tuple[Grid, li
         for layer in layers
     ]
     columns = ("layer", "x", "shape", "device", "time", *BUDGETS)
-    return Grid(columns, lines), ["x", "time"]
+    return _LaidOut(Grid(columns, lines), ["x", "time"], len(rows), [_best_note(rows)])
 
 
-def _notes(document: documents.Table, view: TableView) -> list[str]:
+FORMS = {"by_dtype": _dtypes, "best": _best, "": _plain}
+"""What a view asks for -> how its table is laid out; the last one if it asks for nothing."""
+
+
+def _best_note(rows: Iterable[documents.Row]) -> str:
     """What the cells of the best rows say."""
-    if not view.best:
-        return []
-    known = any(row.network_error is not None for row in document.rows)
-    return [BEST_NOTE + (ERROR_NOTE if known else LOST_NOTE)]
+    known = any(row.network_error is not None for row in rows)
+    return BEST_NOTE + (ERROR_NOTE if known else LOST_NOTE)
 
 
 def _style(line: Sequence[str]) -> str:

@@ -18,13 +18,15 @@ VERDICTS = tuple(verdict.value for verdict in Verdict)
 @dataclass(frozen=True, slots=True)
 class TableView:
     """`best`: only rows that are the best of their layer at some rank budget. Rows are filtered
-    first, then sorted, then cut to the `top` ones. No columns: the usual ones."""
+    first, then sorted, then cut to the `top` ones. No columns: the usual ones. `by_dtype`: a
+    candidate's dtypes side by side."""
 
     best: bool = False
     sort: str | None = None
     verdicts: tuple[str, ...] = ()
     top: int | None = None
     columns: tuple[str, ...] = ()
+    by_dtype: bool = False
 
     @classmethod
     def of(
@@ -34,13 +36,14 @@ class TableView:
         verdicts: Sequence[str],
         top: int | None,
         columns: str | None,
+        by_dtype: bool = False,
     ) -> Self:
         """The view that words of the command line ask for. Raises `UsageError` for unknown ones."""
         if top is not None and top < 1:
             raise UsageError(f"--top must be at least 1, not {top}")
         wanted = tuple(_verdict(word) for text in verdicts for word in text.split(","))
         named = tuple(known_column(name) for name in columns.split(",")) if columns else ()
-        return cls(best, sort and known_column(sort), wanted, top, named)
+        return cls(best, sort and known_column(sort), wanted, top, named, by_dtype)
 
     def rows(self, rows: Sequence[documents.Row]) -> list[documents.Row]:
         """Return the rows that are shown, in their order."""

@@ -10,6 +10,8 @@ from statistics import NormalDist
 from ..records import ORIGINAL, Decomposition, LayerUse, Verdict, content_key
 from .table import TableRow
 
+IN_FLOAT = "in_float32"
+"""Why a layer stays in float32 among others in int8: it loses less there."""
 QUANTA = (256, 128, 64, 32, 16, 8, 4, 2, 1)
 """Rank quanta from the coarsest: multiples of these are what hardware likes."""
 
@@ -47,11 +49,17 @@ class LayerChoices:
 
     def with_savings(self, savings_s: Iterable[float]) -> LayerChoices:
         """The layer whose choices but the original save that much, in their order; those that
-        save nothing are left out."""
+        save nothing, nor lose less, are left out."""
         original, *others = self.choices
         pairs = zip(others, savings_s, strict=True)
-        saving = (replace(choice, saving_s=saving_s) for choice, saving_s in pairs if saving_s > 0)
-        return replace(self, choices=(original, *saving))
+        kept = (replace(one, saving_s=s) for one, s in pairs if s > 0 or stays(one.decomposition))
+        return replace(self, choices=(original, *kept))
+
+
+def stays(decomposition: Decomposition) -> bool:
+    """Whether the layer stays as it is, in float32 among others in int8: it is no faster, and is
+    chosen for what it does not lose."""
+    return not decomposition.has_factors and not decomposition.is_original
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +117,16 @@ def layer_choices(
     *,
     excluded: bool = False,
     accept: Collection[Verdict] = (Verdict.FASTER,),
+    kept_error_sq: float = 0.0,
 ) -> LayerChoices:
     """The choices of one layer out of its spec's rows.
 
     `error_sq` is asked only about candidates with an accepted verdict. `excluded`: the
-    compression mode forbids this layer.
+    compression mode forbids this layer. `kept_error_sq` is what the layer loses as it is (in int8).
     """
     key = layer.spec.key if layer.spec else ""
-    original = Choice(params=layer.spec.params if layer.spec else 0)
+    params = layer.spec.params if layer.spec else 0
+    original = Choice(params=params, error_sq=kept_error_sq)
     rows = [row for row in rows if not row.decomposition.is_original]
     reason = _fixed_reason(layer, bool(rows), excluded)
     if reason:
@@ -145,7 +155,9 @@ def _fixed_reason(layer: LayerUse, measured: bool, excluded: bool) -> str:
 def _judge(row: TableRow, error_sq: ErrorOf, accept: Collection[Verdict], shared: int) -> Choice:
     """`shared` parameters of the layer stay when it is replaced."""
     reason, error = "", None
-    if row.verdict not in accept:
+    if stays(row.decomposition):
+        error = error_sq(row.decomposition)
+    elif row.verdict not in accept:
         reason = row.verdict.lower()
     elif row.saving_s <= 0:
         reason = "undecided"  # the ratio and the difference disagree about the sign
@@ -206,6 +218,8 @@ def decisions(layers: Sequence[LayerChoices], assignment: Assignment) -> list[De
 
 
 def _why(layer: LayerChoices, choice: Choice) -> str:
+    if stays(choice.decomposition):
+        return IN_FLOAT
     if not choice.decomposition.is_original:
         return (choice.verdict or Verdict.FASTER).lower()
     return kept_reason(layer)
@@ -215,7 +229,7 @@ def kept_reason(layer: LayerChoices) -> str:
     """Why a layer keeps its original: the reason nearest to a gain, over its candidates."""
     if layer.reason:
         return layer.reason
-    if len(layer.choices) > 1:
+    if any(choice.decomposition.has_factors for choice in layer.choices):
         return "fidelity"
     reasons = {choice.reason for choice in layer.rejected}
     order = ("fidelity", "undecided", "same", "slower")

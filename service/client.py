@@ -153,7 +153,8 @@ class Client:
     # Results
 
     def table(self, **filters: str | None) -> documents.Table:
-        """All rows that fit; filters: network (a SHA-256), device, layer, phase, verdict."""
+        """All rows that fit; filters: network (a SHA-256), device, layer, phase, dtype,
+        verdict."""
         rows: list[documents.Row] = []
         while True:
             query = {**filters, "limit": str(PAGE), "offset": str(len(rows))}

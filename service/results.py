@@ -64,6 +64,7 @@ def table(
     device: Device = None,
     layer: Text = None,
     phase: Literal["inference", "training"] | None = None,
+    dtype: Literal["float32", "float16", "bfloat16", "int8"] | None = None,
     verdict: Literal["FASTER", "SLOWER", "SAME", "UNDECIDED"] | None = None,
     format: Literal["json", "csv", "parquet"] = "json",
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
@@ -71,7 +72,7 @@ def table(
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """The per-layer speedup table: JSON by pages, CSV and Parquet whole."""
-    query = tables.Query(network, device, layer, phase, verdict)
+    query = tables.Query(network, device, layer, phase, dtype, verdict)
     if network is not None and not here.measured(network):
         empty = documents.Table(rows=[], failures=[])
         return _answer(empty.model_dump_json().encode(), 0, "application/json", None)

@@ -32,6 +32,7 @@ class Query:
     device: str | None = None
     layer: str | None = None
     phase: str | None = None
+    dtype: str | None = None
     verdict: str | None = None
 
 
@@ -78,8 +79,9 @@ class Tables:
         return bool(kept.stamp == self._store.measurements.stamp())
 
     def _make(self, query: Query) -> documents.Table:
-        devices = [query.device] if query.device else []
-        table = stored_table(self._store, query.network, devices, query.layer, query.phase)
+        devices, dtypes = ([one] if one else [] for one in (query.device, query.dtype))
+        wanted = (query.network, devices, query.layer, query.phase, dtypes)
+        table = stored_table(self._store, *wanted)
         if query.verdict is not None:
             table.rows = [row for row in table.rows if row.verdict == query.verdict]
         return table

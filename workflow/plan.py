@@ -26,7 +26,7 @@ BOTH = "both"
 
 SAID_ELSEWHERE = {
     *("model", "example_input", "weights", "input_shape", "inputs", "batch", "backend", "threads"),
-    *("calibration", "preprocess", "db", "output", "reporter", "max_time_s"),
+    *("calibration", "preprocess", "db", "output", "reporter", "max_time_s", "dtype"),
 }
 """What a plan says by other means (network, device, policy, pictures), or does not depend on."""
 

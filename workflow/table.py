@@ -34,6 +34,7 @@ def table(options: TableOptions) -> pd.DataFrame:
         kind                  str           the candidate's kind of decomposition
         ranks                 str           its ranks, such as 48x64
         groups                int64         its groups
+        precision             str           float32, or empty: policy_dtype
         op                    str           the layer's operator
         spec_key              str           hash of the layer's spec
         count                 int64         layers that share the spec
@@ -69,9 +70,8 @@ def table(options: TableOptions) -> pd.DataFrame:
     >>> frame = rw.table()
     >>> frame[frame.verdict == "FASTER"].layer.unique().tolist()
     ['conv']
-    >>> best = frame.loc[frame.groupby("layer").speedup.idxmax()]
-    >>> best[["layer", "kind", "ranks"]].values.tolist()
-    [['conv', 'spatial_svd', '16']]
+    >>> frame.loc[frame.groupby("layer").speedup.idxmax(), ["layer", "kind", "ranks"]].values
+    array([['conv', 'spatial_svd', '16']], dtype=object)
     """
     return frame(table_document(**keywords(options)))
 
@@ -86,7 +86,7 @@ def table_document(options: TableOptions) -> documents.Table:
     with Store.open(options.db, create=False, readonly=True) as store:
         if options.layer is not None:
             require_layer(store, options.layer)
-        wanted = (options.model, options.devices, options.layer, options.phase)
+        wanted = (options.model, options.devices, options.layer, options.phase, options.dtypes)
         return stored_table(store, *wanted)
 
 
@@ -96,6 +96,7 @@ def stored_table(
     devices: Sequence[str] = (),
     layer: str | None = None,
     phase: str | None = None,
+    dtypes: Sequence[str] = (),
 ) -> documents.Table:
     """Return what `table_document` does, from a store that is open."""
     if phase not in (None, *get_args(Phase)):
@@ -105,7 +106,11 @@ def stored_table(
         _find_network(store, model) if model or len(known) > 1 else known[0][0] if known else None
     )
     wanted = MeasurementFilter(
-        network_sha=sha256, layer=layer, phase=phase, devices=tuple(devices) or None
+        network_sha=sha256,
+        layer=layer,
+        phase=phase,
+        devices=tuple(devices) or None,
+        dtypes=tuple(dtypes) or None,
     )
     of = sorted({source for sha, source, _ in known if sha256 in (None, sha)})
     with resting():

@@ -137,6 +137,8 @@ def test_a_measurement_holds_all_sessions_of_a_candidate(store: Store) -> None:
         ({"hardware_key": OTHER.hardware_key}, 1),
         ({"fingerprint_key": DEVICE.key}, 3),
         ({"phase": "training"}, 1),
+        ({"dtypes": ["float32"]}, 4),
+        ({"dtypes": ["int8", "float16"]}, 0),
         ({"policy_key": POLICY.key}, 3),
         ({"spec_keys": [WIDE.key]}, 1),
         ({"spec_keys": []}, 0),

@@ -31,7 +31,7 @@ from .conftest import Running, small_model, zipped_pictures
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 SERVED = [verb.replace("_", "-") for verb in REMOTE]
 HERE = {"json", "debug", "server", "format", "draw", "draw_savings"}
-HERE |= {"quiet", "verbose", "best", "sort", "verdict", "top", "columns"}
+HERE |= {"quiet", "verbose", "best", "sort", "verdict", "top", "columns", "by_dtype"}
 HERE |= {"fleet", "release"}
 """Parameters that are the command's own: how the document is shown, which devices are meant."""
 SAMPLES: dict[str, tuple[str, Any]] = {
@@ -47,6 +47,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "phase": ("training", "training"),
     "device": ("label=lab", "label=lab"),
     "part": ("2/5", "2/5"),
+    "dtypes": ("int8", ["int8"]),
 }
 """What is written, and what arrives, where the type alone does not say it."""
 
@@ -217,7 +218,7 @@ def test_it_arrives_or_is_refused(lab: Lab, verb: str, name: str) -> None:
         return
     assert result.exit_code == 0 or isinstance(result.exception, ArrivedError), result.output
     if verb == "table":
-        names = ("model", "devices", "layer", "phase")
+        names = ("model", "devices", "layer", "phase", "dtypes")
         arrived = dict(zip(names, lab.tables[-1], strict=True))
         assert arrived[name] == (lab.network if name == "model" else value)
     elif option.option.crossing is Crossing.WITH_NETWORK:

@@ -90,7 +90,7 @@ def test_other_hardware_is_another_device(rankwise: Command, network_file: Path)
     ("words", "sentence"),
     [
         (["--backend", "fake:gmacs=10"], "rows of other hardware: run `rankwise profile"),
-        (["--backend", "fake", "--threads", "2"], "rows with threads 1, batch 1: run"),
+        (["--backend", "fake", "--threads", "2"], "rows with threads 1, batch 1, float32: run"),
     ],
 )
 def test_a_plan_without_rows_says_which_there_are(

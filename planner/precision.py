@@ -1,0 +1,59 @@
+"""In which numbers a plan's networks compute: as they are, or quantised to int8.
+
+Errors are always against the original network as it is. What a plan in int8 saves is against the
+original in int8: that is what its layers were measured against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..backends.base import FileWorkload
+from ..campaign.setup import Setup
+from ..errors import BackendError, UsageError
+from ..models.network import Network
+from ..models.pictures import Calibration
+from ..quantization.calibration import Ready
+from ..quantization.choice import by_layer
+from ..records import Decomposition
+
+VERSION = 1
+"""Changes with how networks are quantised, so that older errors are not read."""
+INT8 = "int8"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InInt8:
+    """Networks quantised with ranges from the fit split, chains balanced layer by layer on the
+    select split; layers whose decision has a precision stay in float32. `apply` looks at a few
+    more ways to balance, and takes the one that loses least."""
+
+    pictures: Calibration
+
+    @property
+    def key(self) -> list[object]:
+        """What of it networks depend on."""
+        return [INT8, VERSION, self.pictures.sha256]
+
+    def __call__(self, network: Network, decisions: Mapping[str, Decomposition]) -> Network:
+        in_float = [name for name, one in decisions.items() if one.precision]
+        ready = Ready.of(network, self.pictures)
+        return ready.quantised(by_layer(ready, self.pictures, in_float))
+
+
+def form_of(setup: Setup, calibration: Calibration | None) -> InInt8 | None:
+    """What networks of plans under the setup's policy become; None where they stay as they are.
+
+    Raises `UsageError` without pictures, `BackendError` for a device that runs no files.
+    """
+    if setup.policy.dtype != INT8:
+        return None
+    if calibration is None:
+        raise UsageError("--dtype int8 needs pictures to take ranges from: give --calibration")
+    if FileWorkload not in setup.backend.accepts:
+        raise BackendError(
+            f"{setup.backend.name} runs no files, and a network in int8 is one: plan with a "
+            "backend that does, such as onnxruntime-cpu"
+        )
+    return InInt8(calibration)
