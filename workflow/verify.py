@@ -60,9 +60,7 @@ def verify(options: VerifyOptions) -> documents.VerificationDocument:
         phase=options.phase or policy.get("phase", "inference"),
         **_numerics(document, options.backend),
     )
-    reason = can_train(setup) if setup.policy.phase == "training" else can_time(setup)
-    if reason:
-        raise BackendError(f"{reason}; verify with a backend that can, such as onnxruntime-cpu")
+    _check_whole_networks(setup)
     check_int8(options, setup)
     planned = PlannedNetwork(document, setup.network, ArrayCache(companion(options.db, ".cache")))
     pictures = _pictures(planned, options)
@@ -85,6 +83,12 @@ def verify(options: VerifyOptions) -> documents.VerificationDocument:
     if contradiction := _contradiction(document, result):
         raise GoalNotReached(f"verified, but {contradiction}", result)
     return result
+
+
+def _check_whole_networks(setup: Setup) -> None:
+    reason = can_train(setup) if setup.policy.phase == "training" else can_time(setup)
+    if reason:
+        raise BackendError(f"{reason}; verify with a backend that can, such as onnxruntime-cpu")
 
 
 def _pictures(planned: PlannedNetwork, options: VerifyOptions) -> Calibration | None:
