@@ -102,16 +102,18 @@ def request_model(kind: JobKind) -> type[Request]:
 
 def _value(field: OptionField) -> tuple[Any, Any]:
     default = ... if field.default is MISSING else field.default
-    return bounded(field.hint, field.option.allowed), Field(default, description=field.option.help)
+    hint = bounded(field.hint, field.option.allowed, fewest=0 if default == () else 1)
+    return hint, Field(default, description=field.option.help)
 
 
-def bounded(hint: Any, allowed: Allowed) -> Any:
-    """The type with its bounds; `TypeError` for a text that could say anything."""
+def bounded(hint: Any, allowed: Allowed, fewest: int = 1) -> Any:
+    """The type with its bounds; `TypeError` for a text that could say anything. A list has at least
+    `fewest` items."""
     if get_origin(hint) in (Union, UnionType):
-        return reduce(or_, (bounded(part, allowed) for part in get_args(hint)))
+        return reduce(or_, (bounded(part, allowed, fewest) for part in get_args(hint)))
     if get_origin(hint) is Sequence:
         items: Any = GenericAlias(list, (bounded(get_args(hint)[0], allowed),))
-        return Annotated[items, Field(min_length=1, max_length=MAX_ITEMS)]
+        return Annotated[items, Field(min_length=fewest, max_length=MAX_ITEMS)]
     if hint in (bool, NoneType):
         return hint
     if hint is not str:
