@@ -102,18 +102,18 @@ def request_model(kind: JobKind) -> type[Request]:
 
 def _value(field: OptionField) -> tuple[Any, Any]:
     default = ... if field.default is MISSING else field.default
-    hint = bounded(field.hint, field.option.allowed, fewest=0 if default == () else 1)
-    return hint, Field(default, description=field.option.help)
+    kind = bounded(field.hint, field.option.allowed, least=0 if default == () else 1)
+    return kind, Field(default, description=field.option.help)
 
 
-def bounded(hint: Any, allowed: Allowed, fewest: int = 1) -> Any:
-    """The type with its bounds; `TypeError` for a text that could say anything. A list has at least
-    `fewest` items."""
+def bounded(hint: Any, allowed: Allowed, least: int = 1) -> Any:
+    """The type with its bounds, a list with at least so many items; `TypeError` for a text that
+    could say anything."""
     if get_origin(hint) in (Union, UnionType):
-        return reduce(or_, (bounded(part, allowed, fewest) for part in get_args(hint)))
+        return reduce(or_, (bounded(part, allowed, least) for part in get_args(hint)))
     if get_origin(hint) is Sequence:
         items: Any = GenericAlias(list, (bounded(get_args(hint)[0], allowed),))
-        return Annotated[items, Field(min_length=fewest, max_length=MAX_ITEMS)]
+        return Annotated[items, Field(min_length=least, max_length=MAX_ITEMS)]
     if hint in (bool, NoneType):
         return hint
     if hint is not str:
