@@ -102,7 +102,8 @@ def request_model(kind: JobKind) -> type[Request]:
 
 def _value(field: OptionField) -> tuple[Any, Any]:
     default = ... if field.default is MISSING else field.default
-    kind = bounded(field.hint, field.option.allowed, least=0 if default == () else 1)
+    default = [] if default == () else default  # as JSON has it
+    kind = bounded(field.hint, field.option.allowed, least=0 if default == [] else 1)
     return kind, Field(default, description=field.option.help)
 
 
