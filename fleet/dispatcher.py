@@ -58,7 +58,7 @@ class Dispatcher(threading.Thread):
         self._lost: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
         self._number, self._seen = 0, -SEEN_EVERY_S
-        self._wake, self._stopping = threading.Event(), threading.Event()
+        self._wake, self._stopping, self._anew = (threading.Event() for _ in range(3))
         self._pool = ThreadPoolExecutor(SENDERS, thread_name_prefix="send")
         self._session = f"{time.time_ns():x}"
 
@@ -94,13 +94,16 @@ class Dispatcher(threading.Thread):
 
     def look_again(self, worker: str) -> None:
         """Let the worker at that address see at once what the store says of its devices, even if it
-        is busy. One that cannot be reached sees it when it starts next."""
+        is busy. One that cannot be reached sees it when it starts next. Jobs that wait are given to
+        Dask again: it looks for a device when a task comes."""
         client = self._client
         try:
             if client is not None:
                 client.run(tasks.look_again, workers=[worker], on_error="ignore")
         except Exception as error:  # whatever Dask raises for a worker that is not there
             log.warning("%s could not be told: %s", worker, error)
+        self._anew.set()
+        self.wake()
 
     def _connected(self) -> Any:
         if self._client is not None and self._client.status in ("running", "connecting"):
@@ -143,6 +146,10 @@ class Dispatcher(threading.Thread):
         for uuid, future in [pair for pair in self._tasks.items() if pair[1].done()]:
             del self._tasks[uuid]
             self._take(client, uuid, future)
+        if self._anew.is_set():
+            self._anew.clear()
+            for uuid in [u for u in self._tasks if live[u] == "queued"]:
+                del self._tasks[uuid]
         now = time.monotonic()
         due = [u for u in live if u not in self._tasks and self._not_before.get(u, 0.0) <= now]
         if due:
