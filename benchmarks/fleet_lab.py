@@ -168,7 +168,13 @@ class Lab:
         for name in self.commands:
             self.start(name)
             if name == "database":
-                self._wait(self._database_answers, "the database")
+                self.wait_for_database()
+        self.wait_for_service()
+
+    def wait_for_database(self) -> None:
+        self._wait(self._database_answers, "the database")
+
+    def wait_for_service(self) -> None:
         self._wait(self._service_answers, "the service")
 
     def _database_answers(self) -> bool:

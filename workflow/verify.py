@@ -29,7 +29,7 @@ from ..planner.score import find_score
 from ..quantization.choice import Quantised
 from ..records import Comparison, content_key
 from ..reporter import Listeners, Teller
-from .int8_networks import check_int8, in_int8, int8_key, int8_notes
+from .int8_networks import NAMES, as_planned, check_int8, in_int8, int8_key, int8_notes, over_int8
 
 
 @takes(VerifyOptions)
@@ -48,6 +48,7 @@ def verify(options: VerifyOptions) -> documents.VerificationDocument:
     (True, True)
     """
     document = read_plan(options.plan)
+    options = as_planned(options, document)
     policy = document.policies[0]
     setup = make_setup(
         options.model,
@@ -59,9 +60,7 @@ def verify(options: VerifyOptions) -> documents.VerificationDocument:
         phase=options.phase or policy.get("phase", "inference"),
         **_numerics(document, options.backend),
     )
-    reason = can_train(setup) if setup.policy.phase == "training" else can_time(setup)
-    if reason:
-        raise BackendError(f"{reason}; verify with a backend that can, such as onnxruntime-cpu")
+    _check_whole_networks(setup)
     check_int8(options, setup)
     planned = PlannedNetwork(document, setup.network, ArrayCache(companion(options.db, ".cache")))
     pictures = _pictures(planned, options)
@@ -71,6 +70,8 @@ def verify(options: VerifyOptions) -> documents.VerificationDocument:
         quantised = _in_int8(options, planned, compressed, pictures, said)
         said.message("timing the whole network against the original")
         comparison, of_int8 = _timed(document, setup, store, compressed, quantised, said)
+        if document.in_int8:  # what the plan promises is of its network in int8
+            compressed, comparison = quantised[NAMES[1]].network, over_int8(of_int8)
         compared, errors = _fidelity(planned, compressed, pictures)
         compared |= _scores(document, setup.network, compressed)
         result = _document(document, setup, comparison, compared, errors)
@@ -82,6 +83,12 @@ def verify(options: VerifyOptions) -> documents.VerificationDocument:
     if contradiction := _contradiction(document, result):
         raise GoalNotReached(f"verified, but {contradiction}", result)
     return result
+
+
+def _check_whole_networks(setup: Setup) -> None:
+    reason = can_train(setup) if setup.policy.phase == "training" else can_time(setup)
+    if reason:
+        raise BackendError(f"{reason}; verify with a backend that can, such as onnxruntime-cpu")
 
 
 def _pictures(planned: PlannedNetwork, options: VerifyOptions) -> Calibration | None:

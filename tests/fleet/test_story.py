@@ -55,6 +55,23 @@ def test_each_device_that_fits_measures(lab: Lab, network: str, devices: dict[st
 
 
 @pytest.mark.usefixtures("devices")
+def test_devices_of_one_kind_share_a_profile(lab: Lab, network: str, client: Client) -> None:
+    words = ["profile", network, "--device", "backend=fake", "--share", "--kinds", "tucker2"]
+    result = CliRunner().invoke(app, [*words, "--json", "--server", lab.url])
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert document["complete"]
+    assert document["part"] is None
+    assert document["measured"] == document["candidates"] > 0
+    parts = [
+        one
+        for one in client._all("/jobs", {"state": "done", "kind": "profile"})  # noqa: SLF001
+        if one["request"]["part"] is not None
+    ]
+    assert len(parts) == 8
+
+
+@pytest.mark.usefixtures("devices")
 def test_a_query_that_fits_nothing_is_refused(client: Client, network: str) -> None:
     with pytest.raises(UsageError, match="the fleet has no device that fits label=lab-c"):
         client.submit("profile", network=network, device="label=lab-c")
