@@ -74,6 +74,6 @@ _UNREACHABLE = {
     ),
     (
         *("server closed", "terminating connection", "connection is lost", "connection is closed"),
-        *("connection reset", "broken pipe", "could not receive data", "connection failed"),
+        *("connection reset", "broken pipe", "could not receive data"),
     ): "the connection to {name} was lost; repeat the command (what was committed is kept)",
 }

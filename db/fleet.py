@@ -75,7 +75,7 @@ class Fleet:
 
     def seen(self, workers: Collection[str]) -> None:
         """The workers at these addresses are there now."""
-        with self.database.writing(durable=False) as connection:
+        with self.database.writing(shared=True, durable=False) as connection:
             there = fleet_devices.c.worker.in_(workers)
             seen = update(fleet_devices).where(there).values(seen_at=clock.now(connection))
             connection.execute(seen)

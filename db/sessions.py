@@ -9,7 +9,6 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, delete, select, update
 
-from ..clock import now
 from ..errors import StoreError
 from ..records import DeviceFingerprint, MeasurementPolicy, PairSummary, Sample
 from . import clock, processes
@@ -85,7 +84,11 @@ class Sessions:
             ids = _known_ids(connection, summaries.keys())
             by_id = {ids[key]: summary for key, summary in summaries.items()}
             put_summaries(connection, session_id, by_id)
-            close = update(sessions).where(sessions.c.id == session_id).values(ended_at=now())
+            close = (
+                update(sessions)
+                .where(sessions.c.id == session_id)
+                .values(ended_at=clock.now(connection))
+            )
             connection.execute(close)
         self._own.discard(session_id)
 
@@ -97,7 +100,9 @@ class Sessions:
                 return
             put_summaries(connection, session_id, summarize(connection, session_id))
             still_open = sessions.c.id == session_id, sessions.c.ended_at.is_(None)
-            connection.execute(update(sessions).where(*still_open).values(ended_at=now()))
+            connection.execute(
+                update(sessions).where(*still_open).values(ended_at=clock.now(connection))
+            )
 
     def end_own(self) -> None:
         """End from their samples the sessions that were begun here."""

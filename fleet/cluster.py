@@ -63,7 +63,7 @@ class LocalCluster:
                 threads_per_worker=1,
                 processes=True,
                 memory_limit=None,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",
                 host="127.0.0.1",
                 preload=[PRELOAD],
                 preload_argv=[f"--folder={self.folder}"],

@@ -33,8 +33,12 @@ def offer() -> None:
 
 
 async def join(worker: Any, opened: Callable[[], Member]) -> None:
-    """Open the store, register the devices as soon as nothing is timed on this machine, and offer
-    them to the scheduler. Whatever fails is tried again: the store may be away."""
+    """Open the store, register the devices as soon as nothing is timed on this machine, and hold
+    them as resources. Whatever fails is tried again: the store may be away.
+
+    Dask looks for tasks that wait for a resource when a worker comes, not when one that is there
+    gets it: so this happens before the worker comes.
+    """
     while True:
         try:
             joining = await asyncio.to_thread(opened)
@@ -45,9 +49,8 @@ async def join(worker: Any, opened: Callable[[], Member]) -> None:
             log.error("this worker offers nothing yet: %s", error)
             leave()
             await asyncio.sleep(RETRY_S)
-    while worker.status.name == "init":
-        await asyncio.sleep(0.05)
-    await worker.set_resources(**joining.resources)
+    for held in (worker.state.total_resources, worker.state.available_resources):
+        held.update(joining.resources)
     log.info("this worker offers %s", ", ".join(sorted(joining.resources)))
 
 

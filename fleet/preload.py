@@ -7,7 +7,6 @@ workers of a fleet. The store is named by RANKWISE_DB, because others see a proc
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from functools import partial
 from pathlib import Path
@@ -24,8 +23,6 @@ from .member import Place, open_member
 from .security import require_loopback
 
 log = logging.getLogger("rankwise.fleet")
-_joining: set[asyncio.Task[None]] = set()
-"""Tasks need somebody who holds them."""
 
 
 def default_folder(db: str) -> Path:
@@ -42,7 +39,7 @@ def default_folder(db: str) -> Path:
 @click.option("--folder", type=click.Path(path_type=Path), default=None)
 @click.option("--hang-after", type=float, default=HANG_AFTER_S)
 @click.option("--db", envvar="RANKWISE_DB", required=True)
-def dask_setup(
+async def dask_setup(
     worker: Any,
     backends: tuple[str, ...],
     labels: tuple[str, ...],
@@ -51,8 +48,8 @@ def dask_setup(
     hang_after: float,
     db: str,
 ) -> None:
-    """Dask calls this when the worker starts. It joins beside that: another job may be timing on
-    this machine for hours, and the scheduler need not wait for it."""
+    """Dask calls this before the worker comes to its scheduler, and waits for it: another job may
+    be timing on this machine."""
     _speak()
     try:
         if not worker.security.require_encryption:
@@ -64,9 +61,7 @@ def dask_setup(
     named = {} if host_name is None else {"host": host_name}
     place = Place(backends, labels, hang_after_s=hang_after, **named)
     opened = partial(open_member, place, db, folder or default_folder(db))
-    task = asyncio.get_running_loop().create_task(membership.join(worker, opened))
-    _joining.add(task)
-    task.add_done_callback(_joining.discard)
+    await membership.join(worker, opened)
 
 
 def _speak() -> None:
@@ -81,6 +76,4 @@ def _speak() -> None:
 
 def dask_teardown(_worker: Any) -> None:
     """Dask calls this before the worker ends: the job that runs ends first."""
-    for task in _joining:
-        task.cancel()
     membership.leave()

@@ -38,8 +38,8 @@ LINES = 100
 class StoreReporter:
     """Writes progress into the job's row."""
 
-    def __init__(self, store: JobStore, uuid: str) -> None:
-        self._store, self._uuid = store, uuid
+    def __init__(self, store: JobStore, uuid: str, attempt: int) -> None:
+        self._store, self._uuid, self._attempt = store, uuid, attempt
         self._messages: deque[str] = deque(maxlen=MESSAGES)
         self._log: deque[dict[str, str]] = deque(maxlen=LINES)
         self._latest: dict[str, Any] = {}
@@ -70,7 +70,7 @@ class StoreReporter:
                 "messages": list(self._messages),
                 "log": list(self._log),
             }
-            self._store.jobs.update(self._uuid, states=("running",), progress=progress)
+            self._store.jobs.tell(self._uuid, self._attempt, progress)
 
 
 def run(db: str, assignment: Assignment) -> None:
@@ -82,7 +82,7 @@ def run(db: str, assignment: Assignment) -> None:
     with host_lock(), fenced(db, uuid, attempt), Store.open(db, create=False) as store:
         record = store.jobs.claim(uuid, attempt)
         if record is not None:
-            reporter = StoreReporter(store, uuid)
+            reporter = StoreReporter(store, uuid, attempt)
             runner = JobRunner(db, artifacts, reporter, assignment.backend)
             _finish(store, record, runner, reporter)
 

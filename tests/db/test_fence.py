@@ -37,6 +37,11 @@ def test_an_attempt_takes_the_job_over(store: Store) -> None:
     assert store.jobs.claim("a", 1) is None
     assert not store.jobs.update("a", of_attempt=1, state="done")
     assert store.jobs.claim("a", 2) is not None
+    store.jobs.tell("a", 1, {"done": 1})
+    store.jobs.tell("a", 2, {"done": 2})
+    job = store.jobs.get("a")
+    assert job is not None
+    assert job.progress == {"done": 2}
     assert store.jobs.update("a", of_attempt=2, state="done")
     assert store.jobs.begin_attempt("a") is None, "it is not live any more"
     assert store.jobs.begin_attempt("nosuch") is None
