@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..db.url import companion
+from ..documents.plan_files import read_plan
 from ..errors import UsageError
 from ..factors.planned_network import PlannedNetwork
 from ..models.network import Network
@@ -32,8 +33,8 @@ def apply(options: ApplyOptions) -> Network | nn.Module:
     from the cache beside the store. `reestimate_bn` estimates the statistics of batch
     normalisation again on the fit split, `match_channels` gives every layer's channels the
     original's mean and deviation; one of them at most, and the calibration is needed in any case.
-    `dtype="int8"` gives an ONNX network that is quantised with ranges from the fit split, and needs
-    the calibration, too.
+    `dtype="int8"`, the default for plans in int8, gives an ONNX network that is quantised with
+    ranges from the fit split, and needs the calibration, too.
     Raises `PlanError` for a plan of another network or one that cannot be carried out,
     `CalibrationError` for other pictures.
 
@@ -41,7 +42,9 @@ def apply(options: ApplyOptions) -> Network | nn.Module:
     >>> type(smaller) is type(network), smaller(example).shape == network(example).shape
     (True, True)
     """
-    _check_int8(options)
+    in_int8 = options.dtype == "int8" or (options.dtype is None and read_plan(options.plan).in_int8)
+    if in_int8:
+        _check_int8(options)
     if options.output is not None:
         check_output(
             options.output, options.model, options.weights, options.plan, suffixes=NETWORKS
@@ -60,7 +63,7 @@ def apply(options: ApplyOptions) -> Network | nn.Module:
         pictures = planned.any_pictures(options.calibration, options.preprocess)
         network = planned.compressed(pictures)
         compressed = fitting(network, pictures, planned.compared, said)
-    if options.dtype == "int8":
+    if in_int8:
         compressed = _in_int8(options, planned, compressed, said)
     if options.output is not None:
         said.progress(1, 2, f"writing {options.output.name}")
@@ -70,10 +73,8 @@ def apply(options: ApplyOptions) -> Network | nn.Module:
 
 def _check_int8(options: ApplyOptions) -> None:
     """Raise `UsageError` where the network cannot be written in int8 as asked."""
-    if options.dtype != "int8":
-        return
     if options.calibration is None:
-        raise UsageError("--dtype int8 needs pictures to take ranges from: give --calibration")
+        raise UsageError("int8 needs pictures to take ranges from: give --calibration")
     if options.output is not None and options.output.suffix != ".onnx":
         raise UsageError(f"int8 networks are .onnx files, not {options.output.suffix}")
 
@@ -89,7 +90,7 @@ def _in_int8(
         compressed,
         pictures,
         planned.compared,
-        options.in_float,
+        [*options.in_float, *planned.plan.in_float],
         reporter=said,
         dynamic_batch=options.dynamic_batch,
     )

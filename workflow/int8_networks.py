@@ -20,12 +20,15 @@ from ..records import Comparison, content_key
 NAMES = ("original", "compressed")
 
 
+def wants_int8(options: VerifyOptions, plan: documents.Plan) -> bool:
+    """Whether networks are timed in int8, too: as asked, or as the plan is."""
+    return plan.in_int8 if options.dtype is None else options.dtype == "int8"
+
+
 def check_int8(options: VerifyOptions, setup: Setup) -> None:
-    """Raise `UsageError` or `BackendError` where networks cannot be timed in int8 as asked."""
-    if options.dtype != "int8":
-        return
+    """Raise `UsageError` or `BackendError` where networks cannot be timed in int8."""
     if options.data is None:
-        raise UsageError("--dtype int8 needs pictures to take ranges from: give --data")
+        raise UsageError("int8 needs pictures to take ranges from: give --data")
     if setup.policy.phase == "training":
         raise UsageError("training steps are not timed in int8: leave --dtype or --phase out")
     if FileWorkload not in setup.backend.accepts:
@@ -35,13 +38,16 @@ def check_int8(options: VerifyOptions, setup: Setup) -> None:
         )
 
 
-def in_int8(
+def quantised_pair(
     planned: PlannedNetwork, compressed: Network, pictures: Calibration, in_float: Sequence[str]
 ) -> dict[str, Quantised]:
-    """Both networks in int8, save for these layers, by name (see `NAMES`)."""
+    """Both networks in int8, by name (see `NAMES`), save for these layers and, in the compressed
+    one, those that the plan leaves in float."""
+    original = planned.network
+    pairs = (original, in_float), (compressed, [*in_float, *planned.plan.in_float])
     return {
-        name: quantised_network(planned.network, network, pictures, planned.compared, in_float)
-        for name, network in zip(NAMES, (planned.network, compressed), strict=True)
+        name: quantised_network(original, network, pictures, planned.compared, kept)
+        for name, (network, kept) in zip(NAMES, pairs, strict=True)
     }
 
 

@@ -29,7 +29,7 @@ from ..planner.score import find_score
 from ..quantization.choice import Quantised
 from ..records import Comparison, content_key
 from ..reporter import Listeners, Teller
-from .int8_networks import check_int8, in_int8, int8_key, int8_notes
+from .int8_networks import check_int8, int8_key, int8_notes, quantised_pair, wants_int8
 
 
 @takes(VerifyOptions)
@@ -62,13 +62,14 @@ def verify(options: VerifyOptions) -> documents.VerificationDocument:
     reason = can_train(setup) if setup.policy.phase == "training" else can_time(setup)
     if reason:
         raise BackendError(f"{reason}; verify with a backend that can, such as onnxruntime-cpu")
-    check_int8(options, setup)
+    if in_int8 := wants_int8(options, document):
+        check_int8(options, setup)
     planned = PlannedNetwork(document, setup.network, ArrayCache(companion(options.db, ".cache")))
-    pictures = _pictures(planned, options)
+    pictures = _pictures(planned, options, in_int8)
     with Store.open(options.db) as store:
         compressed = planned.compressed(pictures)
         said = Listeners.of(options.reporter)
-        quantised = _in_int8(options, planned, compressed, pictures, said)
+        quantised = _quantised(options, planned, compressed, pictures if in_int8 else None, said)
         said.message("timing the whole network against the original")
         comparison, of_int8 = _timed(document, setup, store, compressed, quantised, said)
         compared, errors = _fidelity(planned, compressed, pictures)
@@ -84,24 +85,24 @@ def verify(options: VerifyOptions) -> documents.VerificationDocument:
     return result
 
 
-def _pictures(planned: PlannedNetwork, options: VerifyOptions) -> Calibration | None:
+def _pictures(planned: PlannedNetwork, options: VerifyOptions, in_int8: bool) -> Calibration | None:
     """The plan's pictures; for ranges any will do where it was made without."""
-    if options.dtype == "int8" and options.data is not None:
+    if in_int8 and options.data is not None:
         return planned.any_pictures(options.data, options.preprocess)
     return planned.pictures(options.data, options.preprocess)
 
 
-def _in_int8(
+def _quantised(
     options: VerifyOptions,
     planned: PlannedNetwork,
     compressed: Network,
     pictures: Calibration | None,
     said: Teller,
 ) -> Mapping[str, Quantised]:
-    if options.dtype != "int8" or pictures is None:
+    if pictures is None:
         return {}
     said.message("quantising the original and the compressed network")
-    return in_int8(planned, compressed, pictures, options.in_float)
+    return quantised_pair(planned, compressed, pictures, options.in_float)
 
 
 def _timed(
@@ -179,7 +180,8 @@ def _document(
         speedup=comparison.speedup,
         speedup_low=comparison.speedup_low,
         speedup_high=comparison.speedup_high,
-        predicted_speedup=plan.predicted.speedup,
+        # That of a plan in int8 is over the original in int8.
+        predicted_speedup=None if plan.in_int8 else plan.predicted.speedup,
         fidelity=dict(compared),
         errors=errors,
         device=documents.Fingerprint.of(setup.fingerprint),
@@ -204,6 +206,8 @@ def _contradiction(document: documents.Plan, result: documents.VerificationDocum
     """Return what the plan promised and the measurement denies; empty where they agree."""
     limit = document.objective.get("max_error")
     error = result.fidelity.get("relative_error")
+    if document.in_int8:
+        error = next((one.network_error for one in result.in_int8[1:]), None)
     if limit is not None and error is not None and error > limit:
         return (
             f"the network error on the report split is {error:.4f}, above the plan's limit "

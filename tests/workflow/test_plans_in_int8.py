@@ -46,6 +46,13 @@ def test_a_plan_rests_on_rows_and_errors_in_int8(
     assert plan.predicted.network_error is not None
     assert 0 < plan.predicted.network_error <= 0.4
     smaller = tmp_path / "smaller.onnx"
-    words = ["--dtype", "int8", "--calibration", pictures, "--preprocess", "unit", "-o", smaller]
-    result = rankwise("apply", tmp_path / "plan.json", network_file, *words)
+    words = [tmp_path / "plan.json", network_file, "--data", pictures]
+    result = rankwise("apply", *words, "-o", smaller)
     assert result.exit_code == 0, result.output
+    assert b"DequantizeLinear" in smaller.read_bytes()
+    result = rankwise("verify", *words, "--json")
+    assert result.exit_code == 0, result.output
+    found = documents.VerificationDocument.model_validate_json(result.stdout)
+    original, compressed = found.in_int8
+    assert compressed.speedup > original.speedup
+    assert found.predicted_speedup is None
