@@ -22,7 +22,16 @@ def serve(
     ] = None,
     max_upload: Annotated[int, typer.Option(min=1, help="Largest upload, in MiB.")] = 512,
     max_disk: Annotated[int, typer.Option(min=1, help="All uploads together, in MiB.")] = 20480,
-    max_jobs: Annotated[int, typer.Option(min=1, help="Jobs that may wait or run.")] = 64,
+    max_jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Jobs that may wait or run. Default: 64; with --cluster 10000."),
+    ] = None,
+    keep_jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Ended jobs that are remembered. Default: 1000; with --cluster 100000."
+        ),
+    ] = None,
     cluster: Annotated[
         str | None,
         typer.Option(metavar="tcp://HOST:PORT|local", help="Let workers of this cluster do jobs."),
@@ -40,7 +49,7 @@ def serve(
 
     limits = UploadLimits(upload_bytes=max_upload * MIB, library_bytes=max_disk * MIB)
     token = read_token(token_file)
-    run(Settings(db, host, port, token, limits, max_jobs, cluster=cluster))
+    run(Settings(db, host, port, token, limits, max_jobs, keep_jobs, cluster=cluster))
 
 
 def worker(

@@ -6,12 +6,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, or_, select, update
 
 from ..clock import now
 from . import processes
 from .database import Database
 from .tables import jobs
+from .workloads import chunks
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 LIVE = ("queued", "running")
@@ -41,6 +42,15 @@ class JobRecord:
     @property
     def live(self) -> bool:
         return self.state in LIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A live job in short: its place in the queue, and the query of its device."""
+
+    id: int
+    uuid: str
+    device: str
 
 
 _COLUMNS = [jobs.c[field.name] for field in fields(JobRecord)]
@@ -120,6 +130,7 @@ class Jobs:
         *,
         kinds: Collection[str] = (),
         states: Collection[str] = (),
+        device: str | None = None,
         limit: int = 100,
         offset: int = 0,
         oldest_first: bool = False,
@@ -128,11 +139,21 @@ class Jobs:
         where = _of(kinds)
         if states:
             where.append(jobs.c.state.in_(states))
+        if device is not None:
+            where.append(jobs.c.device == device)
         order = jobs.c.id.asc() if oldest_first else jobs.c.id.desc()
         query = select(*_COLUMNS).where(*where).order_by(order).limit(limit).offset(offset)
         with self.database.reading() as connection:
             total = connection.scalar(select(func.count()).select_from(jobs).where(*where)) or 0
             return [JobRecord(*row) for row in connection.execute(query)], total
+
+    def maker_of_plan(self, key: str) -> JobRecord | None:
+        """The last job that made the plan with that key, if it is remembered."""
+        made = jobs.c.kind == "plan", jobs.c.result["plan"].as_string() == key
+        query = select(*_COLUMNS).where(*made, jobs.c.state == "done").order_by(jobs.c.id.desc())
+        with self.database.reading() as connection:
+            row = connection.execute(query.limit(1)).first()
+        return None if row is None else JobRecord(*row)
 
     def live(self, kinds: Collection[str] = ()) -> dict[str, str]:
         """State by uuid of all jobs of these kinds that wait or run, the oldest first."""
@@ -140,6 +161,36 @@ class Jobs:
         with self.database.reading() as connection:
             rows = connection.execute(query.order_by(jobs.c.id))
             return {row.uuid: row.state for row in rows}
+
+    def live_after(self, last: int, kinds: Collection[str]) -> list[Waiting]:
+        """Jobs of these kinds that wait or run and came after that one, the oldest first."""
+        asked = (jobs.c.request[name].as_string() for name in ("device", "backend"))
+        query = select(jobs.c.id, jobs.c.uuid, *asked).where(jobs.c.id > last)
+        query = query.where(jobs.c.state.in_(LIVE), *_of(kinds)).order_by(jobs.c.id)
+        with self.database.reading() as connection:
+            return [
+                Waiting(id, uuid, device or (f"backend={backend}" if backend else ""))
+                for id, uuid, device, backend in connection.execute(query)
+            ]
+
+    def live_of(self, uuids: Collection[str]) -> set[str]:
+        """Those of these jobs that wait or run."""
+        live: set[str] = set()
+        with self.database.reading() as connection:
+            for some in chunks(uuids):
+                query = select(jobs.c.uuid).where(jobs.c.uuid.in_(some), jobs.c.state.in_(LIVE))
+                live.update(connection.scalars(query))
+        return live
+
+    def latest(self, request_keys: Collection[str], since: str) -> dict[str, JobRecord]:
+        """The newest job for each of these requests that has one which was live at or after a time,
+        by request key."""
+        wanted = jobs.c.request_key.in_(request_keys)
+        recent = or_(jobs.c.ended_at.is_(None), jobs.c.ended_at >= since)
+        query = select(*_COLUMNS).where(wanted, recent).order_by(jobs.c.id)
+        with self.database.reading() as connection:
+            records = [JobRecord(*row) for row in connection.execute(query)]
+        return {record.request_key: record for record in records}
 
     def on_devices(self) -> dict[str, str]:
         """The running job of each device of the fleet that has one."""

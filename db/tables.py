@@ -221,6 +221,8 @@ jobs = Table(
     # The fencing token: see `fence`. And the device of the fleet that has the job, or had it.
     Column("attempt", Integer, nullable=False, server_default="0"),
     Column("device", String(16), nullable=True),
+    Index(None, "state", "id"),
+    Index(None, "device", "id"),
     Index(
         "uq_jobs_live_request",
         "request_key",

@@ -12,21 +12,23 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future as Sending
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
-from ..db.fleet import FleetDevice
 from ..db.store import Store
 from ..errors import RankwiseError, StoreError, UsageError
 from ..jobs.artifacts import ArtifactStore
-from ..workflow.fleet_devices import refusal, versions, whole
+from ..options.device_query import DeviceQuery
+from ..workflow.fleet_devices import versions
 from . import tasks
+from .backlog import Backlog
 from .cluster import Cluster
 from .parcels import File, pieces
 from .resources import HOST, of_job
-from .routing import ON_DEVICES, parcel_for, plan_of, query_of
+from .roster import Roster
+from .routing import parcel_for, plan_of, query_of
 
 log = logging.getLogger("rankwise.fleet")
 
@@ -55,6 +57,7 @@ class Dispatcher(threading.Thread):
         self._client: Any = None
         self._tasks: dict[str, Any] = {}
         """What is waited for, by job."""
+        self._backlog, self._roster = Backlog(), Roster(())
         self._lost: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
         self._number, self._seen = 0, -SEEN_EVERY_S
@@ -93,10 +96,17 @@ class Dispatcher(threading.Thread):
         return list(self._tasks)
 
     def look_again(self, worker: str) -> None:
-        """Let the worker at that address see what the store says of its devices."""
-        if self._client is not None:
-            ask = {"workers": [worker], "pure": False, "priority": 10}
-            self._client.submit(tasks.look_again, **ask).result(timeout=10)
+        """Let the worker at that address see at once what the store says of its devices, even if it
+        is busy. Nobody waits for it: one that cannot be reached sees it when it starts next."""
+        threading.Thread(target=self._tell, args=(worker,), daemon=True).start()
+
+    def _tell(self, worker: str) -> None:
+        client = self._client
+        try:
+            if client is not None:
+                client.run(tasks.look_again, workers=[worker], on_error="ignore")
+        except Exception as error:  # whatever Dask raises for a worker that is not there
+            log.warning("%s could not be told: %s", worker, error)
 
     def _connected(self) -> Any:
         if self._client is not None and self._client.status in ("running", "connecting"):
@@ -130,36 +140,41 @@ class Dispatcher(threading.Thread):
         if time.monotonic() - self._seen > SEEN_EVERY_S:
             self._seen = time.monotonic()
             self._note_workers(client)
-        live = self.store.jobs.live(ON_DEVICES)
-        for uuid in [u for u in self._tasks if u not in live]:
-            del self._tasks[uuid]  # Dask forgets a task that nobody waits for
-        for known in (self._lost, self._not_before):
-            for uuid in known.keys() - live.keys():
-                del known[uuid]
+            self._read_roster()
+        live = self.store.jobs.live_of(self._backlog.given)
+        self._forget(self._backlog.given - live)
         for uuid, future in [pair for pair in self._tasks.items() if pair[1].done()]:
             del self._tasks[uuid]
             self._take(client, uuid, future)
+        self._backlog.read(self.store.jobs)
         now = time.monotonic()
         due = [u for u in live if u not in self._tasks and self._not_before.get(u, 0.0) <= now]
-        if due:
-            devices, _ = self.store.fleet.all()
-            for uuid in due:
-                self._submit(client, uuid, devices)
+        for uuid in [*due, *self._backlog.next(self._roster.count)]:
+            self._submit(client, uuid)
 
-    def _submit(self, client: Any, uuid: str, devices: Sequence[FleetDevice]) -> None:
+    def _forget(self, ended: Collection[str]) -> None:
+        """These are not live any more. Dask forgets a task that nobody waits for."""
+        for uuid in ended:
+            for known in (self._tasks, self._lost, self._not_before):
+                known.pop(uuid, None)
+        self._backlog.ended(ended)
+
+    def _read_roster(self) -> None:
+        self._roster = Roster(self.store.fleet.all()[0])
+
+    def _submit(self, client: Any, uuid: str) -> None:
         record = self.store.jobs.get(uuid)
         if record is None or not record.live or self._stopping.is_set():
             return
         try:
             plan = plan_of(self.store, record.request)
-            query = whole(query_of(record.request, plan), devices)
-            if devices and (why_not := refusal(query, devices)):
-                raise UsageError(why_not)
+            query = self._allowed(query_of(record.request, plan))
             parcel = parcel_for(self.store, self.artifacts, record, plan)
         except StoreError:
             raise
         except RankwiseError as error:
             self.store.jobs.update(uuid, state="failed", error=str(error))
+            self.wake()  # the next one can be given
             return
         request = {"job": uuid, "query": str(query), "parcel": parcel.to_json()}
         self._number += 1
@@ -171,6 +186,16 @@ class Dispatcher(threading.Thread):
             pure=False,
         )
         self._await(uuid, future)
+
+    def _allowed(self, asked: DeviceQuery) -> DeviceQuery:
+        """The query in full. Raises `UsageError` if no device may do what it asks for."""
+        query = self._roster.whole(asked)
+        if self._roster.refusal(query):
+            self._read_roster()  # the device may have come just now
+            query = self._roster.whole(asked)
+            if why_not := self._roster.refusal(query):
+                raise UsageError(why_not)
+        return query
 
     def _await(self, uuid: str, future: Any) -> None:
         """Dask's future, or one of the threads that send files."""

@@ -43,8 +43,8 @@ def parcel_for(
     calibration = request.get("calibration")
     if calibration is None and plan is not None:
         calibration = calibration_of_plan(store, request["plan"])
-    known = {entry.id: entry for entry in artifacts.calibrations()}
-    found = [known[calibration]] if calibration in known else []
+    known = artifacts.calibrations() if calibration is not None else []
+    found = [one for one in known if one.id == calibration]
     return Parcel.of(artifacts, networks, found)
 
 

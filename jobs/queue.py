@@ -9,6 +9,7 @@ timings as much as a second measurement does.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, cast
 from uuid import uuid4
 
@@ -24,10 +25,18 @@ from ..records import content_key
 from .artifacts import ArtifactStore, NetworkEntry
 from .requests import REQUESTS, JobKind, Request
 
-MAX_WAITING = 64
-"""Jobs that may wait or run at once."""
-KEPT = 1000
-"""Ended jobs that are remembered."""
+
+@dataclass(frozen=True, slots=True)
+class QueueLimits:
+    """Jobs that may wait or run at once, and ended jobs that are remembered."""
+
+    waiting: int = 64
+    kept: int = 1000
+
+
+ONE_MACHINE = QueueLimits()
+FLEET = QueueLimits(waiting=10_000, kept=100_000)
+"""A night's work for a thousand devices, and what each of them did in the last hundred jobs."""
 
 
 class JobStore(Protocol):
@@ -49,14 +58,14 @@ def submit(
     artifacts: ArtifactStore,
     kind: str,
     request: Request,
-    max_waiting: int = MAX_WAITING,
+    max_waiting: int = ONE_MACHINE.waiting,
 ) -> tuple[JobRecord, bool]:
     """Queue a job, or find the live one with the same request; whether it is new.
 
     What can be seen to be wrong is refused now (`UsageError`), not when the job's turn comes.
     """
     check(store, artifacts, request)
-    record = _new(kind, request)
+    record = new_job(kind, request)
     kept = store.jobs.put(record)
     if kept.uuid != record.uuid:
         return kept, False
@@ -64,11 +73,11 @@ def submit(
     if waiting > max_waiting:
         store.jobs.update(record.uuid, state="cancelled", error="too many jobs were waiting")
         raise TooManyJobs(f"{max_waiting} jobs are waiting already: try again later")
-    store.jobs.prune(KEPT)
     return kept, True
 
 
-def _new(kind: str, request: Request) -> JobRecord:
+def new_job(kind: str, request: Request) -> JobRecord:
+    """A job that nobody has queued yet."""
     asked = request.model_dump(mode="json")
     return JobRecord(
         uuid=uuid4().hex,
@@ -149,11 +158,8 @@ def check_plan(artifacts: ArtifactStore, plan: Plan) -> None:
 
 def calibration_of_plan(store: JobStore, key: str) -> str | None:
     """The calibration that the job which made the plan was given."""
-    made, _ = store.jobs.page(kinds=("plan",), states=("done",), limit=KEPT)
-    for record in made:
-        if record.result and record.result.get("plan") == key:
-            return record.request.get("calibration")
-    return None
+    record = store.jobs.maker_of_plan(key)
+    return None if record is None else record.request.get("calibration")
 
 
 def read_request(record: JobRecord) -> Request:
@@ -177,4 +183,4 @@ def resume(store: JobStore, uuid: str) -> JobRecord | None:
     record = store.jobs.get(uuid)
     if record is None or record.state not in ("failed", "cancelled"):
         return None
-    return store.jobs.put(_new(record.kind, read_request(record)))
+    return store.jobs.put(new_job(record.kind, read_request(record)))

@@ -22,7 +22,9 @@ from ..options.option import Allowed, Crossing, OptionField, option_fields
 from ..options.planning import FrontOptions, PlanOptions
 from ..options.shared import NAME
 
-JobKind = Literal["devices", "layers", "profile", "front", "plan", "apply", "verify"]
+JobKind = Literal[
+    "devices", "layers", "profile", "shared_profile", "front", "plan", "apply", "verify"
+]
 Id = Annotated[str, Field(pattern=NAME.pattern)]
 Format = Literal["onnx", "safetensors"]
 MAX_ITEMS = 20
@@ -49,6 +51,11 @@ JOB_TYPES: dict[JobKind, JobType] = {
     "layers": JobType(LayersOptions, "/layers", "Work out the ranks that a rule chooses."),
     "profile": JobType(
         ProfileOptions, "/profiles", "Measure what is missing of a network on a device."
+    ),
+    "shared_profile": JobType(
+        ProfileOptions,
+        "/shared_profiles",
+        "Measure what is missing of a network, its layers shared out over all devices of a kind.",
     ),
     "front": JobType(
         FrontOptions,
@@ -89,7 +96,7 @@ def request_model(kind: JobKind) -> type[Request]:
                 model["device"] = _value(field)
             case Crossing.FORMAT:
                 model["format"] = (Format, "onnx")
-    name = f"{kind.title()}Request"
+    name = f"{kind.title().replace('_', '')}Request"
     return create_model(name, __base__=Request, __doc__=JOB_TYPES[kind].does, **model)
 
 

@@ -37,11 +37,11 @@ MATCH_CHANNELS = Option(
     flags=("--match-channels",),
 )
 IN_INT8 = Option(
-    "int8 writes the network quantised on the calibration; default: the plan's.",
+    "int8 writes the network quantised, balanced and calibrated on the calibration.",
     one_of("float32", "int8"),
 )
 ALSO_IN_INT8 = Option(
-    "int8 also times and compares both networks in int8; default: the plan's.",
+    "int8 also times and compares both networks in int8, in the same rounds.",
     one_of("float32", "int8"),
 )
 InFloat = Annotated[
@@ -77,7 +77,7 @@ class ApplyOptions(shared.PlannedOptions):
     calibration: Annotated[Path | None, PICTURES] = None
     reestimate_bn: Annotated[bool, REESTIMATE_BN] = False
     match_channels: Annotated[bool, MATCH_CHANNELS] = False
-    dtype: Annotated[str | None, IN_INT8] = None
+    dtype: Annotated[str, IN_INT8] = "float32"
     in_float: InFloat = ()
     dynamic_batch: DynamicBatch = True
 
@@ -89,7 +89,7 @@ class VerifyOptions(shared.PlannedOptions):
     backend: Annotated[str | None, Option(PLANS, BACKEND, group=shared.DEVICE)] = None
     threads: Annotated[int | None, Option(PLANS, COUNT, group=shared.DEVICE)] = None
     phase: Annotated[str | None, Option(PLANS, one_of(*PHASES))] = None
-    dtype: Annotated[str | None, ALSO_IN_INT8] = None
+    dtype: Annotated[str, ALSO_IN_INT8] = "float32"
     in_float: InFloat = ()
     data: Annotated[Path | None, DATA] = None
 

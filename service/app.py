@@ -20,6 +20,7 @@ from ..fleet.dispatcher import Dispatcher
 from ..fleet.routing import ON_DEVICES
 from ..jobs.artifacts import ArtifactStore
 from ..jobs.requests import JOB_TYPES, REQUESTS
+from ..jobs.sharing import SHARED, Sharer
 from ..version import __version__
 from ..workflow.store import open_store
 from . import artifact_routes, fleet_routes, job_routes, reports, results
@@ -43,7 +44,12 @@ session_router = APIRouter(responses=REFUSALS)
 def session(here: ContextDep, request: Request) -> Session:
     """Whether a token is needed, and whether the caller has shown it."""
     admitted = here.sessions.admitted(request.headers)
-    return Session(needed=here.sessions.needed, admitted=admitted, version=__version__)
+    return Session(
+        needed=here.sessions.needed,
+        admitted=admitted,
+        version=__version__,
+        fleet=here.fleet is not None,
+    )
 
 
 @session_router.post("/session", status_code=204)
@@ -144,8 +150,9 @@ def _runners(
         return Scheduler(store, artifacts, db), None
     cluster = open_cluster(settings.cluster, db, artifacts.folder)
     fleet = Dispatcher(store, artifacts, cluster)
-    here = [kind for kind in JOB_TYPES if kind not in ON_DEVICES]
-    return Both(fleet, Scheduler(store, artifacts, db, here)), fleet
+    here = [kind for kind in JOB_TYPES if kind not in (*ON_DEVICES, SHARED)]
+    sharer = Sharer(store, fleet.wake)
+    return Both(fleet, Scheduler(store, artifacts, db, here), sharer), fleet
 
 
 def lower_priority() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ from .scheduler import RunsJobs
 from .security import Sessions
 from .settings import Settings
 from .tables import Query, Tables
+
+PRUNE_EVERY_S = 60.0
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": description}
@@ -68,18 +71,27 @@ class Context:
     receiving: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     """Uploads are checked one after the other."""
     listeners: int = 0
+    pruned_at: float = float("-inf")
 
     def submit(self, kind: JobKind, request: Asked) -> tuple[Job, bool]:
         """Raises what becomes 422 or 429."""
         fleet_checks.check(self.store, request, self.fleet is not None)
         try:
             record, new = queue.submit(
-                self.store, self.artifacts, kind, request, self.settings.max_waiting
+                self.store, self.artifacts, kind, request, self.settings.queue.waiting
             )
         except queue.TooManyJobs as error:
             raise HTTPException(429, str(error)) from None
         self.scheduler.wake()
+        self._prune()
         return Job.of(record), new
+
+    def _prune(self) -> None:
+        """Forget old jobs, now and then: to find the first of them all others are counted."""
+        if time.monotonic() - self.pruned_at > PRUNE_EVERY_S:
+            self.pruned_at = time.monotonic()
+            while self.store.jobs.prune(self.settings.queue.kept):
+                pass
 
     def network(self, network_id: str) -> NetworkEntry:
         """Raises 404."""

@@ -49,14 +49,22 @@ def jobs(
     here: ContextDep,
     kind: Annotated[list[JobKind] | None, Query()] = None,
     state: Annotated[list[State] | None, Query()] = None,
+    device: Annotated[str | None, Query(max_length=16, description="One of the fleet's.")] = None,
+    oldest_first: bool = False,
     limit: Limit = 100,
     offset: Offset = 0,
 ) -> Page[Job]:
-    """Jobs, the newest first."""
+    """Jobs without their logs, the newest first."""
     records, total = here.store.jobs.page(
-        kinds=kind or (), states=state or (), limit=limit, offset=offset
+        kinds=kind or (),
+        states=state or (),
+        device=device,
+        oldest_first=oldest_first,
+        limit=limit,
+        offset=offset,
     )
-    return Page(items=[Job.of(one) for one in records], total=total, limit=limit, offset=offset)
+    items = [Job.in_list(one) for one in records]
+    return Page(items=items, total=total, limit=limit, offset=offset)
 
 
 def _job(here: Context, job_id: str) -> Job:

@@ -51,7 +51,8 @@ class Progress(BaseModel):
 
 
 class Job(BaseModel):
-    """Long work. `result` is what its kind gives: a document, or the id of what was made."""
+    """Long work. `result` is what its kind gives: a document, or the id of what was made; `device`
+    the one of the fleet that has it, or had it last, and `attempt` how often it was begun."""
 
     id: str
     kind: JobKind
@@ -63,11 +64,20 @@ class Job(BaseModel):
     created_at: str
     started_at: str | None
     ended_at: str | None
+    device: str | None
+    attempt: int
 
     @classmethod
     def of(cls, record: Any) -> Job:
         others = {name: getattr(record, name) for name in cls.model_fields if name != "id"}
         return cls(id=record.uuid, **others)
+
+    @classmethod
+    def in_list(cls, record: Any) -> Job:
+        """Without its log, which a list of hundreds would be full of."""
+        job = cls.of(record)
+        job.progress.log = []
+        return job
 
 
 def _count(layers: Any) -> Any:
@@ -196,8 +206,10 @@ class Login(BaseModel):
 
 
 class Session(BaseModel):
-    """Whether this service asks for a token, and whether the caller has shown it."""
+    """Whether this service asks for a token, whether the caller has shown it, and whether jobs go
+    to a fleet."""
 
     needed: bool
     admitted: bool
     version: str
+    fleet: bool

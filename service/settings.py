@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import UsageError
 from ..fleet.security import is_loopback
-from ..jobs.queue import MAX_WAITING
+from ..jobs.queue import FLEET, ONE_MACHINE, QueueLimits
 from ..jobs.uploads import UploadLimits
 from ..options.shared import DEFAULT_DB
 
@@ -18,18 +18,25 @@ SHORTEST_TOKEN = 16
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`token` empty: nobody is asked for one, which only loopback addresses allow."""
+    """`token` empty: nobody is asked for one, which only loopback addresses allow. `max_waiting`
+    and `kept`: see `QueueLimits`; None: what suits one machine, or a fleet."""
 
     db: str = DEFAULT_DB
     host: str = "127.0.0.1"
     port: int = 8765
     token: str = field(default="", repr=False)
     limits: UploadLimits = field(default_factory=UploadLimits)
-    max_waiting: int = MAX_WAITING
+    max_waiting: int | None = None
+    kept: int | None = None
     max_listeners: int = 64
     cluster: str | None = None
     """Where jobs that need a device are done: the address of a Dask scheduler, or `local`; None:
     one after another in processes of the service."""
+
+    @property
+    def queue(self) -> QueueLimits:
+        usual = ONE_MACHINE if self.cluster is None else FLEET
+        return QueueLimits(self.max_waiting or usual.waiting, self.kept or usual.kept)
 
     def check(self) -> None:
         """Raises `UsageError`."""

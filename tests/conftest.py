@@ -70,6 +70,22 @@ def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+PROCESSES = (
+    *("network_timing", "profiler", "service/test_jobs.py", "service/test_killed.py"),
+    *("service/test_story.py", "service/test_uploads.py"),
+)
+"""Where processes of every kind are what is tested: `make coverage` measures them there. Elsewhere
+they do what is measured already, and would take a third longer to do it."""
+
+
+@pytest.fixture(autouse=True)
+def _processes_are_measured_where_they_are_tested(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not request.path.relative_to(ROOT / "tests").as_posix().startswith(PROCESSES):
+        monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+
+
 @pytest.fixture(autouse=True)
 def _operators_are_read_once() -> None:
     """For each file that it writes, torch's exporter reads the source of its five hundred operators

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..db.url import companion
-from ..documents.plan_files import read_plan
 from ..errors import UsageError
 from ..factors.planned_network import PlannedNetwork
 from ..models.network import Network
@@ -15,6 +14,7 @@ from ..options.keywords import arguments_for, takes
 from ..options.networks import ApplyOptions
 from ..quantization.choice import quantised_network
 from ..reporter import Listeners
+from .int8_networks import as_planned
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,8 +33,8 @@ def apply(options: ApplyOptions) -> Network | nn.Module:
     from the cache beside the store. `reestimate_bn` estimates the statistics of batch
     normalisation again on the fit split, `match_channels` gives every layer's channels the
     original's mean and deviation; one of them at most, and the calibration is needed in any case.
-    `dtype="int8"`, the default for plans in int8, gives an ONNX network that is quantised with
-    ranges from the fit split, and needs the calibration, too.
+    `dtype="int8"` gives an ONNX network that is quantised with ranges from the fit split, and needs
+    the calibration, too; so does a plan in int8, whatever `dtype` says.
     Raises `PlanError` for a plan of another network or one that cannot be carried out,
     `CalibrationError` for other pictures.
 
@@ -42,9 +42,7 @@ def apply(options: ApplyOptions) -> Network | nn.Module:
     >>> type(smaller) is type(network), smaller(example).shape == network(example).shape
     (True, True)
     """
-    in_int8 = options.dtype == "int8" or (options.dtype is None and read_plan(options.plan).in_int8)
-    if in_int8:
-        _check_int8(options)
+    _check_int8(options)
     if options.output is not None:
         check_output(
             options.output, options.model, options.weights, options.plan, suffixes=NETWORKS
@@ -55,6 +53,8 @@ def apply(options: ApplyOptions) -> Network | nn.Module:
     planned = PlannedNetwork.load(
         **arguments_for(PlannedNetwork.load, options, cache=companion(options.db, ".cache"))
     )
+    options = as_planned(options, planned.plan)
+    _check_int8(options)
     said = Listeners.of(options.reporter)
     said.progress(0, 2, "making the factors of the replaced layers")
     if fitting is None or options.calibration is None:
@@ -63,7 +63,7 @@ def apply(options: ApplyOptions) -> Network | nn.Module:
         pictures = planned.any_pictures(options.calibration, options.preprocess)
         network = planned.compressed(pictures)
         compressed = fitting(network, pictures, planned.compared, said)
-    if in_int8:
+    if options.dtype == "int8":
         compressed = _in_int8(options, planned, compressed, said)
     if options.output is not None:
         said.progress(1, 2, f"writing {options.output.name}")
@@ -73,8 +73,10 @@ def apply(options: ApplyOptions) -> Network | nn.Module:
 
 def _check_int8(options: ApplyOptions) -> None:
     """Raise `UsageError` where the network cannot be written in int8 as asked."""
+    if options.dtype != "int8":
+        return
     if options.calibration is None:
-        raise UsageError("int8 needs pictures to take ranges from: give --calibration")
+        raise UsageError("--dtype int8 needs pictures to take ranges from: give --calibration")
     if options.output is not None and options.output.suffix != ".onnx":
         raise UsageError(f"int8 networks are .onnx files, not {options.output.suffix}")
 
@@ -90,7 +92,7 @@ def _in_int8(
         compressed,
         pictures,
         planned.compared,
-        [*options.in_float, *planned.plan.in_float],
+        options.in_float,
         reporter=said,
         dynamic_batch=options.dynamic_batch,
     )

@@ -70,7 +70,8 @@ def listed(store: FleetStore, query: DeviceQuery | None = None) -> documents.Fle
 
 
 def fits(query: DeviceQuery, device: FleetDevice) -> bool:
-    return query.fits(device.id, device.labels, device.backend, device.hardware_key)
+    key = device.hardware_key if query.hardware else ""
+    return query.fits(device.id, device.labels, device.backend, key)
 
 
 def _shown(
@@ -114,8 +115,10 @@ def other_versions(device: FleetDevice, own: dict[str, str]) -> str:
 def whole(query: DeviceQuery, devices: Iterable[FleetDevice]) -> DeviceQuery:
     """The query with the whole hardware key where it had only a beginning. Raises `UsageError` if
     several begin so."""
+    if not query.hardware:
+        return query
     keys = {d.hardware_key for d in devices if d.hardware_key.startswith(query.hardware)}
-    if not query.hardware or not keys:
+    if not keys:
         return query
     if len(keys) > 1:
         raise UsageError(f"several hardware keys begin with {query.hardware!r}: write more of it")

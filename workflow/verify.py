@@ -29,7 +29,7 @@ from ..planner.score import find_score
 from ..quantization.choice import Quantised
 from ..records import Comparison, content_key
 from ..reporter import Listeners, Teller
-from .int8_networks import check_int8, int8_key, int8_notes, quantised_pair, wants_int8
+from .int8_networks import as_planned, as_promised, check_int8, in_int8, int8_key, int8_notes
 
 
 @takes(VerifyOptions)
@@ -37,17 +37,18 @@ def verify(options: VerifyOptions) -> documents.VerificationDocument:
     """Time original and compressed network, interleaved; compare outputs on the report split.
 
     Backend (with its options), threads and phase are the plan's (its first) unless told
-    otherwise; in the training phase it is whole training steps that are timed. `data` are the
-    plan's own calibration pictures; without them outputs are not compared. The result is written
-    into the plan's file. With `dtype="int8"` both networks are also quantised, from the same
-    pictures, and all four are timed side by side. Raises `GoalNotReached` (after writing) if the
-    measurement contradicts the plan: slower than the original, or an error above the plan's limit.
+    otherwise; in the training phase whole training steps are timed. `data` are the plan's own
+    pictures; without them outputs are not compared. The result is written into the plan's file.
+    With `dtype="int8"`, or a plan in int8, both networks are quantised, too, and all four timed
+    side by side. Raises `GoalNotReached` (after writing) if the measurement contradicts the plan:
+    slower than the original, or an error above the plan's limit.
 
     >>> found = rw.verify("plan.json", network, example)
     >>> found.speedup_low > 1, abs(found.speedup - found.predicted_speedup) < 0.1
     (True, True)
     """
     document = read_plan(options.plan)
+    options = as_planned(options, document)
     policy = document.policies[0]
     setup = make_setup(
         options.model,
@@ -59,19 +60,16 @@ def verify(options: VerifyOptions) -> documents.VerificationDocument:
         phase=options.phase or policy.get("phase", "inference"),
         **_numerics(document, options.backend),
     )
-    reason = can_train(setup) if setup.policy.phase == "training" else can_time(setup)
-    if reason:
-        raise BackendError(f"{reason}; verify with a backend that can, such as onnxruntime-cpu")
-    if in_int8 := wants_int8(options, document):
-        check_int8(options, setup)
+    _check_whole_networks(setup)
+    check_int8(options, setup)
     planned = PlannedNetwork(document, setup.network, ArrayCache(companion(options.db, ".cache")))
-    pictures = _pictures(planned, options, in_int8)
+    pictures = _pictures(planned, options)
     with Store.open(options.db) as store:
         compressed = planned.compressed(pictures)
         said = Listeners.of(options.reporter)
-        quantised = _quantised(options, planned, compressed, pictures if in_int8 else None, said)
-        said.message("timing the whole network against the original")
+        quantised = _in_int8(options, planned, compressed, pictures, said)
         comparison, of_int8 = _timed(document, setup, store, compressed, quantised, said)
+        compressed, comparison = as_promised(document, compressed, comparison, quantised, of_int8)
         compared, errors = _fidelity(planned, compressed, pictures)
         compared |= _scores(document, setup.network, compressed)
         result = _document(document, setup, comparison, compared, errors)
@@ -85,24 +83,30 @@ def verify(options: VerifyOptions) -> documents.VerificationDocument:
     return result
 
 
-def _pictures(planned: PlannedNetwork, options: VerifyOptions, in_int8: bool) -> Calibration | None:
+def _check_whole_networks(setup: Setup) -> None:
+    reason = can_train(setup) if setup.policy.phase == "training" else can_time(setup)
+    if reason:
+        raise BackendError(f"{reason}; verify with a backend that can, such as onnxruntime-cpu")
+
+
+def _pictures(planned: PlannedNetwork, options: VerifyOptions) -> Calibration | None:
     """The plan's pictures; for ranges any will do where it was made without."""
-    if in_int8 and options.data is not None:
+    if options.dtype == "int8" and options.data is not None:
         return planned.any_pictures(options.data, options.preprocess)
     return planned.pictures(options.data, options.preprocess)
 
 
-def _quantised(
+def _in_int8(
     options: VerifyOptions,
     planned: PlannedNetwork,
     compressed: Network,
     pictures: Calibration | None,
     said: Teller,
 ) -> Mapping[str, Quantised]:
-    if pictures is None:
+    if options.dtype != "int8" or pictures is None:
         return {}
     said.message("quantising the original and the compressed network")
-    return quantised_pair(planned, compressed, pictures, options.in_float)
+    return in_int8(planned, compressed, pictures, options.in_float)
 
 
 def _timed(
@@ -115,6 +119,7 @@ def _timed(
 ) -> tuple[Comparison, dict[str, Comparison]]:
     """Compare whole networks, or their training steps, in the phase of the setup; those in int8 by
     their names."""
+    said.message("timing the whole network against the original")
     told = partial(_say_progress, said)
     decisions = document.decisions
     key = content_key([document.model.sha256, {n: d.to_json() for n, d in decisions.items()}])
@@ -180,8 +185,7 @@ def _document(
         speedup=comparison.speedup,
         speedup_low=comparison.speedup_low,
         speedup_high=comparison.speedup_high,
-        # That of a plan in int8 is over the original in int8.
-        predicted_speedup=None if plan.in_int8 else plan.predicted.speedup,
+        predicted_speedup=plan.predicted.speedup,
         fidelity=dict(compared),
         errors=errors,
         device=documents.Fingerprint.of(setup.fingerprint),
@@ -206,8 +210,6 @@ def _contradiction(document: documents.Plan, result: documents.VerificationDocum
     """Return what the plan promised and the measurement denies; empty where they agree."""
     limit = document.objective.get("max_error")
     error = result.fidelity.get("relative_error")
-    if document.in_int8:
-        error = next((one.network_error for one in result.in_int8[1:]), None)
     if limit is not None and error is not None and error > limit:
         return (
             f"the network error on the report split is {error:.4f}, above the plan's limit "

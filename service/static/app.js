@@ -1,6 +1,6 @@
 // Starts the page: log in, then the view that the address names.
 
-import { get, live, post, read, remove } from "./parts/api.js";
+import { get, post, read, remove } from "./parts/api.js";
 import { here } from "./parts/address.js";
 import { $, attempt, make, values } from "./parts/dom.js";
 import * as jobs from "./parts/jobs.js";
@@ -11,6 +11,7 @@ const VIEWS = {
   networks: () => import("./views/network.js"),
   plans: () => import("./views/plan.js"),
   jobs: () => import("./views/jobs.js"),
+  fleet: () => import("./views/fleet.js"),
 };
 
 let shown = 0; // counts views, so that a slow one does not overwrite the one that came after it
@@ -20,6 +21,7 @@ async function start() {
   const session = await get("/session");
   $("logout").hidden = !session.needed || !session.admitted;
   if (!session.admitted) return askForToken();
+  $("fleet").hidden = !session.fleet;
   await Promise.all([jobs.start(), learnNames()]);
   jobs.listen(showBusy);
   showBusy();
@@ -88,7 +90,7 @@ function markCurrent(name) {
 }
 
 function showBusy() {
-  const count = jobs.jobs().filter(live).length;
+  const count = jobs.liveCount();
   $("busy").textContent = count || "";
   $("busy").setAttribute("aria-label", count ? `${count} waiting or running` : "");
 }

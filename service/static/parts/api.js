@@ -44,7 +44,7 @@ export function read(path) {
 
 export const forget = () => kept.clear();
 
-/** Calls back with the job whenever it changes, until it has ended. */
+/** Calls back with the job whenever it changes, until it has ended; gives what ends it before. */
 export function watch(id, changed) {
   const source = new EventSource(`${ROOT}/jobs/${id}/events`);
   source.addEventListener("job", (event) => {
@@ -52,6 +52,7 @@ export function watch(id, changed) {
     if (!live(job)) source.close();
     changed(job);
   });
+  return () => source.close();
 }
 
 export const live = (job) => job.state === "queued" || job.state === "running";

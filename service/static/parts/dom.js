@@ -41,6 +41,15 @@ export async function attempt(work) {
   }
 }
 
+/** Drawing anew takes nobody's place at the keyboard. */
+export function keepingFocus(place, fill) {
+  return () => {
+    const active = place.contains(document.activeElement) ? document.activeElement.dataset.does : null;
+    fill();
+    if (active && document.activeElement?.dataset.does !== active) place.querySelector(`[data-does="${active}"]`)?.focus();
+  };
+}
+
 /** Fill a list to choose from; entries are (value, text). */
 export function options(select, entries, chosen) {
   select.replaceChildren(...entries.map(([value, text]) => make("option", { value }, text)));

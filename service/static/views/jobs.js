@@ -1,8 +1,8 @@
 // Jobs: all of them, or one with its log and the time that is left.
 
-import { get, live } from "../parts/api.js";
+import { live } from "../parts/api.js";
 import { link } from "../parts/address.js";
-import { facts, make } from "../parts/dom.js";
+import { facts, keepingFocus, make } from "../parts/dom.js";
 import * as jobs from "../parts/jobs.js";
 import { left, percent, when } from "../parts/texts.js";
 
@@ -25,17 +25,8 @@ function showAll(page) {
     if (!all.length) list.append(make("li", { class: "soft" }, "Nothing was asked for yet."));
   };
   fill();
-  page.append(make("h1", {}, "Jobs"), make("p", { class: "soft" }, "One at a time, so that timings are not disturbed. They survive a restart."), list);
+  page.append(make("h1", {}, "Jobs"), make("p", { class: "soft" }, "One at a time on each machine, so that timings are not disturbed. They survive a restart."), list);
   return jobs.listen(keepingFocus(list, fill));
-}
-
-/** Drawing anew takes nobody's place at the keyboard. */
-function keepingFocus(place, fill) {
-  return () => {
-    const active = place.contains(document.activeElement) ? document.activeElement.dataset.does : null;
-    fill();
-    if (active && document.activeElement?.dataset.does !== active) place.querySelector(`[data-does="${active}"]`)?.focus();
-  };
 }
 
 /** A job in short: what it is, how far, and what can be done with it. */
@@ -48,7 +39,7 @@ export function brief(job) {
 function buttons(job) {
   const act = (verb, text) => make("button", { type: "button", class: "quiet", "aria-label": `${text} ${jobs.title(job)}`, "data-does": `${verb}-${job.id}`, onclick: () => jobs.act(job, verb) }, text);
   const made = result(job);
-  const sofar = job.kind === "profile" && job.state === "running" ? make("a", { class: "button quiet", href: link(["networks", job.request.network, "table"]) }, "The table so far") : null;
+  const sofar = job.kind.endsWith("profile") && job.state === "running" ? make("a", { class: "button quiet", href: link(["networks", job.request.network, "table"]) }, "The table so far") : null;
   return make("span", { class: "links" }, sofar, made ? make("a", { class: "button quiet", href: made }, "See the result") : null,
     live(job) ? act("cancel", "Cancel") : ["failed", "cancelled"].includes(job.state) ? act("resume", "Resume") : null);
 }
@@ -57,7 +48,7 @@ function buttons(job) {
 function result(job) {
   const { network, plan } = job.request;
   if (job.state !== "done") return "";
-  if (job.kind === "profile") return link(["networks", network]);
+  if (job.kind.endsWith("profile")) return link(["networks", network]);
   if (job.kind === "front") return link(["networks", network, "front"], { front: job.id });
   if (job.kind === "plan" && job.result?.plan) return link(["plans", job.result.plan]);
   return plan ? link(["plans", plan]) : "";
@@ -78,7 +69,7 @@ function last(job) {
 }
 
 async function showOne(page, id) {
-  const job = jobs.jobs().find((one) => one.id === id) ?? await get(`/jobs/${id}`);
+  const { job, end } = await jobs.look(id);
   const place = make("div", {});
   const log = make("pre", { class: "log", tabindex: 0, "aria-label": "Log" });
   page.append(make("h1", {}, jobs.title(job)), place, make("h2", {}, "Log"), log, asked(job));
@@ -86,7 +77,7 @@ async function showOne(page, id) {
     const followed = log.scrollTop + log.clientHeight >= log.scrollHeight - 8;
     place.replaceChildren(make("section", { class: "card job", "data-kind": now.kind, "data-state": now.state },
       make("header", {}, make("span", { class: "state" }, now.state), buttons(now)), bar(now), ...last(now),
-      facts([["Asked for", when(now.created_at)], ["Started", when(now.started_at)], ["Ended", when(now.ended_at)], ["Took", took(now)]])));
+      facts([["Asked for", when(now.created_at)], ["Started", when(now.started_at)], ["Ended", when(now.ended_at)], ["Took", took(now)], ["On", device(now)], ["Attempt", now.attempt > 1 ? now.attempt : ""]])));
     const lines = now.progress.log.map((line) => `${new Date(line.at).toLocaleTimeString()}  ${line.text}`);
     const text = [...lines, now.error].filter(Boolean).join("\n") || "It has said nothing yet.";
     if (log.textContent !== text) log.textContent = text;
@@ -94,10 +85,14 @@ async function showOne(page, id) {
   };
   fill(job);
   const redraw = (now) => keepingFocus(place, () => fill(now))();
-  return jobs.listen((now) => { if (now.id === id) redraw(now); });
+  const deafen = jobs.listen((some) => some.filter((now) => now.id === id).forEach(redraw));
+  return () => { deafen(); end(); };
 }
 
-function took({ started_at, ended_at }) {
+/** The device of the fleet that has the job, or had it. */
+const device = (job) => (job.device ? make("a", { href: link(["fleet", job.device]) }, job.device) : "");
+
+export function took({ started_at, ended_at }) {
   if (!started_at || !ended_at) return "";
   const seconds = (new Date(ended_at) - new Date(started_at)) / 1000;
   return seconds < 90 ? `${seconds.toFixed(1)} s` : `${(seconds / 60).toFixed(1)} min`;

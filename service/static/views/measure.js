@@ -14,7 +14,7 @@ export async function show(page, { query }) {
   const state = { network: query.get("network") ?? "" };
   const devices = make("div", {}, await devicePart());
   page.append(devices, await networkPart(state), await calibrationPart(), startPart(state));
-  return listen((job) => { if (job.kind === "devices" && job.state === "done") attempt(async () => devices.replaceChildren(await devicePart())); });
+  return listen((some) => { if (some.some((job) => job.kind === "devices" && job.state === "done")) attempt(async () => devices.replaceChildren(await devicePart())); });
 }
 
 async function devicePart() {

@@ -11,8 +11,8 @@ const LATEST = 8;
 
 export async function show(page) {
   let fill = await drawn(page);
-  return jobs.listen(async (job) => {
-    if (live(job)) fill();
+  return jobs.listen(async (some) => {
+    if (some.every(live)) fill();
     else await attempt(async () => { fill = await drawn(page); }); // what it has made belongs here
   });
 }
@@ -23,7 +23,7 @@ async function drawn(page) {
   const running = make("div", {});
   const next = make("div", {});
   const fill = () => {
-    const now = jobs.jobs().filter(live);
+    const now = [...jobs.running(), ...jobs.jobs().filter((job) => job.state === "queued")];
     running.replaceChildren(...(now.length ? [make("section", { class: "card job" }, make("h2", {}, "Now"), now.slice(0, 3).map((job) => make("div", {}, brief(job))))] : []));
     next.replaceChildren(nextStep({ devices, networks, plans, front, all: jobs.jobs() }));
   };
