@@ -78,7 +78,7 @@ endif
 # All that users can install, so that all of it is looked at.
 .venv/.release: .venv/.installed
 	@echo "adding what a release is made with, and every extra (once, a minute) ..."
-	@$(PIP) install --no-compile -c constraints.txt -e '.[cuda,mlflow,openvino,parquet,pictures,postgres,service,wandb,release]'
+	@$(PIP) install --no-compile -c constraints.txt -e '.[cuda,fleet,mlflow,openvino,parquet,pictures,postgres,service,wandb,release]'
 	@touch $@
 
 demo: .venv/.demo

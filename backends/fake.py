@@ -118,7 +118,7 @@ class FakeBackend:
                 seconds = self._chain_seconds(workload, policy)
                 return _Runner(self, seconds, lambda inputs: _compute_chain(chain, inputs))
             case FileWorkload(_, path):
-                seconds = self._file_seconds(operators_in_file(path, workload.specs), policy)
+                seconds = self._file_seconds(operators_in_file(path, workload.specs))
                 return _Runner(self, seconds, lambda inputs: _reference(str(path), inputs))
             case ModuleWorkload(_, module):
                 seconds = self.seconds(operators_in_module(module, workload.specs))
@@ -143,9 +143,9 @@ class FakeBackend:
         conversions = self.launch_s * len(workload.floats)
         return whole - computing * (1 - 1 / INT8_SPEED) + conversions
 
-    def _file_seconds(self, operators: Sequence[Operator], policy: MeasurementPolicy) -> float:
-        """In int8 operators with quantised weights are faster."""
-        fast = [one for one in operators if one.integers and policy.dtype == "int8"]
+    def _file_seconds(self, operators: Sequence[Operator]) -> float:
+        """Operators with quantised weights are faster: a file in int8 brings its types along."""
+        fast = [one for one in operators if one.integers]
         computing = self.seconds(fast) - self.launch_s * len(fast)
         return self.seconds(operators) - computing * (1 - 1 / INT8_SPEED)
 

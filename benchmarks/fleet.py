@@ -18,6 +18,7 @@ import json
 import random
 import signal
 import statistics
+import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -26,13 +27,17 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from fleet_lab import KINDS, WORKERS, Lab
+from fleet_lab import Bench, Lab
 from fleet_network import write_network
 from harness import Budget, Log, Row, arguments, begin, show, verdict
 from sqlalchemy import create_engine, text
 
 from rankwise.db.url import locate
 
+KINDS = (8, 16, 24, 32)
+"""Steps of the staircases: each makes another hardware."""
+WORKERS = 8
+TAKES_MS = 2
 PREPARATIONS = 2
 PATIENCE_S = 20.0
 """Without a job that ends, the next kill comes all the same."""
@@ -41,6 +46,12 @@ CUT_S = 4.0
 OF_WORKERS = ("child", "worker", "nanny", "starved")
 OF_ALL = ("scheduler", "service", "database", "network")
 FINISH_S = 1800.0
+
+
+def bench(n: int) -> Bench:
+    """Two workers share a host; of each pair the first one's network can be cut."""
+    backend = f"fake:step={KINDS[n % len(KINDS)]},takes_ms={TAKES_MS},seed={n}"
+    return Bench(backend, f"host-{n // 2}", f"lab-{n % 2}", cut=n % 2 == 0)
 
 
 class Trial:
@@ -202,7 +213,7 @@ def lost_s(kill: Row, lab: Lab, begins: dict[str, list[int]]) -> float | None:
     name = kill["name"].replace("network", "worker")
     ours = list(begins.values())
     if name.startswith("worker"):
-        ours = [begins.get(lab.backend(int(name.partition("-")[2])), [])]
+        ours = [begins.get(lab.benches[int(name.partition("-")[2])].backend, [])]
     later = [at for ats in ours for at in ats if at > kill["at_ns"]]
     return (min(later) - kill["at_ns"]) * 1e-9 if later else None
 
@@ -251,7 +262,9 @@ def main() -> None:
     options = arguments(__doc__.splitlines()[0], jobs=400, kills=200, seed=0)
     options.no_doctor = True  # what is timed here is made up
     log, budget = begin(options)
-    lab = Lab(options.output.absolute().with_suffix(".lab"), max_jobs=options.jobs + 10)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped; run again to go on"))
+    folder = options.output.absolute().with_suffix(".lab")
+    lab = Lab(folder, [bench(n) for n in range(WORKERS)], max_jobs=options.jobs + 10)
     trial, started = Trial(lab, log, options.seed), time.monotonic()
     try:
         lab.start_all()

@@ -1,7 +1,7 @@
-"""A lab on one machine: PostgreSQL, scheduler, service, workers with fake devices; each can die.
+"""A lab on one machine: PostgreSQL, scheduler, service and workers; each can die.
 
-Each pair of workers is a machine of its own, as far as they know: it has a name and a lock that no
-other has. The first worker of each pair reaches the scheduler through a forwarder that can be cut.
+Workers of one host are on a machine of their own, as far as they know: it has a name and a lock
+that no other has. Some reach the scheduler through a forwarder that can be cut.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,6 @@ from typing import Any
 import httpx
 import psutil
 
-KINDS = (8, 16, 24, 32)
-"""Steps of the staircases: each makes another hardware."""
-WORKERS = 8
-TAKES_MS = 2
 START_S = 90.0
 FORWARDER = """
 import asyncio, sys
@@ -65,11 +61,22 @@ def binaries() -> Path:
     return debian[-1] if debian else Path(found or sys.exit("PostgreSQL is not here")).parent
 
 
+@dataclass(frozen=True)
+class Bench:
+    """A worker: its backend, the host that it is on, its label; whether its network can be cut."""
+
+    backend: str
+    host: str
+    label: str
+    cut: bool = False
+
+
 @dataclass
 class Lab:
     """Everything, by name, in one folder. `start` starts what does not run."""
 
     folder: Path
+    benches: Sequence[Bench]
     max_jobs: int = 1000
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
@@ -77,7 +84,8 @@ class Lab:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o755)
         self.scheduler_port, self.service_port = free_port(), free_port()
-        self.forwarders = {f"network-{n}": free_port() for n in range(0, WORKERS, 2)}
+        cut = [n for n, bench in enumerate(self.benches) if bench.cut]
+        self.forwarders = {f"network-{n}": free_port() for n in cut}
         self.timings = self.folder / "timings.jsonl"
         # a socket's path may have a hundred letters
         self.socket = Path(f"/tmp/rankwise-fleet-{os.getpid()}")
@@ -103,7 +111,7 @@ class Lab:
             **{name: lambda n=name: self._forwarder(n) for name in self.forwarders},  # type: ignore[misc]
             **{
                 f"worker-{n}": lambda n=n: [*rankwise, "worker", *self._worker(n)]  # type: ignore[misc]
-                for n in range(WORKERS)
+                for n in range(len(self.benches))
             },
         }
 
@@ -123,17 +131,12 @@ class Lab:
         ports = (self.forwarders[name], self.scheduler_port)
         return [sys.executable, "-c", FORWARDER, *map(str, ports)]
 
-    def backend(self, n: int) -> str:
-        return f"fake:step={KINDS[n % len(KINDS)]},takes_ms={TAKES_MS},seed={n}"
-
-    def host(self, n: int) -> str:
-        return f"host-{n // 2}"
-
     def _worker(self, n: int) -> list[str]:
+        bench = self.benches[n]
         port = self.forwarders.get(f"network-{n}", self.scheduler_port)
-        kept = ["--folder", str(self.folder / self.host(n))]
-        named = ["--host-name", self.host(n), "--label", f"lab-{n % 2}"]
-        return [f"tcp://127.0.0.1:{port}", "--backend", self.backend(n), *named, *kept]
+        kept = ["--folder", str(self.folder / bench.host)]
+        named = ["--host-name", bench.host, "--label", bench.label]
+        return [f"tcp://127.0.0.1:{port}", "--backend", bench.backend, *named, *kept]
 
     def start(self, name: str) -> None:
         """Start it if it does not run."""
@@ -144,7 +147,7 @@ class Lab:
         environment["RANKWISE_HOST_LOCK"] = str(self.folder / "service.lock")
         environment.setdefault("DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL", "30s")
         if name.startswith("worker"):
-            host = self.host(int(name.partition("-")[2]))
+            host = self.benches[int(name.partition("-")[2])].host
             environment["RANKWISE_HOST_LOCK"] = str(self.folder / f"{host}.lock")
             environment["RANKWISE_TIMING_LOG"] = str(self.timings)
         owner: Any = self.user if name == "database" else {}

@@ -2,11 +2,11 @@
 
     python benchmarks/int8_networks.py int8_networks.jsonl --budget 40m
 
-ResNet-50-thin and the demosaicking network, planned for at a few limits of the network error, and
-`resnet50` with random weights, whose speed alone says something: no plan, its 3x3 convolutions at a
-share of full rank. The original and the low-rank network run in float32 and in int8, in one
-interleaved run on each backend, one thread. Errors are those on photos that neither plan nor
-quantiser has seen: with chains balanced, as the quantiser does it by itself (`naive`), and with the
+The demosaicking network by plans at two limits of the network error; ResNet-50-thin with its wide
+3x3 convolutions at a share of full rank, factors from both sides; so, too, `resnet50` with random
+weights, whose speed alone says something. The original and the low-rank network run in float32 and
+in int8, in one interleaved run on each backend, one thread. Errors are those on photos that nothing
+else has seen: with chains balanced, as the quantiser does it by itself (`naive`), and with the
 layers that int8 hurts most in float.
 
 Wanted: full rank in int8 within 10% of the quantiser's own error; at most the error of plain int8,
@@ -25,7 +25,8 @@ from typing import Any
 
 import numpy as np
 import onnx
-from harness import Budget, Log, Row, arguments, begin, show, verdict
+from harness import Budget, Log, arguments, begin
+from int8_networks_table import BACKENDS, IN_FLOAT, MIXED, NAIVE, NAMES, report
 from onnx import version_converter
 from subjects import SUBJECTS, Subject
 
@@ -37,6 +38,7 @@ from rankwise.db.store import Store
 from rankwise.db.url import companion
 from rankwise.factors.array_cache import ArrayCache
 from rankwise.factors.assembly import Assembly
+from rankwise.factors.moments import gather_metrics, gather_moments, wanted_moments
 from rankwise.factors.planned_network import PlannedNetwork
 from rankwise.lowrank import full_ranks
 from rankwise.models.compared import Compared
@@ -51,22 +53,21 @@ from rankwise.quantization.choice import best_of, recipes
 from rankwise.quantization.layer_gains import worst_in_float
 from rankwise.quantization.preparation import FIRST_OPSET
 from rankwise.quantization.recipe import PLAIN
-from rankwise.records import Decomposition
+from rankwise.records import Decomposition, LayerSpec
 
 PICTURES, UNSEEN = 60, 84
-BACKENDS = ("onnxruntime-cpu", "openvino-cpu")
-LIMITS = {
-    "demosaicking": (0.006, 0.012, 0.024),
-    "ResNet-50-thin": (0.08, 0.16),
+CASES = {
+    "demosaicking": (0.006, 0.012),
+    "ResNet-50-thin": (0.5, 0.75),
     "resnet50": (0.25,),
 }
-"""Of the network error; of `resnet50` the share of full rank that its 3x3 convolutions keep."""
-IN_FLOAT = 2
-"""Layers, of those that int8 hurts most, that one more network of each kind has in float."""
+"""Limits of the network error, of a plan, or, where there is none, shares of full rank."""
+PLANNED = ("demosaicking",)
+WIDE = 64
+"""Channels that a convolution has at least which is decomposed without a plan."""
 RANDOM = Subject("resnet50", "resnet50", (1, 3, 224, 224), "imagenet")
 NETWORKS = {**SUBJECTS, "resnet50": RANDOM}
-NAMES = ("int8", "low rank", "both")
-NAIVE, MIXED = ", naive", f", {IN_FLOAT} in float"
+KIND = "tucker2"
 
 
 def main() -> None:
@@ -74,10 +75,10 @@ def main() -> None:
     log, budget = begin(options)
     if not log.of(kind="machine"):
         log.add(kind="machine", **cpu_hardware(), instructions=integer_instructions())
-    for name, limits in LIMITS.items():
+    for name, limits in CASES.items():
         for limit in limits if options.only in name else ():
             one_case(log, budget, options, name, limit)
-    report(log)
+    report(log, CASES)
 
 
 def integer_instructions() -> list[str]:
@@ -123,13 +124,17 @@ def one_case(log: Log, budget: Budget, options: Namespace, name: str, limit: flo
     if not budget.left:
         return
     case = case_of(name, place)
-    low = by_plan(log, case, name, limit, db) if name in SUBJECTS else by_share(case, limit)
     missing = [one for one in BACKENDS if not log.of(kind="times", **where, backend=one)]
     if not missing and log.of(kind="errors", **where):
         return
-    made = four(case, low, name in SUBJECTS)
+    if name in PLANNED:
+        low = by_plan(log, case, name, limit, db)
+    else:
+        low = by_share(case, name, limit, db)
+    made = four(case, low, name in SUBJECTS, name in PLANNED)
     if not log.of(kind="errors", **where):
-        networks = {**made.networks, "theirs": by_the_quantiser(case, place)}
+        trained = name in SUBJECTS
+        networks = {**made.networks, "theirs": by_the_quantiser(case, place)} if trained else {}
         errors = {key: case.error(network) for key, network in networks.items()}
         log.add(kind="errors", **where, errors=errors, recipes=made.recipes)
         print(name, limit, errors, made.recipes, flush=True)
@@ -150,13 +155,28 @@ def by_plan(log: Log, case: Case, name: str, limit: float, db: str) -> Network:
     return made.compressed(case.pictures)
 
 
-def by_share(case: Case, share: float) -> Network:
-    """All 3x3 convolutions at that share of full rank, from the weights alone."""
-    wide = {use.name: use.spec for use in case.network.layers if use.spec is not None}
-    square = {name: spec for name, spec in wide.items() if spec.kernel_size == (3, 3)}
-    ranks = {name: full_ranks(spec, "channel_svd")[0] for name, spec in square.items()}
-    decisions = {n: Decomposition("channel_svd", (round(share * r),)) for n, r in ranks.items()}
-    return Assembly(case.network).network_with(decisions)
+def by_share(case: Case, name: str, share: float, db: str) -> Network:
+    """All wide 3x3 convolutions as `tucker2` at that share of both ranks, from both sides where
+    the weights are trained."""
+    specs = {use.name: use.spec for use in case.network.layers if use.spec is not None}
+    wide = {layer: spec for layer, spec in specs.items() if _is_wide(spec)}
+    ranks = {layer: full_ranks(spec, KIND) for layer, spec in wide.items()}
+    decisions = {
+        layer: Decomposition(KIND, tuple(round(share * rank / 16) * 16 for rank in full))
+        for layer, full in ranks.items()
+    }
+    if name not in SUBJECTS:
+        return Assembly(case.network).network_with(decisions)
+    wanted = wanted_moments(wide, dict.fromkeys(wide, (KIND,)))
+    cache_ = ArrayCache(companion(db, ".cache"))
+    moments = gather_moments(case.network, case.pictures, wanted, cache_)
+    moments = gather_metrics(case.network, case.pictures, case.compared, list(wide), moments)
+    return Assembly(case.network, moments).network_with(decisions)
+
+
+def _is_wide(spec: LayerSpec) -> bool:
+    narrow = min(spec.in_channels, spec.out_channels) < WIDE
+    return spec.kernel_size == (3, 3) and spec.groups == 1 and not narrow
 
 
 def planned(case: Case, name: str, limit: float, db: str) -> documents.Plan:
@@ -184,9 +204,9 @@ class Made:
     recipes: dict[str, str]
 
 
-def four(case: Case, low: Network, with_variants: bool) -> Made:
+def four(case: Case, low: Network, naive: bool, mixed: bool) -> Made:
     """The original in int8, low rank, and both together, with variants of those in int8."""
-    one, two = in_int8(case, case.network, with_variants), in_int8(case, low, with_variants)
+    one, two = (in_int8(case, network, naive, mixed) for network in (case.network, low))
     networks: dict[str, Network] = {"low rank": low}
     recipes: dict[str, str] = {}
     for name, made in (("int8", one), ("both", two)):
@@ -196,19 +216,20 @@ def four(case: Case, low: Network, with_variants: bool) -> Made:
 
 
 @cache
-def in_int8(case: Case, network: Network, with_variants: bool) -> Made:
-    """A network by the best recipe, as the quantiser does it alone, and with the layers in float
-    that int8 hurts most."""
+def in_int8(case: Case, network: Network, naive: bool, mixed: bool) -> Made:
+    """A network by the best recipe, and, if asked for, as the quantiser does it alone, and with the
+    layers in float that int8 hurts most."""
     reference = case.network.outputs(case.pictures.select)
     ready = Ready.of(network, case.pictures)
     found = best_of(ready, recipes(ready, case.pictures), reference, case.pictures, case.compared)
     made = Made({"": found.network}, {"": found.recipe.name})
-    if with_variants:
+    if naive:
         made.networks[NAIVE] = ready.quantised(PLAIN)
+    if mixed:
         select = case.pictures.select
-        mixed = worst_in_float(ready, found.recipe, case.compared, select, IN_FLOAT)
-        made.networks[MIXED] = ready.quantised(mixed)
-        made.recipes[MIXED] = ", ".join(sorted(mixed.in_float))
+        worst = worst_in_float(ready, found.recipe, case.compared, select, IN_FLOAT)
+        made.networks[MIXED] = ready.quantised(worst)
+        made.recipes[MIXED] = ", ".join(sorted(worst.in_float))
     return made
 
 
@@ -250,76 +271,6 @@ def by_the_quantiser(case: Case, folder: Path) -> OnnxNetwork:
         weight_type=QuantType.QInt8,
     )
     return OnnxNetwork.load(written, input_shape=case.network.input_shape)
-
-
-def report(log: Log) -> None:
-    for row in log.of(kind="machine"):
-        print(f"{row['chip']}, {', '.join(row['instructions']) or 'no integer instructions'}")
-    lines = [_line(log, row) for row in log.of(kind="times")]
-    columns = ("network", "limit", "backend", *NAMES, "both / int8", "both / low rank")
-    show((*columns, "error: int8", "low rank", "both"), lines)
-    rows = [_errors(row) for row in log.of(kind="errors")]
-    show(("network", "limit", "theirs", "int8", "naive", "both", "naive", "both, mixed"), rows)
-    for row in log.of(kind="errors"):
-        if "theirs" in row["errors"]:
-            ratio = row["errors"]["int8, naive"] / row["errors"]["theirs"]
-            name = f"{row['network']} {row['limit']}: full rank over the quantiser's own"
-            verdict(name, ratio, ratio <= 1.1, "at most 1.1")
-    for network in LIMITS:
-        _aim(log, network)
-
-
-def _line(log: Log, row: Row) -> list[Any]:
-    found = row["rows"]
-    errors = _of(log, row)
-    speedups = [spread_of(found[name]) for name in NAMES]
-    ratios = [f"{one:.2f} [{low:.2f}, {high:.2f}]" for one, low, high in _ratios(found)]
-    known = [errors[name] if row["network"] in SUBJECTS else "" for name in NAMES]
-    return [row["network"], row["limit"], row["backend"], *speedups, *ratios, *known]
-
-
-def spread_of(found: Mapping[str, float]) -> str:
-    return f"{found['speedup']:.2f} [{found['speedup_low']:.2f}, {found['speedup_high']:.2f}]"
-
-
-def _ratios(found: Mapping[str, Any], both: str = "both") -> list[tuple[float, float, float]]:
-    """How much faster both together are than int8, and than low rank: medians of the same rounds,
-    their intervals added as independent ones."""
-    ratios = []
-    for other in ("int8", "low rank"):
-        one, two = found[both], found[other]
-        ratio = one["speedup"] / two["speedup"]
-        halves = [np.log(x["speedup_high"] / x["speedup_low"]) / 2 for x in (one, two)]
-        half = float(np.exp(np.hypot(*halves)))
-        ratios.append((ratio, ratio / half, ratio * half))
-    return ratios
-
-
-def _of(log: Log, row: Row) -> dict[str, float]:
-    (found,) = log.of(kind="errors", network=row["network"], limit=row["limit"])
-    return dict(found["errors"])
-
-
-def _errors(row: Row) -> list[Any]:
-    wanted = ("theirs", "int8", "int8" + NAIVE, "both", "both" + NAIVE, "both" + MIXED)
-    return [row["network"], row["limit"], *(row["errors"].get(name, "") for name in wanted)]
-
-
-def _aim(log: Log, network: str) -> None:
-    """The fastest of both together whose error is at most plain int8's, held against the aim."""
-    found = []
-    for row in log.of(kind="times", network=network, backend=BACKENDS[0]):
-        errors = _of(log, row)
-        for name in ("both", "both" + MIXED):
-            if name in row["rows"] and errors[name] <= errors["int8, naive"]:
-                found.append((_ratios(row["rows"], name), row["limit"], name))
-    if not found:
-        print(f"{network}: no plan of both has at most the error of plain int8")
-        return
-    ((over_int8, *_), (over_low, *_)), limit, name = max(found)
-    met = over_int8 >= 1.25 and over_low >= 1.15
-    said = f"{over_int8:.2f} over int8, {over_low:.2f} over low rank"
-    verdict(f"{network}: {name} at {limit}", said, met, "1.25 and 1.15")
 
 
 if __name__ == "__main__":

@@ -152,7 +152,11 @@ def layers(client: Client, options: LayersOptions) -> documents.Document:
 
 def profile(client: Client, options: ProfileOptions) -> documents.Document:
     """What the service's device has measured; on a fleet, each device that fits measures."""
+    from .. import documents
+
     request = request_of(client, options)
+    if options.share:
+        return documents.Profile.model_validate(_done(client, "shared_profile", request))
     if options.device is None or options.any:
         return _document(client, "profile", request)
     return profile_all(client, request, options.device)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, delete, func, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, literal_column, or_, select, update
 
 from ..clock import now
 from . import processes
@@ -183,6 +183,16 @@ class Jobs:
                 query = select(jobs.c.uuid).where(jobs.c.uuid.in_(some), _IS_LIVE)
                 live.update(connection.scalars(query))
         return live
+
+    def latest(self, request_keys: Collection[str], since: str) -> dict[str, JobRecord]:
+        """The newest job for each of these requests that has one which was live at or after a time,
+        by request key."""
+        wanted = jobs.c.request_key.in_(request_keys)
+        recent = or_(jobs.c.ended_at.is_(None), jobs.c.ended_at >= since)
+        query = select(*_COLUMNS).where(wanted, recent).order_by(jobs.c.id)
+        with self.database.reading() as connection:
+            records = [JobRecord(*row) for row in connection.execute(query)]
+        return {record.request_key: record for record in records}
 
     def on_devices(self) -> dict[str, str]:
         """The running job of each device of the fleet that has one."""

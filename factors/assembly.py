@@ -132,9 +132,11 @@ class Assembly:
         return curve
 
     def replacements(self, decisions: Mapping[str, Decomposition]) -> Replacements:
-        """The chains of these layers with their factors, by name."""
-        self.make_all(decisions)
-        made = {name: self.replacement(name, one) for name, one in decisions.items()}
+        """The chains of these layers with their factors, by name; nothing for a layer that stays as
+        it is."""
+        changed = {n: d for n, d in decisions.items() if d.has_factors}
+        self.make_all(changed)
+        made = {name: self.replacement(name, one) for name, one in changed.items()}
         if self.matching is None or not made:
             return made
         return self.matching(made, self.plan_key(decisions))

@@ -57,7 +57,6 @@ class Dispatcher(threading.Thread):
         self._client: Any = None
         self._tasks: dict[str, Any] = {}
         """What is waited for, by job."""
-        self._asked: set[Any] = set()
         self._backlog, self._roster = Backlog(), Roster(())
         self._lost: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
@@ -97,13 +96,17 @@ class Dispatcher(threading.Thread):
         return list(self._tasks)
 
     def look_again(self, worker: str) -> None:
-        """Let the worker at that address see what the store says of its devices, as soon as it can.
-        Nobody waits for it: it may be lost."""
-        if self._client is not None:
-            ask = {"workers": [worker], "pure": False, "priority": 10}
-            asked = self._client.submit(tasks.look_again, **ask)
-            self._asked.add(asked)  # Dask forgets a task that nobody holds
-            asked.add_done_callback(self._asked.discard)
+        """Let the worker at that address see at once what the store says of its devices, even if it
+        is busy. Nobody waits for it: one that cannot be reached sees it when it starts next."""
+        threading.Thread(target=self._tell, args=(worker,), daemon=True).start()
+
+    def _tell(self, worker: str) -> None:
+        client = self._client
+        try:
+            if client is not None:
+                client.run(tasks.look_again, workers=[worker], on_error="ignore")
+        except Exception as error:  # whatever Dask raises for a worker that is not there
+            log.warning("%s could not be told: %s", worker, error)
 
     def _connected(self) -> Any:
         if self._client is not None and self._client.status in ("running", "connecting"):
@@ -116,7 +119,6 @@ class Dispatcher(threading.Thread):
     def _disconnect(self) -> None:
         client, self._client = self._client, None
         self._tasks.clear()
-        self._asked.clear()
         if client is not None:
             try:
                 client.close(timeout=5)

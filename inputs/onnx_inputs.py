@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto, ValueInfoProto, helper
+from onnx import ModelProto, TensorProto, ValueInfoProto, helper, load
 
 from ..errors import ModelError
 from ..ops.made_up import DTYPES, InputSpec
@@ -19,6 +21,20 @@ UNCHANGED = frozenset({"Cast", "Identity", "Reshape", "Flatten", "Squeeze", "Uns
 
 Fixed = list[int | None]
 """Sizes of an input's axes; None for one that is open."""
+
+
+def picture_shape(path: Path) -> tuple[int, ...] | None:
+    """Return one example's shape of a file's only input, without reading weights that lie beside
+    it; None where a size is open, or the file cannot be read, which is said later."""
+    try:
+        graph = load(path, load_external_data=False).graph
+    except (OSError, ValueError, DecodeError):
+        return None
+    weights = {tensor.name for tensor in graph.initializer}
+    values = [value for value in graph.input if value.name not in weights]
+    sizes = _sizes(values[0]) if len(values) == 1 else []
+    known = [size for size in sizes[1:] if size is not None]
+    return tuple(known) if len(known) == len(sizes) - 1 else None
 
 
 def inputs_of_graph(

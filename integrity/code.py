@@ -35,7 +35,7 @@ class Codes:
 
     def _lines(self, thing: type | FunctionType) -> Iterator[str]:
         functions = functions_of(thing)
-        source = _definitions(thing.__module__).get(thing.__qualname__)
+        source = _source(thing.__module__, thing.__qualname__)
         if source:
             yield from source
         else:
@@ -125,28 +125,34 @@ def _compiled(code: CodeType) -> Iterator[str]:
             yield repr(sorted(map(repr, one)) if isinstance(one, frozenset) else one)
 
 
-def _definitions(module: str) -> dict[str, tuple[str, ...]]:
-    """Return by qualified name what the module's source defines; lambdas in their order."""
+def _source(module: str, name: str) -> tuple[str, ...]:
+    """Return what the module's source says of what it defines under this qualified name: empty for
+    none, lambdas in their order."""
     try:
-        return _parsed(inspect.getsource(sys.modules[module]))
+        return _said_in(inspect.getsource(sys.modules[module]), name)
     except (KeyError, OSError, TypeError, SyntaxError):
-        return {}
+        return ()
+
+
+@lru_cache(maxsize=4096)
+def _said_in(source: str, name: str) -> tuple[str, ...]:
+    return tuple(said(one) for one in _definitions(source).get(name, ()))
 
 
 @lru_cache(maxsize=64)
-def _parsed(source: str) -> dict[str, tuple[str, ...]]:
-    tree = ast.parse(source)
-    found: dict[str, list[str]] = {}
-    _collect(tree, "", found)
-    return {name: tuple(texts) for name, texts in found.items()}
+def _definitions(source: str) -> dict[str, list[ast.AST]]:
+    """Return by qualified name what a module's source defines."""
+    found: dict[str, list[ast.AST]] = {}
+    _collect(ast.parse(source), "", found)
+    return found
 
 
-def _collect(node: ast.AST, inside: str, found: dict[str, list[str]]) -> None:
+def _collect(node: ast.AST, inside: str, found: dict[str, list[ast.AST]]) -> None:
     for child in ast.iter_child_nodes(node):
         place = inside
         if isinstance(child, Definition):
             name = inside + getattr(child, "name", "<lambda>")
-            found.setdefault(name, []).append(said(child))
+            found.setdefault(name, []).append(child)
             place = name + ("." if isinstance(child, ast.ClassDef) else ".<locals>.")
         _collect(child, place, found)
 

@@ -65,7 +65,7 @@ def submit(
     What can be seen to be wrong is refused now (`UsageError`), not when the job's turn comes.
     """
     check(store, artifacts, request)
-    record = _new(kind, request)
+    record = new_job(kind, request)
     kept = store.jobs.put(record)
     if kept.uuid != record.uuid:
         return kept, False
@@ -76,7 +76,8 @@ def submit(
     return kept, True
 
 
-def _new(kind: str, request: Request) -> JobRecord:
+def new_job(kind: str, request: Request) -> JobRecord:
+    """A job that nobody has queued yet."""
     asked = request.model_dump(mode="json")
     return JobRecord(
         uuid=uuid4().hex,
@@ -182,4 +183,4 @@ def resume(store: JobStore, uuid: str) -> JobRecord | None:
     record = store.jobs.get(uuid)
     if record is None or record.state not in ("failed", "cancelled"):
         return None
-    return store.jobs.put(_new(record.kind, read_request(record)))
+    return store.jobs.put(new_job(record.kind, read_request(record)))

@@ -22,7 +22,9 @@ from ..options.option import Allowed, Crossing, OptionField, option_fields
 from ..options.planning import FrontOptions, PlanOptions
 from ..options.shared import NAME
 
-JobKind = Literal["devices", "layers", "profile", "front", "plan", "apply", "verify"]
+JobKind = Literal[
+    "devices", "layers", "profile", "shared_profile", "front", "plan", "apply", "verify"
+]
 Id = Annotated[str, Field(pattern=NAME.pattern)]
 Format = Literal["onnx", "safetensors"]
 MAX_ITEMS = 20
@@ -49,6 +51,11 @@ JOB_TYPES: dict[JobKind, JobType] = {
     "layers": JobType(LayersOptions, "/layers", "Work out the ranks that a rule chooses."),
     "profile": JobType(
         ProfileOptions, "/profiles", "Measure what is missing of a network on a device."
+    ),
+    "shared_profile": JobType(
+        ProfileOptions,
+        "/shared_profiles",
+        "Measure what is missing of a network, its layers shared out over all devices of a kind.",
     ),
     "front": JobType(
         FrontOptions,
@@ -89,22 +96,24 @@ def request_model(kind: JobKind) -> type[Request]:
                 model["device"] = _value(field)
             case Crossing.FORMAT:
                 model["format"] = (Format, "onnx")
-    name = f"{kind.title()}Request"
+    name = f"{kind.title().replace('_', '')}Request"
     return create_model(name, __base__=Request, __doc__=JOB_TYPES[kind].does, **model)
 
 
 def _value(field: OptionField) -> tuple[Any, Any]:
     default = ... if field.default is MISSING else field.default
-    return bounded(field.hint, field.option.allowed), Field(default, description=field.option.help)
+    kind = bounded(field.hint, field.option.allowed, least=0 if default == () else 1)
+    return kind, Field(default, description=field.option.help)
 
 
-def bounded(hint: Any, allowed: Allowed) -> Any:
-    """The type with its bounds; `TypeError` for a text that could say anything."""
+def bounded(hint: Any, allowed: Allowed, least: int = 1) -> Any:
+    """The type with its bounds, a list with at least so many items; `TypeError` for a text that
+    could say anything."""
     if get_origin(hint) in (Union, UnionType):
-        return reduce(or_, (bounded(part, allowed) for part in get_args(hint)))
+        return reduce(or_, (bounded(part, allowed, least) for part in get_args(hint)))
     if get_origin(hint) is Sequence:
         items: Any = GenericAlias(list, (bounded(get_args(hint)[0], allowed),))
-        return Annotated[items, Field(min_length=1, max_length=MAX_ITEMS)]
+        return Annotated[items, Field(min_length=least, max_length=MAX_ITEMS)]
     if hint in (bool, NoneType):
         return hint
     if hint is not str:

@@ -51,6 +51,7 @@ class JobRunner:
         given = self.given(kind, request)
         own: dict[JobKind, Callable[[Any, Given], Result]] = {
             "profile": self._profile,
+            "shared_profile": self._profile,  # on the only device that there is
             "front": self._front,
             "plan": self._plan,
             "apply": self._apply,

@@ -19,7 +19,14 @@ from ..records import canonical_json
 from ..sources.callables import is_callable_path
 from .example_files import from_function, from_npz
 from .picture_files import Picture, load_pictures
-from .preprocess import Image, Preprocess, Shape, channels_last, find_preprocess
+from .preprocess import (
+    Image,
+    Preprocess,
+    Shape,
+    channels_last,
+    find_preprocess,
+    preprocess_wanted,
+)
 from .splits import Split, SplitName, SplitRule
 
 FloatArray = NDArray[np.float32]
@@ -128,10 +135,7 @@ def load_calibration(
         )
     shape = inputs.shape[1:]
     if not preprocess or preprocess == READY:
-        raise CalibrationError(
-            "say how pictures become the network's input: --preprocess imagenet, caffe-bgr, unit, "
-            "a .toml file, or package.module:callable"
-        )
+        raise CalibrationError(preprocess_wanted(shape))
     recipe = find_preprocess(preprocess, shape)
     pictures = load_pictures(path, channels_of(shape))
     return _examples(pictures, recipe, shape, crops, rule)

@@ -224,6 +224,34 @@ def _of_library(text: str) -> Recipe:
     return replace(Recipe(text), **settings)
 
 
+SMALL = 128
+"""Photos that a network takes in this size or larger are resized for it; smaller ones are not."""
+
+
+def preprocess_wanted(shape: Shape) -> str:
+    """Return the sentence for whoever has left --preprocess out; with what to type, where an input
+    of that shape (one example's) leaves little doubt."""
+    ask = "say how pictures become the network's input:"
+    others = "a .toml file, or package.module:callable"
+    usual = _usual_for(shape)
+    if usual is None:
+        return f"{ask} --preprocess {', '.join(BUILT_IN)}, {others}"
+    rest = ", ".join(name for name in BUILT_IN if name != usual)
+    size = "x".join(map(str, shape))
+    return (
+        f"{ask} networks that take {size} mostly want --preprocess {usual}; if yours was trained "
+        f"otherwise, {rest}, {others}"
+    )
+
+
+def _usual_for(shape: Shape) -> str | None:
+    """Return what nearly all networks with that input take; None where there are several ways, as
+    with channels that come last."""
+    if len(shape) != 3 or channels_last(shape) or shape[0] not in (1, 3):
+        return None
+    return "imagenet" if shape[0] == 3 and min(shape[1:]) >= SMALL else "unit"
+
+
 def usual_preprocess(source: str) -> str | None:
     """Return the preprocessing that comes with a network of that source, if one does."""
     return source if is_library(source) else None

@@ -32,6 +32,11 @@ ROUNDING = Option("To that multiple: nearest, down or up.", one_of("nearest", "d
 INTERVAL = Option("Half-width of the speedup's interval that is enough.", FRACTION)
 KINDS = Option(ALL_KINDS, NAME, parse=parse_kinds)
 REFRESH = Option("Measure again what was measured with other software.")
+SHARE = Option(
+    "With --device: the devices that fit, which are of one kind, share the layers out.",
+    group=shared.DEVICE,
+    crossing=Crossing.HERE,
+)
 PART = Option(
     "Only this part of the layers: 3/32 is the third of 32, about equally long.",
     Allowed(pattern=r"^[1-9][0-9]{0,3}/[1-9][0-9]{0,3}$"),
@@ -107,6 +112,7 @@ class ProfileOptions(shared.DeviceOptions):
     context: Annotated[str, CONTEXT] = "isolated"
     device: shared.FleetDevice = None
     any: shared.AnyDevice = False
+    share: Annotated[bool, SHARE] = False
     seed: int = 0
 
 

@@ -37,9 +37,9 @@ RANK_SELECTION = Option(
     one_of("search", "pr", "vbmf", "energy"),
 )
 DEVICES = Option(
-    "Backend or hardware key of a device that was measured, wherever it is; repeat for one plan "
-    "that serves all of them. Each one's own best plan is written beside it.",
-    Allowed(pattern=r"^[a-z0-9.-]{1,40}$"),
+    "Backend, hardware key, or words as `label=lab-a`, of devices that were measured, anywhere; "
+    "repeat for one plan that serves all. Each one's own best plan is written beside it.",
+    Allowed(pattern=rf"{shared.DEVICES.pattern}|^[a-z0-9.-]{{1,40}}$"),
     flags=("--device",),
     group=shared.DEVICE,
 )

@@ -12,6 +12,7 @@ A network that torch cannot differentiate is run with one layer replaced at a ti
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -23,6 +24,8 @@ PROBES = 3
 MIN_LAYER_ERROR = 1e-6
 """Below this a layer error is rounding, and no factor can be made from it."""
 
+NONE: Mapping[str, float] = MappingProxyType({})
+
 Probe = tuple[str, Decomposition]
 
 
@@ -32,7 +35,7 @@ class Contributions:
     loss of its layer."""
 
     def __init__(
-        self, assembly: Assembly, taken: Mapping[Probe, float], rounding: Mapping[str, float]
+        self, assembly: Assembly, taken: Mapping[Probe, float], rounding: Mapping[str, float] = NONE
     ) -> None:
         self._assembly, self._rounding = assembly, rounding
         self._factors: dict[tuple[str, str, int], dict[float, float]] = {}

@@ -17,6 +17,7 @@ from onnx import ModelProto
 
 from ..errors import ModelError
 from ..inputs.examples import Given
+from ..models.batching import results
 from ..models.exported import as_onnx
 from ..models.network import Network
 from ..models.onnx_network import OnnxNetwork
@@ -66,7 +67,7 @@ class Ready:
         ranges = calibrated(model, fit, batch)
         held = seen(model, middles(model.graph), fit, batch)
         tail = {node.name for node in behind_products(model)}
-        return cls(own, model, ranges, held, frozenset(tail | _mixed_outputs(model, fit[:batch])))
+        return cls(own, model, ranges, held, frozenset(tail | _mixed_outputs(model, fit, batch)))
 
     def quantised(self, recipe: Recipe) -> OnnxNetwork:
         """Return the network in int8 by this recipe. Products for which ONNX Runtime has no integer
@@ -113,13 +114,15 @@ def nodes_of(model: ModelProto, layers: Iterable[str]) -> frozenset[str]:
     )
 
 
-def _mixed_outputs(model: ModelProto, inputs: Given) -> set[str]:
+def _mixed_outputs(model: ModelProto, inputs: Given, batch: int) -> set[str]:
     """Names of last products whose channels fall into groups of very different sizes, as one scale
     for all of them would make zeros of the small ones."""
     last = last_products(model)
     if not last:  # without a name the runtime answers all outputs
         return set()
-    outputs = TensorSession(model, [node.output[0] for node in last]).run(inputs)
+    session = TensorSession(model, [node.output[0] for node in last])
+    found = [arrays for arrays, _ in results(session.run, inputs, batch)]
+    outputs = map(np.concatenate, zip(*found, strict=True))
     return {node.name for node, one in zip(last, outputs, strict=True) if size_groups(one)}
 
 

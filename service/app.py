@@ -20,6 +20,7 @@ from ..fleet.dispatcher import Dispatcher
 from ..fleet.routing import ON_DEVICES
 from ..jobs.artifacts import ArtifactStore
 from ..jobs.requests import JOB_TYPES, REQUESTS
+from ..jobs.sharing import SHARED, Sharer
 from ..version import __version__
 from ..workflow.store import open_store
 from . import artifact_routes, fleet_routes, job_routes, reports, results
@@ -149,8 +150,9 @@ def _runners(
         return Scheduler(store, artifacts, db), None
     cluster = open_cluster(settings.cluster, db, artifacts.folder)
     fleet = Dispatcher(store, artifacts, cluster)
-    here = [kind for kind in JOB_TYPES if kind not in ON_DEVICES]
-    return Both(fleet, Scheduler(store, artifacts, db, here)), fleet
+    here = [kind for kind in JOB_TYPES if kind not in (*ON_DEVICES, SHARED)]
+    sharer = Sharer(store, fleet.wake)
+    return Both(fleet, Scheduler(store, artifacts, db, here), sharer), fleet
 
 
 def lower_priority() -> None:

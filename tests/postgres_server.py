@@ -74,7 +74,7 @@ def server(need: Need) -> Iterator[Server]:
         data = ["-D", str(folder / "data")]
         initdb = [str(binaries / "initdb"), *data, "-U", "rankwise", "-A", "trust", "--no-sync"]
         subprocess.run([*initdb, "--locale=C", "-E", "UTF8"], check=True, **run, **user)
-        quick = [f"-c{name}=off" for name in ("fsync", "full_page_writes")]
+        quick = [f"-c{name}=off" for name in ("fsync", "full_page_writes", "autovacuum")]
         where = ["-k", str(folder), "-c", "listen_addresses="]
         process = subprocess.Popen(
             [str(binaries / "postgres"), *data, *where, *quick], **run, **user

@@ -14,6 +14,7 @@ from ..options.keywords import arguments_for, takes
 from ..options.networks import ApplyOptions
 from ..quantization.choice import quantised_network
 from ..reporter import Listeners
+from .int8_networks import as_planned
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,7 +34,7 @@ def apply(options: ApplyOptions) -> Network | nn.Module:
     normalisation again on the fit split, `match_channels` gives every layer's channels the
     original's mean and deviation; one of them at most, and the calibration is needed in any case.
     `dtype="int8"` gives an ONNX network that is quantised with ranges from the fit split, and needs
-    the calibration, too.
+    the calibration, too; so does a plan in int8, whatever `dtype` says.
     Raises `PlanError` for a plan of another network or one that cannot be carried out,
     `CalibrationError` for other pictures.
 
@@ -52,6 +53,8 @@ def apply(options: ApplyOptions) -> Network | nn.Module:
     planned = PlannedNetwork.load(
         **arguments_for(PlannedNetwork.load, options, cache=companion(options.db, ".cache"))
     )
+    options = as_planned(options, planned.plan)
+    _check_int8(options)
     said = Listeners.of(options.reporter)
     said.progress(0, 2, "making the factors of the replaced layers")
     if fitting is None or options.calibration is None:

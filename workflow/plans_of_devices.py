@@ -9,8 +9,9 @@ from ..campaign.setup import Setup, wanted_policy
 from ..campaign.stored_devices import setups_of
 from ..db.store import Store
 from ..documents.plan_files import beside, write_plan
-from ..errors import GoalNotReached
+from ..errors import GoalNotReached, UsageError
 from ..models.source import network_of
+from ..options.device_query import DeviceQuery
 from ..options.keywords import arguments_for
 from ..options.planning import PlanOptions
 from ..planner.find_plan import FoundPlan, find_plan
@@ -18,6 +19,7 @@ from ..planner.objective import Objective, PlanningOptions
 from ..planner.problem import PlanProblem, make_problems
 from ..planner.several_devices import find_common
 from ..reporter import Listeners
+from .fleet_devices import fits
 
 
 def plan_for_devices(
@@ -45,7 +47,21 @@ def _setups(options: PlanOptions, store: Store, phase: str) -> list[Setup]:
     asked = replace(asked, batch=network.inputs.batch)
     named = isinstance(options.model, str | Path)
     where = store, network, asked
-    return setups_of(options.devices, *where, options.backend, options.weights, named)
+    names = [name for text in options.devices for name in _meant(text, store)]
+    return setups_of(names, *where, options.backend, options.weights, named)
+
+
+def _meant(text: str, store: Store) -> list[str]:
+    """What `setups_of` takes: the hardware keys of the fleet's devices that a query fits. Raises
+    `UsageError` if there are none."""
+    if "=" not in text:
+        return [text]
+    query = DeviceQuery.parse(text)
+    devices, _ = store.fleet.all()
+    keys = {device.hardware_key for device in devices if fits(query, device)}
+    if not keys:
+        raise UsageError(f"the fleet of this store has no device that fits {query}")
+    return sorted(keys)
 
 
 def _own(problem: PlanProblem, store: Store, output: Path | None) -> dict[str, object]:

@@ -12,8 +12,9 @@ from typing import Any
 from .. import documents
 from ..campaign.setup import Setup, make_setup
 from ..documents.plan_files import write_plan
-from ..errors import BackendError, GoalNotReached
+from ..errors import BackendError, CalibrationError, GoalNotReached
 from ..models.output_files import NETWORKS, check_output
+from ..models.preprocess import preprocess_wanted
 from ..network_timing.inference_runs import can_time
 from ..network_timing.training_runs import can_train
 from ..options.command_lines import command_line
@@ -63,6 +64,7 @@ def tune(options: TuneOptions) -> documents.Tuning:
     (['profile', 'plan', 'verify'], True)
     >>> smaller = rw.apply(done.plan, network, example)
     """
+    _require_preprocess(options)
     options, began = _completed(options), time.monotonic()
     setup = _checked(options)
     steps = Steps(Listeners.of(options.reporter), _step_count(options))
@@ -104,6 +106,18 @@ def _document(
         elapsed_s=0.0,
         next_commands=next_commands(options, made, plan_file(options)),
     )
+
+
+def _require_preprocess(options: TuneOptions) -> None:
+    """Say that a folder of pictures needs --preprocess before any device is tried, if the file says
+    at once what the network takes. Else it is said once the network was read."""
+    pictures, file = options.calibration, str(options.model)
+    if options.preprocess or pictures is None or not pictures.is_dir():
+        return
+    from ..inputs.onnx_inputs import picture_shape
+
+    if file.lower().endswith(".onnx") and (shape := picture_shape(Path(file))) is not None:
+        raise CalibrationError(preprocess_wanted(shape))
 
 
 def _completed(options: TuneOptions) -> TuneOptions:

@@ -55,6 +55,23 @@ def test_each_device_that_fits_measures(lab: Lab, network: str, devices: dict[st
 
 
 @pytest.mark.usefixtures("devices")
+def test_devices_of_one_kind_share_a_profile(lab: Lab, network: str, client: Client) -> None:
+    words = ["profile", network, "--device", "backend=fake", "--share", "--kinds", "tucker2"]
+    result = CliRunner().invoke(app, [*words, "--json", "--server", lab.url])
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert document["complete"]
+    assert document["part"] is None
+    assert document["measured"] == document["candidates"] > 0
+    parts = [
+        one
+        for one in client._all("/jobs", {"state": "done", "kind": "profile"})  # noqa: SLF001
+        if one["request"]["part"] is not None
+    ]
+    assert len(parts) == 8
+
+
+@pytest.mark.usefixtures("devices")
 def test_a_query_that_fits_nothing_is_refused(client: Client, network: str) -> None:
     with pytest.raises(UsageError, match="the fleet has no device that fits label=lab-c"):
         client.submit("profile", network=network, device="label=lab-c")
@@ -96,7 +113,7 @@ def test_a_job_outlives_everything_around_it(
 def test_a_device_that_hangs_goes_into_quarantine_and_comes_back(
     lab: Lab, client: Client, network: str
 ) -> None:
-    hanging = "fake:step=16,hang_at=1"
+    hanging = "fake:step=16,hang_at=2"  # the first timing is the trial when it registers
     lab.start_worker("three", hanging, "--label", "hangs", "--hang-after", "3s")
     try:
         until(lambda: client.fleet("label=hangs").devices, "the third device")
@@ -109,7 +126,7 @@ def test_a_device_that_hangs_goes_into_quarantine_and_comes_back(
             client.submit("profile", network=network, device="label=hangs")
         assert client.release(device.id).devices[0].state == "idle"
         again = client.submit("profile", network=network, device="label=hangs", kinds=["svd"])
-        until(lambda: lab.children("three", "rankwise.profiler.worker"), "another try")
+        until(lambda: client.job(again["id"])["state"] == "running", "another try")
         client.cancel(again["id"])
     finally:
         lab.kill("three")

@@ -102,19 +102,21 @@ def test_nothing_is_looked_for_before_it_is_needed(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.slow
-def test_the_command_line_goes_on_without_a_broken_kind(named: Path, tmp_path: Path) -> None:
+def test_the_command_line_goes_on_without_a_broken_kind(
+    named: Path, network_file: Path, tmp_path: Path
+) -> None:
     package(named, "odd-package", "odd = rankwise_no_such_module:KIND")
     main = (
         "import sys; from rankwise.cli import main; sys.argv = ['rankwise', *sys.argv[1:]]; main()"
     )
-    done = run(["-c", main, "layers", "resnet18", "--json"], named, tmp_path)
+    done = run(["-c", main, "layers", str(network_file), "--json"], named, tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines() == [
         "kind 'odd' of package odd-package cannot be used: No module named "
         "'rankwise_no_such_module'; repair or uninstall the package"
     ]
     assert json.loads(done.stdout)["layers"]
-    words = ["profile", "resnet18", "--backend", "fake", "--kinds", "odd"]
+    words = ["profile", str(network_file), "--backend", "fake", "--kinds", "odd"]
     asked = run(["-c", main, *words], named, tmp_path)
     assert asked.returncode == 2
     assert "Traceback" not in asked.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -37,3 +38,12 @@ def test_probes_reach_from_the_smallest_error_to_the_largest() -> None:
     found = probes(made, {"a": [svd(rank) for rank in (3, 1, 5, 2, 4)], "b": [svd(2), cp]})
     assert found == [("a", svd(5)), ("a", svd(3)), ("a", svd(1)), ("b", svd(2)), ("b", cp)]
     assert probes(made, {"a": [svd(1), svd(3), svd(5)]}, count=1) == [("a", svd(3))]
+
+
+def test_in_int8_rounding_is_added_unless_a_choice_stays_in_float32() -> None:
+    made = assembly(svd1=0.4)
+    found = Contributions(made, {("a", svd(1)): 0.16}, {"a": 0.02})
+    assert found.with_rounding("a", svd(1)) == pytest.approx(0.18)
+    assert found.with_rounding("a", replace(svd(1), precision="float32")) == pytest.approx(0.16)
+    assert found.with_rounding("a", Decomposition(precision="float32")) == 0
+    assert (found.rounding("a"), found.rounding("b")) == (0.02, 0)

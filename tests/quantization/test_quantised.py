@@ -216,3 +216,25 @@ def test_the_layer_that_int8_hurts_most_is_found(tmp_path: Path) -> None:
     assert mixed.in_float == {"first", "second"}
     assert mixed.name == "as the quantiser does it, 2 in float"
     assert error(network, ready.quantised(mixed), seen.report) < 0.1
+
+
+def raising(*_args: object, **_keywords: object) -> None:
+    raise RuntimeError("no rule for Frobnicate.\nTraceback of a library")
+
+
+@pytest.mark.parametrize(
+    ("place", "sentence"),
+    [
+        ("onnxruntime.quantization.quantize_static", "quantiser refuses this network"),
+        ("onnxruntime.quantization.shape_inference.quant_pre_process", "cannot prepare"),
+        ("onnxruntime.quantization.calibrate.create_calibrator", "cannot take this network's"),
+        ("onnx.version_converter.convert_version", "in opset 9 and cannot be converted to 13"),
+    ],
+)
+def test_what_a_library_refuses_is_one_sentence(
+    place: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(place, raising)
+    said = refused(falling_chain(opset=9), tmp_path)
+    assert sentence in said
+    assert said.endswith("no rule for Frobnicate")

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankwise.records import Decomposition, LayerSpec, LayerUse, MeasurementPolicy, Verdict
+from rankwise.search.exact import SolverLimits, solve
 from rankwise.search.space import (
     Assignment,
     Choice,
@@ -24,6 +25,7 @@ from rankwise.search.table import TableRow
 
 SPEC = LayerSpec("conv2d", 64, 32, (64, 8, 8))
 LAYER = LayerUse("a", "conv2d", SPEC)
+IN_FLOAT32 = Decomposition(precision="float32")
 
 
 def row(verdict: Verdict = Verdict.FASTER, rank: int = 16, saving: float = 1e-3) -> TableRow:
@@ -188,3 +190,38 @@ def test_pruned_choices_trade_error_for_saving(pool: tuple[Choice, ...]) -> None
 
 def test_layer_choices_are_values() -> None:
     assert LayerChoices("a", "k", (Choice(),)) == LayerChoices("a", "k", (Choice(),))
+
+
+def test_a_layer_may_stay_in_float32_for_what_int8_costs_it() -> None:
+    """It is slower than the layer in int8, and is a choice all the same, of less error."""
+    stays = replace(row(Verdict.SLOWER, saving=-2e-3), decomposition=IN_FLOAT32)
+    errors = {IN_FLOAT32: 0.0}
+    made = layer_choices(LAYER, [row(), stays], lambda one: errors.get(one, 0.3), kept_error_sq=0.2)
+    original, replaced, kept = made.choices
+    assert (original.error_sq, replaced.error_sq, kept.error_sq) == (0.2, 0.3, 0.0)
+    assert kept.saving_s == -2e-3
+    assert prune(made.choices) == (original, kept, replaced)
+    assert [c.decomposition for c in made.with_savings([0.0, -1e-3]).choices] == [
+        original.decomposition,
+        IN_FLOAT32,
+    ]
+    (decision,) = decisions([made], Assignment(("a",), (kept,)))
+    assert decision.reason == "in_float32"
+
+
+def test_what_may_only_stay_in_float32_is_kept_for_no_candidate_that_is_faster() -> None:
+    stays = replace(row(Verdict.SLOWER, saving=-2e-3), decomposition=IN_FLOAT32)
+    made = layer_choices(LAYER, [row(Verdict.SAME), stays], lambda _: 0.0, kept_error_sq=0.2)
+    assert len(made.choices) == 2
+    assert kept_reason(made) == "same"
+
+
+def test_the_solver_leaves_a_layer_in_float32_where_the_limit_asks_for_it() -> None:
+    stays = replace(row(Verdict.SLOWER, saving=-2e-3), decomposition=IN_FLOAT32)
+    names = ("a", "b")
+    layers = [
+        layer_choices(replace(LAYER, name=name), [stays], lambda _: 0.0, kept_error_sq=lost)
+        for name, lost in zip(names, (0.2, 0.05), strict=True)
+    ]
+    plans = [solve(layers, SolverLimits(limit)) for limit in (0.3, 0.2, 0.04)]
+    assert [list(plan.decisions) for plan in plans] == [[], ["a"], ["a", "b"]]

@@ -59,7 +59,8 @@ def test_jobs_never_overlap(service: Any) -> None:
 
 def test_a_crash_fails_the_job_not_the_service(service: Any, profiled: dict[str, Any]) -> None:
     """The measuring process crashes at its first timing: a failure with its reason."""
-    job = service.done(ask(service, profiled, backend="fake:step=2,crash_at=1", rank_quantum=48))
+    few = {"rank_quantum": 48, "kinds": ["svd"]}
+    job = service.done(ask(service, profiled, backend="fake:step=2,crash_at=1", **few))
     assert job["state"] == "done"
     assert job["result"]["failures"]
     assert service.http.get("/session").status_code == 200

@@ -46,7 +46,9 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "input_shape": ("1,3,16,16", "1,3,16,16"),
     "phase": ("training", "training"),
     "device": ("label=lab", "label=lab"),
+    "part": ("2/5", "2/5"),
     "dtypes": ("int8", ["int8"]),
+    "in_float": ("body", ["body"]),
 }
 """What is written, and what arrives, where the type alone does not say it."""
 
@@ -201,6 +203,7 @@ def test_it_arrives_or_is_refused(lab: Lab, verb: str, name: str) -> None:
     words += {
         "device": ["--any"],
         "any": ["--device", "label=lab"],
+        "share": ["--device", "label=lab"],
         "input_shape": ["--weights", "x.safetensors"],
         "inputs": ["--weights", "x.safetensors"],
         "calibration": ["--preprocess", "unit"],
@@ -211,7 +214,7 @@ def test_it_arrives_or_is_refused(lab: Lab, verb: str, name: str) -> None:
         assert f"leave {option.flag} or --server out" in result.output
         assert not lab.jobs
         return
-    if name in ("device", "any"):
+    if name in ("device", "any", "share"):
         assert "this service has no fleet" in result.output
         return
     assert result.exit_code == 0 or isinstance(result.exception, ArrivedError), result.output

@@ -48,8 +48,8 @@ def test_four_networks_and_a_file(
     found = documents.VerificationDocument.model_validate(json.loads(result.stdout))
     assert [one.network for one in found.in_int8] == ["original", "compressed"]
     original, compressed = found.in_int8
-    assert original.speedup == pytest.approx(1, rel=0.01)  # this device has no integer kernels
-    assert compressed.speedup == pytest.approx(found.speedup, rel=0.01)
+    assert original.speedup > 1.1  # this device multiplies integers twice as fast
+    assert compressed.speedup > max(original.speedup, found.speedup)
     assert original.network_error is not None
     assert 0 < original.network_error < 0.2
     assert original.errors is not None

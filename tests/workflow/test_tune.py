@@ -104,3 +104,15 @@ def test_in_python_a_module_stays_in_memory(network_file: Path, tmp_path: Path) 
         rw.tune(network_file, backend=FAKE, max_error=1e-6, reporter=Listener(), **given)
     assert missed.value.document.verification is None
     assert any(text.startswith("[2/4] rankwise plan ") for text in told)
+
+
+def test_a_folder_of_pictures_needs_to_be_prepared(
+    rankwise: Command, network_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is said before any device is tried, with what to type for an input like this one."""
+    monkeypatch.setattr("rankwise.workflow.tune.with_backend", lambda _: pytest.fail("tried"))
+    (tmp_path / "photos").mkdir()
+    result = rankwise("tune", network_file, "--calibration", tmp_path / "photos")
+    assert result.exit_code == 2, result.output
+    assert "want --preprocess unit;" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1

@@ -39,7 +39,7 @@ export function brief(job) {
 function buttons(job) {
   const act = (verb, text) => make("button", { type: "button", class: "quiet", "aria-label": `${text} ${jobs.title(job)}`, "data-does": `${verb}-${job.id}`, onclick: () => jobs.act(job, verb) }, text);
   const made = result(job);
-  const sofar = job.kind === "profile" && job.state === "running" ? make("a", { class: "button quiet", href: link(["networks", job.request.network, "table"]) }, "The table so far") : null;
+  const sofar = job.kind.endsWith("profile") && job.state === "running" ? make("a", { class: "button quiet", href: link(["networks", job.request.network, "table"]) }, "The table so far") : null;
   return make("span", { class: "links" }, sofar, made ? make("a", { class: "button quiet", href: made }, "See the result") : null,
     live(job) ? act("cancel", "Cancel") : ["failed", "cancelled"].includes(job.state) ? act("resume", "Resume") : null);
 }
@@ -48,7 +48,7 @@ function buttons(job) {
 function result(job) {
   const { network, plan } = job.request;
   if (job.state !== "done") return "";
-  if (job.kind === "profile") return link(["networks", network]);
+  if (job.kind.endsWith("profile")) return link(["networks", network]);
   if (job.kind === "front") return link(["networks", network, "front"], { front: job.id });
   if (job.kind === "plan" && job.result?.plan) return link(["plans", job.result.plan]);
   return plan ? link(["plans", plan]) : "";
