@@ -145,7 +145,7 @@ class Lab:
             return
         environment = {**os.environ, "RANKWISE_DB": self.db, "OMP_NUM_THREADS": "1"}
         environment["RANKWISE_HOST_LOCK"] = str(self.folder / "service.lock")
-        environment["DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL"] = "30s"
+        environment.setdefault("DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL", "30s")
         if name.startswith("worker"):
             host = self.benches[int(name.partition("-")[2])].host
             environment["RANKWISE_HOST_LOCK"] = str(self.folder / f"{host}.lock")

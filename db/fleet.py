@@ -69,6 +69,13 @@ class Fleet:
             rows = connection.execute(select(*_COLUMNS).order_by(fleet_devices.c.id))
             return [FleetDevice(*row) for row in rows], clock.now(connection)
 
+    def fitting(self, device_id: str) -> list[FleetDevice]:
+        """The device with that id, if there is one; every device where the id is empty."""
+        if not device_id:
+            return self.all()[0]
+        device = self.get(device_id)
+        return [] if device is None else [device]
+
     def get(self, device_id: str) -> FleetDevice | None:
         with self.database.reading() as connection:
             return _one(connection, device_id)

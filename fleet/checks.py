@@ -20,7 +20,8 @@ def check(store: FleetStore, request: Request, has_fleet: bool) -> None:
             )
         return
     if asked.get("device") or asked.get("backend"):
-        devices, _ = store.fleet.all()
-        why_not = refusal(whole(query_of(asked, None), devices), devices)
+        query = query_of(asked, None)
+        devices = store.fleet.fitting(query.id)
+        why_not = refusal(whole(query, devices), devices)
         if why_not:
             raise UsageError(why_not)

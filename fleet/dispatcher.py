@@ -58,6 +58,8 @@ class Dispatcher(threading.Thread):
         self._tasks: dict[str, Any] = {}
         """What is waited for, by job."""
         self._backlog, self._roster = Backlog(), Roster(())
+        self._offers: dict[str, set[str]] = {}
+        """What each worker held when it was looked at last."""
         self._lost: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
         self._number, self._seen = 0, -SEEN_EVERY_S
@@ -132,6 +134,21 @@ class Dispatcher(threading.Thread):
         workers = client.scheduler_info(n_workers=-1)["workers"]
         if workers:
             self.store.fleet.seen(list(workers))
+        offers = {address: set(one.get("resources", ())) for address, one in workers.items()}
+        if offers != self._offers:
+            self._offers = offers
+            self._offer_again(client)
+
+    def _offer_again(self, client: Any) -> None:
+        """Submit again what no worker has. Dask looks for a worker when a task comes and when a
+        worker joins, but ours say only later what they hold."""
+        waiting = {u: f for u, f in self._tasks.items() if not isinstance(f, Sending)}
+        if not waiting:
+            return
+        had = {key for keys in client.processing().values() for key in keys}
+        for uuid, future in waiting.items():
+            if not future.done() and future.key not in had:
+                del self._tasks[uuid]
 
     def join_senders(self) -> None:
         """Wait until files that are on their way have arrived."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
@@ -83,7 +85,7 @@ def _shown(
         id=device.id,
         host=device.host,
         backend=device.backend,
-        fingerprint=documents.Fingerprint.of(DeviceFingerprint.from_json(device.fingerprint)),
+        fingerprint=_fingerprint(json.dumps(device.fingerprint, sort_keys=True)),
         labels=list(device.labels),
         versions=dict(device.versions),
         state=state,
@@ -92,6 +94,12 @@ def _shown(
         seen_at=device.seen_at,
         seen_s_ago=max(age_s, 0.0),
     )
+
+
+@lru_cache(maxsize=1000)
+def _fingerprint(text: str) -> documents.Fingerprint:
+    """Boards of one kind are many, and their keys are hashes."""
+    return documents.Fingerprint.of(DeviceFingerprint.from_json(json.loads(text)))
 
 
 def _state(device: FleetDevice, job: str | None, age_s: float, own: dict[str, str]) -> Any:

@@ -31,6 +31,7 @@ class Task:
 
     def __init__(self, function: Any, text: str, asked: dict[str, Any]) -> None:
         self.function, self.text, self.asked = function, text, asked
+        self.key = asked.get("key", "")
         self._future: Future[str] = Future()
         for name in ("cancel", "done", "exception", "result", "set_exception", "set_result"):
             setattr(self, name, getattr(self._future, name))
@@ -54,6 +55,8 @@ class FakeCluster:
     def __init__(self) -> None:
         self.tasks: list[Task] = []
         self.closed = False
+        self.resources: dict[str, float] = {}
+        self.held: tuple[str, ...] = ()
 
     def connect(self) -> Any:
         return self
@@ -66,7 +69,10 @@ class FakeCluster:
         return task
 
     def scheduler_info(self, **_: int) -> dict[str, Any]:
-        return {"workers": {ADDRESS: {}}}
+        return {"workers": {ADDRESS: {"resources": self.resources}}}
+
+    def processing(self) -> dict[str, tuple[str, ...]]:
+        return {ADDRESS: self.held}
 
     def close(self, **_: float) -> None:
         self.closed = True
@@ -168,6 +174,24 @@ def test_a_scheduler_that_was_lost_gets_everything_again(
     fleet.step()
     assert len(cluster.jobs) == 3
     assert not store.jobs.page(states=("failed",))[0], "nobody is blamed"
+
+
+def test_what_no_worker_has_is_submitted_again_once_workers_hold_more(
+    fleet: Dispatcher, cluster: FakeCluster, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dask does not look again at a task that had no worker when one says what it holds."""
+    monkeypatch.setattr(module, "SEEN_EVERY_S", 0.0)
+    ask(device="label=lab-a")
+    ask(device="id=ab12")
+    fleet.step()
+    fleet.step()
+    first, second = cluster.jobs
+    cluster.held = (first.asked["key"],)
+    cluster.resources = {"host": 1.0}
+    fleet.step()
+    assert [task.text for task in cluster.jobs[2:]] == [second.text], "the other one runs"
+    fleet.step()
+    assert len(cluster.jobs) == 3
 
 
 def test_a_cancelled_job_is_forgotten(fleet: Dispatcher, store: Store, ask: Ask) -> None:
