@@ -102,18 +102,19 @@ def request_model(kind: JobKind) -> type[Request]:
 
 def _value(field: OptionField) -> tuple[Any, Any]:
     default = ... if field.default is MISSING else field.default
-    if isinstance(default, tuple):  # JSON has lists
-        default = list(default)
-    return bounded(field.hint, field.option.allowed), Field(default, description=field.option.help)
+    default = [] if default == () else default  # as JSON has it
+    kind = bounded(field.hint, field.option.allowed, least=0 if default == [] else 1)
+    return kind, Field(default, description=field.option.help)
 
 
-def bounded(hint: Any, allowed: Allowed) -> Any:
-    """The type with its bounds; `TypeError` for a text that could say anything."""
+def bounded(hint: Any, allowed: Allowed, least: int = 1) -> Any:
+    """The type with its bounds, a list with at least so many items; `TypeError` for a text that
+    could say anything."""
     if get_origin(hint) in (Union, UnionType):
-        return reduce(or_, (bounded(part, allowed) for part in get_args(hint)))
+        return reduce(or_, (bounded(part, allowed, least) for part in get_args(hint)))
     if get_origin(hint) is Sequence:
         items: Any = GenericAlias(list, (bounded(get_args(hint)[0], allowed),))
-        return Annotated[items, Field(min_length=1, max_length=MAX_ITEMS)]
+        return Annotated[items, Field(min_length=least, max_length=MAX_ITEMS)]
     if hint in (bool, NoneType):
         return hint
     if hint is not str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ..backends.base import FileWorkload
 from ..campaign.setup import Setup
-from ..errors import BackendError, UsageError
+from ..errors import BackendError, ModelError, UsageError
 from ..models.network import Network
 from ..models.pictures import Calibration
 from ..quantization.calibration import Ready
@@ -39,7 +39,12 @@ class InInt8:
     def __call__(self, network: Network, decisions: Mapping[str, Decomposition]) -> Network:
         in_float = [name for name, one in decisions.items() if one.precision]
         ready = Ready.of(network, self.pictures)
-        return ready.quantised(by_layer(ready, self.pictures, in_float))
+        try:
+            return ready.quantised(by_layer(ready, self.pictures, in_float))
+        except ModelError:
+            if not in_float:
+                raise
+            return ready.network  # nothing is left to quantise: the original was not refused
 
 
 def form_of(setup: Setup, calibration: Calibration | None) -> InInt8 | None:

@@ -71,8 +71,8 @@ def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 PROCESSES = (
-    *("network_timing", "profiler", "service/test_jobs.py", "service/test_killed.py"),
-    *("service/test_story.py", "service/test_uploads.py"),
+    *("fleet", "network_timing", "profiler"),
+    *(f"service/test_{name}.py" for name in ("jobs", "killed", "story", "uploads")),
 )
 """Where processes of every kind are what is tested: `make coverage` measures them there. Elsewhere
 they do what is measured already, and would take a third longer to do it."""

@@ -66,6 +66,20 @@ def over_int8(of_int8: Mapping[str, Comparison]) -> Comparison:
     )
 
 
+def as_promised(
+    plan: documents.Plan,
+    compressed: Network,
+    comparison: Comparison,
+    quantised: Mapping[str, Quantised],
+    of_int8: Mapping[str, Comparison],
+) -> tuple[Network, Comparison]:
+    """The network that the plan promises something of, and what it is compared with: those in int8
+    if it is a plan in int8."""
+    if not plan.in_int8:
+        return compressed, comparison
+    return quantised[NAMES[1]].network, over_int8(of_int8)
+
+
 def in_int8(
     planned: PlannedNetwork, compressed: Network, pictures: Calibration, in_float: Sequence[str]
 ) -> dict[str, Quantised]:

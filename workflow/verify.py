@@ -29,7 +29,7 @@ from ..planner.score import find_score
 from ..quantization.choice import Quantised
 from ..records import Comparison, content_key
 from ..reporter import Listeners, Teller
-from .int8_networks import NAMES, as_planned, check_int8, in_int8, int8_key, int8_notes, over_int8
+from .int8_networks import as_planned, as_promised, check_int8, in_int8, int8_key, int8_notes
 
 
 @takes(VerifyOptions)
@@ -37,11 +37,11 @@ def verify(options: VerifyOptions) -> documents.VerificationDocument:
     """Time original and compressed network, interleaved; compare outputs on the report split.
 
     Backend (with its options), threads and phase are the plan's (its first) unless told
-    otherwise; in the training phase it is whole training steps that are timed. `data` are the
-    plan's own calibration pictures; without them outputs are not compared. The result is written
-    into the plan's file. With `dtype="int8"` both networks are also quantised, from the same
-    pictures, and all four are timed side by side. Raises `GoalNotReached` (after writing) if the
-    measurement contradicts the plan: slower than the original, or an error above the plan's limit.
+    otherwise; in the training phase whole training steps are timed. `data` are the plan's own
+    pictures; without them outputs are not compared. The result is written into the plan's file.
+    With `dtype="int8"`, or a plan in int8, both networks are quantised, too, and all four timed
+    side by side. Raises `GoalNotReached` (after writing) if the measurement contradicts the plan:
+    slower than the original, or an error above the plan's limit.
 
     >>> found = rw.verify("plan.json", network, example)
     >>> found.speedup_low > 1, abs(found.speedup - found.predicted_speedup) < 0.1
@@ -68,10 +68,8 @@ def verify(options: VerifyOptions) -> documents.VerificationDocument:
         compressed = planned.compressed(pictures)
         said = Listeners.of(options.reporter)
         quantised = _in_int8(options, planned, compressed, pictures, said)
-        said.message("timing the whole network against the original")
         comparison, of_int8 = _timed(document, setup, store, compressed, quantised, said)
-        if document.in_int8:  # what the plan promises is of its network in int8
-            compressed, comparison = quantised[NAMES[1]].network, over_int8(of_int8)
+        compressed, comparison = as_promised(document, compressed, comparison, quantised, of_int8)
         compared, errors = _fidelity(planned, compressed, pictures)
         compared |= _scores(document, setup.network, compressed)
         result = _document(document, setup, comparison, compared, errors)
@@ -121,6 +119,7 @@ def _timed(
 ) -> tuple[Comparison, dict[str, Comparison]]:
     """Compare whole networks, or their training steps, in the phase of the setup; those in int8 by
     their names."""
+    said.message("timing the whole network against the original")
     told = partial(_say_progress, said)
     decisions = document.decisions
     key = content_key([document.model.sha256, {n: d.to_json() for n, d in decisions.items()}])

@@ -48,6 +48,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "device": ("label=lab", "label=lab"),
     "part": ("2/5", "2/5"),
     "dtypes": ("int8", ["int8"]),
+    "in_float": ("body", ["body"]),
 }
 """What is written, and what arrives, where the type alone does not say it."""
 

@@ -63,6 +63,20 @@ def test_a_plan_rests_on_rows_and_errors_in_int8(
 
 
 @pytest.mark.usefixtures("in_int8")
+def test_below_the_error_of_int8_layers_stay_in_float32(
+    rankwise: Command, network_file: Path, pictures: Path, tmp_path: Path
+) -> None:
+    """Plain int8 loses 0.0095 here."""
+    plan = planned(rankwise, network_file, pictures, tmp_path, 0.006, "--no-refine")
+    assert plan.in_float
+    assert plan.predicted.network_error is not None
+    assert 0 < plan.predicted.network_error <= 0.006
+    reasons = {layer.name: layer.reason for layer in plan.layers}
+    kept = [n for n in plan.in_float if not plan.decisions[n].has_factors]
+    assert {reasons[name] for name in kept} <= {"in_float32"}
+
+
+@pytest.mark.usefixtures("in_int8")
 def test_what_int8_cannot_do_is_refused_in_one_sentence(
     rankwise: Command, network_file: Path, tmp_path: Path
 ) -> None:

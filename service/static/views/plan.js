@@ -38,17 +38,19 @@ function actions(key, made, here) {
     made.map((one) => file(`Compressed .${one.format} (${mebibytes(one.bytes)})`, address(`/applied/${one.id}/file`), `compressed.${one.format}`)));
 }
 
+const OPEN = 1.5; // intervals that are open above go on beyond the scale
+
 /** The predicted speedup above those that were measured, on one scale. */
 function agreement(plan, verified) {
   const lines = [["predicted", plan.predicted, "fill"], ...verified.map((one) => [`measured ${when(one.at)}`, one, "measured"])].filter(([, one]) => one.speedup != null);
-  const most = 1.1 * Math.max(1, ...lines.map(([, one]) => one.speedup_high ?? one.speedup));
+  const most = 1.1 * Math.max(1, ...lines.map(([, one]) => Math.min(one.speedup_high ?? one.speedup, OPEN * one.speedup)));
   const bars = lines.flatMap(([text, one, kind]) => [make("span", {}, text), bar(one, most, kind), make("span", { class: "number" }, interval(one))]);
   const off = plan.verified && plan.predicted.speedup ? `The prediction was off by ${fixed(100 * Math.abs(plan.predicted.speedup / plan.verified.speedup - 1), 1)} %.` : "Nothing was measured of it yet: verify it.";
   return make("section", { class: "card" }, make("h2", {}, "Predicted and measured"), make("div", { class: "bars" }, bars), make("p", { class: "soft small" }, `${off} The dashed line is the original's speed.`));
 }
 
 function bar(value, most, kind) {
-  const x = (speedup) => `${(100 * speedup) / most}%`;
+  const x = (speedup) => `${Math.min(100, (100 * speedup) / most)}%`;
   return draw("svg", { "aria-hidden": "true" }, draw("rect", { class: "base", x: 0, y: 5, width: "100%", height: 8, rx: 4 }),
     draw("rect", { class: kind, x: 0, y: 5, width: x(value.speedup), height: 8, rx: 4 }),
     value.speedup_low == null ? null : draw("line", { class: "whisker", x1: x(value.speedup_low), x2: x(value.speedup_high), y1: 9, y2: 9 }),
