@@ -164,7 +164,7 @@ def main() -> None:
     asked = parser.parse_args()
     # all workers share a process, which starves on a busy machine
     os.environ["DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL"] = "10m"
-    lab = Lab(asked.folder.absolute(), max_jobs=10 * asked.jobs)
+    lab = Lab(asked.folder.absolute(), (), max_jobs=10 * asked.jobs)
     members = None
     try:
         for name in ("database", "scheduler"):

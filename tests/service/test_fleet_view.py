@@ -37,7 +37,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A service whose fleet has a device in each state, a job that runs, and a queue."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(app, "open_cluster", lambda *_: IdleCluster())
-        running = Running(tmp_path_factory.mktemp("fleet"), cluster="tcp://127.0.0.1:8786")
+        running = Running(tmp_path_factory.mktemp("fleet"), cluster="local")
     store = running.app.state.context.store
     plant(store)
     running.done(running.post("/devices"))
