@@ -21,7 +21,7 @@ from .database import Database, unused
 from .error_messages import translating
 from .url import DatabaseUrl, locate, require_usable
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 """Every revision in db/migrations/versions, oldest first; the last is the current schema."""
 
 DROPPED = ("calibrations", "error_curves")

@@ -134,7 +134,10 @@ class Dispatcher(threading.Thread):
         workers = client.scheduler_info(n_workers=-1)["workers"]
         if workers:
             self.store.fleet.seen(list(workers))
-        offers = {address: set(one.get("resources", ())) for address, one in workers.items()}
+        offers = {
+            address: {name for name, units in one.get("resources", {}).items() if units}
+            for address, one in workers.items()
+        }
         if offers != self._offers:
             self._offers = offers
             self._offer_again(client)

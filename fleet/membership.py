@@ -23,7 +23,12 @@ def member() -> Member:
 
 def address() -> str:
     """Of this process's worker."""
-    return str(_joined[-1][0].contact_address)
+    return _address_of(_joined[-1][0])
+
+
+def _address_of(worker: Any) -> str:
+    """Where others reach it. Dask notes a contact address only after the worker was set up."""
+    return str(worker.contact_address or worker.address)
 
 
 def offer() -> None:
@@ -43,7 +48,7 @@ async def join(worker: Any, opened: Callable[[], Member]) -> None:
         try:
             joining = await asyncio.to_thread(opened)
             _joined.append((worker, joining))
-            await asyncio.to_thread(joining.register, str(worker.contact_address))
+            await asyncio.to_thread(joining.register, _address_of(worker))
             break
         except (RankwiseError, OSError) as error:
             log.error("this worker offers nothing yet: %s", error)

@@ -113,7 +113,8 @@ def test_a_job_outlives_everything_around_it(
 def test_a_device_that_hangs_goes_into_quarantine_and_comes_back(
     lab: Lab, client: Client, network: str
 ) -> None:
-    hanging = "fake:step=16,hang_at=2"  # the first timing is the trial when it registers
+    # Nobody has measured on its kind; its first timing is the trial when it registers.
+    hanging = "fake:step=12,hang_at=2"
     lab.start_worker("three", hanging, "--label", "hangs", "--hang-after", "3s")
     try:
         until(lambda: client.fleet("label=hangs").devices, "the third device")
@@ -122,6 +123,8 @@ def test_a_device_that_hangs_goes_into_quarantine_and_comes_back(
             client.wait(job)
         [device] = client.fleet("label=hangs").devices
         assert (device.state, device.fingerprint.backend) == ("quarantined", "fake")
+        late = "a worker that was not seen since it came"
+        until(lambda: all(one.seen_s_ago < 12 for one in client.fleet().devices), late)
         with pytest.raises(UsageError, match="no device that fits label=hangs may measure"):
             client.submit("profile", network=network, device="label=hangs")
         assert client.release(device.id).devices[0].state == "idle"

@@ -69,7 +69,8 @@ def test_a_process_that_says_nothing_has_failed(attend: Attend, store: Store) ->
 
 
 def test_what_the_row_says_counts(attend: Attend, store: Store) -> None:
-    assert attend("pass", lambda: store.jobs.update("a", state="done")) is Ending.SETTLED
+    ends = "import time; time.sleep(0.5)"  # after its row was written
+    assert attend(ends, lambda: store.jobs.update("a", state="done")) is Ending.SETTLED
     assert state(store)[0] == "done"
 
 

@@ -99,7 +99,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("lab")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Scheduler, "_next", lambda _: None)
-        service = Running(folder)
+        service = Running(folder, max_waiting=1000)
         answer = service.upload("/networks", small_model().SerializeToString(), name="net.onnx")
         lab = Lab(service, answer.json()["id"], folder)
         (folder / "pictures.zip").write_bytes(zipped_pictures(2))

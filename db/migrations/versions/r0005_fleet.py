@@ -1,4 +1,5 @@
-"""Devices of a fleet; jobs count their attempts, and say which device has them."""
+"""Devices of a fleet; jobs count their attempts, and say which device has them. A queue of a hundred
+thousand jobs is read by state and by device."""
 
 from __future__ import annotations
 
@@ -29,6 +30,8 @@ def upgrade() -> None:
         sa.Column("seen_at", sa.String(32), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_fleet_devices"),
     )
+    op.create_index("ix_jobs_state_id", "jobs", ["state", "id"])
+    op.create_index("ix_jobs_device_id", "jobs", ["device", "id"])
 
 
 def downgrade() -> None:
