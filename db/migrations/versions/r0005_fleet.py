@@ -1,5 +1,5 @@
-"""Devices of a fleet; jobs count their attempts, and say which device has them. A queue of a hundred
-thousand jobs is read by state and by device."""
+"""Devices of a fleet; jobs count their attempts, and say which device has them. A queue of a
+hundred thousand jobs is read by state and by device."""
 
 from __future__ import annotations
 
