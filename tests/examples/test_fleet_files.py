@@ -25,16 +25,16 @@ def compose() -> dict[str, Any]:
     return found
 
 
-def containers() -> Iterator[tuple[str, list[str], set[str]]]:
+def containers() -> Iterator[tuple[str, list[str], list[str]]]:
     """Name, whole command, and mounts of every container of ours."""
     for name, one in compose()["services"].items():
         if one["image"] == "rankwise":
             words = one.get("entrypoint", ["rankwise"]) + one.get("command", [])
-            yield f"compose-{name}", words, {volume.split(":")[1] for volume in one["volumes"]}
+            yield f"compose-{name}", words, [volume.split(":")[1] for volume in one["volumes"]]
     for document in yaml.safe_load_all((FLEET / "kubernetes.yaml").read_text()):
         for one in document["spec"].get("template", {}).get("spec", {}).get("containers", ()):
             words = one.get("command", ["rankwise"]) + one.get("args", [])
-            mounts = {mount["mountPath"] for mount in one["volumeMounts"]}
+            mounts = [mount["mountPath"] for mount in one["volumeMounts"]]
             yield f"kubernetes-{one['name']}", words, mounts
 
 
@@ -50,10 +50,10 @@ def command_of(words: list[str]) -> click.Command:
 
 
 @pytest.mark.parametrize(
-    ("name", "words", "mounts"), [*containers()], ids=lambda one: str(one)[:30]
+    ("name", "words", "mounts"), [pytest.param(*one, id=one[0]) for one in containers()]
 )
 def test_each_container_runs_what_there_is(
-    name: str, words: list[str], mounts: set[str], tmp_path: Path
+    name: str, words: list[str], mounts: list[str], tmp_path: Path
 ) -> None:
     """Names and values of options are taken, and files that they name are mounted."""
     given = []
