@@ -11,20 +11,13 @@ import onnxruntime as ort
 
 from ..errors import MeasurementError
 from ..ops.chain import Chain, random_weights
+from ..ops.onnx_multiplications import FLOAT_NODES, INTEGER_NODES
 from ..ops.quantized_writer import Boundary, quantized_model
 from ..records import LayerSpec
 from .base import ChainWorkload
 from .integer_kernels import require_integers
 from .onnxruntime_session import CPU, Place, make_session
 
-INTEGER_NODES = {
-    *("QLinearConv", "ConvInteger", "QGemm"),
-    *("QLinearMatMul", "MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul"),
-}
-FLOAT_NODES = {
-    *("Conv", "FusedConv", "NhwcFusedConv", "ConvTranspose"),
-    *("Gemm", "FusedGemm", "MatMul", "FusedMatMul"),
-}
 TINY = ChainWorkload("tiny", Chain((LayerSpec("conv2d", 16, 16, (16, 4, 4), bias=False),)))
 
 

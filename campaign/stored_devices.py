@@ -103,7 +103,8 @@ def _known(names: Sequence[str], store: Store, network: Network, asked: Measurem
         if not here:
             raise UsageError(
                 f"nothing was measured of {network.source} on --device {name} in the phase "
-                f"{asked.phase} with batch {asked.batch} and threads {asked.threads}: "
+                f"{asked.phase} and {asked.dtype} with batch {asked.batch} and threads "
+                f"{asked.threads}: "
                 "`rankwise table` shows what was"
             )
         found |= here

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..errors import ModelError
 from ..inputs.examples import Given
+from ..models.batching import spread
 from ..models.network import Network, Replacements
 from ..models.pictures import Calibration
 from ..models.torch_batches import fitting_batch, one_thread
@@ -21,7 +22,6 @@ from ..models.torch_outputs import answer_of
 from ..training.channel_statistics import LAYERS, Statistics, corrected, last_link, statistics
 from ..training.hooks import hooked
 from .channel_matching import EXAMPLES
-from .moments import spread
 
 FEWEST = 8
 """Fewest examples that statistics are taken from."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..errors import CalibrationError
 from ..inputs.examples import Given
 from ..lowrank import Moments, Source, moments_wanted
+from ..models.batching import spread
 from ..models.compared import Compared
 from ..models.network import Network
 from ..models.pictures import Calibration
@@ -147,12 +148,6 @@ def _metrics(
     outputs = network.outputs(examples)
     cotangents = Cotangents.of(compared, outputs, METRIC_COTANGENTS, seed=0)
     return output_metrics(network.differentiable(), examples, names, cotangents)
-
-
-def spread(examples: Given, most: int) -> Given:
-    """Return at most so many examples, evenly spread: those of one picture stand together."""
-    places = np.linspace(0, len(examples) - 1, min(most, len(examples))).round().astype(int)
-    return examples[places]
 
 
 def cached_moments(

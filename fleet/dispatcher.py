@@ -63,7 +63,7 @@ class Dispatcher(threading.Thread):
         self._lost: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
         self._number, self._seen = 0, -SEEN_EVERY_S
-        self._wake, self._stopping, self._anew = (threading.Event() for _ in range(3))
+        self._wake, self._stopping = threading.Event(), threading.Event()
         self._pool = ThreadPoolExecutor(SENDERS, thread_name_prefix="send")
         self._session = f"{time.time_ns():x}"
 
@@ -99,8 +99,7 @@ class Dispatcher(threading.Thread):
 
     def look_again(self, worker: str) -> None:
         """Let the worker at that address see at once what the store says of its devices, even if it
-        is busy. Nobody waits for it: one that cannot be reached sees it when it starts next. Jobs
-        that wait are given to Dask again: it looks for a device when a task comes."""
+        is busy. Nobody waits for it: one that cannot be reached sees it when it starts next."""
         threading.Thread(target=self._tell, args=(worker,), daemon=True).start()
 
     def _tell(self, worker: str) -> None:
@@ -110,7 +109,7 @@ class Dispatcher(threading.Thread):
                 client.run(tasks.look_again, workers=[worker], on_error="ignore")
         except Exception as error:  # whatever Dask raises for a worker that is not there
             log.warning("%s could not be told: %s", worker, error)
-        self._anew.set()
+        self._seen = -SEEN_EVERY_S  # what it offers now is looked at by the next step
         self.wake()
 
     def _connected(self) -> Any:
@@ -169,9 +168,6 @@ class Dispatcher(threading.Thread):
         for uuid, future in [pair for pair in self._tasks.items() if pair[1].done()]:
             del self._tasks[uuid]
             self._take(client, uuid, future)
-        if self._anew.is_set():
-            self._anew.clear()
-            self._give_again()
         self._backlog.read(self.store.jobs)
         now = time.monotonic()
         due = [u for u in live if u not in self._tasks and self._not_before.get(u, 0.0) <= now]
@@ -184,13 +180,6 @@ class Dispatcher(threading.Thread):
             for known in (self._tasks, self._lost, self._not_before):
                 known.pop(uuid, None)
         self._backlog.ended(ended)
-
-    def _give_again(self) -> None:
-        """Let go of what nobody has begun: the rest of the step submits it again."""
-        for uuid in self.waiting:
-            record = self.store.jobs.get(uuid)
-            if record is not None and record.state == "queued":
-                del self._tasks[uuid]
 
     def _read_roster(self) -> None:
         self._roster = Roster(self.store.fleet.all()[0])

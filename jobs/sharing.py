@@ -16,12 +16,11 @@ from typing import Any
 
 from .. import documents
 from ..campaign.parts import PER_DEVICE, Part
-from ..db.fleet import FleetDevice
 from ..db.jobs import JobRecord
 from ..db.store import Store
 from ..errors import RankwiseError, UsageError
 from ..options.device_query import DeviceQuery
-from ..workflow.fleet_devices import fits, other_versions, versions
+from ..workflow.fleet_devices import fits, may_measure, versions
 from . import queue
 from .requests import REQUESTS
 
@@ -115,7 +114,8 @@ class Sharer(threading.Thread):
     def _requests(self, record: JobRecord) -> list[Any]:
         count = record.progress.get("total")
         query = DeviceQuery.parse(record.request.get("device") or "", "device")
-        able = _able(query, self.store.fleet.all()[0])
+        devices, own = self.store.fleet.all()[0], versions()
+        able = [one for one in devices if fits(query, one) and may_measure(one, own)]
         if not able:
             raise UsageError(f"no device that fits {query} may measure: see devices --fleet")
         keys = {device.hardware_key for device in able}
@@ -129,15 +129,6 @@ class Sharer(threading.Thread):
         parts = (str(Part(number, total)) for number in range(1, total + 1))
         asked = ({**record.request, "device": device, "part": part} for part in parts)
         return [REQUESTS["profile"].model_validate(one) for one in asked]
-
-
-def _able(query: DeviceQuery, devices: Sequence[FleetDevice]) -> list[FleetDevice]:
-    own = versions()
-    return [
-        device
-        for device in devices
-        if fits(query, device) and device.state != "quarantined" and not other_versions(device, own)
-    ]
 
 
 def progress_of(parts: Sequence[JobRecord]) -> dict[str, Any]:

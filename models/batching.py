@@ -16,6 +16,12 @@ from .workers import in_order, processors
 Made = TypeVar("Made")
 
 
+def spread(examples: Given, most: int) -> Given:
+    """Return at most so many examples, evenly spread: those of one picture stand together."""
+    places = np.linspace(0, len(examples) - 1, min(most, len(examples))).round().astype(int)
+    return examples[places]
+
+
 def batches(inputs: Given, size: int) -> Iterator[tuple[Given, int]]:
     """Yield slices of exactly `size` pictures, and how many of them count.
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from ..errors import ModelError
 from ..factors.array_cache import ArrayCache
-from ..factors.moments import spread
 from ..inputs.examples import Given
+from ..models.batching import spread
 from ..models.compared import Compared, ComparedPart
 from ..models.network import Network, Outputs
 from ..models.output_groups import size_groups

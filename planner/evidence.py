@@ -9,13 +9,11 @@ from ..db.store import Store
 from ..errors import ModelError
 from ..factors.array_cache import ArrayCache
 from ..factors.assembly import Assembly, Form
-from ..factors.cotangents import Cotangents
 from ..factors.layer_keys import FACTORS_VERSION
 from ..factors.moments import (
     LayerMoments,
     gather_metrics,
     gather_moments,
-    spread,
     wanted_moments,
 )
 from ..factors.sensitivities import contributions
@@ -152,9 +150,7 @@ def _from_gradients(select: MeasuredErrors, missing: Sequence[Probe]) -> dict[Pr
     wanted: dict[str, list[Decomposition]] = {}
     for name, one in missing:
         wanted.setdefault(name, []).append(one)
-    examples = spread(select.examples, EXAMPLES)
-    outputs = assembly.network.outputs(examples)
-    cotangents = Cotangents.of(select.compared, outputs, COTANGENTS, seed=0)
+    examples, cotangents = select.asked(EXAMPLES, COTANGENTS)
     try:
         module = assembly.network.differentiable()
         return contributions(assembly, module, examples, wanted, cotangents)

@@ -6,18 +6,23 @@ from collections.abc import Mapping
 from copy import copy
 from dataclasses import astuple
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..factors.assembly import Assembly
 from ..inputs.examples import Given
+from ..models.batching import spread
 from ..models.compared import Compared
 from ..models.network import Outputs
 from ..models.network_error import NetworkError
 from ..records import Decomposition
 from .inputs import Inputs
 from .progress import Progress
+
+if TYPE_CHECKING:
+    from ..factors.cotangents import Cotangents
 
 VERSION = 2
 """Changes with how errors are computed from outputs."""
@@ -57,6 +62,15 @@ class MeasuredErrors:
     @cached_property
     def examples(self) -> Given:
         return self.inputs.make()
+
+    def asked(self, most: int, cotangents: int) -> tuple[Given, Cotangents]:
+        """At most so many of the examples, evenly spread, and so many cotangents of the original's
+        compared outputs on them: what gradients are taken of."""
+        from ..factors.cotangents import Cotangents  # torch's, as gradients are
+
+        examples = spread(self.examples, most)
+        outputs = self.assembly.network.outputs(examples)
+        return examples, Cotangents.of(self.compared, outputs, cotangents, seed=0)
 
     @cached_property
     def reference(self) -> Outputs:

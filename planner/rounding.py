@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..errors import ModelError
-from ..factors.cotangents import Cotangents
-from ..factors.moments import spread
 from ..factors.rounding import rounding_contributions
 from .measured_errors import MeasuredErrors
 
@@ -31,9 +29,7 @@ def rounding_of_layers(select: MeasuredErrors) -> dict[str, float]:
 
 def _shares(select: MeasuredErrors, names: list[str]) -> Mapping[str, float]:
     assembly = select.assembly
-    examples = spread(select.examples, EXAMPLES)
-    outputs = assembly.network.outputs(examples)
-    cotangents = Cotangents.of(select.compared, outputs, COTANGENTS, seed=0)
+    examples, cotangents = select.asked(EXAMPLES, COTANGENTS)
     try:
         module = assembly.network.differentiable()
         return rounding_contributions(assembly, module, examples, names, cotangents)

@@ -17,7 +17,7 @@ from onnx import ModelProto
 
 from ..errors import ModelError
 from ..inputs.examples import Given
-from ..models.batching import results
+from ..models.batching import results, spread
 from ..models.exported import as_onnx
 from ..models.network import Network
 from ..models.onnx_network import OnnxNetwork
@@ -92,12 +92,6 @@ class Ready:
                 "ONNX Runtime's quantiser finds nothing in this network that it can compute in int8"
             )
         return self.network.in_graph(_with_outputs(made, self.network.model))
-
-
-def spread(examples: Given, most: int) -> Given:
-    """Return at most so many examples, evenly spread: those of one picture stand together."""
-    places = np.linspace(0, len(examples) - 1, min(most, len(examples))).round().astype(int)
-    return examples[places]
 
 
 def nodes_of(model: ModelProto, layers: Iterable[str]) -> frozenset[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from onnx import numpy_helper
 
+from ..models.batching import spread
 from ..models.compared import Compared
 from ..models.network import Network, Outputs, layer_named
 from ..models.network_error import NetworkError
@@ -15,7 +16,7 @@ from ..models.pictures import Calibration
 from ..reporter import Reporter
 from .balance_choice import best_balance
 from .balancing import BALANCES
-from .calibration import EXAMPLES, Ready, spread
+from .calibration import EXAMPLES, Ready
 from .middle_channels import seen
 from .products import middles
 from .recipe import PLAIN, Recipe

@@ -11,6 +11,7 @@ from onnx import ModelProto
 
 from ..errors import ModelError, first_line
 from ..integrity.onnx_files import SILENT
+from ..ops.onnx_multiplications import FLOAT_NODES, INTEGER_NODES
 from .products import is_product
 
 
@@ -24,30 +25,19 @@ def left_in_float(model: ModelProto) -> frozenset[str]:
     dequantised = {
         node.output[0] for node in model.graph.node if node.op_type == "DequantizeLinear"
     }
-    meant = {
+    meant = frozenset(
         node.name
         for node in model.graph.node
         if is_product(node) and dequantised.issuperset(node.input[:2])
-    }
-    return frozenset(node.name for node in optimised.graph.node if _in_float(node.op_type)) & meant
-
-
-def _in_float(op: str) -> bool:
-    return op in (
-        "Conv",
-        "ConvTranspose",
-        "FusedConv",
-        "Gemm",
-        "FusedGemm",
-        "MatMul",
-        "FusedMatMul",
+    )
+    return meant.intersection(
+        node.name for node in optimised.graph.node if node.op_type in FLOAT_NODES
     )
 
 
 def integer_products(model: ModelProto) -> int:
     """Return how many products ONNX Runtime computes in integers."""
-    names = ("QLinearConv", "QGemm", "QLinearMatMul", "MatMulIntegerToFloat")
-    return sum(node.op_type in names for node in _optimised(model).graph.node)
+    return sum(node.op_type in INTEGER_NODES for node in _optimised(model).graph.node)
 
 
 def _optimised(model: ModelProto) -> ModelProto:

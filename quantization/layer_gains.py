@@ -7,9 +7,10 @@ between them is rounded all the same.
 from __future__ import annotations
 
 from ..inputs.examples import Given
+from ..models.batching import spread
 from ..models.compared import Compared
 from ..models.network_error import NetworkError
-from .calibration import Ready, spread
+from .calibration import Ready
 from .products import chains
 from .recipe import Recipe
 

@@ -120,6 +120,11 @@ def other_versions(device: FleetDevice, own: dict[str, str]) -> str:
     return ", ".join(f"{name} {theirs.get(name)} instead of {own.get(name)}" for name in differing)
 
 
+def may_measure(device: FleetDevice, own: dict[str, str]) -> bool:
+    """Whether the service gives it jobs, as things are. One that is lost may come back."""
+    return device.state != "quarantined" and not other_versions(device, own)
+
+
 def whole(query: DeviceQuery, devices: Iterable[FleetDevice]) -> DeviceQuery:
     """The query with the whole hardware key where it had only a beginning. Raises `UsageError` if
     several begin so."""
@@ -134,19 +139,19 @@ def whole(query: DeviceQuery, devices: Iterable[FleetDevice]) -> DeviceQuery:
 
 
 def refusal(query: DeviceQuery, devices: Sequence[FleetDevice]) -> str:
-    """Why no device of the fleet will ever do what is asked as things are; empty if one may. One
-    that is lost may come back."""
+    """Why no device of the fleet will ever do what is asked as things are; empty if one may."""
     fitting = [device for device in devices if fits(query, device)]
     if not fitting:
         return f"the fleet has no device that fits {str(query) or 'any query'}: see devices --fleet"
     own = versions()
-    reasons = []
-    for device in fitting:
-        other = other_versions(device, own)
-        if device.state != "quarantined" and not other:
-            return ""
-        reasons.append(f"{device.id} on {device.host} is in quarantine ({device.reason})")
-        if device.state != "quarantined":
-            reasons[-1] = f"{device.id} on {device.host} has {other}"
+    if any(may_measure(device, own) for device in fitting):
+        return ""
+    reasons = [f"{device.id} on {device.host} {_why_not(device, own)}" for device in fitting]
     advice = "`rankwise devices --release ID` lets a device out of quarantine"
     return f"no device that fits {query} may measure: {'; '.join(reasons)}; {advice}"
+
+
+def _why_not(device: FleetDevice, own: dict[str, str]) -> str:
+    if device.state == "quarantined":
+        return f"is in quarantine ({device.reason})"
+    return f"has {other_versions(device, own)}"

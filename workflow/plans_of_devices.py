@@ -16,6 +16,7 @@ from ..options.keywords import arguments_for
 from ..options.planning import PlanOptions
 from ..planner.find_plan import FoundPlan, find_plan
 from ..planner.objective import Objective, PlanningOptions
+from ..planner.precision import INT8
 from ..planner.problem import PlanProblem, make_problems
 from ..planner.several_devices import find_common
 from ..reporter import Listeners
@@ -43,7 +44,9 @@ def plan_for_devices(
 
 def _setups(options: PlanOptions, store: Store, phase: str) -> list[Setup]:
     network = network_of(**arguments_for(network_of, options))
-    asked = wanted_policy(phase, "isolated", options.threads, "float32", "eager", "default")
+    if options.dtype == INT8:
+        raise UsageError("a plan for several devices is not made in int8: leave --dtype out")
+    asked = wanted_policy(phase, "isolated", options.threads, options.dtype, "eager", "default")
     asked = replace(asked, batch=network.inputs.batch)
     named = isinstance(options.model, str | Path)
     where = store, network, asked

@@ -50,3 +50,16 @@ def test_a_device_that_nobody_measured_is_named(
     assert "nothing was measured of" in result.output
     assert "--device torch-cpu" in result.output
     assert not (tmp_path / "plan.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "said"),
+    [("int8", "is not made in int8: leave --dtype out"), ("float16", "inference and float16")],
+)
+def test_a_dtype_is_taken_or_refused(
+    rankwise: Command, profiled: Path, tmp_path: Path, dtype: str, said: str
+) -> None:
+    words = ("--device", "fake", "--max-error", "0.9", "--dtype", dtype)
+    result = rankwise("plan", profiled, *words, "-o", tmp_path / "plan.json")
+    assert result.exit_code == 2
+    assert said in " ".join(result.output.split())
