@@ -1,13 +1,14 @@
 """Low rank, int8, or both: four networks timed side by side, and what each loses on other pictures.
 
-    python benchmarks/int8_networks.py int8_networks.jsonl --budget 40m
+    python benchmarks/int8_networks.py int8_networks.jsonl --budget 60m
+    python benchmarks/int8_networks.py int8_networks.jsonl --only demosaicking
 
-The demosaicking network by plans at two limits of the network error; ResNet-50-thin with its wide
-3x3 convolutions at a share of full rank, factors from both sides; so, too, `resnet50` with random
-weights, whose speed alone says something. The original and the low-rank network run in float32 and
-in int8, in one interleaved run on each backend, one thread. Errors are those on photos that nothing
-else has seen: with chains balanced, as the quantiser does it by itself (`naive`), and with the
-layers that int8 hurts most in float.
+The demosaicking network and ResNet-50-thin by plans in float32 at limits of the network error, and
+by a plan in int8 whose limit is the error of plain int8; `resnet50` with random weights, whose
+speed alone says something, with its wide 3x3 convolutions at a quarter of full rank. The original
+and the low-rank network run in float32 and in int8, in one interleaved run on each backend, one
+thread. Errors are those on photos that nothing else has seen; `naive` ones are of the quantiser by
+itself.
 
 Wanted: full rank in int8 within 10% of the quantiser's own error; at most the error of plain int8,
 both together at least 1.25 times as fast as int8 alone and 1.15 times as fast as low rank alone.
@@ -17,7 +18,7 @@ Whether int8 is fast depends on the processor: the file says which instructions 
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -26,9 +27,9 @@ from typing import Any
 import numpy as np
 import onnx
 from harness import Budget, Log, arguments, begin
-from int8_networks_table import BACKENDS, IN_FLOAT, MIXED, NAIVE, NAMES, report
+from int8_networks_table import BACKENDS, IN_INT8, NAIVE, NAMES, report
 from onnx import version_converter
-from subjects import SUBJECTS, Subject
+from subjects import RANDOM, SUBJECTS
 
 import rankwise as rw
 from rankwise import documents
@@ -38,7 +39,6 @@ from rankwise.db.store import Store
 from rankwise.db.url import companion
 from rankwise.factors.array_cache import ArrayCache
 from rankwise.factors.assembly import Assembly
-from rankwise.factors.moments import gather_metrics, gather_moments, wanted_moments
 from rankwise.factors.planned_network import PlannedNetwork
 from rankwise.lowrank import full_ranks
 from rankwise.models.compared import Compared
@@ -50,23 +50,27 @@ from rankwise.models.pictures import Calibration, load_calibration
 from rankwise.network_timing.inference_runs import compare_networks
 from rankwise.quantization.calibration import Ready, spread
 from rankwise.quantization.choice import best_of, recipes
-from rankwise.quantization.layer_gains import worst_in_float
 from rankwise.quantization.preparation import FIRST_OPSET
 from rankwise.quantization.recipe import PLAIN
 from rankwise.records import Decomposition, LayerSpec
 
 PICTURES, UNSEEN = 60, 84
-CASES = {
-    "demosaicking": (0.006, 0.012),
-    "ResNet-50-thin": (0.5, 0.75),
+CASES: dict[str, tuple[float | str, ...]] = {
+    "demosaicking": (0.006, 0.012, 0.018, IN_INT8),
+    "ResNet-50-thin": (0.05, 0.1, IN_INT8),
     "resnet50": (0.25,),
 }
-"""Limits of the network error, of a plan, or, where there is none, shares of full rank."""
-PLANNED = ("demosaicking",)
+"""Limits of the network error, of plans; of the network without a plan the share of full rank."""
+UNPLANNED = "resnet50"
+ASKED: dict[str, dict[str, Any]] = {
+    "demosaicking": {},
+    "ResNet-50-thin": {"kinds": ("svd", "spatial_svd", "tucker2"), "rank_quantum": 32},
+}
+"""What is measured of layers: of the larger network the kinds that win most."""
+PROFILE_S = 480.0
 WIDE = 64
 """Channels that a convolution has at least which is decomposed without a plan."""
-RANDOM = Subject("resnet50", "resnet50", (1, 3, 224, 224), "imagenet")
-NETWORKS = {**SUBJECTS, "resnet50": RANDOM}
+NETWORKS = {**SUBJECTS, RANDOM.name: RANDOM}
 KIND = "tucker2"
 
 
@@ -117,7 +121,7 @@ def case_of(name: str, place: Path) -> Case:
     return Case(network, pictures, compared, folder, others.examples, reference, others.pictures)
 
 
-def one_case(log: Log, budget: Budget, options: Namespace, name: str, limit: float) -> None:
+def one_case(log: Log, budget: Budget, options: Namespace, name: str, limit: float | str) -> None:
     """All rows of one low-rank network: its plan, errors, and times on each backend."""
     place, where = options.output.with_suffix(".work"), {"network": name, "limit": limit}
     db = f"sqlite:///{options.output.with_suffix('.db')}"
@@ -127,14 +131,10 @@ def one_case(log: Log, budget: Budget, options: Namespace, name: str, limit: flo
     missing = [one for one in BACKENDS if not log.of(kind="times", **where, backend=one)]
     if not missing and log.of(kind="errors", **where):
         return
-    if name in PLANNED:
-        low = by_plan(log, case, name, limit, db)
-    else:
-        low = by_share(case, name, limit, db)
-    made = four(case, low, name in SUBJECTS, name in PLANNED)
+    made = unplanned(case) if name == UNPLANNED else by_plan(log, case, name, limit, db)
     if not log.of(kind="errors", **where):
-        trained = name in SUBJECTS
-        networks = {**made.networks, "theirs": by_the_quantiser(case, place)} if trained else {}
+        trained = {} if name == UNPLANNED else {"theirs": by_the_quantiser(case, place)}
+        networks = {**made.networks, **trained}
         errors = {key: case.error(network) for key, network in networks.items()}
         log.add(kind="errors", **where, errors=errors, recipes=made.recipes)
         print(name, limit, errors, made.recipes, flush=True)
@@ -145,33 +145,30 @@ def one_case(log: Log, budget: Budget, options: Namespace, name: str, limit: flo
             print(name, limit, backend, rows, flush=True)
 
 
-def by_plan(log: Log, case: Case, name: str, limit: float, db: str) -> Network:
-    """The network of a plan in float32, made from what ONNX Runtime was measured to do."""
+def by_plan(log: Log, case: Case, name: str, limit: float | str, db: str) -> Made:
+    """Networks of a plan, made from what ONNX Runtime was measured to do."""
     where = {"kind": "plan", "network": name, "limit": limit}
     if not log.of(**where):
         log.add(**where, plan=planned(case, name, limit, db).model_dump(mode="json"))
     document = documents.Plan.model_validate(log.of(**where)[0]["plan"])
-    made = PlannedNetwork(document, case.network, ArrayCache(companion(db, ".cache")))
-    return made.compressed(case.pictures)
+    planned_ = PlannedNetwork(document, case.network, ArrayCache(companion(db, ".cache")))
+    return four(case, planned_.compressed(case.pictures), document.in_float)
 
 
-def by_share(case: Case, name: str, share: float, db: str) -> Network:
-    """All wide 3x3 convolutions as `tucker2` at that share of both ranks, from both sides where
-    the weights are trained."""
-    specs = {use.name: use.spec for use in case.network.layers if use.spec is not None}
-    wide = {layer: spec for layer, spec in specs.items() if _is_wide(spec)}
-    ranks = {layer: full_ranks(spec, KIND) for layer, spec in wide.items()}
-    decisions = {
-        layer: Decomposition(KIND, tuple(round(share * rank / 16) * 16 for rank in full))
-        for layer, full in ranks.items()
-    }
-    if name not in SUBJECTS:
-        return Assembly(case.network).network_with(decisions)
-    wanted = wanted_moments(wide, dict.fromkeys(wide, (KIND,)))
-    cache_ = ArrayCache(companion(db, ".cache"))
-    moments = gather_moments(case.network, case.pictures, wanted, cache_)
-    moments = gather_metrics(case.network, case.pictures, case.compared, list(wide), moments)
-    return Assembly(case.network, moments).network_with(decisions)
+def unplanned(case: Case) -> Made:
+    """All wide 3x3 convolutions as `tucker2` at a share of both ranks."""
+    (share,) = CASES[UNPLANNED]
+    return four(case, by_share(case, float(share)))
+
+
+def by_share(case: Case, share: float) -> Network:
+    decisions = {}
+    for use in case.network.layers:
+        if use.spec is not None and _is_wide(use.spec):
+            full = full_ranks(use.spec, "tucker2")
+            ranks = tuple(round(share * rank / 16) * 16 for rank in full)
+            decisions[use.name] = Decomposition("tucker2", ranks)
+    return Assembly(case.network).network_with(decisions)
 
 
 def _is_wide(spec: LayerSpec) -> bool:
@@ -179,11 +176,13 @@ def _is_wide(spec: LayerSpec) -> bool:
     return spec.kernel_size == (3, 3) and spec.groups == 1 and not narrow
 
 
-def planned(case: Case, name: str, limit: float, db: str) -> documents.Plan:
-    subject = NETWORKS[name]
-    asked: dict[str, Any] = {"backend": BACKENDS[0], "db": db}
+def planned(case: Case, name: str, limit: float | str, db: str) -> documents.Plan:
+    subject, dtype = NETWORKS[name], "float32"
+    if limit == IN_INT8:
+        limit, dtype = plain_error(case), "int8"
+    asked: dict[str, Any] = {"backend": BACKENDS[0], "db": db, "dtype": dtype}
     asked["input_shape"] = subject.input_shape
-    rw.profile(subject.path, **asked)
+    rw.profile(subject.path, max_time_s=PROFILE_S, **ASKED[name], **asked)
     try:
         return rw.plan(
             subject.path,
@@ -196,6 +195,14 @@ def planned(case: Case, name: str, limit: float, db: str) -> documents.Plan:
         return error.document
 
 
+def plain_error(case: Case) -> float:
+    """What int8 alone loses on the select split, as the quantiser does it by itself."""
+    inputs = case.pictures.select
+    made = Ready.of(case.network, case.pictures).quantised(PLAIN)
+    wanted, given = case.network.outputs(inputs), made.outputs(inputs)
+    return NetworkError.of(case.compared, wanted, given, len(case.pictures.names("select"))).value
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Made:
     """Networks by name, and by which recipe those in int8 were made."""
@@ -204,46 +211,34 @@ class Made:
     recipes: dict[str, str]
 
 
-def four(case: Case, low: Network, naive: bool, mixed: bool) -> Made:
-    """The original in int8, low rank, and both together, with variants of those in int8."""
-    one, two = (in_int8(case, network, naive, mixed) for network in (case.network, low))
+def four(case: Case, low: Network, in_float: Sequence[str] = ()) -> Made:
+    """The original in int8, low rank, and both together, save for what a plan left in float32."""
+    one, two = in_int8(case, case.network), in_int8(case, low, tuple(in_float))
     networks: dict[str, Network] = {"low rank": low}
     recipes: dict[str, str] = {}
     for name, made in (("int8", one), ("both", two)):
         networks |= {name + variant: network for variant, network in made.networks.items()}
-        recipes |= {name + variant: recipe for variant, recipe in made.recipes.items()}
+        recipes[name] = made.recipes[""]
     return Made(networks, recipes)
 
 
 @cache
-def in_int8(case: Case, network: Network, naive: bool, mixed: bool) -> Made:
-    """A network by the best recipe, and, if asked for, as the quantiser does it alone, and with the
-    layers in float that int8 hurts most."""
+def in_int8(case: Case, network: Network, in_float: tuple[str, ...] = ()) -> Made:
+    """A network by the best recipe, and as the quantiser does it alone."""
     reference = case.network.outputs(case.pictures.select)
     ready = Ready.of(network, case.pictures)
-    found = best_of(ready, recipes(ready, case.pictures), reference, case.pictures, case.compared)
-    made = Made({"": found.network}, {"": found.recipe.name})
-    if naive:
-        made.networks[NAIVE] = ready.quantised(PLAIN)
-    if mixed:
-        select = case.pictures.select
-        worst = worst_in_float(ready, found.recipe, case.compared, select, IN_FLOAT)
-        made.networks[MIXED] = ready.quantised(worst)
-        made.recipes[MIXED] = ", ".join(sorted(worst.in_float))
-    return made
+    tried = recipes(ready, case.pictures, in_float)
+    found = best_of(ready, tried, reference, case.pictures, case.compared)
+    naive = ready.quantised(PLAIN.with_in_float(in_float))
+    return Made({"": found.network, NAIVE: naive}, {"": found.recipe.name})
 
 
 def timed(case: Case, networks: Mapping[str, Network], backend: str, db: str) -> dict[str, Any]:
-    """The four in one interleaved run; those with layers in float in another."""
+    """The four in one interleaved run."""
     setup = make_setup(case.network, backend=backend)
-    rows = {}
-    parts = NAMES, [name for name in networks if name.endswith(MIXED)]
     with Store.open(db) as store:
-        for part in filter(None, parts):
-            others = {name: networks[name] for name in part}
-            found = compare_networks(setup, store, others, {})
-            rows |= {name: asdict(one) for name, one in found.items()}
-    return rows
+        found = compare_networks(setup, store, {name: networks[name] for name in NAMES}, {})
+    return {name: asdict(one) for name, one in found.items()}
 
 
 def by_the_quantiser(case: Case, folder: Path) -> OnnxNetwork:

@@ -89,6 +89,10 @@ SUBJECTS = {
 }
 
 
+RANDOM = Subject("resnet50", "resnet50", (1, 3, 224, 224), "imagenet")
+"""With weights by lot, because no trained ones can be had: its speed alone says something."""
+
+
 @cache
 def photos() -> tuple[Picture, ...]:
     """Each content once, in the order of the hashes."""

@@ -18,14 +18,14 @@ from ..quantization.calibration import Ready
 from ..quantization.choice import by_layer
 from ..records import Decomposition
 
-VERSION = 1
+VERSION = 2
 """Changes with how networks are quantised, so that older errors are not read."""
 INT8 = "int8"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InInt8:
-    """Networks quantised with ranges from the fit split, chains balanced layer by layer on the
+    """Networks quantised with ranges from the fit split, tensors balanced one by one on the
     select split; layers whose decision has a precision stay in float32. `apply` looks at a few
     more ways to balance, and takes the one that loses least."""
 

@@ -1,9 +1,9 @@
-"""Which balance loses least at one tensor between two links, on pictures that were held out.
+"""Which balance loses least at one tensor between two products, on pictures that were held out.
 
-The tensor and the second link's weight are rounded as the quantiser rounds them, with scales from
-the fit split, and what that changes in the second link's output is summed over the select split.
+The tensor and the second's weight are rounded as the quantiser rounds them, with scales from
+the fit split, and what that changes in the second's output is summed over the select split.
 The positions under a kernel are taken one by one, as if what is lost at them were independent.
-The first link's weight needs no look: its scales are of its output channels, which are what is
+The first's weight needs no look: its scales are of its output channels, which are what is
 divided.
 """
 

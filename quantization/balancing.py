@@ -1,10 +1,11 @@
-"""Channels between two links brought to the same range, which changes nothing in float.
+"""Channels between two products brought to the same range, which changes nothing in float.
 
 The tensor between two links of a chain has as many channels as the rank, and their ranges fall
 like the singular values: with one scale for all of it the small channels lose their bits. Channel r
 is divided by q_r in the first link and multiplied by it in the second. It is cross-layer
-equalization (Nagel et al., ICCV 2019) between two layers with nothing in between, so that it is
-exact.
+equalization (Nagel et al., ICCV 2019), and exact, between two layers with a Relu in between, too:
+relu(x / q) = relu(x) / q for every q > 0. In that case the quantiser makes one tensor of what the
+first computes and of its Relu, with the Relu's range.
 """
 
 from __future__ import annotations
@@ -50,14 +51,14 @@ def channel_factors(ranges: Floats, power: float) -> NDArray[np.float64]:
 
 
 def divided(weight: Floats, factors: Floats, axis: int) -> Floats:
-    """Return a first link's weight, or its bias (axis 0), with output channels divided."""
+    """Return a first product's weight, or its bias (axis 0), with output channels divided."""
     shape = [1] * weight.ndim
     shape[axis] = -1
     return np.asarray(weight / factors.reshape(shape), weight.dtype)
 
 
 def multiplied(weight: Floats, factors: Floats, axis: int, groups: int = 1) -> Floats:
-    """Return a second link's weight with input channels multiplied. Of a grouped convolution
+    """Return a second product's weight with input channels multiplied. Of a grouped convolution
     (out, in / groups, ...) each group of outputs has the channels of its own."""
     of_groups = weight.reshape(groups, weight.shape[0] // groups, *weight.shape[1:])
     shape = [groups, *[1] * weight.ndim]
@@ -66,7 +67,7 @@ def multiplied(weight: Floats, factors: Floats, axis: int, groups: int = 1) -> F
 
 
 def balanced(model: ModelProto, factors: Mapping[str, Floats]) -> ModelProto:
-    """Return the same network with the named tensors between links divided by these factors."""
+    """Return the same network with the named tensors between products divided by these factors."""
     arrays: dict[str, Floats] = {}
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
 

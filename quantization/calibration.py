@@ -2,7 +2,7 @@
 
     ready = Ready.of(network, pictures)
     ready.quantised(PLAIN)               # as ONNX Runtime's quantiser does it
-    ready.quantised(by_layer(ready))     # chains balanced, layer by layer
+    ready.quantised(by_layer(ready))     # tensors balanced, layer by layer
 
 Everything that runs the network is done once, so that another recipe costs a second or two.
 """
@@ -40,7 +40,7 @@ EXAMPLES = 32
 @dataclass(frozen=True, slots=True, eq=False)
 class Ready:
     """`network` in float; `model` as the quantiser takes it; `ranges` of its tensors and `middles`,
-    what those between links hold, both on the fit split; `tail`: the nodes that no quantiser
+    what those between products hold, both on the fit split; `tail`: the nodes that no quantiser
     touches, because boxes and scores would share a scale there."""
 
     network: OnnxNetwork

@@ -32,7 +32,7 @@ class Quantised:
 
 
 def by_layer(ready: Ready, pictures: Calibration, in_float: Iterable[str] = ()) -> Recipe:
-    """Return for each tensor between links the balance that loses least on the select split."""
+    """Return for each tensor between products the balance that loses least on the select split."""
     graph = ready.model.graph
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     found = middles(graph)

@@ -1,4 +1,4 @@
-"""What the channels between two links hold on pictures: their ranges, and some of their values."""
+"""What channels between two products hold on pictures: their ranges, and some of their values."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Products with weights in an ONNX graph, and the tensors that go from one straight into the next.
+"""Products with weights in an ONNX graph, and the tensors that go from one into the next.
 
-Between two links of a chain there is such a tensor, with as many channels as the rank.
+Between two links of a chain there is such a tensor, with as many channels as the rank. So there is
+between two layers, with a Relu before it, where nothing else reads what comes out of the first.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ PRODUCTS = (*CONVOLUTIONS, "Gemm", "MatMul")
 
 @dataclass(frozen=True, slots=True)
 class Middle:
-    """A tensor that only one product makes, and only one other reads."""
+    """A tensor that only one product makes, and only one other reads; `activated`: by a Relu, which
+    a positive factor of a channel goes through unchanged."""
 
     tensor: str
     first: NodeProto
     second: NodeProto
+    activated: bool = False
 
     @property
     def output_axis(self) -> int:
@@ -50,31 +53,28 @@ def is_product(node: NodeProto) -> bool:
 
 def middles(graph: GraphProto) -> list[Middle]:
     """Return the tensors between two convolutions, or two matrices, with weights that nobody else
-    uses."""
-    makers = {node.output[0]: node for node in graph.node if _balances(node)}
+    uses, straight or by a Relu."""
+    makers = {node.output[0]: node for node in graph.node if _balances(node) or _is_relu(node)}
     readers = Counter(name for node in graph.node for name in node.input)
     outputs = {value.name for value in graph.output}
     weights = {tensor.name for tensor in graph.initializer if readers[tensor.name] == 1}
     found = []
     for node in filter(_balances, graph.node):
-        tensor = node.input[0]
-        first = makers.get(tensor)
-        own = first is not None and weights.issuperset([*first.input[1:], node.input[1]])
-        if first is not None and own and readers[tensor] == 1 and tensor not in outputs:
-            found.append(Middle(tensor, first, node))
+        way = [node.input[0]]
+        first = makers.get(way[0])
+        if first is not None and _is_relu(first):
+            way.append(first.input[0])
+            first = makers.get(way[1])
+        if first is None or not _balances(first):
+            continue
+        alone = all(readers[tensor] == 1 and tensor not in outputs for tensor in way)
+        if alone and weights.issuperset([*filter(None, first.input[1:]), node.input[1]]):
+            found.append(Middle(way[0], first, node, activated=len(way) > 1))
     return found
 
 
-def chains(graph: GraphProto) -> list[tuple[str, ...]]:
-    """Return the names of all products, those of one chain together, in the graph's order."""
-    follows = {middle.second.name: middle.first.name for middle in middles(graph)}
-    found: dict[str, list[str]] = {}
-    begins: dict[str, str] = {}
-    for node in filter(is_product, graph.node):
-        before = follows.get(node.name)
-        begins[node.name] = node.name if before is None else begins[before]
-        found.setdefault(begins[node.name], []).append(node.name)
-    return [tuple(names) for names in found.values()]
+def _is_relu(node: NodeProto) -> bool:
+    return node.op_type == "Relu" and node.domain in ("", "ai.onnx")
 
 
 def _balances(node: NodeProto) -> bool:

@@ -1,5 +1,5 @@
-"""What is chosen when a network is quantised: how each tensor between links is balanced, and which
-layers stay in float."""
+"""What is chosen when a network is quantised: how each tensor between products is balanced, and
+which layers stay in float."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from .balancing import Balance
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """`balances` by the name of the tensor between two links; `in_float` are names of layers, or of
-    single products."""
+    """`balances` by the name of the tensor between two products; `in_float` are names of layers, or
+    of single products."""
 
     name: str = "as the quantiser does it"
     balances: Mapping[str, Balance] = field(default_factory=dict)

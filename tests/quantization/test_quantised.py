@@ -23,7 +23,6 @@ from rankwise.models.source import network_of_module
 from rankwise.quantization.calibration import Ready
 from rankwise.quantization.choice import by_layer, quantised_network
 from rankwise.quantization.integer_kernels import integer_products, left_in_float
-from rankwise.quantization.layer_gains import gains_in_float, worst_in_float
 from rankwise.quantization.recipe import PLAIN, Recipe
 from rankwise.quantization.static_quantiser import calibrated
 
@@ -205,17 +204,6 @@ def test_the_file_is_read_and_answers_the_same(tmp_path: Path) -> None:
     assert again.outputs(seen.report)["output"] == pytest.approx(
         made.outputs(seen.report)["output"], abs=1e-5
     )
-
-
-def test_the_layer_that_int8_hurts_most_is_found(tmp_path: Path) -> None:
-    network, seen = network_of(falling_chain(), tmp_path), pictures(tmp_path)
-    ready, compared = Ready.of(network, seen), Compared.whole(["output"])
-    gains = gains_in_float(ready, PLAIN, compared, seen.select)
-    assert list(gains) == [("first", "second"), ("stem",)]
-    mixed = worst_in_float(ready, PLAIN, compared, seen.select, 1)
-    assert mixed.in_float == {"first", "second"}
-    assert mixed.name == "as the quantiser does it, 2 in float"
-    assert error(network, ready.quantised(mixed), seen.report) < 0.1
 
 
 def raising(*_args: object, **_keywords: object) -> None:
