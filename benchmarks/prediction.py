@@ -33,6 +33,7 @@ from rankwise.campaign.rows import measured, rows_of
 from rankwise.campaign.setup import Setup, make_setup
 from rankwise.db.store import Store
 from rankwise.factors.assembly import Assembly
+from rankwise.models.compared import Compared
 from rankwise.models.pictures import load_calibration
 from rankwise.network_timing.inference_runs import NETWORK_EFFORT, compare_networks
 from rankwise.planner.precision import INT8, InInt8
@@ -123,7 +124,8 @@ def assembly_of(setup: Setup, options: Namespace) -> Assembly:
     subject = SUBJECTS_BY_SOURCE[Path(setup.network.source).name]
     folder, _ = subject.drawn(PICTURES, 0, options.output.with_suffix(".work") / subject.name)
     pictures = load_calibration(folder, subject.preprocess, setup.network.inputs)
-    return assembly.in_form(InInt8(pictures))
+    compared = Compared.whole(setup.network.output_names.compared)
+    return assembly.in_form(InInt8(setup.network, pictures, compared))
 
 
 def random_plan(setup: Setup, table: SpeedupTable, seed: int) -> dict[str, TableRow]:

@@ -149,7 +149,7 @@ def make_problems(
     choice = _compared(network, options, calibration, cache)
     pictures = Pictures(calibration, choice.compared, options.seed)
     candidates = _candidates(allowed)
-    form = form_of(setups[0], calibration)
+    form = form_of(setups[0], calibration, choice.compared)
     evidence = gather_evidence(network, candidates, pictures, store, cache, progress, form)
     of_weights = as_sentences(denormal_notes(network.layers, network.weights))
     notes = (*of_weights, *choice.notes, *evidence.notes)

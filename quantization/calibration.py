@@ -82,7 +82,7 @@ class Ready:
         }
         model = balanced(self.model, factors)
         changed = {name: self.middles[name].ranges.together(q) for name, q in factors.items()}
-        ranges = {**self.ranges, **changed}
+        ranges = _widened({**self.ranges, **changed}, recipe.margin, self.model)
         in_float = self.tail | nodes_of(self.model, recipe.in_float)
         made = quantised(model, ranges, in_float)
         if slow := left_in_float(made):
@@ -92,6 +92,15 @@ class Ready:
                 "ONNX Runtime's quantiser finds nothing in this network that it can compute in int8"
             )
         return self.network.in_graph(_with_outputs(made, self.network.model))
+
+
+def _widened(ranges: Ranges, margin: float, model: ModelProto) -> Ranges:
+    """Return wider ranges, save for the inputs: preprocessing says how far those go."""
+    inputs = {value.name for value in model.graph.input}
+    return {
+        name: (low, high) if name in inputs else (low * margin, high * margin)
+        for name, (low, high) in ranges.items()
+    }
 
 
 def nodes_of(model: ModelProto, layers: Iterable[str]) -> frozenset[str]:

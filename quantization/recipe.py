@@ -1,5 +1,5 @@
-"""What is chosen when a network is quantised: how each tensor between products is balanced, and
-which layers stay in float."""
+"""What is chosen when a network is quantised: how each tensor between products is balanced, which
+layers stay in float, and how much wider than what was seen ranges are."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ class Recipe:
     name: str = "as the quantiser does it"
     balances: Mapping[str, Balance] = field(default_factory=dict)
     in_float: frozenset[str] = frozenset()
+    margin: float = 1.0
+    """What the ranges of activations are multiplied by. Unseen pictures go beyond what was seen,
+    and what lies beyond a range is cut off, while a wider one only has coarser steps."""
 
     @property
     def balanced(self) -> int:
@@ -30,6 +33,12 @@ class Recipe:
             return self
         name = f"{self.name}, {len(more)} in float"
         return replace(self, name=name, in_float=self.in_float | more)
+
+    def with_margin(self, margin: float) -> Recipe:
+        """The same with ranges that are so many times as wide."""
+        if margin == self.margin:
+            return self
+        return replace(self, name=f"{self.name}, ranges {margin:g} times as wide", margin=margin)
 
 
 PLAIN = Recipe()

@@ -36,10 +36,12 @@ def network_of(model: ModelProto, folder: Path, name: str = "small.onnx") -> Onn
     return OnnxNetwork.load(path)
 
 
-def pictures(folder: Path, count: int = 24) -> Calibration:
-    """Smooth random pictures, so that patches have something in common."""
+def pictures(folder: Path, count: int = 24, contrast: float = 0.0) -> Calibration:
+    """Smooth random pictures, so that patches have something in common; their contrasts differ by
+    that much, as the standard deviation of their logarithms."""
     rng = np.random.default_rng(1)
     coarse = rng.standard_normal((count, 3, 4, 4)).astype(np.float32)
+    coarse *= np.exp(contrast * rng.standard_normal((count, 1, 1, 1))).astype(np.float32)
     path = folder / "pictures.npz"
     np.savez(path, inputs=coarse.repeat(3, axis=2).repeat(3, axis=3))
     return load_calibration(path, None, SHAPE)

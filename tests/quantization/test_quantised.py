@@ -4,13 +4,14 @@ sentence where they must be."""
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import ModelProto, helper
+from onnx import ModelProto, helper, numpy_helper
 
 from rankwise.errors import CalibrationError, ModelError
 from rankwise.inputs.examples import Given
@@ -21,7 +22,7 @@ from rankwise.models.onnx_network import OnnxNetwork
 from rankwise.models.output_groups import size_groups
 from rankwise.models.source import network_of_module
 from rankwise.quantization.calibration import Ready
-from rankwise.quantization.choice import by_layer, quantised_network
+from rankwise.quantization.choice import MARGINS, by_layer, quantised_network
 from rankwise.quantization.integer_kernels import integer_products, left_in_float
 from rankwise.quantization.recipe import PLAIN, Recipe
 from rankwise.quantization.static_quantiser import calibrated
@@ -74,6 +75,39 @@ def test_balancing_takes_most_of_the_error_away_where_ranges_fall(tmp_path: Path
     best = quantised_network(network, network, seen, Compared.whole(["output"]))
     assert best.recipe.balanced == 1
     assert best.error <= error(network, plain, seen.select)
+
+
+def test_a_margin_widens_every_range_but_the_inputs(tmp_path: Path) -> None:
+    network, seen = network_of(falling_chain(), tmp_path), pictures(tmp_path)
+    ready = Ready.of(network, seen)
+    as_seen, wider = (scales(ready.quantised(PLAIN.with_margin(m))) for m in (1.0, 1.5))
+    assert as_seen.keys() == wider.keys()
+    assert {name for name in wider if wider[name] == as_seen[name]} == {"input"}
+    for name in wider.keys() - {"input"}:
+        assert wider[name] == pytest.approx(1.5 * as_seen[name], rel=1e-5)
+
+
+def scales(network: OnnxNetwork) -> dict[str, float]:
+    """Of the activations that are quantised."""
+    arrays = {t.name: numpy_helper.to_array(t) for t in network.model.graph.initializer}
+    return {
+        node.input[0]: float(arrays[node.input[1]])
+        for node in network.model.graph.node
+        if node.op_type == "QuantizeLinear" and node.input[0] not in arrays
+    }
+
+
+def test_ranges_are_as_wide_as_held_out_pictures_want_them(tmp_path: Path) -> None:
+    """Pictures whose contrast differs much: those that ranges are taken from have not seen all."""
+    network, seen = network_of(falling_chain(fall=0.1), tmp_path), pictures(tmp_path, 15, 0.5)
+    compared = Compared.whole(["output"])
+    best = quantised_network(network, network, seen, compared)
+    assert best.recipe.margin in MARGINS[1:]
+    assert best.recipe.name.endswith(f"ranges {best.recipe.margin:g} times as wide")
+    ready = Ready.of(network, seen)
+    for margin in MARGINS:
+        other = ready.quantised(replace(best.recipe, margin=margin))
+        assert best.error <= error(network, other, seen.select) * (1 + 1e-6)
 
 
 def test_an_older_opset_is_converted(tmp_path: Path) -> None:
