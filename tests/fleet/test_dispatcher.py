@@ -83,7 +83,7 @@ class FakeCluster:
 
 
 def device(name: str = "ab12", **more: Any) -> FleetDevice:
-    fingerprint = DeviceFingerprint.of("fake", {"chip": "a"}, {}).to_json()
+    fingerprint = DeviceFingerprint.of("fake", {"chip": "a"}, {})
     about = ("bench-1", ADDRESS, "fake", fingerprint, ["lab-a"], versions())
     return replace(FleetDevice(name, *about), **more)
 
