@@ -10,12 +10,17 @@ def now_to_the_second() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def now(*, ago: timedelta = timedelta(0), after: str | None = None) -> str:
-    """The time to the millisecond, which sorts as text, or the time that was so long `ago`.
+def now(*, after: str | None = None) -> str:
+    """The time to the millisecond, which sorts as text.
 
     Always later than `after`, even if the clock was set back since then.
     """
-    time = datetime.now(UTC) - ago
+    time = datetime.now(UTC)
     if after is not None:
         time = max(time, datetime.fromisoformat(after) + timedelta(milliseconds=1))
+    return as_text(time)
+
+
+def as_text(time: datetime) -> str:
+    """A time in UTC to the millisecond, as the store has it."""
     return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -33,7 +33,7 @@ def device(number: int, worker: str) -> FleetDevice:
         host=f"board-{number:04d}",
         worker=worker,
         backend=f"fake:seed={number % 20}",
-        fingerprint=DeviceFingerprint.of("fake", hardware, {"driver": "1"}).to_json(),
+        fingerprint=DeviceFingerprint.of("fake", hardware, {"driver": "1"}),
         labels=[f"lab-{number % 40}"],
         versions=versions(),
     )

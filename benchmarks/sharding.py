@@ -22,6 +22,8 @@ from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from fleet_network import widths
+
 import rankwise as rw
 from rankwise.campaign.parts import PER_DEVICE
 from rankwise.models.network import Network
@@ -80,9 +82,9 @@ def network(layers: int) -> Network:
 
     from rankwise.models.source import network_of_module
 
-    widths = [64 + (37 * n) % 211 for n in range(layers + 1)]
-    made = nn.Sequential(*(nn.Linear(*pair) for pair in pairwise(widths)))
-    return network_of_module(made.eval(), (1, widths[0]))
+    sizes = widths(layers)
+    made = nn.Sequential(*(nn.Linear(*pair) for pair in pairwise(sizes)))
+    return network_of_module(made.eval(), (1, sizes[0]))
 
 
 def shared_out(asked: Network, count: int, options: argparse.Namespace, db: str) -> Run:

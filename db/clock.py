@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from sqlalchemy import Connection, text
+
+from ..clock import as_text
 
 _NOW = {
     "sqlite": "SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now')",
@@ -16,3 +20,8 @@ _NOW = {
 def now(connection: Connection) -> str:
     """The time as text, which sorts as the times do."""
     return str(connection.scalar(text(_NOW[connection.dialect.name])))
+
+
+def ago(connection: Connection, age: timedelta) -> str:
+    """The time that was so long ago."""
+    return as_text(datetime.fromisoformat(now(connection)) - age)

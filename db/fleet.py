@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any, Literal
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Row, Text, cast, select, update
 
 from ..records import DeviceFingerprint
 from . import clock
@@ -27,7 +29,7 @@ class FleetDevice:
     host: str
     worker: str
     backend: str
-    fingerprint: Mapping[str, Any]
+    fingerprint: DeviceFingerprint
     labels: Sequence[str]
     versions: Mapping[str, str]
     state: Literal["ready", "quarantined"] = "ready"
@@ -37,10 +39,17 @@ class FleetDevice:
 
     @property
     def hardware_key(self) -> str:
-        return DeviceFingerprint.from_json(self.fingerprint).hardware_key
+        return _hardware_key(self.fingerprint)
 
 
-_COLUMNS = [fleet_devices.c[field.name] for field in fields(FleetDevice)]
+_JSON = ("fingerprint", "labels", "versions")
+# As text: a thousand devices have the same few texts, and each is decoded once.
+_COLUMNS = [
+    cast(fleet_devices.c[field.name], Text).label(field.name)
+    if field.name in _JSON
+    else fleet_devices.c[field.name]
+    for field in fields(FleetDevice)
+]
 _KEPT = {"id", "state", "reason", "hangs"}
 """What a device that registers again is not asked about: a restart heals nothing."""
 
@@ -54,7 +63,9 @@ class Fleet:
     def register(self, device: FleetDevice) -> FleetDevice:
         """Note a device that is there (again); it comes back with what is known of it."""
         with self.database.writing() as connection:
-            values = asdict(device) | {"seen_at": clock.now(connection)}
+            values = {field.name: getattr(device, field.name) for field in fields(device)}
+            values["fingerprint"] = device.fingerprint.to_json()
+            values["seen_at"] = clock.now(connection)
             known = _one(connection, device.id)
             if known is None:
                 connection.execute(fleet_devices.insert().values(**values))
@@ -67,7 +78,7 @@ class Fleet:
         """Every device that has ever registered, and the time by the database's clock."""
         with self.database.reading() as connection:
             rows = connection.execute(select(*_COLUMNS).order_by(fleet_devices.c.id))
-            return [FleetDevice(*row) for row in rows], clock.now(connection)
+            return [_device(row) for row in rows], clock.now(connection)
 
     def fitting(self, device_id: str) -> list[FleetDevice]:
         """The device with that id, if there is one; every device where the id is empty."""
@@ -117,7 +128,29 @@ def _set(connection: Connection, device_id: str, **values: Any) -> None:
 
 def _one(connection: Connection, device_id: str) -> FleetDevice | None:
     row = connection.execute(select(*_COLUMNS).where(fleet_devices.c.id == device_id)).first()
-    return None if row is None else FleetDevice(*row)
+    return None if row is None else _device(row)
+
+
+def _device(row: Row[Any]) -> FleetDevice:
+    id_, host, worker, backend, fingerprint, labels, versions, *rest = tuple(row)
+    kind = _fingerprint(fingerprint)
+    return FleetDevice(id_, host, worker, backend, kind, _value(labels), _value(versions), *rest)
+
+
+@lru_cache(maxsize=4096)
+def _value(text: str) -> Any:
+    """Shared by all who read the same text: nobody changes it."""
+    return json.loads(text)
+
+
+@lru_cache(maxsize=4096)
+def _fingerprint(text: str) -> DeviceFingerprint:
+    return DeviceFingerprint.from_json(json.loads(text))
+
+
+@lru_cache(maxsize=4096)
+def _hardware_key(fingerprint: DeviceFingerprint) -> str:
+    return fingerprint.hardware_key
 
 
 def _required(connection: Connection, device_id: str) -> FleetDevice:

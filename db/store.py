@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from ..errors import StoreError
-from . import checks, prune, schema
+from . import checks, clock, prune, schema
 from .database import BUSY_TIMEOUT_S, Database
 from .failures import Failures
 from .fleet import Fleet
@@ -104,6 +105,11 @@ class Store:
 
         with archive.reading(source) as reader:
             return importing.merge(reader, self.database)
+
+    def ago(self, age: timedelta) -> str:
+        """The time that was so long ago, by the database's clock, as those of sessions."""
+        with self.database.reading() as connection:
+            return clock.ago(connection, age)
 
     def prune(self, before: str, *, dry_run: bool = False, compact: bool = False) -> prune.Pruned:
         """Drop the raw samples of sessions that ended before a time (UTC, ISO 8601). Summaries

@@ -238,6 +238,9 @@ class Dispatcher(threading.Thread):
                 files = [File(**one) for one in answer["lacking"]]
                 self._await(uuid, self._pool.submit(self._send, client, answer["worker"], files))
                 return
+            if answer.get("error"):
+                self.store.jobs.update(uuid, state="failed", error=answer["error"])
+                return
             log.info("job %s on %s: %s", uuid, answer["worker"], answer["ending"])
             self._not_before[uuid] = time.monotonic() + PAUSE_S
 

@@ -63,7 +63,7 @@ class Member:
                 host=self.place.host,
                 worker=worker,
                 backend=one.name,
-                fingerprint=one.fingerprint.to_json(),
+                fingerprint=one.fingerprint,
                 labels=list(self.place.labels),
                 versions=versions(),
             )

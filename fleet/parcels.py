@@ -88,10 +88,14 @@ def put_piece(artifacts: ArtifactStore, text: str) -> None:
     partial = artifacts.folder / "incoming" / f"{file.sha256}.part"
     if _is_there(artifacts.folder, file):
         return
-    with partial.open("r+b" if offset else "wb") as stream:
-        stream.seek(offset)
-        stream.write(base64.b64decode(document["data"]))
-        end = stream.tell()
+    try:
+        with partial.open("r+b" if offset else "wb") as stream:
+            stream.seek(offset)
+            stream.write(base64.b64decode(document["data"]))
+            end = stream.tell()
+    except OSError:
+        partial.unlink(missing_ok=True)  # else a disk that it has filled stays full
+        raise
     if end < file.bytes:
         return
     if _sha256(partial) != file.sha256:

@@ -22,15 +22,18 @@ log = logging.getLogger("rankwise.fleet")
 
 def do_job(request: str) -> str:
     """Do a job on a device that fits its query: `{"job", "query", "parcel"}`. The answer says how
-    the attempt ended, or `lacking`: files that the worker's service has to send before."""
+    the attempt ended, or `lacking`: files that the worker's service has to send before; or it has
+    an `error`, if the worker's disk is full."""
     asked = json.loads(request)
     member = membership.member()
     answer: dict[str, Any] = {"worker": membership.address()}
-    files = lacking(member.artifacts, Parcel.from_json(asked["parcel"]))
-    if files:
-        return json.dumps(answer | {"lacking": [asdict(file) for file in files]})
     try:
+        files = lacking(member.artifacts, Parcel.from_json(asked["parcel"]))
+        if files:
+            return json.dumps(answer | {"lacking": [asdict(file) for file in files]})
         ending = member.do(asked["job"], DeviceQuery.parse(asked["query"]))
+    except OSError as error:
+        return json.dumps(answer | _cannot_keep("what the job needs", error))
     except StoreError as error:
         log.error("job %s has to wait: %s", asked["job"], error)
         ending = Ending.AGAIN
@@ -44,9 +47,12 @@ def take_piece(request: str) -> str:
     try:
         put_piece(membership.member().artifacts, request)
     except OSError as error:
-        host = membership.member().place.host
-        return json.dumps({"error": f"{host} cannot keep a file that the job needs: {error}"})
+        return json.dumps(_cannot_keep("a file that the job needs", error))
     return json.dumps({})
+
+
+def _cannot_keep(what: str, error: OSError) -> dict[str, str]:
+    return {"error": f"{membership.member().place.host} cannot keep {what}: {error}"}
 
 
 def look_again() -> str:

@@ -32,6 +32,10 @@ Json = dict[str, Any]
 
 PAGE = 1000
 TIMEOUT_S = 60.0
+"""Without a byte that comes or goes."""
+READ_BYTES_PER_S = 1 << 20
+"""After the last byte of a file the service reads what has come before it answers: at least so
+fast."""
 ATTEMPTS = 20
 """Times in a row that the stream of a job's events may break before the client gives up: a
 service that is restarted goes on with its jobs."""
@@ -210,6 +214,7 @@ class Client:
             return self._upload_folder(path, file)
         if not file.is_file():
             raise UsageError(f"there is no file {file}")
+        size = file.stat().st_size
         with file.open("rb") as stream:
             return self._json(
                 "POST",
@@ -218,8 +223,9 @@ class Client:
                 content=stream,
                 headers={
                     "content-type": "application/octet-stream",
-                    "content-length": str(file.stat().st_size),
+                    "content-length": str(size),
                 },
+                timeout=httpx.Timeout(TIMEOUT_S, read=TIMEOUT_S + size / READ_BYTES_PER_S),
             )
 
     def _upload_folder(self, path: str, folder: Path) -> Json:

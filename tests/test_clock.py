@@ -17,6 +17,7 @@ def test_the_time_is_utc() -> None:
 
 
 def test_times_sort_as_text_and_never_go_back() -> None:
-    future = clock.now(ago=timedelta(days=-1))
-    assert clock.now() < future < clock.now(after=future)
-    assert clock.now(after=clock.now(ago=timedelta(days=1))) < future
+    today, day = datetime.now(UTC), timedelta(days=1)
+    past, future = clock.as_text(today - day), clock.as_text(today + day)
+    assert past < clock.now() < future < clock.now(after=future)
+    assert clock.now(after=past) < future

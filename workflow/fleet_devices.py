@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
@@ -38,10 +37,16 @@ class FleetStore(Protocol):
 def versions() -> dict[str, str]:
     """Of what has to be the same on a worker and at its service; Dask is missing where nothing but
     the store is looked at."""
+    return {"rankwise": __version__, **_dask()}
+
+
+@cache
+def _dask() -> dict[str, str]:
+    """It is read from a file, and asked for at each job."""
     try:
-        return {"rankwise": __version__, "distributed": version("distributed")}
+        return {"distributed": version("distributed")}
     except PackageNotFoundError:
-        return {"rankwise": __version__}
+        return {}
 
 
 @takes(FleetOptions)
@@ -60,15 +65,16 @@ def fleet_devices(options: FleetOptions) -> documents.Fleet:
 
 def listed(store: FleetStore, query: DeviceQuery | None = None) -> documents.Fleet:
     """Every device that the query fits, and what it does now. All times are the database's."""
-    devices, now = store.fleet.all()
+    devices, read_at = store.fleet.all()
     running = store.jobs.on_devices()
-    own = versions()
+    now, own = datetime.fromisoformat(read_at), versions()
     shown = [
         _shown(device, running.get(device.id), now, own)
         for device in devices
         if query is None or fits(query, device)
     ]
-    return documents.Fleet(devices=shown, versions=own)
+    about = {"kind": "rankwise.fleet", "schema_version": documents.SCHEMA_VERSION}
+    return documents.Fleet.of_own({**about, "versions": own, "devices": shown})
 
 
 def fits(query: DeviceQuery, device: FleetDevice) -> bool:
@@ -77,29 +83,31 @@ def fits(query: DeviceQuery, device: FleetDevice) -> bool:
 
 
 def _shown(
-    device: FleetDevice, job: str | None, now: str, own: dict[str, str]
+    device: FleetDevice, job: str | None, now: datetime, own: dict[str, str]
 ) -> documents.FleetDevice:
-    age_s = (datetime.fromisoformat(now) - datetime.fromisoformat(device.seen_at)).total_seconds()
+    age_s = (now - datetime.fromisoformat(device.seen_at)).total_seconds()
     state, reason = _state(device, job, age_s, own)
-    return documents.FleetDevice(
-        id=device.id,
-        host=device.host,
-        backend=device.backend,
-        fingerprint=_fingerprint(json.dumps(device.fingerprint, sort_keys=True)),
-        labels=list(device.labels),
-        versions=dict(device.versions),
-        state=state,
-        reason=reason,
-        job=job,
-        seen_at=device.seen_at,
-        seen_s_ago=max(age_s, 0.0),
+    return documents.FleetDevice.of_own(
+        {
+            "id": device.id,
+            "host": device.host,
+            "backend": device.backend,
+            "fingerprint": _fingerprint(device.fingerprint),
+            "labels": list(device.labels),
+            "versions": dict(device.versions),
+            "state": state,
+            "reason": reason,
+            "job": job,
+            "seen_at": device.seen_at,
+            "seen_s_ago": max(age_s, 0.0),
+        }
     )
 
 
-@lru_cache(maxsize=1000)
-def _fingerprint(text: str) -> documents.Fingerprint:
+@lru_cache(maxsize=4096)
+def _fingerprint(record: DeviceFingerprint) -> documents.Fingerprint:
     """Boards of one kind are many, and their keys are hashes."""
-    return documents.Fingerprint.of(DeviceFingerprint.from_json(json.loads(text)))
+    return documents.Fingerprint.of(record)
 
 
 def _state(device: FleetDevice, job: str | None, age_s: float, own: dict[str, str]) -> Any:
@@ -116,6 +124,8 @@ def _state(device: FleetDevice, job: str | None, age_s: float, own: dict[str, st
 def other_versions(device: FleetDevice, own: dict[str, str]) -> str:
     """Which versions differ from the service's; empty if none does."""
     theirs = device.versions
+    if theirs == own:
+        return ""
     differing = [name for name in sorted({*own, *theirs}) if own.get(name) != theirs.get(name)]
     return ", ".join(f"{name} {theirs.get(name)} instead of {own.get(name)}" for name in differing)
 

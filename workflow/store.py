@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from ..clock import now
 from ..db import schema
 from ..db.importing import Merged
 from ..db.store import Store
@@ -99,7 +98,7 @@ def prune_store(
     with Store.open(db, create=False, readonly=dry_run) as store:
         if not dry_run:
             store.sessions.resummarize()  # the last time that it can be done for these
-        pruned = store.prune(now(ago=older_than), dry_run=dry_run, compact=compact)
+        pruned = store.prune(store.ago(older_than), dry_run=dry_run, compact=compact)
     unused = ArrayCache(companion(db, ".cache")).unused(older_than.total_seconds())
     for path in [] if dry_run else unused:
         path.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ DEVICE = FleetDevice(
     host="bench-1",
     worker="tcp://10.0.0.1:1000",
     backend="fake:step=16",
-    fingerprint=FINGERPRINT.to_json(),
+    fingerprint=FINGERPRINT,
     labels=["lab-a"],
     versions={"rankwise": "1"},
 )

@@ -49,9 +49,10 @@ class Lab:
         self.timings = folder / "timings.jsonl"
         self.running: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self, name: str, *words: str, host: str = "service") -> None:
-        """Start `python -m WORDS`; processes of one host share a lock."""
-        environment = {**os.environ, "RANKWISE_DB": self.db, "OMP_NUM_THREADS": "1"}
+    def start(self, name: str, *words: str, host: str = "service", **more: str) -> None:
+        """Start `python -m WORDS`, with `more` in its environment; processes of one host share a
+        lock."""
+        environment = {**os.environ, "RANKWISE_DB": self.db, "OMP_NUM_THREADS": "1", **more}
         environment["RANKWISE_HOST_LOCK"] = str(self.folder / f"{host}.lock")
         environment["RANKWISE_TIMING_LOG"] = str(self.timings)
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -67,8 +68,9 @@ class Lab:
         where = ["--host", "127.0.0.1", "--port", f"{self.port}", "--no-dashboard"]
         self.start("scheduler", "distributed.cli.dask_scheduler", *where)
 
-    def start_service(self) -> None:
-        where = ["--port", f"{self.service_port}", "--cluster", f"tcp://127.0.0.1:{self.port}"]
+    def start_service(self, cluster: str = "") -> None:
+        cluster = cluster or f"tcp://127.0.0.1:{self.port}"
+        where = ["--port", f"{self.service_port}", "--cluster", cluster]
         self.start("service", "rankwise", "serve", *where)
         until(self._answers, "the service")
 

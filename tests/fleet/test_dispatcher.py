@@ -83,7 +83,7 @@ class FakeCluster:
 
 
 def device(name: str = "ab12", **more: Any) -> FleetDevice:
-    fingerprint = DeviceFingerprint.of("fake", {"chip": "a"}, {}).to_json()
+    fingerprint = DeviceFingerprint.of("fake", {"chip": "a"}, {})
     about = ("bench-1", ADDRESS, "fake", fingerprint, ["lab-a"], versions())
     return replace(FleetDevice(name, *about), **more)
 
@@ -234,6 +234,18 @@ def test_a_worker_whose_disk_is_full_fails_the_job(
     fleet.step()
     assert error_of(store, uuid) == "bench-1 cannot keep a file: no space"
     assert listed(store).devices[0].state == "idle", "the device stays"
+
+
+def test_a_worker_that_cannot_even_begin_says_why(
+    fleet: Dispatcher, cluster: FakeCluster, store: Store, ask: Ask
+) -> None:
+    uuid = ask(device="label=lab-a")
+    fleet.step()
+    answer = {"worker": ADDRESS, "error": "bench-1 cannot keep what the job needs: no space"}
+    cluster.jobs[0].set_result(json.dumps(answer))
+    fleet.step()
+    assert error_of(store, uuid) == answer["error"]
+    assert len(cluster.jobs) == 1
 
 
 def test_a_job_that_kills_its_workers_is_blamed_in_the_end(

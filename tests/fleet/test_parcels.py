@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -74,6 +75,25 @@ def test_what_did_not_arrive_as_it_was_sent_is_not_there(
         put_piece(worker, piece)
     assert file in lacking(worker, parcel_of(service))
     assert not list((worker.folder / "incoming").iterdir())
+
+
+def test_what_a_full_disk_did_not_take_makes_room(
+    service: ArtifactStore, worker: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next file may be smaller."""
+    monkeypatch.setattr(parcels, "PIECE_BYTES", 8)
+    [file, *_] = parcel_of(service).files
+    first, second, *_ = pieces(service.folder, file)
+    put_piece(worker, first)
+    with monkeypatch.context() as full:
+        full.setattr(parcels.base64, "b64decode", _no_space)
+        with pytest.raises(OSError, match="No space left"):
+            put_piece(worker, second)
+    assert not list((worker.folder / "incoming").iterdir())
+
+
+def _no_space(_data: str) -> bytes:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.mark.parametrize("path", ["../x", "networks/../../x", "/etc/passwd", "logs/x"])

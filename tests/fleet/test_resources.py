@@ -27,7 +27,7 @@ def workers(draw: st.DrawFn) -> list[FleetDevice]:
             host="bench",
             worker="tcp://bench:1",
             backend=draw(st.sampled_from(["fake", "fake:step=2", "torch-cpu"])),
-            fingerprint=CHIPS[draw(st.sampled_from("xyz"))].to_json(),
+            fingerprint=CHIPS[draw(st.sampled_from("xyz"))],
             labels=labels,
             versions=versions,
             state=draw(st.sampled_from(["ready", "quarantined"])),

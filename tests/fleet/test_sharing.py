@@ -27,7 +27,7 @@ OTHER = DeviceFingerprint.of("fake", {"chip": "b"}, {})
 
 
 def device(name: str, fingerprint: DeviceFingerprint = FINGERPRINT, **more: Any) -> FleetDevice:
-    about = ("bench", "tcp://10.0.0.1:1", "fake", fingerprint.to_json(), ["lab"], versions())
+    about = ("bench", "tcp://10.0.0.1:1", "fake", fingerprint, ["lab"], versions())
     return replace(FleetDevice(name, *about), **more)
 
 

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import signal
+import subprocess
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from typer.testing import CliRunner
 
+from rankwise import documents
 from rankwise.cli import app
-from rankwise.errors import UsageError
+from rankwise.errors import RankwiseError, UsageError
 from rankwise.service.client import Client
 
 from ..service.conftest import small_model
 from .conftest import Lab, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+OTHER_KIND = "fake:step=16,launch_us=1,gmacs=5"
 
 
 @pytest.fixture(scope="module")
@@ -133,3 +143,107 @@ def test_a_device_that_hangs_goes_into_quarantine_and_comes_back(
         client.cancel(again["id"])
     finally:
         lab.kill("three")
+
+
+@pytest.fixture(scope="module")
+def plain(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The label of a device of another kind, whose worker is Dask's own."""
+    words = documented_worker(f"tcp://127.0.0.1:{lab.port}", OTHER_KIND, "lab-c")
+    home = str(tmp_path_factory.mktemp("home"))
+    lab.start("plain", *words, host="plain", HOME=home, DASK_TEMPORARY_DIRECTORY=home)
+    yield "lab-c"
+    lab.kill("plain")
+
+
+def documented_worker(scheduler: str, backend: str, label: str) -> list[str]:
+    """The command that docs/fleet.md has, for another scheduler and device."""
+    text = (Path(__file__).parents[2] / "docs" / "fleet.md").read_text(encoding="utf-8")
+    [command] = re.findall(r"^dask worker .*\\\n.*--preload.*$", text, re.MULTILINE)
+    words = shlex.split(command.replace("\\\n", " "))
+    words[words.index("worker") + 1] = scheduler
+    words[words.index("--backend") + 1] = backend
+    words[words.index("--label") + 1] = label
+    return words
+
+
+def test_a_plain_dask_worker_does_jobs(client: Client, network: str, plain: str) -> None:
+    until(lambda: client.fleet(f"label={plain}").devices, "the plain worker's device")
+    job = client.submit("profile", network=network, device=f"label={plain}", kinds=["svd"])
+    assert client.wait(job)["complete"]
+    [device] = client.fleet(f"label={plain}").devices
+    assert (device.state, device.backend) == ("idle", OTHER_KIND)
+    assert client.job(job["id"])["device"] == device.id
+
+
+def test_one_plan_for_the_devices_of_queries(
+    lab: Lab, client: Client, network: str, plain: str, tmp_path: Path
+) -> None:
+    """Common to two kinds on two machines; what layers cost the network is asked once."""
+    queries = ["label=lab-a", f"label={plain}"]
+    for query in queries:
+        client.wait(client.submit("profile", network=network, device=query, kinds=["svd"]))
+    asked = [word for query in queries for word in ("--device", query)]
+    words = ["plan", network, *asked, "--max-error", "0.9", "-o", str(tmp_path / "all.json")]
+    result = CliRunner().invoke(app, [*words, "--server", lab.url])
+    assert result.exit_code == 0, result.output
+    plan = documents.Plan.model_validate_json((tmp_path / "all.json").read_text())
+    wanted = [client.fleet(query).devices[0].fingerprint.hardware_key for query in queries]
+    assert [one.device.hardware_key for one in plan.on_devices] == wanted
+    assert plan.predicted.speedup == min(one.predicted.speedup for one in plan.on_devices)
+    for one in plan.on_devices:
+        own = tmp_path / f"all.fake-{one.device.hardware_key[:6]}.json"
+        alone = documents.Plan.model_validate_json(own.read_text())
+        assert alone.predicted.speedup == one.own_speedup
+        assert client.plan(one.own_plan).decisions == alone.decisions
+    [job] = client._all("/jobs", {"kind": "plan"})  # noqa: SLF001
+    told = [one["text"] for one in client.job(job["id"])["progress"]["log"]]
+    asked_once = [text for text, _ in groupby(told) if "choices of layers cost" in text]
+    assert len(asked_once) == 1, told
+
+
+@pytest.fixture
+def small_disk(lab: Lab, need: Any) -> Iterator[Path]:
+    """The folder of worker `four`, on a disk of its own that holds 128 KiB."""
+    folder = lab.folder / "kept-four"
+    folder.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(folder)]
+    made = subprocess.run(words, check=False, capture_output=True, text=True)
+    if made.returncode:
+        need("mount", f"a small disk cannot be mounted here: {made.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_disk_that_is_full_fails_the_job_and_leaves_the_device(
+    lab: Lab, client: Client, network: str, small_disk: Path, tmp_path: Path
+) -> None:
+    """The network has 280 KiB, and the next one 40."""
+    small = write_one_layer(tmp_path / "small.onnx")
+    lab.start_worker("four", OTHER_KIND, "--label", "full", "--host-name", "board-four")
+    try:
+        until(lambda: client.fleet("label=full").devices, "the fourth device")
+        job = client.submit("profile", network=network, device="label=full", kinds=["svd"])
+        with pytest.raises(RankwiseError, match=r"board-four cannot keep a file .* No space left"):
+            client.wait(job)
+        assert client.fleet("label=full").devices[0].state == "idle"
+        assert not list((small_disk / "incoming").iterdir())
+        fits = client.upload_network(small)["id"]
+        asked = {"network": fits, "device": "label=full", "kinds": ["svd"]}
+        assert client.wait(client.submit("profile", **asked))["complete"]
+    finally:
+        lab.kill("four")
+
+
+def write_one_layer(path: Path) -> Path:
+    """A linear layer with 100 times 100 weights."""
+    weights = np.random.default_rng(0).normal(size=(100, 100)).astype(np.float32)
+    values = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, 100)) for name in ("x", "y")
+    ]
+    node = helper.make_node("MatMul", ["x", "w"], ["y"], "head")
+    graph = helper.make_graph(
+        [node], "one", values[:1], values[1:], [numpy_helper.from_array(weights, "w")]
+    )
+    model = helper.make_model(graph, ir_version=9, opset_imports=[helper.make_opsetid("", 17)])
+    path.write_bytes(model.SerializeToString())
+    return path

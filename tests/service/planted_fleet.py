@@ -44,7 +44,7 @@ def device(name: str, number: int, **more: Any) -> FleetDevice:
         host=f"board-{number:02d}",
         worker=f"tcp://{name}",
         backend="onnxruntime-cpu:threads=4",
-        fingerprint=fingerprint.to_json(),
+        fingerprint=fingerprint,
         labels=["lab-a"],
         versions=versions(),
     )

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import onnx
 import pytest
 from typer.testing import CliRunner, Result
@@ -14,7 +15,7 @@ from rankwise import documents
 from rankwise.cli import app
 from rankwise.errors import UsageError
 from rankwise.service import Client
-from rankwise.service.client import ServiceError
+from rankwise.service.client import READ_BYTES_PER_S, TIMEOUT_S, ServiceError
 
 FAKE = "fake:step=16"
 
@@ -100,6 +101,24 @@ def test_no_service_there() -> None:
         client.networks()
     with pytest.raises(UsageError, match="http://HOST:PORT"):
         Client("lab:8765")
+
+
+def test_a_large_file_has_longer_to_be_read(tmp_path: Path) -> None:
+    """No limit while bytes flow; after the last one the service has to read what came."""
+    given = {}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        given[len(request.content)] = request.extensions["timeout"]
+        return httpx.Response(200, json={"id": "n"})
+
+    with Client("http://lab", transport=httpx.MockTransport(answer)) as client:
+        for size in (1, 64 * READ_BYTES_PER_S):
+            with (tmp_path / "net.onnx").open("wb") as file:
+                file.truncate(size)
+            client.upload_network(tmp_path / "net.onnx")
+    assert {one["write"] for one in given.values()} == {TIMEOUT_S}
+    assert given[1]["read"] == pytest.approx(TIMEOUT_S, abs=1)
+    assert given[64 * READ_BYTES_PER_S]["read"] == TIMEOUT_S + 64
 
 
 def test_commands_keep_their_options_and_help() -> None:

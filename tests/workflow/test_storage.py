@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime, tzinfo
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,21 @@ def test_pruning_keeps_the_table(
     assert "8 samples of 1 sessions" in rankwise(*words, "--compact").stdout
     assert table(rankwise, db) == before
     assert rankwise("db", "check", "--db", db).exit_code == 0
+
+
+def test_a_wrong_clock_of_the_caller_drops_nothing(
+    rankwise: Callable[..., Result], lab: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sessions end by the database's clock, and are as old as it says."""
+
+    class Fast(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Fast:
+            return cls(2999, 1, 1, tzinfo=tz)
+
+    db = lab("a")
+    monkeypatch.setattr("rankwise.clock.datetime", Fast)
+    assert "0 samples of 0" in rankwise("db", "prune", "--older-than", "1h", "--db", db).stdout
 
 
 @pytest.mark.parametrize("age", ["", "90", "d", "-1d", "90x", "nand", "1e99w"])
