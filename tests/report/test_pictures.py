@@ -304,6 +304,11 @@ def test_points_of_a_front_are_drawn_named_and_listed() -> None:
     assert "limit 0.15: speedup 1.50, network error 0.1200, 1 of 2 layers replaced" in shown
     assert "1 replaced" in shown, "the point's name"
     assert "1.50 [1.00, 1.60]" in shown, "the table's cell"
+    assert "float32" not in shown, "there is nothing else"
+    front.points.append(front.points[1].model_copy(update={"dtype": "int8", "measured": True}))
+    shown = texts(front_figure(front))
+    assert "int8, limit 0.15: speedup 1.50" in shown
+    assert "speedup over float32, measured (filled) or predicted" in shown
 
 
 def test_the_report_needs_nothing_else_and_escapes_all() -> None:
