@@ -290,6 +290,7 @@ def test_points_of_a_front_are_drawn_named_and_listed() -> None:
         **{"latency_s": 1e-3, "measured": False, "max_error": None, "decisions": {}},
     }
     changed = {"speedup": 1.5, "speedup_high": 1.6, "network_error": 0.12, "max_error": 0.15}
+    svd = {"a": {"kind": "svd", "ranks": [16], "groups": 1}}
     front = documents.Pareto.model_validate(
         {
             "model": plan().model,
@@ -297,7 +298,7 @@ def test_points_of_a_front_are_drawn_named_and_listed() -> None:
             "policy": {},
             "layers": 2,
             "calibration": None,
-            "points": [original, {**original, **changed, "replaced": 1}],
+            "points": [original, {**original, **changed, "replaced": 1, "decisions": svd}],
         }
     )
     shown = texts(front_figure(front))

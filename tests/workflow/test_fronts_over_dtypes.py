@@ -105,6 +105,27 @@ def test_limits_on_the_measured_error(asked: list[object], pictures: Path, tmp_p
         assert point.max_error is None or point.network_error <= point.max_error
 
 
+@pytest.mark.slow
+def test_on_a_real_runtime(
+    rankwise: Command, network_file: Path, pictures: Path, tmp_path: Path
+) -> None:
+    """Times mean little on a busy machine: what is asked is that each point says what it is of."""
+    words = network_file, "--backend", "onnxruntime-cpu"
+    for dtype in ("float32", "int8"):
+        quick = ["--kinds", "svd,tucker2", "--rank-quantum", 16, "--interval", 0.3]
+        result = rankwise("profile", *words, "--dtype", dtype, *quick, "--max-time", "20s")
+        assert result.exit_code == 0, result.output
+    data = "--calibration", pictures, "--preprocess", "unit"
+    drawn = tmp_path / "front.png"
+    asked = ["pareto", *words, *data, *BOTH, "--points", 3, "-o", drawn]
+    found = front(rankwise, *asked)
+    for point in found.points:
+        plain = not point.decisions
+        assert point.measured == (point.dtype == "int8") or not plain
+        assert (point.network_error == 0) == (plain and point.dtype == "float32")
+    assert drawn.read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.usefixtures("profiled")
 def test_refused_in_one_sentence(rankwise: Command, network_file: Path, pictures: Path) -> None:
     words = ["pareto", network_file, "--backend"]
