@@ -25,7 +25,7 @@ def front_picture(front: documents.Pareto, title: str = "Speedup against fidelit
         title,
         series,
         Axis("network error (relative output error)", zero=True),
-        Axis(f"speedup{over}, {_how(front.points)}"),
+        Axis(f"speedup{over}{_how(front.points)}"),
     )
 
 
@@ -44,8 +44,8 @@ def _front_point(point: documents.FrontPoint, layers: int) -> Point:
 def _how(points: Sequence[documents.FrontPoint]) -> str:
     timed = {point.measured for point in points if point.decisions}
     if len(timed) > 1:
-        return "measured (filled) or predicted"
-    return "predicted" if timed == {False} else "measured"
+        return ",\nmeasured (filled) or predicted"
+    return ", predicted" if timed == {False} else ", measured"
 
 
 def _note(point: documents.FrontPoint, layers: int) -> str:
