@@ -57,6 +57,11 @@ class Setup:
         know it."""
         return replace(self, policy=self.backend.resolve_policy(replace(self.policy, phase=phase)))
 
+    def in_dtype(self, dtype: str) -> Setup:
+        """Return the same set-up for another dtype. Raises `BackendError` where the device cannot
+        compute in it."""
+        return replace(self, policy=self.backend.resolve_policy(replace(self.policy, dtype=dtype)))
+
     @property
     def model(self) -> documents.Model:
         return model_note(self.network)

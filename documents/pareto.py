@@ -12,8 +12,9 @@ class FrontPoint(Strict):
     `network_error_upper` on as many other pictures in nine cases of ten. `measured` says
     whether the speedup was timed on the whole network, or follows from its layers. `plan` makes
     the point's plan for `max_error`, which is null where no limit was given. `errors` are by part
-    and by picture."""
+    and by picture. Speedups are over the original in float32, whatever `dtype` the plan is in."""
 
+    dtype: str = "float32"
     speedup: float
     speedup_low: float
     speedup_high: float
@@ -40,6 +41,11 @@ class Pareto(Document):
     calibration: CalibrationNote | None
     layers: int
     points: list[FrontPoint]
+
+    @property
+    def dtypes(self) -> list[str]:
+        """The dtypes of the points, float32 first."""
+        return list(dict.fromkeys(one.dtype for one in self.points))
 
     @property
     def headline(self) -> str:

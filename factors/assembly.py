@@ -84,8 +84,8 @@ class Assembly:
         other.matching = matching
         return other
 
-    def in_form(self, form: Form) -> Assembly:
-        """The same factors, in networks that become what `form` makes of them."""
+    def in_form(self, form: Form | None) -> Assembly:
+        """The same factors, in networks that become what `form` makes of them, if anything."""
         other = copy(self)
         other.form = form
         return other

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from . import shared
 from .option import Allowed, Crossing, Option, one_of
 from .shared import DEFAULT_DB, FRACTION, LIMIT, NO_FUNCTIONS, PHASES, POSITIVE, TRIALS
-from .texts import parse_duration
+from .texts import parse_dtypes, parse_duration
 
 MAX_TIME = Option(
     "Leave the best plan so far after 90s, 10m, 1h.",
@@ -36,6 +36,14 @@ RANK_SELECTION = Option(
     "search, or one rank a kind, by rule: pr, vbmf or energy.",
     one_of("search", "pr", "vbmf", "energy"),
 )
+ON_FRONT = ("float32", "int8")
+DTYPES = Option(
+    "Plans in these dtypes on one front, over the original in float32: float32, int8 or both.",
+    one_of(*ON_FRONT),
+    metavar="float32,int8",
+    parse=parse_dtypes,
+)
+"""Without a word: in float32."""
 DEVICES = Option(
     "Backend, hardware key, or words as `label=lab-a`, of devices that were measured, anywhere; "
     "repeat for one plan that serves all. Each one's own best plan is written beside it.",
@@ -95,6 +103,7 @@ class ParetoOptions(shared.SearchOptions):
     sampler: Annotated[str, SAMPLER] = "nsgaii"
     refine: Annotated[bool, Option("Time every point as a whole network.", flags=REFINE)] = False
     mode: Annotated[str, shared.MODE] = "vanilla"
+    dtypes: Annotated[Sequence[str] | None, DTYPES] = None
     limits: Sequence[float] = ()
     """Measured network errors that a plan is made for each of, in place of `points`."""
 
@@ -104,6 +113,7 @@ class FrontOptions(shared.SearchOptions):
     """The error limits that a service's front is made for, and what it is made from."""
 
     max_errors: Annotated[Sequence[float] | None, Option("Network errors.", POSITIVE)] = None
+    dtypes: Annotated[Sequence[str] | None, DTYPES] = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,11 @@ def parse_kinds(text: str, flag: str) -> list[str]:
     return _parsed(text, flag, "svd,tucker2", lambda t: [kind.strip() for kind in t.split(",")])
 
 
+def parse_dtypes(text: str, flag: str = "--dtypes") -> list[str]:
+    """Names of dtypes, separated by commas."""
+    return _parsed(text, flag, "float32,int8", lambda t: [dtype.strip() for dtype in t.split(",")])
+
+
 def parse_shape(text: str, flag: str = "--input-shape") -> tuple[int, ...]:
     """Two to six positive whole numbers, separated by commas."""
     return _parsed(text.replace(" ", ""), flag, "1,3,224,224", _shape)

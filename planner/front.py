@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from statistics import fmean
 
 from .. import documents
 from ..campaign.rows import use_costs
+from ..campaign.setup import Setup
+from ..errors import GoalNotReached
 from ..models.notes import calibration_note, error_note
-from ..network_timing.inference_runs import compare_networks
-from ..records import ORIGINAL, Comparison, Decomposition
+from ..records import ORIGINAL, Decomposition
 from ..search.front import exact_front, sampled_front, undominated
-from ..search.network_model import Forecast
 from ..search.space import Assignment
+from . import over_float32
 from .objective import Objective
+from .over_float32 import OverFloat32
 from .problem import PlanProblem, choices
 from .promise import interval
 from .solution import solve_within
-from .whole_runs import description, network_model, plan_of
 
-Plans = Iterable[tuple[Assignment, float | None]]
+Plans = Sequence[tuple[Assignment, float | None]]
 """Plans, each with the limit on the network error that it was solved for, if it was for one."""
 
 
@@ -39,68 +43,80 @@ def modelled_plans(problem: PlanProblem, max_error: float, points: int) -> Plans
 
 
 def plans_within(problem: PlanProblem, limits: Sequence[float]) -> Plans:
-    """The best additive plan at each limit on the *measured* error; different ones."""
+    """The best additive plan at each limit on the *measured* error; different ones. A limit below
+    what the network loses as it is (in int8), which no plan keeps, has none."""
     layers, plans = choices(problem), dict[str, tuple[Assignment, float | None]]()
     for number, limit in enumerate(sorted(set(limits))):
         problem.reporter.progress(number, len(limits), f"network error up to {limit:g}")
         aimed = problem.aimed_at(Objective(max_error=limit))
-        best = solve_within(aimed, layers, limit**2).assignment
-        plans.setdefault(best.key, (best, limit))
-    return plans.values()
+        with suppress(GoalNotReached):
+            best = solve_within(aimed, layers, limit**2).assignment
+            plans.setdefault(best.key, (best, limit))
+    return list(plans.values())
 
 
-def front_document(problem: PlanProblem, plans: Plans) -> documents.Pareto:
-    """The original and those of the plans that nothing beats in both error and speedup; with
-    `refine` each is timed as a whole network."""
-    changed = [(plan, limit) for plan, limit in plans if plan.decisions]
-    runs = _timed(problem, [plan for plan, _ in changed]) if problem.options.refine else {}
-    every = [(Assignment((), ()), None), *changed]
-    points = [_point(problem, plan, limit, runs.get(plan.key)) for plan, limit in every]
+def front_document(original: Setup, found: Sequence[tuple[PlanProblem, Plans]]) -> documents.Pareto:
+    """The original in float32, of which `original` is the set-up, the originals in the problems'
+    dtypes, and the plans, save for those that another one beats in both error and speedup."""
+    problems = [problem for problem, _ in found]
+    known = [
+        OverFloat32.of(problem, original, [plan for plan, _ in plans if plan.decisions])
+        for problem, plans in found
+    ]
+    original_s = _original_latency_s(known)
+    first = _in_float32(problems[0], original)
+    points = [_point(OverFloat32(first, {}, {}), over_float32.ORIGINAL, None, original_s)]
+    for over, (problem, plans) in zip(known, found, strict=True):
+        quantised = problem.assembly.form is not None
+        every = [(over_float32.ORIGINAL, None), *plans] if quantised else plans
+        made = [_point(over, *one, original_s) for one in every if quantised or one[0].decisions]
+        # Where every layer stays in float32, nothing is quantised: that is the original again.
+        points += [one for one in made if not quantised or one.network_error > 0]
     return documents.Pareto(
-        model=problem.setup.model,
-        device=documents.Fingerprint.of(problem.setup.fingerprint),
-        policy=problem.setup.policy.to_json(),
-        calibration=calibration_note(problem.calibration),
-        layers=len(problem.setup.network.layers),
+        model=original.model,
+        device=documents.Fingerprint.of(original.fingerprint),
+        policy=original.policy.to_json(),
+        calibration=calibration_note(first.calibration),
+        layers=len(original.network.layers),
         points=undominated(points, lambda p: p.network_error, lambda p: p.speedup),
     )
 
 
-def _timed(problem: PlanProblem, plans: Sequence[Assignment]) -> dict[str, Comparison]:
-    problem.reporter.message(f"timing {len(plans)} whole networks")
-    networks = {plan.key: problem.assembly.network_with(plan.decisions) for plan in plans}
-    descriptions = {plan.key: description(plan) for plan in plans}
-    return compare_networks(problem.setup, problem.store, networks, descriptions)
+def _original_latency_s(known: Sequence[OverFloat32]) -> float:
+    """As it was timed beside the whole networks; the sum of its layers where there are none."""
+    timed = [run.original_latency_s for over in known for run in over.timed.values()]
+    return fmean(timed) if timed else known[0].problem.original_latency_s()
+
+
+def _in_float32(problem: PlanProblem, original: Setup) -> PlanProblem:
+    """The problem for networks that stay as they are."""
+    evidence = problem.evidence.on(problem.assembly.in_form(None))
+    return replace(problem, setup=original, evidence=evidence)
 
 
 def _point(
-    problem: PlanProblem, plan: Assignment, max_error: float | None, run: Comparison | None
+    over: OverFloat32, plan: Assignment, max_error: float | None, original_s: float
 ) -> documents.FrontPoint:
+    problem, run = over.problem, over.timed.get(plan.key)
     error = problem.evidence.select.of(plan.decisions)
-    speed = run or _predicted(problem, plan)
+    speed = run or over.predicted(plan)
     macs, params = _total(problem, plan.decisions)
     return documents.FrontPoint(
+        dtype=problem.setup.policy.dtype,
         speedup=speed.speedup,
         speedup_low=speed.speedup_low,
         speedup_high=speed.speedup_high,
-        latency_s=run.latency_s if run else problem.original_latency_s() / speed.speedup,
+        latency_s=run.latency_s if run else original_s / speed.speedup,
         measured=run is not None,
         network_error=error.value,
         network_error_upper=interval(error, len(error.lost), problem.options.confidence).high,
         max_error=max_error,
         macs=macs,
         params=params,
-        replaced=len(plan.decisions),
+        replaced=sum(one.has_factors for one in plan.decisions.values()),
         errors=error_note(error, problem.evidence.select.inputs.names),
         decisions={n: documents.Decomposition.of(d) for n, d in plan.decisions.items()},
     )
-
-
-def _predicted(problem: PlanProblem, plan: Assignment) -> Forecast:
-    """The speedup by the layers alone: no whole network was timed."""
-    if not plan.decisions:
-        return Forecast(1.0, 1.0, 1.0, own_run=False)
-    return network_model(problem, {}).forecast(plan_of(plan))
 
 
 def _total(problem: PlanProblem, decisions: Mapping[str, Decomposition]) -> tuple[int, int]:

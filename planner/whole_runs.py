@@ -52,7 +52,7 @@ def timed(
 ) -> Runs:
     """Each plan's whole network against the original. Runs of the same plan for another
     purpose are others: a winner is not judged by the runs that made it one."""
-    everyone = {_run_key(problem, a, purpose): a for a in assignments if a.decisions}
+    everyone = _by_key(problem, assignments, purpose)
     comparisons = _replayed(problem, everyone, preparations)
     left = {key: one for key, one in everyone.items() if key not in comparisons}
     if left:
@@ -64,8 +64,34 @@ def timed(
     return {key: (one, comparisons[key]) for key, one in everyone.items()}
 
 
+def known_runs(problem: PlanProblem, assignments: Sequence[Assignment]) -> Runs:
+    """What `timed` would not time again."""
+    everyone = _by_key(problem, assignments, "")
+    found = _replayed(problem, everyone, NETWORK_EFFORT.preparations)
+    return {key: (everyone[key], comparison) for key, comparison in found.items()}
+
+
+def _by_key(
+    problem: PlanProblem, assignments: Sequence[Assignment], purpose: str
+) -> dict[str, Assignment]:
+    """Those of which there is something to time, by the keys of their runs."""
+    return {
+        _run_key(problem, one, purpose): one
+        for one in assignments
+        if one.decisions or over_another_dtype(problem)
+    }
+
+
+def over_another_dtype(problem: PlanProblem) -> bool:
+    """Whether plans are timed against the original as it is, though they are quantised."""
+    return problem.assembly.form is not None and problem.setup.policy.dtype == "float32"
+
+
 def _run_key(problem: PlanProblem, assignment: Assignment, purpose: str) -> str:
-    return content_key([RUNS_VERSION, problem.setup.network.sha256, assignment.key, purpose])
+    asked = [RUNS_VERSION, problem.setup.network.sha256, assignment.key, purpose]
+    if over_another_dtype(problem):
+        asked.append(problem.assembly.plan_key(assignment.decisions))
+    return content_key(asked)
 
 
 def _replayed(
@@ -101,8 +127,9 @@ def _compared(
 
 
 def setup_of_runs(problem: PlanProblem) -> Setup:
-    """The set-up whose network plans are timed against: the original in the plans' form."""
-    if problem.assembly.form is None:
+    """The set-up whose network plans are timed against: the original in the plans' form, or as it
+    is for plans that are timed over another dtype."""
+    if problem.assembly.form is None or over_another_dtype(problem):
         return problem.setup
     return replace(problem.setup, network=problem.assembly.network_with({}))
 

@@ -84,19 +84,23 @@ def _comparison(plan: documents.Plan) -> str:
 def front_figure(front: documents.Pareto) -> Html:
     """Draw speedup over network error, a point for each different plan, and the same as a table."""
     drawn = figure(front_picture(front))
-    return tag("div", drawn, _front_table(front.points, front.layers), class_="pair")
+    return tag("div", drawn, _front_table(front), class_="pair")
 
 
-def _front_table(points: Sequence[documents.FrontPoint], layers: int) -> Html:
-    names = ["error limit", "network error", "predicted speedup", "layers replaced"]
+def _front_table(front: documents.Pareto) -> Html:
+    several = len(front.dtypes) > 1
+    names = ["error limit", "network error", "speedup", "layers replaced"]
+    if several:
+        names = ["dtype", *names]
     head = [tag("th", name, scope="col") for name in names]
     lines = []
-    for point in points:
+    for point in front.points:
         cells: list[object] = [
+            *([point.dtype] if several else []),
             "none" if point.max_error is None else f"{point.max_error:g}",
             with_worst(point.network_error, point.errors),
             f"{point.speedup:.2f} [{point.speedup_low:.2f}, {point.speedup_high:.2f}]",
-            f"{point.replaced} of {layers}",
+            f"{point.replaced} of {front.layers}",
         ]
         lines.append(tag("tr", *(tag("td", cell) for cell in cells)))
     table = tag("table", tag("thead", tag("tr", *head)), tag("tbody", *lines), class_="plain")

@@ -141,15 +141,18 @@ def _what_if_cells(layer: documents.WhatIfLayer) -> list[str]:
 
 def pareto(document: documents.Pareto) -> Iterator[Shown]:
     """Show a front of plans."""
+    several = len(document.dtypes) > 1
+    numbers = "network error", "at most", "speedup", "interval", "latency", "Mparams", "replaced"
     yield Rows(
-        ("network error", "at most", "speedup", "interval", "", "latency", "Mparams", "replaced"),
-        (_front_cells(point) for point in document.points),
-        right=("network error", "at most", "speedup", "interval", "latency", "Mparams", "replaced"),
+        (*(["dtype"] if several else []), *numbers[:4], "", *numbers[4:]),
+        (_front_cells(point, several) for point in document.points),
+        right=numbers,
     )
 
 
-def _front_cells(point: documents.FrontPoint) -> list[str]:
+def _front_cells(point: documents.FrontPoint, several: bool) -> list[str]:
     return [
+        *([point.dtype] if several else []),
         with_worst(point.network_error, point.errors),
         f"{point.network_error_upper:.4f}",
         f"{point.speedup:.3f}",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
-from ..errors import UsageError
+from ..errors import GoalNotReached, UsageError
 from .encoding import code_layers, encode
 from .exact import SolverLimits, pool, solve
 from .quiet import quiet_optuna
@@ -40,10 +41,14 @@ def undominated(
 def exact_front(
     layers: Sequence[LayerChoices], max_error_sq: float, points: int
 ) -> list[Assignment]:
-    """The largest saving at each of `points` error limits; different ones, by rising error."""
-    limits = map(SolverLimits, budgets(max_error_sq, points))
-    plans = [solve(layers, limit) for limit in limits]
-    return list({plan.key: plan for plan in plans}.values())
+    """The largest saving at each of `points` error limits; different ones, by rising error. A limit
+    that no plan keeps, as the layers lose more as they are, has none."""
+    plans = dict[str, Assignment]()
+    for limit in budgets(max_error_sq, points):
+        with suppress(GoalNotReached):
+            plan = solve(layers, SolverLimits(limit))
+            plans[plan.key] = plan
+    return list(plans.values())
 
 
 def sampled_front(

@@ -18,12 +18,17 @@ Curve = Mapping[int, float]
 
 
 def note_errors(rows: Iterable[documents.Row], store: Store, network_sha256: str) -> None:
-    """Set `network_error` of the rows of a network whose layers the latest search has probed."""
+    """Set `network_error` of the rows of a network whose layers the latest search has probed.
+
+    Searches probe in float32: what rounding adds to a candidate in int8 is not among it, so that
+    rows in int8 get none.
+    """
     probes = store.sensitivities.latest(network_sha256)
     if probes:
         curves = _curves(rows := list(rows), probes)
         for row in rows:
-            row.network_error = _worst(row, curves)
+            if "int8" not in (row.policy.get("dtype"), row.decomposition.precision):
+                row.network_error = _worst(row, curves)
 
 
 def _curves(

@@ -16,6 +16,7 @@ from ..options.planning import WhatIfOptions
 from ..planner.edited_plan import EditedPlan
 from ..planner.inputs import Inputs
 from ..planner.measured_errors import MeasuredErrors
+from ..planner.precision import InInt8
 from ..planner.progress import Progress
 from ..records import DeviceFingerprint, MeasurementPolicy
 from ..reporter import Silent
@@ -27,8 +28,9 @@ def what_if(options: WhatIfOptions) -> documents.WhatIf:
     """Return time, MACs, parameters and errors of a plan, edited or not; nothing is timed.
 
     `model` is the plan's own source unless given. The network error is measured on the select
-    split if the plan's calibration pictures are given. Raises `PlanError` for a decision that
-    is not possible.
+    split if the plan's calibration pictures are given; of a plan in int8 it is that of the
+    quantised network, and speedups are over the original in int8. Raises `PlanError` for a
+    decision that is not possible.
 
     >>> edited = plan.model_copy(deep=True)
     >>> edited.layers[0].decomposition.ranks = (32,)
@@ -41,6 +43,8 @@ def what_if(options: WhatIfOptions) -> documents.WhatIf:
     )
     pictures = planned.pictures(options.calibration, options.preprocess)
     assembly = planned.assembly(pictures)
+    if planned.plan.in_int8 and pictures is not None:
+        assembly = assembly.in_form(InInt8(pictures))
     edited = EditedPlan(planned.plan, assembly, _stored_table(planned.plan, options.db))
     error, errors = _network_error(planned, assembly, pictures)
     return _document(edited, error, errors)

@@ -14,33 +14,45 @@ MAX_VERIFICATIONS = 5
 
 
 def front_picture(front: documents.Pareto, title: str = "Speedup against fidelity") -> Picture:
-    """Draw speedup over network error. Points of the whole network's timing are filled, those that
-    follow from the layers' are hollow."""
-    points = [
-        Point(
-            point.network_error,
-            point.speedup,
-            point.speedup_low,
-            point.speedup_high,
-            _note(point, front.layers),
-            "original" if not point.replaced else f"{point.replaced} replaced",
-            hollow=bool(point.replaced) and not point.measured,
-        )
-        for point in front.points
+    """Draw speedup over network error, each dtype with a mark of its own. Points of the whole
+    network's timing are filled, those that follow from the layers' are hollow."""
+    series = [
+        Series(dtype, [_front_point(p, front.layers) for p in front.points if p.dtype == dtype])
+        for dtype in front.dtypes
     ]
-    how = "measured" if all(p.measured for p in front.points[1:]) else "predicted"
+    over = " over float32" if len(series) > 1 else ""
     return chart(
         title,
-        [Series("front", points)],
+        series,
         Axis("network error (relative output error)", zero=True),
-        Axis(f"speedup, {how}"),
+        Axis(f"speedup{over}{_how(front.points)}"),
     )
+
+
+def _front_point(point: documents.FrontPoint, layers: int) -> Point:
+    return Point(
+        point.network_error,
+        point.speedup,
+        point.speedup_low,
+        point.speedup_high,
+        _note(point, layers),
+        f"{point.replaced} replaced" if point.decisions else "original",
+        hollow=bool(point.decisions) and not point.measured,
+    )
+
+
+def _how(points: Sequence[documents.FrontPoint]) -> str:
+    timed = {point.measured for point in points if point.decisions}
+    if len(timed) > 1:
+        return ",\nmeasured (filled) or predicted"
+    return ", predicted" if timed == {False} else ", measured"
 
 
 def _note(point: documents.FrontPoint, layers: int) -> str:
     limit = "" if point.max_error is None else f"limit {point.max_error:g}: "
+    quantised = "" if point.dtype == "float32" else f"{point.dtype}, "
     return (
-        f"{limit}speedup {point.speedup:.2f}, "
+        f"{quantised}{limit}speedup {point.speedup:.2f}, "
         f"network error {with_worst(point.network_error, point.errors)}, "
         f"{point.replaced} of {layers} layers replaced"
     )

@@ -290,6 +290,7 @@ def test_points_of_a_front_are_drawn_named_and_listed() -> None:
         **{"latency_s": 1e-3, "measured": False, "max_error": None, "decisions": {}},
     }
     changed = {"speedup": 1.5, "speedup_high": 1.6, "network_error": 0.12, "max_error": 0.15}
+    svd = {"a": {"kind": "svd", "ranks": [16], "groups": 1}}
     front = documents.Pareto.model_validate(
         {
             "model": plan().model,
@@ -297,13 +298,19 @@ def test_points_of_a_front_are_drawn_named_and_listed() -> None:
             "policy": {},
             "layers": 2,
             "calibration": None,
-            "points": [original, {**original, **changed, "replaced": 1}],
+            "points": [original, {**original, **changed, "replaced": 1, "decisions": svd}],
         }
     )
     shown = texts(front_figure(front))
     assert "limit 0.15: speedup 1.50, network error 0.1200, 1 of 2 layers replaced" in shown
     assert "1 replaced" in shown, "the point's name"
     assert "1.50 [1.00, 1.60]" in shown, "the table's cell"
+    assert "float32" not in shown, "there is nothing else"
+    front.points.append(front.points[1].model_copy(update={"dtype": "int8", "measured": True}))
+    shown = texts(front_figure(front))
+    assert "int8, limit 0.15: speedup 1.50" in shown
+    assert "speedup over float32" in shown
+    assert "measured (filled) or predicted" in shown
 
 
 def test_the_report_needs_nothing_else_and_escapes_all() -> None:

@@ -251,6 +251,20 @@ def test_every_view_is_for_everybody(browser: Browser, filled: dict[str, str], d
 
 
 @pytest.mark.slow
+def test_a_front_of_two_dtypes(browser: Browser, served: Running, filled: dict[str, str]) -> None:
+    """Each dtype has its mark, and a point says which one its plan is in."""
+    shown = served.http.get(f"/jobs/{filled['front']}").json()["result"]
+    shown["points"][-1] |= {"dtype": "int8", "measured": True}
+    key = served.app.state.context.store.plans.put(shown)
+    browser.open(f"#/networks/{filled['network']}/front?front={key}")
+    browser.until(lambda: browser.texts(".key li") == ["float32", "int8"])
+    assert browser.one("#at-point h2").text.endswith(" in int8")
+    assert browser.one("#make-plan").text.endswith(" in int8")
+    browser.shoot("front-of-two-dtypes-1280-light")
+    browser.assert_quiet()
+
+
+@pytest.mark.slow
 def test_two_devices_side_by_side(browser: Browser, filled: dict[str, str]) -> None:
     """The same candidate on both, and what one gains over the other; a link shows the same."""
     browser.open(f"#/networks/{filled['network']}/table")

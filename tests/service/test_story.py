@@ -125,6 +125,14 @@ def test_front_points_give_plans(service: Any, profiled: dict[str, Any]) -> None
         assert point.network_error <= point.max_error
 
 
+def test_a_front_in_int8_needs_pictures(service: Any, profiled: dict[str, Any]) -> None:
+    asked = {"network": profiled["id"], "backend": FAKE}
+    job = service.done(service.post("/fronts", **asked, dtypes=["float32", "int8"]))
+    assert job["state"] == "failed"
+    assert "int8 needs pictures to take ranges from" in job["error"]
+    assert service.post("/fronts", **asked, dtypes=["float16"]).status_code == 422
+
+
 def test_fronts_of_earlier_versions_are_passed_over(
     service: Any, profiled: dict[str, Any], planned: dict[str, Any]
 ) -> None:

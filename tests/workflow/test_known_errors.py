@@ -39,6 +39,16 @@ def test_errors_are_those_of_the_latest_search(store: Store) -> None:
     assert [one.network_error for one in rows] == pytest.approx(expected)
 
 
+def test_rows_in_int8_have_none(store: Store) -> None:
+    """What was probed in float32 does not say what rounding loses."""
+    store.sensitivities.put(NETWORK, PICTURES, {("a", svd(20)): (0.4, 0.4)}, metric="contribution")
+    of_floats, of_int8 = row("a", 20, 2.0), row("a", 20, 2.0)
+    of_int8.policy = {**of_floats.policy, "dtype": "int8"}
+    note_errors([of_floats, of_int8], store, NETWORK)
+    assert of_floats.network_error == pytest.approx(0.4)
+    assert of_int8.network_error is None
+
+
 def test_nothing_is_said_where_nobody_has_searched(store: Store) -> None:
     rows = [row("a", 20, 2.0)]
     note_errors(rows, store, NETWORK)

@@ -77,6 +77,43 @@ def test_below_the_error_of_int8_layers_stay_in_float32(
 
 
 @pytest.mark.usefixtures("in_int8")
+def test_what_if_and_explain_know_that_a_plan_is_in_int8(
+    rankwise: Command, network_file: Path, pictures: Path, tmp_path: Path
+) -> None:
+    """Nothing edited, the quantised network loses what the plan says. A layer that stays in float32
+    has its own row; put into int8 it is faster, and the network loses more."""
+    plan = planned(rankwise, network_file, pictures, tmp_path, 0.006, "--no-refine")
+    path, data = tmp_path / "plan.json", ["--calibration", pictures, "--preprocess", "unit"]
+    result = rankwise("what-if", path, *data, "--json")
+    assert result.exit_code == 0, result.output
+    found = documents.WhatIf.model_validate_json(result.stdout)
+    assert found.network_error == pytest.approx(plan.predicted.network_error)
+    assert found.speedup == pytest.approx(plan.predicted.speedup, rel=0.01)
+    assert not any(layer.note for layer in found.layers if layer.name in plan.in_float)
+
+    name = plan.in_float[0]
+    result = rankwise("explain", path, "--json")
+    assert result.exit_code == 0, result.output
+    explained = documents.Explanation.model_validate_json(result.stdout)
+    assert explained.policy["dtype"] == "int8"
+    [candidate] = next(layer for layer in explained.layers if layer.name == name).candidates
+    assert candidate.decomposition.precision == "float32"
+
+    layer = next(layer for layer in plan.layers if layer.name == name)
+    layer.decomposition.precision = ""
+    path.write_text(plan.model_dump_json())
+    result = rankwise("what-if", path, *data, "--json")
+    assert result.exit_code == 0, result.output
+    edited = documents.WhatIf.model_validate_json(result.stdout)
+    assert edited.network_error is not None
+    assert found.network_error is not None
+    assert edited.network_error > found.network_error
+    assert edited.speedup is not None
+    assert found.speedup is not None
+    assert edited.speedup > found.speedup
+
+
+@pytest.mark.usefixtures("in_int8")
 def test_what_int8_cannot_do_is_refused_in_one_sentence(
     rankwise: Command, network_file: Path, tmp_path: Path
 ) -> None:

@@ -31,8 +31,8 @@ export function shape(spec) {
   return `${kernel}${spec.in_channels}\u2192${spec.out_channels}`;
 }
 
-export const decomposition = ({ kind, ranks = [], groups = 1 }) => (kind === "original" ? "original"
-  : `${kind} ${ranks.join("\u00d7")}${groups > 1 ? ` /${groups}` : ""}`);
+export const decomposition = ({ kind, ranks = [], groups = 1, precision }) => (kind === "original" ? "original"
+  : `${kind} ${ranks.join("\u00d7")}${groups > 1 ? ` /${groups}` : ""}`) + (precision ? ` in ${precision}` : "");
 
 /**
  * Which device and policy each setting is, in words: the backend, and what the others do not have alike (all of
