@@ -102,9 +102,8 @@ def _compared(
 
 def setup_of_runs(problem: PlanProblem) -> Setup:
     """The set-up whose network plans are timed against: the original in the plans' form."""
-    if problem.assembly.form is None:
-        return problem.setup
-    return replace(problem.setup, network=problem.assembly.network_with({}))
+    setup, form = problem.setup, problem.assembly.form
+    return setup if form is None else replace(setup, network=form(setup.network, {}))
 
 
 def plan_of(assignment: Assignment) -> PlanParts:

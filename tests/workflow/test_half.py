@@ -15,7 +15,8 @@ from typer.testing import Result
 from rankwise import documents
 from rankwise.backends.base import in_dtype
 from rankwise.backends.registry import open_backend
-from rankwise.campaign.setup import make_setup
+from rankwise.campaign.setup import Setup, make_setup
+from rankwise.campaign.stored_devices import StoredDevice
 from rankwise.errors import BackendError
 from rankwise.models.network import only
 from rankwise.models.source import load_network
@@ -102,6 +103,21 @@ def test_training_in_float16_is_refused() -> None:
         open_backend("torch-cuda").resolve_policy(
             MeasurementPolicy(phase="training", dtype="float16")
         )
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_device_that_is_away_is_stood_in_for_by_torch(dtype: str, tmp_path: Path) -> None:
+    (tmp_path / "half_net.py").write_text(NET, encoding="utf-8")
+    network = load_network("half_net:net", input_shape=(1, 3, 12, 12))
+    policy = MeasurementPolicy(dtype=dtype)
+    away = StoredDevice("torch-cuda", open_backend("fake").fingerprint(), (policy,))
+    form = form_of(Setup(network, away, "torch-cuda", policy), None)
+    assert form is not None
+    assert "torch-cuda is not in this machine" in form.notes[0]
+    assert form(network, {}) is network
+    wanted, found = only(network.outputs(inputs())), only(form.answering(network).outputs(inputs()))
+    lost = np.linalg.norm(found - wanted) / np.linalg.norm(wanted)
+    assert 0 < lost < 4 * BFLOAT16
 
 
 def able(backend: str, need: Callable[[str, str], NoReturn]) -> MeasurementPolicy:
