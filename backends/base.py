@@ -31,7 +31,7 @@ A backend is a device family: one short class. It promises:
 Optional: a backend whose `prepare` compiles for seconds or minutes has `compile_ahead`
 (`CompilesAhead`), which callers use before anything is timed; one on whose device torch can train
 whole networks has `torch_device` (`TrainsNetworks`); one that can tell boards of one kind apart has
-`board` (`NamesBoard`).
+`board` (`NamesBoard`); one that runs networks in half precision may have `how_to_run` (`SaysHow`).
 
 `rankwise.testing.BackendContract` holds the same as tests that a backend's own tests inherit.
 """
@@ -39,7 +39,7 @@ whole networks has `torch_device` (`TrainsNetworks`); one that can tell boards o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -73,13 +73,14 @@ class FileWorkload:
     """A network in an ONNX file; `input_shape` includes the batch.
 
     `inputs`, by the names that they have in the file, where it takes anything else than one
-    float32 input of that shape.
+    float32 input of that shape. `dtype`: see `own_policy`.
     """
 
     key: str
     path: Path
     input_shape: tuple[int, ...]
     inputs: tuple[InputSpec, ...] = ()
+    dtype: str = ""
 
     @property
     def specs(self) -> tuple[InputSpec, ...]:
@@ -92,13 +93,14 @@ class ModuleWorkload:
     """A network as a `torch.nn.Module` in this process; `input_shape` includes the batch.
 
     `inputs`, in the order in which they are given, where it takes anything else than one float32
-    input of that shape.
+    input of that shape. `dtype`: see `own_policy`.
     """
 
     key: str
     module: Any
     input_shape: tuple[int, ...]
     inputs: tuple[InputSpec, ...] = ()
+    dtype: str = ""
 
     @property
     def specs(self) -> tuple[InputSpec, ...]:
@@ -187,6 +189,15 @@ class TrainsNetworks(Protocol):
 
 
 @runtime_checkable
+class SaysHow(Protocol):
+    """A backend that says how networks in float32 are run in half precision as it runs them."""
+
+    def how_to_run(self, dtype: str) -> str:
+        """What to do with the file or the module, as the end of a sentence."""
+        ...
+
+
+@runtime_checkable
 class NamesBoard(Protocol):
     """A backend that knows which physical board it measures on."""
 
@@ -195,6 +206,21 @@ class NamesBoard(Protocol):
         private (`boards.board_id` hashes a serial number); None where it cannot be read. It is
         no part of the fingerprint: boards of one kind share a table."""
         ...
+
+
+def in_dtype(backend: Backend, policy: MeasurementPolicy, dtype: str) -> MeasurementPolicy:
+    """The policy in another type, multiplied as the backend usually does in it. Raises
+    `BackendError` where it cannot compute in that type."""
+    return backend.resolve_policy(replace(policy, dtype=dtype, numeric_mode="default"))
+
+
+def own_policy(
+    backend: Backend, workload: Workload, policy: MeasurementPolicy
+) -> MeasurementPolicy:
+    """The policy under which the workload is prepared: in a type of its own, where it has one, so
+    that one session can time a network in two types side by side."""
+    own = "" if isinstance(workload, ChainWorkload) else workload.dtype
+    return in_dtype(backend, policy, own) if own else policy
 
 
 def chain_inputs(chain: Chain, batch: int) -> tuple[InputSpec, ...]:

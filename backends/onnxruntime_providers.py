@@ -236,6 +236,9 @@ class OnnxRuntimeBackend:
     def rank_quantum(self, _policy: MeasurementPolicy) -> int:
         return self.provider.quantum
 
+    def how_to_run(self, _dtype: str) -> str:
+        return "convert it by onnxruntime.transformers.float16.convert_float_to_float16"
+
     def prepare(self, workload: Workload, policy: MeasurementPolicy) -> OnnxRuntimeRunner:
         model: bytes | str
         if policy.dtype == "int8" and isinstance(workload, ChainWorkload):

@@ -124,6 +124,9 @@ class OpenVinoBackend:
         """Channels come in blocks of 16 (AVX-512; the sub-groups of Intel's GPUs)."""
         return 16
 
+    def how_to_run(self, dtype: str) -> str:
+        return f"compile it with INFERENCE_PRECISION_HINT {HINTS[dtype]!r}"
+
     def prepare(self, workload: Workload, policy: MeasurementPolicy) -> OpenVinoRunner:
         if isinstance(workload, ChainWorkload) and policy.dtype == "int8":
             return self._quantized(workload, policy)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -29,7 +29,7 @@ from .torch_execution import (
     nothing_compiles,
     with_layout,
 )
-from .torch_steps import ForwardStep, TrainingStep, freeze_links, freeze_named, require_frozen
+from .torch_steps import ForwardStep, TrainingStep, freeze_links, freeze_named, require_trainable
 from .validation import checked_policy, one_line
 
 COMPILE_WARM_UPS = 2
@@ -147,7 +147,7 @@ class TorchBackend:
         }
         dtypes = {**device.dtypes(), "int8": NO_INT8}
         policy = checked_policy(self.name, policy, allowed, dtypes, device.has_threads)
-        require_frozen(self.name, policy.phase, policy.context, policy.frozen)
+        require_trainable(self.name, policy)
         return policy
 
     def _resolved_execution(self, text: str) -> Execution:
@@ -169,6 +169,9 @@ class TorchBackend:
 
     def rank_quantum(self, _policy: MeasurementPolicy) -> int:
         return self.device.quantum
+
+    def how_to_run(self, dtype: str) -> str:
+        return f"cast the module and its inputs: .to(torch.{dtype})"
 
     def prepare(self, workload: Workload, policy: MeasurementPolicy) -> TorchRunner:
         if isinstance(workload, ChainWorkload):
@@ -294,10 +297,9 @@ class TorchRunner:
     def run(self, loops: int) -> Mapping[str, float]:
         step, between = self._open_step(), self._between
         with _failing("run"), self._device.environment(self._policy), self._mode():
-            if self._way.way == "compiled":
-                with nothing_compiles():
-                    return self._device.clock().time(step, loops, between)
-            return self._device.clock().time(step, loops, between)
+            quiet = nothing_compiles() if self._way.way == "compiled" else nullcontext()
+            with quiet:
+                return self._device.clock().time(step, loops, between)
 
     def compute(self, inputs: Sequence[NDArray[Any]]) -> Arrays:
         with self._device.environment(self._policy):

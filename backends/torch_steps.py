@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ..errors import BackendError, MeasurementError
+from ..records import MeasurementPolicy
 from .clocks import Step
 from .modules import tensors_of
 
@@ -110,10 +111,15 @@ def freeze_named(module: nn.Module, frozen: str) -> list[nn.Parameter]:
     return [parameter for parameter in module.parameters() if parameter.requires_grad]
 
 
-def require_frozen(backend: str, phase: str, context: str, frozen: str) -> None:
-    """`BackendError` unless the frozen set fits the phase and the context."""
-    if frozen and phase != "training":
+def require_trainable(backend: str, policy: MeasurementPolicy) -> None:
+    """`BackendError` unless the type fits the phase, and the frozen set that and the context."""
+    frozen = policy.frozen
+    if policy.phase == "training" and policy.dtype == "float16":
+        raise BackendError(
+            "training in float16 needs a loss that is scaled, which is not timed: take bfloat16"
+        )
+    if frozen and policy.phase != "training":
         raise BackendError(f"a frozen set ({frozen!r}) belongs to the training phase")
-    if context != "in_network" and frozen not in FROZEN_LINKS:
+    if policy.context != "in_network" and frozen not in FROZEN_LINKS:
         known = ", ".join(name for name in FROZEN_LINKS if name)
         raise BackendError(f"{backend} knows the frozen sets {known} of a chain, not {frozen!r}")

@@ -29,7 +29,7 @@ from .machine import Check, Device, Devices, Doctor
 from .pareto import FrontPoint, Pareto
 from .plan import (
     ComparedPart,
-    Int8Network,
+    NetworkInDtype,
     OnDevice,
     Plan,
     PlannedLayer,
@@ -67,12 +67,12 @@ __all__ = [
     "FleetDevice",
     "FleetProfile",
     "FrontPoint",
-    "Int8Network",
     "Layer",
     "LayerCost",
     "Layers",
     "Model",
     "ModelInput",
+    "NetworkInDtype",
     "NextCommand",
     "OddBoard",
     "OnDevice",

@@ -111,13 +111,15 @@ class Promise(Strict):
     upper: float | None = None
 
 
-class Int8Network(Strict):
-    """One of the networks in int8, timed in the same rounds as the others; its speedup is over the
-    original in float32. `recipe` says how its chains were balanced, `network_error` is the one on
-    the report split, with `errors` by part and by picture (null without pictures)."""
+class NetworkInDtype(Strict):
+    """One of the networks in another type than float32, timed in the same rounds as the others; its
+    speedup is over the original in float32. `recipe` says how its chains were balanced in int8,
+    `network_error` is the one on the report split, with `errors` by part and by picture (null
+    without pictures)."""
 
     network: Literal["original", "compressed"]
-    recipe: str
+    dtype: Literal["int8", "float16", "bfloat16"] = "int8"
+    recipe: str = ""
     latency_s: float
     speedup: float
     speedup_low: float
@@ -138,8 +140,10 @@ class Verification(Strict):
     compared; of several parts by name under `parts`."""
     errors: Errors | None = None
     """The network error by part and by picture, on the report split."""
-    in_int8: list[Int8Network] = Field(default_factory=list)
+    in_int8: list[NetworkInDtype] = Field(default_factory=list)
     """Both networks in int8, where that was asked for."""
+    in_half: list[NetworkInDtype] = Field(default_factory=list)
+    """Both networks in float16 or bfloat16, where that was asked for."""
     device: Fingerprint
     at: str
 
@@ -218,9 +222,14 @@ class Plan(Document):
         return {name: record for name, record in records.items() if not record.is_original}
 
     @property
+    def dtype(self) -> str:
+        """The type of weights and activations in which layers were timed and errors measured."""
+        return str(self.policies[0].get("dtype", "float32"))
+
+    @property
     def in_int8(self) -> bool:
         """Whether it is a plan for a network that is quantised to int8."""
-        return bool(self.policies) and self.policies[0].get("dtype") == "int8"
+        return self.dtype == "int8"
 
     @property
     def in_float(self) -> list[str]:

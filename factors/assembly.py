@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import LayerError, PlanError
 from ..lowrank import ErrorCurve, lower
 from ..lowrank.shrinkage import WEIGHTS_ALONE, Shrinkage
-from ..models.network import Network, Replacements
+from ..models.network import Answering, Network, Replacements
 from ..ops.chain import Chain, LinkWeights
 from ..records import Decomposition, LayerSpec, content_key
 from .array_cache import ArrayCache
@@ -29,13 +29,22 @@ Key = tuple[str, str, int]
 
 
 class Form(Protocol):
-    """What a network with some layers replaced becomes before it is run, such as one in int8. `key`
-    is what of it the result depends on."""
+    """In which numbers a network with some layers replaced computes. `key` is what of it errors
+    depend on; in a `mixed` one single layers may stay in float32."""
+
+    @property
+    def mixed(self) -> bool: ...
 
     @property
     def key(self) -> list[object]: ...
 
-    def __call__(self, network: Network, decisions: Mapping[str, Decomposition]) -> Network: ...
+    def __call__(self, network: Network, decisions: Mapping[str, Decomposition], /) -> Network:
+        """The network that is timed, such as one in int8."""
+        ...
+
+    def answering(self, network: Network) -> Answering:
+        """What such a network answers, rounded as the form does it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +242,11 @@ class Assembly:
                     arrays = to_arrays(self.links(name, decomposition))
                     self.cache.write("factors", key, arrays)
         return network if self.form is None else self.form(network, decisions)
+
+    def answering_with(self, decisions: Mapping[str, Decomposition]) -> Answering:
+        """The same network, as it answers in the assembly's form."""
+        network = self.network_with(decisions)
+        return network if self.form is None else self.form.answering(network)
 
     def spec(self, name: str) -> LayerSpec:
         """The spec of a layer; `PlanError` if there is no such layer or nothing applies."""

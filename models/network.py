@@ -29,6 +29,12 @@ Outputs = Mapping[str, NDArray[np.float32]]
 """By output name, in the network's order: what is compared of it, (n, ...)."""
 
 
+class Answering(Protocol):
+    """What can be asked for a network's outputs (see `Network.outputs`)."""
+
+    def outputs(self, inputs: Given | Mapping[str, NDArray[Any]]) -> Outputs: ...
+
+
 class Network(Protocol):
     """A network, read once; never changed in place."""
 

@@ -35,7 +35,7 @@ from .onnx_behaviour import check_same_each_time
 from .onnx_file import read_model
 from .onnx_layers import OnnxLayer, find_layers, layer_use, layer_weights
 from .onnx_macs import layer_macs
-from .onnx_outputs import OutputOrigins
+from .onnx_outputs import OutputOrigins, with_outputs
 from .onnx_precision import as_read, in_float32
 from .onnx_products import Parts, restored, with_plain_products
 from .onnx_rewrite import replace_layers
@@ -220,6 +220,12 @@ class OnnxNetwork:
         made = OnnxNetwork(model, self.source, self.inputs)
         made._loaded = self.original
         return made
+
+    def answering_compared(self) -> OnnxNetwork:
+        """The same network with what is compared in the place of its outputs, in that order."""
+        names, tensors = self.compared
+        names.check()
+        return self.in_graph(with_outputs(self.model, list(tensors.values())))
 
     def workload(self, key: str, backend_accepts: Sequence[type], folder: Path) -> Any:
         """As an ONNX file in `folder`, or as a module where the backend takes no file.

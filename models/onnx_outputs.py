@@ -11,9 +11,9 @@ from typing import Any
 
 import onnx
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto
+from onnx import ModelProto, NodeProto, TensorProto, helper
 
-from .onnx_storage import without_weights
+from .onnx_storage import without_graph_body, without_weights
 from .output_rules import OutputNames, judged, named, unlike
 
 LOOKED_THROUGH = frozenset({"Softmax", "LogSoftmax", "Sigmoid", "TopK"})
@@ -119,3 +119,17 @@ def element_types(model: ModelProto) -> dict[str, int]:
     graph = onnx.shape_inference.infer_shapes(without_weights(model)).graph
     values = [*graph.input, *graph.value_info, *graph.output]
     return {value.name: value.type.tensor_type.elem_type for value in values}
+
+
+def with_outputs(model: ModelProto, tensors: Sequence[str]) -> ModelProto:
+    """Return the model with these float32 tensors as its only outputs, in this order; one may be
+    there several times, or be an output or an input already."""
+    made = without_graph_body(model)
+    made.graph.initializer.extend(model.graph.initializer)
+    made.graph.node.extend(model.graph.node)
+    del made.graph.output[:]
+    for number, tensor in enumerate(tensors):
+        name = f"rankwise/compared/{number}"
+        made.graph.node.append(helper.make_node("Identity", [tensor], [name], name))
+        made.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+    return made

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from .. import stats
-from ..backends.base import CompilesAhead, FileWorkload, ModuleWorkload, Workload
+from ..backends.base import CompilesAhead, FileWorkload, ModuleWorkload, Workload, own_policy
 from ..campaign.setup import Setup
 from ..db import NetworkRun, Store
 from ..errors import MeasurementError, ModelError
@@ -19,7 +20,7 @@ from ..models.network import Network
 from ..profiler import session
 from ..profiler.executor import Executor, LocalExecutor, RemoteWorkload
 from ..profiler.process_executor import ProcessExecutor
-from ..records import Comparison, Effort, PairSummary
+from ..records import Comparison, Effort, MeasurementPolicy, PairSummary
 from .named_networks import NamedNetwork
 
 NETWORK_EFFORT = Effort(
@@ -29,6 +30,9 @@ NETWORK_EFFORT = Effort(
 WORKER = f"{__package__}.network_worker"
 MAX_AT_ONCE = 3
 """Networks alive beside the original: more would take caches from each other."""
+NO_DTYPES: Mapping[str, str] = MappingProxyType({})
+
+WholeNetwork = FileWorkload | ModuleWorkload | NamedNetwork
 
 
 def can_time(setup: Setup) -> str:
@@ -54,8 +58,10 @@ def compare_networks(
     descriptions: Mapping[str, dict[str, object]],
     effort: Effort = NETWORK_EFFORT,
     told: Callable[[int, int], None] = lambda _done, _all: None,
+    dtypes: Mapping[str, str] = NO_DTYPES,
 ) -> dict[str, Comparison]:
     """Time each of `others` (by key) against the original; raw samples go into the store.
+    `dtypes`: the type, by key, of those that are not timed in the policy's.
 
     Every preparation is a fresh one, of at most `MAX_AT_ONCE` of the others, put together and
     ordered anew by lot. It has a process of its own (one plan measured 1.20 in one process and
@@ -68,7 +74,7 @@ def compare_networks(
         return {}
     summaries: dict[str, list[PairSummary]] = {key: [] for key in others}
     with tempfile.TemporaryDirectory(prefix="rankwise-") as folder:
-        workloads = _workloads(setup, others, Path(folder))
+        workloads = _workloads(setup, others, dtypes, Path(folder))
         _compile(setup, workloads.values())
         sessions = [
             ((preparation, number), part)
@@ -95,35 +101,40 @@ def _parts(keys: list[str], seed: int) -> list[list[str]]:
 
 
 def _workloads(
-    setup: Setup, others: Mapping[str, Network], folder: Path
-) -> dict[str, Workload | RemoteWorkload]:
+    setup: Setup, others: Mapping[str, Network], dtypes: Mapping[str, str], folder: Path
+) -> Mapping[str, Workload | RemoteWorkload]:
     """The original first, then the others, each in a folder of its own for what it writes."""
     networks = {setup.original_key: setup.network, **others}
     made = {}
     for number, (key, network) in enumerate(networks.items()):
         place = folder / str(number)
         place.mkdir()
-        made[key] = _workload(setup, key, network, place)
+        made[key] = replace(_workload(setup, key, network, place), dtype=dtypes.get(key, ""))
     return made
 
 
-def _workload(setup: Setup, key: str, network: Network, folder: Path) -> Workload | RemoteWorkload:
+def _workload(setup: Setup, key: str, network: Network, folder: Path) -> WholeNetwork:
     """A file where files are run; else the network's name where it has one, else its module."""
     accepts = setup.backend.accepts
     if setup.named and FileWorkload not in accepts:
         return NamedNetwork.written(key, network, setup.weights, folder)
-    made: Workload = network.workload(key, accepts, folder)
+    made: FileWorkload | ModuleWorkload = network.workload(key, accepts, folder)
     return made
 
 
 def _compile(setup: Setup, workloads: Iterable[Workload | RemoteWorkload]) -> None:
     """Before anything is timed, where the backend compiles for long."""
     backend = setup.backend
+    by_policy: dict[MeasurementPolicy, list[FileWorkload]] = {}
     if isinstance(backend, CompilesAhead):
-        files = [one for one in workloads if isinstance(one, FileWorkload)]
-        found = backend.compile_ahead(files, setup.network_policy, None)
-        for reason in filter(None, found.values()):
-            raise MeasurementError(f"the network could not be compiled: {reason}", "convert")
+        for one in workloads:
+            if isinstance(one, FileWorkload):
+                policy = own_policy(backend, one, setup.network_policy)
+                by_policy.setdefault(policy, []).append(one)
+        for policy, files in by_policy.items():
+            found = backend.compile_ahead(files, policy, None)
+            for reason in filter(None, found.values()):
+                raise MeasurementError(f"the network could not be compiled: {reason}", "convert")
 
 
 def _session(

@@ -7,7 +7,7 @@ chains that take layers' places and a file of their weights.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,7 +25,7 @@ FACTORS = "factors.safetensors"
 @dataclass(frozen=True, slots=True)
 class NamedNetwork:
     """`sha256` of the network before layers were replaced; `inputs` are keywords of `load_network`;
-    `factors` is read only if there are `chains`."""
+    `factors` is read only if there are `chains`; `dtype`: see `backends.base.own_policy`."""
 
     key: str
     source: str
@@ -34,6 +34,7 @@ class NamedNetwork:
     sha256: str
     chains: Mapping[str, Chain]
     factors: str
+    dtype: str = ""
 
     @classmethod
     def written(cls, key: str, network: Network, weights: Path | None, folder: Path) -> Self:
@@ -66,6 +67,7 @@ class NamedNetwork:
             "sha256": self.sha256,
             "chains": {name: chain.to_json() for name, chain in self.chains.items()},
             "factors": self.factors,
+            "dtype": self.dtype,
         }
 
     @classmethod
@@ -85,7 +87,7 @@ class NamedNetwork:
             ) from error
         changed = network.replaced(self._replacements()) if self.chains else network
         found: ModuleWorkload = changed.workload(self.key, (ModuleWorkload,), Path())
-        return found
+        return replace(found, dtype=self.dtype)
 
     def _replacements(self) -> Replacements:
         from safetensors.numpy import load_file

@@ -36,13 +36,15 @@ MATCH_CHANNELS = Option(
     "normalisation is folded away.",
     flags=("--match-channels",),
 )
-IN_INT8 = Option(
-    "int8 writes the network quantised, balanced and calibrated on the calibration.",
-    one_of("float32", "int8"),
+IN_DTYPE = Option(
+    "int8 writes the network quantised, balanced and calibrated on the calibration; float16 and "
+    "bfloat16 say how what is written is run in them.",
+    shared.DTYPES,
 )
-ALSO_IN_INT8 = Option(
-    "int8 also times and compares both networks in int8, in the same rounds.",
-    one_of("float32", "int8"),
+ALSO_IN_DTYPE = Option(
+    "int8, float16 or bfloat16 also times and compares both networks in that type, in the same "
+    "rounds.",
+    shared.DTYPES,
 )
 InFloat = Annotated[
     Sequence[str],
@@ -77,7 +79,7 @@ class ApplyOptions(shared.PlannedOptions):
     calibration: Annotated[Path | None, PICTURES] = None
     reestimate_bn: Annotated[bool, REESTIMATE_BN] = False
     match_channels: Annotated[bool, MATCH_CHANNELS] = False
-    dtype: Annotated[str, IN_INT8] = "float32"
+    dtype: Annotated[str, IN_DTYPE] = "float32"
     in_float: InFloat = ()
     dynamic_batch: DynamicBatch = True
 
@@ -89,7 +91,7 @@ class VerifyOptions(shared.PlannedOptions):
     backend: Annotated[str | None, Option(PLANS, BACKEND, group=shared.DEVICE)] = None
     threads: Annotated[int | None, Option(PLANS, COUNT, group=shared.DEVICE)] = None
     phase: Annotated[str | None, Option(PLANS, one_of(*PHASES))] = None
-    dtype: Annotated[str, ALSO_IN_INT8] = "float32"
+    dtype: Annotated[str, ALSO_IN_DTYPE] = "float32"
     in_float: InFloat = ()
     data: Annotated[Path | None, DATA] = None
 

@@ -87,13 +87,13 @@ def gather_evidence(
         progress.say("gathering moments on the fit and the select split")
         moments, notes = _from_pictures(network, candidates, calibration, compared, cache)
         assembly, inputs = Assembly(network, moments), Inputs.of(calibration, "select")
-        assembly = assembly if form is None else assembly.in_form(form)
-        if calibration.split.confirm:
-            held_back = Inputs.of(calibration, "confirm")
-            confirm = MeasuredErrors(assembly, compared, held_back, progress)
+    assembly = assembly if form is None else assembly.in_form(form)
+    if calibration is not None and calibration.split.confirm:
+        held_back = Inputs.of(calibration, "confirm")
+        confirm = MeasuredErrors(assembly, compared, held_back, progress)
     select = MeasuredErrors(assembly, compared, inputs, progress)
     taken = _contributions(select, candidates, store, progress)
-    rounding = {} if form is None else rounding_of_layers(select)
+    rounding = {} if form is None else rounding_of_layers(select, form.mixed)
     of_pictures = () if calibration is None else calibration.notes
     return Evidence(
         assembly, Contributions(assembly, taken, rounding), select, confirm, (*of_pictures, *notes)

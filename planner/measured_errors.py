@@ -103,7 +103,7 @@ class MeasuredErrors:
         return None if arrays is None else self._error(arrays["lost"], arrays["whole"])
 
     def _measured(self, key: str, changed: Decisions) -> NetworkError:
-        network, reference = self.assembly.network_with(changed), self.reference
+        network, reference = self.assembly.answering_with(changed), self.reference
         with self._progress.unit(PASS, "running a plan over the pictures"):
             outputs = network.outputs(self.examples)
         error = NetworkError.of(self.compared, reference, outputs, self.inputs.pictures)

@@ -152,7 +152,8 @@ def make_problems(
     form = form_of(setups[0], calibration, choice.compared)
     evidence = gather_evidence(network, candidates, pictures, store, cache, progress, form)
     of_weights = as_sentences(denormal_notes(network.layers, network.weights))
-    notes = (*of_weights, *choice.notes, *evidence.notes)
+    of_form = () if form is None else form.notes
+    notes = (*of_weights, *choice.notes, *of_form, *evidence.notes)
     for note in notes:
         reporter.message(note)
     return [

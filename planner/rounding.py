@@ -1,7 +1,8 @@
-"""What rounding each layer to int8 adds to the squared network error, as it is modelled.
+"""What rounding each layer adds to the squared network error, as it is modelled.
 
-One pass over some of the select split, forward and backward, says how the layers share it; how much
-it is in all is measured, of the original network in int8. Without gradients all layers share alike.
+How much it is in all is measured, of the original network in int8 or in half precision. Where
+single layers may stay in float32, one pass over some of the select split, forward and backward,
+says how they share it; elsewhere, and without gradients, all layers share alike.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ EXAMPLES, COTANGENTS = 12, 2
 """
 
 
-def rounding_of_layers(select: MeasuredErrors) -> dict[str, float]:
+def rounding_of_layers(select: MeasuredErrors, mixed: bool) -> dict[str, float]:
     """The contribution of each layer that is rounded, by name; they add up to the squared error
-    that the original network has in int8, on the select split."""
+    that the original network has in the assembly's form, on the select split. `mixed`: may single
+    layers stay in float32?"""
     whole = select.of({}).value ** 2
     names = [use.name for use in select.assembly.network.layers if use.spec and not use.reason]
-    shares = _shares(select, names)
+    shares = _shares(select, names) if mixed else dict.fromkeys(names, 1.0)
     total = sum(shares.values())
     return {name: whole * share / total for name, share in shares.items()} if total else {}
 

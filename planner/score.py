@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import UsageError
 from ..factors.assembly import Assembly
-from ..models.network import Network, Outputs, only
+from ..models.network import Answering, Network, Outputs, only
 from ..records import Decomposition
 from ..search.space import Assignment
 from ..sources.callables import find_callable
@@ -47,7 +47,7 @@ class Score:
                 f"floor {floor:g}: lower --floor"
             )
 
-    def of(self, network: Network) -> float:
+    def of(self, network: Answering) -> float:
         """The network's score. Raises `UsageError` where the user's function has none."""
         try:
             score = float(self._evaluate(partial(_answer, network)))
@@ -57,7 +57,7 @@ class Score:
             raise UsageError(f"{self.name} returned {score}, which is no finite number")
         return score
 
-    def share(self, network: Network) -> float:
+    def share(self, network: Answering) -> float:
         """The share of the way from the original's score to the floor; above 1: below it."""
         return (self.original - self.of(network)) / (self.original - self.floor)
 
@@ -66,12 +66,12 @@ class Score:
         if not changed and assembly.form is None:
             return 0.0
         if changed not in self._shares:
-            self._shares[changed] = self.share(assembly.network_with(plan.decisions))
+            self._shares[changed] = self.share(assembly.answering_with(plan.decisions))
         return self._shares[changed]
 
 
 def _answer(
-    network: Network, inputs: NDArray[Any] | Mapping[str, NDArray[Any]]
+    network: Answering, inputs: NDArray[Any] | Mapping[str, NDArray[Any]]
 ) -> NDArray[np.float32] | Outputs:
     outputs = network.outputs(inputs)
     return only(outputs) if len(outputs) == 1 else outputs

@@ -129,9 +129,10 @@ def _compared(
 def setup_of_runs(problem: PlanProblem) -> Setup:
     """The set-up whose network plans are timed against: the original in the plans' form, or as it
     is for plans that are timed over another dtype."""
-    if problem.assembly.form is None or over_another_dtype(problem):
-        return problem.setup
-    return replace(problem.setup, network=problem.assembly.network_with({}))
+    setup, form = problem.setup, problem.assembly.form
+    if form is None or over_another_dtype(problem):
+        return setup
+    return replace(setup, network=form(setup.network, {}))
 
 
 def plan_of(assignment: Assignment) -> PlanParts:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
-from ..backends.base import Backend, Runner, Workload
+from ..backends.base import Backend, Runner, Workload, own_policy
 from ..errors import BackendError, MeasurementError
 from ..records import MeasurementPolicy
 
@@ -56,7 +56,9 @@ class LocalExecutor:
             raise BackendError(f"{self.backend.name} cannot run a {type(workload).__name__}")
         self.release(workload.key)
         with _failing_at("prepare"):
-            self.runners[workload.key] = self.backend.prepare(workload, self.policy)
+            self.runners[workload.key] = self.backend.prepare(
+                workload, own_policy(self.backend, workload, self.policy)
+            )
 
     def run(self, key: str, loops: int) -> Mapping[str, float]:
         with _failing_at("run"):

@@ -39,6 +39,7 @@ def workload_to_json(workload: Workload | RemoteWorkload) -> dict[str, Any]:
             "path": str(workload.path.absolute()),
             "input_shape": list(workload.input_shape),
             "inputs": [spec.to_json() for spec in workload.inputs],
+            "dtype": workload.dtype,
         }
     raise BackendError(f"a {type(workload).__name__} cannot be timed in another process")
 

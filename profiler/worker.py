@@ -106,7 +106,7 @@ def workload_from_json(document: Mapping[str, Any]) -> Workload:
         return ChainWorkload(document["key"], chain, document["input_gradient"], tuple(floats))
     path, shape = Path(document["path"]), tuple(document["input_shape"])
     inputs = tuple(map(InputSpec.from_json, document["inputs"]))
-    return FileWorkload(document["key"], path, shape, inputs)
+    return FileWorkload(document["key"], path, shape, inputs, document["dtype"])
 
 
 def serve(requests: IO[bytes], answers: IO[bytes], read: ReadWorkload = workload_from_json) -> None:

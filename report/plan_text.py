@@ -182,13 +182,14 @@ def verification(document: documents.VerificationDocument) -> Iterator[Shown]:
         shown = ", ".join(f"{name.replace('_', ' ')} {one:.4g}" for name, one in measures.items())
         yield Sentence(f"{part}: {shown}")
     yield from _of_pictures(document.errors)
-    for one in document.in_int8:
+    for one in (*document.in_int8, *document.in_half):
         error = (
             "" if one.network_error is None else f", {with_worst(one.network_error, one.errors)}"
         )
+        recipe = f" ({one.recipe})" if one.recipe else ""
         yield Sentence(
-            f"{one.network} in int8: {duration(one.latency_s)}, speedup {speedup_text(one)}{error} "
-            f"({one.recipe})"
+            f"{one.network} in {one.dtype}: {duration(one.latency_s)}, "
+            f"speedup {speedup_text(one)}{error}{recipe}"
         )
 
 

@@ -12,9 +12,11 @@ from ..models.output_files import NETWORKS, check_output
 from ..models.saving import save_network
 from ..options.keywords import arguments_for, takes
 from ..options.networks import ApplyOptions
+from ..planner.precision import HALVES
 from ..quantization.choice import quantised_network
 from ..reporter import Listeners
-from .int8_networks import as_planned
+from .half_networks import how_to_run
+from .typed_networks import as_planned
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,7 +36,8 @@ def apply(options: ApplyOptions) -> Network | nn.Module:
     normalisation again on the fit split, `match_channels` gives every layer's channels the
     original's mean and deviation; one of them at most, and the calibration is needed in any case.
     `dtype="int8"` gives an ONNX network that is quantised with ranges from the fit split, and needs
-    the calibration, too; so does a plan in int8, whatever `dtype` says.
+    the calibration, too; so does a plan in int8, whatever `dtype` says. In float16 and bfloat16
+    weights stay in float32, and a message says how the backend runs them in that type.
     Raises `PlanError` for a plan of another network or one that cannot be carried out,
     `CalibrationError` for other pictures.
 
@@ -68,6 +71,8 @@ def apply(options: ApplyOptions) -> Network | nn.Module:
     if options.output is not None:
         said.progress(1, 2, f"writing {options.output.name}")
         save_network(compressed, options.output, options.dynamic_batch, said)
+        if options.dtype in HALVES:
+            said.message(how_to_run(planned.plan, options.dtype))
     return _as_given(compressed, options.model)
 
 

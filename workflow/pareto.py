@@ -8,6 +8,7 @@ from .. import documents
 from ..campaign.setup import Setup, make_setup
 from ..db.store import Store
 from ..errors import BackendError, UsageError
+from ..models.compared import Compared
 from ..network_timing.inference_runs import can_time
 from ..options.keywords import arguments_for, takes
 from ..options.planning import ON_FRONT, ParetoOptions
@@ -53,8 +54,9 @@ def pareto(options: ParetoOptions) -> documents.Pareto:
             **arguments_for(PlanningOptions, options, candidate_policy=policy)
         )
         pictures = setup.pictures(options.calibration, options.preprocess, options.seed)
-        for one in setups:
-            form_of(one, pictures)  # what int8 cannot do is said before anything is searched
+        compared = Compared.whole(setup.network.output_names.compared)
+        for one in setups:  # what int8 cannot do is said before anything is searched
+            form_of(one, pictures, compared)
         reporter = Listeners.of(options.reporter)
         problems = [
             make_problem(one, store, objective, planning, pictures, reporter) for one in setups

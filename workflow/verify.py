@@ -17,7 +17,7 @@ from ..errors import BackendError, GoalNotReached
 from ..factors.array_cache import ArrayCache
 from ..factors.planned_network import PlannedNetwork
 from ..models.fidelity import fidelity
-from ..models.network import Network
+from ..models.network import Answering, Network
 from ..models.network_error import NetworkError
 from ..models.notes import asked_of, error_note
 from ..models.pictures import Calibration
@@ -25,11 +25,17 @@ from ..network_timing.inference_runs import can_time, compare_networks
 from ..network_timing.training_runs import Variant, can_train, compare_training
 from ..options.keywords import takes
 from ..options.networks import VerifyOptions
+from ..planner.precision import HALVES, INT8
 from ..planner.score import find_score
-from ..quantization.choice import Quantised
 from ..records import Comparison, content_key
 from ..reporter import Listeners, Teller
-from .int8_networks import as_planned, as_promised, check_int8, in_int8, int8_key, int8_notes
+from .half_networks import check_half, in_half_precision, timed_against
+from .int8_networks import check_int8, in_int8
+from .typed_networks import FLOAT32, Typed, as_planned, as_promised, typed_key, typed_notes
+
+CHECKS = {INT8: check_int8, **dict.fromkeys(HALVES, check_half)}
+MAKERS = {INT8: in_int8, **dict.fromkeys(HALVES, in_half_precision)}
+"""Of both networks in another type than float32, by that type."""
 
 
 @takes(VerifyOptions)
@@ -39,9 +45,9 @@ def verify(options: VerifyOptions) -> documents.VerificationDocument:
     Backend (with its options), threads and phase are the plan's (its first) unless told
     otherwise; in the training phase whole training steps are timed. `data` are the plan's own
     pictures; without them outputs are not compared. The result is written into the plan's file.
-    With `dtype="int8"`, or a plan in int8, both networks are quantised, too, and all four timed
-    side by side. Raises `GoalNotReached` (after writing) if the measurement contradicts the plan:
-    slower than the original, or an error above the plan's limit.
+    With a `dtype`, or a plan in one, both networks are run in that type, too (quantised in int8),
+    and all four timed side by side. Raises `GoalNotReached` (after writing) if the measurement
+    contradicts the plan: slower than the original, or an error above the plan's limit.
 
     >>> found = rw.verify("plan.json", network, example)
     >>> found.speedup_low > 1, abs(found.speedup - found.predicted_speedup) < 0.1
@@ -49,38 +55,52 @@ def verify(options: VerifyOptions) -> documents.VerificationDocument:
     """
     document = read_plan(options.plan)
     options = as_planned(options, document)
-    policy = document.policies[0]
-    setup = make_setup(
-        options.model,
-        backend=options.backend or document.backend or document.device.backend,
-        example_input=options.example_input,
-        weights=options.weights,
-        **asked_of(document.model),
-        threads=options.threads if options.threads is not None else max(policy["threads"], 1),
-        phase=options.phase or policy.get("phase", "inference"),
-        **_numerics(document, options.backend),
-    )
-    _check_whole_networks(setup)
-    check_int8(options, setup)
+    said = Listeners.of(options.reporter)
+    setup = _setup(options, document, said)
     planned = PlannedNetwork(document, setup.network, ArrayCache(companion(options.db, ".cache")))
     pictures = _pictures(planned, options)
     with Store.open(options.db) as store:
         compressed = planned.compressed(pictures)
-        said = Listeners.of(options.reporter)
-        quantised = _in_int8(options, planned, compressed, pictures, said)
-        comparison, of_int8 = _timed(document, setup, store, compressed, quantised, said)
-        compressed, comparison = as_promised(document, compressed, comparison, quantised, of_int8)
-        compared, errors = _fidelity(planned, compressed, pictures)
-        compared |= _scores(document, setup.network, compressed)
+        typed = _typed(options, setup, planned, compressed, pictures, said)
+        comparison, of_typed = _timed(document, setup, store, compressed, typed, said)
+        promised, comparison = as_promised(document, compressed, comparison, typed, of_typed)
+        compared, errors = _fidelity(planned, promised, pictures)
+        compared |= _scores(document, setup.network, promised)
         result = _document(document, setup, comparison, compared, errors)
-        if pictures is not None:
-            result.in_int8 = int8_notes(planned, quantised, of_int8, pictures)
+        notes = typed_notes(planned, typed, of_typed, pictures)
+        result.in_int8 = [one for one in notes if one.dtype == INT8]
+        result.in_half = [one for one in notes if one.dtype != INT8]
         plan_key = store.plans.put(document.model_dump(mode="json"))
         store.plans.add_verification(plan_key, result.model_dump(mode="json"))
     _note(document, options.plan, result)
     if contradiction := _contradiction(document, result):
         raise GoalNotReached(f"verified, but {contradiction}", result)
     return result
+
+
+def _setup(options: VerifyOptions, plan: documents.Plan, said: Teller) -> Setup:
+    """The network on the device, in the type that all others are timed against. Raises what
+    `make_setup` does, and `BackendError` or `UsageError` for what cannot be timed whole."""
+    policy, backend = plan.policies[0], options.backend or plan.backend or plan.device.backend
+    phase = options.phase or policy.get("phase", "inference")
+    dtype, reason = timed_against(plan, backend, phase)
+    if reason:
+        said.message(reason)
+    setup = make_setup(
+        options.model,
+        backend=backend,
+        example_input=options.example_input,
+        weights=options.weights,
+        **asked_of(plan.model),
+        threads=options.threads if options.threads is not None else max(policy["threads"], 1),
+        phase=phase,
+        dtype=dtype,
+        **_numerics(plan, options.backend, dtype),
+    )
+    _check_whole_networks(setup)
+    if check := CHECKS.get(options.dtype):
+        check(options, setup)
+    return setup
 
 
 def _check_whole_networks(setup: Setup) -> None:
@@ -90,23 +110,26 @@ def _check_whole_networks(setup: Setup) -> None:
 
 
 def _pictures(planned: PlannedNetwork, options: VerifyOptions) -> Calibration | None:
-    """The plan's pictures; for ranges any will do where it was made without."""
-    if options.dtype == "int8" and options.data is not None:
+    """The plan's pictures; for another type any will do where it was made without."""
+    if options.dtype != FLOAT32 and options.data is not None:
         return planned.any_pictures(options.data, options.preprocess)
     return planned.pictures(options.data, options.preprocess)
 
 
-def _in_int8(
+def _typed(
     options: VerifyOptions,
+    setup: Setup,
     planned: PlannedNetwork,
     compressed: Network,
     pictures: Calibration | None,
     said: Teller,
-) -> Mapping[str, Quantised]:
-    if options.dtype != "int8" or pictures is None:
+) -> Mapping[str, Typed]:
+    """Both networks in the type that is asked for, if that is not float32."""
+    make = MAKERS.get(options.dtype)
+    if make is None:
         return {}
-    said.message("quantising the original and the compressed network")
-    return in_int8(planned, compressed, pictures, options.in_float)
+    said.message(f"the original and the compressed network in {options.dtype}")
+    return make(options, setup, planned, compressed, pictures)
 
 
 def _timed(
@@ -114,42 +137,44 @@ def _timed(
     setup: Setup,
     store: Store,
     compressed: Network,
-    quantised: Mapping[str, Quantised],
+    typed: Mapping[str, Typed],
     said: Teller,
 ) -> tuple[Comparison, dict[str, Comparison]]:
-    """Compare whole networks, or their training steps, in the phase of the setup; those in int8 by
-    their names."""
+    """Compare whole networks, or their training steps, in the phase of the setup; those in another
+    type than the setup's by their names."""
     said.message("timing the whole network against the original")
     told = partial(_say_progress, said)
     decisions = document.decisions
     key = content_key([document.model.sha256, {n: d.to_json() for n, d in decisions.items()}])
-    keys = {name: int8_key(document, name) for name in quantised}
+    others = {n: one for n, one in typed.items() if one.dtype != setup.policy.dtype}
+    keys = {name: typed_key(document, name, one.dtype) for name, one in others.items()}
     described: dict[str, object] = {"plan": document.created_at, "source": document.model.source}
     if setup.policy.phase == "training":
         variants = {key: Variant(decisions)}
         return compare_training(setup, store, variants, {key: described}, told=told)[key], {}
-    others = {key: compressed} | {keys[name]: one.network for name, one in quantised.items()}
+    networks = {key: compressed} | {keys[name]: one.network for name, one in others.items()}
     descriptions = {key: described} | {
-        keys[name]: {**described, "dtype": "int8", "network": name} for name in quantised
+        keys[name]: {**described, "dtype": one.dtype, "network": name}
+        for name, one in others.items()
     }
-    found = compare_networks(setup, store, others, descriptions, told=told)
-    return found[key], {name: found[keys[name]] for name in quantised}
+    dtypes = {keys[name]: one.timed_in for name, one in others.items()}
+    found = compare_networks(setup, store, networks, descriptions, told=told, dtypes=dtypes)
+    return found[key], {name: found[keys[name]] for name in others}
 
 
 def _say_progress(said: Teller, done: int, sessions: int) -> None:
     said.progress(done, sessions, "the whole network against the original")
 
 
-def _numerics(plan: documents.Plan, backend: str | None) -> dict[str, Any]:
-    """dtype, execution and numeric mode as the plan's layers were timed; the last two mean
-    something on the plan's own backend only. An int8 file brings its types along."""
-    names = ["dtype"] if backend else ["dtype", "execution", "numeric_mode"]
-    found = {name: plan.policies[0][name] for name in names if name in plan.policies[0]}
-    return {**found, "dtype": "float32"} if found.get("dtype") == "int8" else found
+def _numerics(plan: documents.Plan, backend: str | None, dtype: str) -> dict[str, Any]:
+    """Execution and numeric mode as the plan's layers were timed: the first means something on the
+    plan's own backend only, the second in the plan's own type, too."""
+    known = {"execution", *(["numeric_mode"] if dtype == plan.dtype else [])}
+    return {} if backend else {n: v for n, v in plan.policies[0].items() if n in known}
 
 
 def _fidelity(
-    planned: PlannedNetwork, compressed: Network, pictures: Calibration | None
+    planned: PlannedNetwork, compressed: Answering, pictures: Calibration | None
 ) -> tuple[dict[str, Any], documents.Errors | None]:
     """How close the outputs are on the report split, which nothing else has read; the network
     error by part and by picture."""
@@ -163,7 +188,7 @@ def _fidelity(
     return {"split": "report", "examples": len(inputs), **found}, error_note(error, names)
 
 
-def _scores(document: documents.Plan, original: Network, compressed: Network) -> dict[str, float]:
+def _scores(document: documents.Plan, original: Network, compressed: Answering) -> dict[str, float]:
     """What the plan's own evaluation says of both networks, where it was made with one."""
     objective = document.objective
     score = find_score(objective.get("evaluate"), objective.get("floor"), original)

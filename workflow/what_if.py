@@ -44,7 +44,7 @@ def what_if(options: WhatIfOptions) -> documents.WhatIf:
     pictures = planned.pictures(options.calibration, options.preprocess)
     assembly = planned.assembly(pictures)
     if planned.plan.in_int8 and pictures is not None:
-        assembly = assembly.in_form(InInt8(pictures))
+        assembly = assembly.in_form(InInt8(planned.network, pictures, planned.compared))
     edited = EditedPlan(planned.plan, assembly, _stored_table(planned.plan, options.db))
     error, errors = _network_error(planned, assembly, pictures)
     return _document(edited, error, errors)
