@@ -18,6 +18,7 @@ from rankwise.backends.registry import open_backend
 from rankwise.campaign.setup import Setup, make_setup
 from rankwise.campaign.stored_devices import StoredDevice
 from rankwise.errors import BackendError
+from rankwise.models.compared import Compared
 from rankwise.models.network import only
 from rankwise.models.source import load_network
 from rankwise.network_timing import inference_runs
@@ -111,7 +112,8 @@ def test_a_device_that_is_away_is_stood_in_for_by_torch(dtype: str, tmp_path: Pa
     network = load_network("half_net:net", input_shape=(1, 3, 12, 12))
     policy = MeasurementPolicy(dtype=dtype)
     away = StoredDevice("torch-cuda", open_backend("fake").fingerprint(), (policy,))
-    form = form_of(Setup(network, away, "torch-cuda", policy), None)
+    compared = Compared.whole(network.output_names.compared)
+    form = form_of(Setup(network, away, "torch-cuda", policy), None, compared)
     assert form is not None
     assert "torch-cuda is not in this machine" in form.notes[0]
     assert form(network, {}) is network
@@ -171,7 +173,8 @@ def test_one_session_times_two_types(need: Callable[[str, str], NoReturn], tmp_p
     able("torch-cpu", need)
     (tmp_path / "half_net.py").write_text(NET, encoding="utf-8")
     setup = make_setup("half_net:net", backend="torch-cpu", input_shape=(1, 3, 12, 12))
-    assert form_of(setup, None) is None
+    compared = Compared.whole(setup.network.output_names.compared)
+    assert form_of(setup, None, compared) is None
     with Store.open("sqlite:///store.db") as store:
         found = inference_runs.compare_networks(
             setup, store, {"half": setup.network}, {}, SHORT, dtypes={"half": "bfloat16"}
