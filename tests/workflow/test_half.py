@@ -13,6 +13,7 @@ import torch
 from typer.testing import Result
 
 from rankwise import documents
+from rankwise.backends import fake
 from rankwise.backends.base import in_dtype
 from rankwise.backends.registry import open_backend
 from rankwise.campaign.setup import Setup, make_setup
@@ -81,6 +82,24 @@ def test_a_plan_in_bfloat16_from_profile_to_verify(
     assert 0 < original.network_error < BFLOAT16
     assert found.fidelity["relative_error"] == pytest.approx(compressed.network_error)
     assert "compressed in bfloat16: " in rankwise("verify", plan, network_file).stdout
+
+
+def test_a_backend_without_float32_times_the_plans_type_alone(
+    rankwise: Command,
+    plan: Path,
+    network_file: Path,
+    pictures: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(fake.ALLOWED, "dtype", ("bfloat16",))
+    result = rankwise("verify", plan, network_file, "--data", pictures)
+    assert result.exit_code == 0, result.output
+    assert "networks are timed in bfloat16 alone: fake does not do dtype 'float32'" in result.output
+    verified = documents.Plan.model_validate_json(plan.read_text()).verified
+    assert verified is not None
+    assert verified.in_half == []
+    assert verified.speedup > 1
+    assert verified.fidelity["relative_error"] > 0
 
 
 def test_refused_in_one_sentence(
