@@ -2,7 +2,8 @@
 
 The service says which files a job needs and which hash each has; the worker says which of them it
 lacks; those go over in pieces. Files are named after what is in them and never change, so a file
-that is there need not be compared. What describes them is small and goes along with each job.
+that is there need not be compared. What describes them is small and goes along with each job; the
+list of a network's layers is not, and nobody asks a worker for it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -49,7 +50,7 @@ class Parcel:
     ) -> Parcel:
         places = [*(one.file for one in networks), *(one.file for one in calibrations)]
         files = [file for place in places for file in _files(artifacts.folder, place)]
-        return cls([asdict(n) for n in networks], [asdict(c) for c in calibrations], files)
+        return cls(list(map(_described, networks)), [asdict(c) for c in calibrations], files)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -65,10 +66,30 @@ def lacking(artifacts: ArtifactStore, parcel: Parcel) -> list[File]:
     missing = [file for file in parcel.files if not _is_there(artifacts.folder, file)]
     if not missing:
         for network in parcel.networks:
-            artifacts.put(NetworkEntry.from_json(network))
+            _keep(artifacts, NetworkEntry.from_json(network))
         for calibration in parcel.calibrations:
             artifacts.put(CalibrationEntry(**cast("Any", calibration)))
     return missing
+
+
+def _described(network: NetworkEntry) -> dict[str, Any]:
+    """That there are layers, but not which: they stay where they were read."""
+    return asdict(replace(network, layers=_there(network.layers), graph=_there(network.graph)))
+
+
+def _there(document: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if document is None else {}
+
+
+def _keep(artifacts: ArtifactStore, network: NetworkEntry) -> None:
+    """Put it down, unless it is here: a worker may see the service's own artifacts, where its
+    layers are."""
+    try:
+        known = artifacts.network(network.id)
+    except UsageError:
+        known = None
+    if known is None or _described(known) != _described(network):
+        artifacts.put(network)
 
 
 def pieces(folder: Path, file: File) -> Iterator[str]:

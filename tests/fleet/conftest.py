@@ -55,6 +55,7 @@ class Lab:
         environment = {**os.environ, "RANKWISE_DB": self.db, "OMP_NUM_THREADS": "1", **more}
         environment["RANKWISE_HOST_LOCK"] = str(self.folder / f"{host}.lock")
         environment["RANKWISE_TIMING_LOG"] = str(self.timings)
+        environment["TMPDIR"] = str(self.folder)  # what is killed leaves its scratch behind
         with (self.folder / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(
                 [sys.executable, "-P", "-m", *words],

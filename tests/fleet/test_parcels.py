@@ -103,6 +103,24 @@ def test_nothing_is_put_elsewhere(worker: ArtifactStore, path: str) -> None:
         put_piece(worker, json.dumps({"file": asdict(file), "offset": 0, "data": "AA=="}))
 
 
+def test_layers_stay_with_the_service(service: ArtifactStore, worker: ArtifactStore) -> None:
+    """Those of a large network would be most of a task; a worker in the service's own folder leaves
+    them alone."""
+    layers = {"layers": [{"name": f"layer{number}"} for number in range(10_000)]}
+    whole = replace(NETWORK, layers=layers, graph={"nodes": [1]})
+    service.put(whole)
+    sent = Parcel.of(service, [whole], [])
+    assert len(json.dumps(sent.to_json())) < 1000
+    for file in sent.files:
+        for piece in pieces(service.folder, file):
+            put_piece(worker, piece)
+    for artifacts in (service, worker):
+        assert lacking(artifacts, Parcel.from_json(json.loads(json.dumps(sent.to_json())))) == []
+    assert service.network("n1") == whole
+    kept = worker.network("n1")
+    assert (kept.layers, kept.sha256) == ({}, whole.sha256), "nobody reads them once more"
+
+
 def test_a_network_of_the_zoo_has_no_file(service: ArtifactStore, worker: ArtifactStore) -> None:
     parcel = Parcel.of(service, [service.network("resnet18")], [])
     assert lacking(worker, parcel) == []

@@ -151,6 +151,8 @@ def plain(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     words = documented_worker(f"tcp://127.0.0.1:{lab.port}", OTHER_KIND, "lab-c")
     home = str(tmp_path_factory.mktemp("home"))
     lab.start("plain", *words, host="plain", HOME=home, DASK_TEMPORARY_DIRECTORY=home)
+    with Client(lab.url) as client:
+        until(lambda: client.fleet("label=lab-c").devices, "the plain worker's device")
     yield "lab-c"
     lab.kill("plain")
 
@@ -167,7 +169,6 @@ def documented_worker(scheduler: str, backend: str, label: str) -> list[str]:
 
 
 def test_a_plain_dask_worker_does_jobs(client: Client, network: str, plain: str) -> None:
-    until(lambda: client.fleet(f"label={plain}").devices, "the plain worker's device")
     job = client.submit("profile", network=network, device=f"label={plain}", kinds=["svd"])
     assert client.wait(job)["complete"]
     [device] = client.fleet(f"label={plain}").devices
