@@ -14,6 +14,7 @@ import onnx
 import pytest
 from selenium.webdriver.common.keys import Keys
 
+import rankwise as rw
 from rankwise import documents
 from rankwise.service.app import STATIC
 
@@ -251,15 +252,19 @@ def test_every_view_is_for_everybody(browser: Browser, filled: dict[str, str], d
 
 
 @pytest.mark.slow
-def test_a_front_of_two_dtypes(browser: Browser, served: Running, filled: dict[str, str]) -> None:
+def test_a_front_of_two_dtypes(browser: Browser, served: Running, tmp_path: Path) -> None:
     """Each dtype has its mark, and a point says which one its plan is in."""
-    shown = served.http.get(f"/jobs/{filled['front']}").json()["result"]
-    shown["points"][-1] |= {"dtype": "int8", "measured": True}
-    key = served.app.state.context.store.plans.put(shown)
-    browser.open(f"#/networks/{filled['network']}/front?front={key}")
-    browser.until(lambda: browser.texts(".key li") == ["float32", "int8"])
+    file = tmp_path / "small.onnx"
+    file.write_bytes(small_model().SerializeToString())
+    rw.profile(str(file), backend=FAKE, db=served.db)
+    front = rw.pareto(str(file), backend=FAKE, points=3, db=served.db)
+    front.points[-1].dtype = "int8"
+    key = served.app.state.context.store.plans.put(front.model_dump(mode="json"))
+    known = served.http.get("/networks").json()["items"]
+    [network] = [one["id"] for one in known if one["sha256"] == front.model.sha256]
+    browser.open(f"#/networks/{network}/front?front={key}")
+    browser.until(lambda: [t.strip() for t in browser.texts(".key li")] == ["float32", "int8"])
     assert browser.one("#at-point h2").text.endswith(" in int8")
-    assert browser.one("#make-plan").text.endswith(" in int8")
     browser.shoot("front-of-two-dtypes-1280-light")
     browser.assert_quiet()
 
