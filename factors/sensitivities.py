@@ -10,7 +10,7 @@ candidate's contribution to the squared network error (see `factors.cotangents`)
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -22,7 +22,8 @@ from torch import Tensor
 from ..inputs.examples import Given
 from ..lowrank import lower
 from ..models.differentiable import Differentiable
-from ..records import Decomposition
+from ..ops.chain import Chain
+from ..records import Decomposition, LayerSpec
 from .assembly import Assembly
 from .cotangents import Cotangents
 from .gradients import Take, by_batch, pull_back, recorded, require_gradients
@@ -53,7 +54,7 @@ def contributions(
     together take further passes. Raises `ModelError` where no gradient can be taken.
     """
     found: dict[Change, float] = {}
-    for portion in portions(assembly, candidates):
+    for portion in portions(assembly, candidates, bytes_held):
         held = Held.of(assembly, portion)
         work = partial(squares, held, cotangents)
         total = np.sum(list(by_batch(network, inputs, network.inputs.batch, work)), axis=0)
@@ -62,14 +63,16 @@ def contributions(
     return found
 
 
-def portions(assembly: Assembly, candidates: Candidates) -> Iterator[list[Change]]:
+def portions(
+    assembly: Assembly, candidates: Candidates, bytes_of: Callable[[LayerSpec, Chain], int]
+) -> Iterator[list[Change]]:
     """Divide the candidates into portions whose changes fit into `MAX_BYTES`: mostly one."""
     portion: list[Change] = []
     held = 0
     for name, decompositions in candidates.items():
         spec = assembly.spec(name)
         for decomposition in decompositions:
-            size = bytes_held(spec, lower(spec, decomposition))
+            size = bytes_of(spec, lower(spec, decomposition))
             if portion and held + size > MAX_BYTES:
                 yield portion
                 portion, held = [], 0

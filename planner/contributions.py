@@ -17,51 +17,67 @@ from types import MappingProxyType
 import numpy as np
 
 from ..factors.assembly import Assembly
-from ..records import Decomposition
+from ..records import ORIGINAL, Decomposition
 
 PROBES = 3
 """Ranks of each layer and kind whose contributions are taken."""
 MIN_LAYER_ERROR = 1e-6
 """Below this a layer error is rounding, and no factor can be made from it."""
 
-NONE: Mapping[str, float] = MappingProxyType({})
-
 Probe = tuple[str, Decomposition]
+Kind = tuple[str, str, int]
+"""A layer's name, and the kind and the groups of what it may become."""
+
+NONE: Mapping[Probe, float] = MappingProxyType({})
 
 
 class Contributions:
     """Contributions to the squared network error, from those that were taken of some choices; in
-    int8 also from `rounding`, by layer. A chain whose links are balanced is rounded at about the
-    loss of its layer."""
+    int8 also those of `rounding`, for each layer as it is (`ORIGINAL`) and for choices that were
+    taken. A choice whose rounding is not known is rounded at the loss of its layer."""
 
     def __init__(
-        self, assembly: Assembly, taken: Mapping[Probe, float], rounding: Mapping[str, float] = NONE
+        self,
+        assembly: Assembly,
+        taken: Mapping[Probe, float],
+        rounding: Mapping[Probe, float] = NONE,
     ) -> None:
-        self._assembly, self._rounding = assembly, rounding
-        self._factors: dict[tuple[str, str, int], dict[float, float]] = {}
+        self._assembly = assembly
+        self._factors: dict[Kind, dict[float, float]] = {}
+        self._rounding: dict[Kind, dict[float, float]] = {}
         for (name, one), error_sq in taken.items():
             error = self._layer_error(name, one)
-            of_kind = self._factors.setdefault((name, one.kind, one.groups), {})
-            of_kind[error] = float(np.sqrt(error_sq)) / error
+            factor = float(np.sqrt(error_sq)) / error
+            self._factors.setdefault((name, one.kind, one.groups), {})[error] = factor
+        for (name, one), error_sq in rounding.items():
+            error = self._layer_error(name, one) if one.has_factors else 1.0
+            self._rounding.setdefault((name, one.kind, one.groups), {})[error] = error_sq
 
     def of(self, name: str, choice: Decomposition) -> float:
         """The modelled contribution of this choice; between layer errors at which the factor is
         known it is interpolated over their logarithms."""
         if not choice.has_factors:
             return 0.0
-        known = sorted(self._factors[name, choice.kind, choice.groups].items())
-        errors, factors = zip(*known, strict=True)
-        error = self._layer_error(name, choice)
-        factor = np.interp(np.log(error), np.log(errors), factors)
+        factor = self._between(self._factors[name, choice.kind, choice.groups], name, choice)
         return float(factor * self._assembly.estimated_error(name, choice)) ** 2
 
     def with_rounding(self, name: str, choice: Decomposition) -> float:
-        """The same with what rounding the layer adds, save where the choice stays in float32."""
-        return self.of(name, choice) + (0.0 if choice.precision else self.rounding(name))
+        """The same with what rounding adds, save where the choice stays in float32."""
+        if choice.precision:
+            return self.of(name, choice)
+        known = self._rounding.get((name, choice.kind, choice.groups))
+        added = self._between(known, name, choice) if known else self.rounding(name)
+        return self.of(name, choice) + added
 
     def rounding(self, name: str) -> float:
-        """What rounding the layer to eight bits adds, however it is computed; 0 in float32."""
-        return self._rounding.get(name, 0.0)
+        """What rounding the layer as it is to eight bits adds; 0 in float32."""
+        return self._rounding.get((name, ORIGINAL.kind, ORIGINAL.groups), {}).get(1.0, 0.0)
+
+    def _between(self, known: Mapping[float, float], name: str, choice: Decomposition) -> float:
+        """A value that is known at some layer errors, at the choice's."""
+        errors, values = zip(*sorted(known.items()), strict=True)
+        error = self._layer_error(name, choice) if choice.has_factors else 1.0
+        return float(np.interp(np.log(error), np.log(errors), values))
 
     def _layer_error(self, name: str, choice: Decomposition) -> float:
         return max(self._assembly.estimated_error(name, choice), MIN_LAYER_ERROR)

@@ -25,7 +25,7 @@ from .contributions import Contributions, Probe, probes
 from .inputs import Inputs
 from .measured_errors import MeasuredErrors
 from .progress import Progress
-from .rounding import rounding_of_layers
+from .rounding import rounding_of
 
 EXAMPLES, COTANGENTS = 24, 2
 """Most examples of the select split whose contributions are taken, and directions of the compared
@@ -79,7 +79,7 @@ def gather_evidence(
 ) -> Evidence:
     """Gather moments and metrics on the fit and the select split, and what candidates contribute
     to the network error on the select split; in the `form` that networks are run in, if any, also
-    what rounding each layer does."""
+    what rounding each layer, or what may stand in its place, does."""
     calibration, compared = pictures.calibration, pictures.compared
     assembly, notes = Assembly(network, cache=cache), tuple[str, ...]()
     inputs, confirm = Inputs.noise(network.inputs, pictures.seed), None
@@ -93,7 +93,7 @@ def gather_evidence(
         confirm = MeasuredErrors(assembly, compared, held_back, progress)
     select = MeasuredErrors(assembly, compared, inputs, progress)
     taken = _contributions(select, candidates, store, progress)
-    rounding = {} if form is None else rounding_of_layers(select, form.mixed)
+    rounding = {} if form is None else rounding_of(select, taken, form.mixed)
     of_pictures = () if calibration is None else calibration.notes
     return Evidence(
         assembly, Contributions(assembly, taken, rounding), select, confirm, (*of_pictures, *notes)

@@ -15,6 +15,7 @@ from rankwise.errors import ModelError
 from rankwise.factors import sensitivities
 from rankwise.factors.assembly import Assembly
 from rankwise.factors.cotangents import Cotangents
+from rankwise.factors.layer_changes import bytes_held
 from rankwise.factors.sensitivities import contributions, portions
 from rankwise.lowrank import applicable_kinds, full_ranks, lower, rank_step
 from rankwise.models.compared import Compared
@@ -205,9 +206,9 @@ def test_what_does_not_fit_together_takes_several_passes(monkeypatch):
     case = Case(Affine(), inputs_of(2, 4, 7, 6))
     candidates = case.candidates()
     expected = case.modelled(candidates, count=3)
-    assert len(list(portions(case.assembly, candidates))) == 1
+    assert len(list(portions(case.assembly, candidates, bytes_held))) == 1
     monkeypatch.setattr(sensitivities, "MAX_BYTES", 3000)
-    parts = list(portions(case.assembly, candidates))
+    parts = list(portions(case.assembly, candidates, bytes_held))
     assert len(parts) > 3
     assert [c for part in parts for c in part] == [
         (n, d) for n, of in candidates.items() for d in of

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from rankwise.planner.contributions import Contributions, probes
-from rankwise.records import Decomposition
+from rankwise.records import ORIGINAL, Decomposition
+
+CP = Decomposition("cp", (1,))
 
 
 def svd(rank: int) -> Decomposition:
@@ -41,9 +43,14 @@ def test_probes_reach_from_the_smallest_error_to_the_largest() -> None:
 
 
 def test_in_int8_rounding_is_added_unless_a_choice_stays_in_float32() -> None:
-    made = assembly(svd1=0.4)
-    found = Contributions(made, {("a", svd(1)): 0.16}, {"a": 0.02})
-    assert found.with_rounding("a", svd(1)) == pytest.approx(0.18)
+    """A chain's own where it is known, between its layer errors; else the layer's."""
+    made = assembly(svd1=0.4, svd2=0.2, svd4=0.1, cp1=0.3)
+    taken = {("a", svd(1)): 0.16, ("a", svd(4)): 0.01, ("a", CP): 0.09}
+    rounding = {("a", ORIGINAL): 0.02, ("a", svd(1)): 0.03, ("a", svd(4)): 0.05}
+    found = Contributions(made, taken, rounding)
+    assert found.with_rounding("a", svd(1)) == pytest.approx(0.16 + 0.03)
+    assert found.with_rounding("a", svd(2)) == pytest.approx(0.04 + 0.04)
+    assert found.with_rounding("a", CP) == pytest.approx(0.09 + 0.02)
     assert found.with_rounding("a", replace(svd(1), precision="float32")) == pytest.approx(0.16)
     assert found.with_rounding("a", Decomposition(precision="float32")) == 0
     assert (found.rounding("a"), found.rounding("b")) == (0.02, 0)
