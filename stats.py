@@ -24,6 +24,7 @@ level.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import fields
 from operator import attrgetter
@@ -34,6 +35,9 @@ from numpy.typing import NDArray
 
 from .random_effects import Floats, Nesting, pool
 from .records import Comparison, PairSummary, Verdict
+
+Ratio = tuple[float, float, float]
+"""A ratio and the ends of its interval."""
 
 ESTIMATOR_VERSION = 1
 """Raised when the same samples would give other numbers: caches of derived values ask it."""
@@ -193,6 +197,22 @@ def _comparisons(flat: Floats, nesting: Nesting, tails: Floats) -> list[Comparis
         Comparison(*numbers, *whole)
         for numbers, whole in zip(columns.T.tolist(), counts.T.tolist(), strict=True)
     ]
+
+
+def product(first: Ratio, second: Ratio) -> Ratio:
+    """Return the product of two ratios that were measured apart: how far their ends lie away, in
+    logarithms, adds up as of independent errors."""
+    value = first[0] * second[0]
+    low, high = (
+        math.hypot(*(math.log(one[end] / one[0]) for one in (first, second))) for end in (1, 2)
+    )
+    return value, value * math.exp(-low), value * math.exp(high)
+
+
+def inverse(ratio: Ratio) -> Ratio:
+    """Return what it is the other way round."""
+    value, low, high = ratio
+    return 1 / value, 1 / high, 1 / low
 
 
 def verdict(low: float, high: float, margin: float = 0.01) -> Verdict:

@@ -201,11 +201,12 @@ def planned(case: Case, name: str, limit: float | str, db: str) -> documents.Pla
 
 
 def plain_error(case: Case) -> float:
-    """What int8 alone loses on the select split, as the quantiser does it by itself."""
-    inputs = case.pictures.select
+    """What int8 alone loses, as the quantiser does it by itself, on the pictures on which a plan's
+    limit is confirmed."""
+    inputs = case.pictures.confirm
     made = Ready.of(case.network, case.pictures).quantised(PLAIN)
     wanted, given = case.network.outputs(inputs), made.outputs(inputs)
-    return NetworkError.of(case.compared, wanted, given, len(case.pictures.names("select"))).value
+    return NetworkError.of(case.compared, wanted, given, len(case.pictures.names("confirm"))).value
 
 
 @dataclass(frozen=True, slots=True, eq=False)

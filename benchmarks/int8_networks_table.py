@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from harness import Log, Row, show, verdict
 
+from rankwise import stats
+
 BACKENDS = ("onnxruntime-cpu", "openvino-cpu")
 NAMES = ("int8", "low rank", "both")
 NAIVE = ", naive"
@@ -46,17 +48,15 @@ def spread_of(found: Mapping[str, float]) -> str:
     return f"{found['speedup']:.2f} [{found['speedup_low']:.2f}, {found['speedup_high']:.2f}]"
 
 
-def _ratios(found: Mapping[str, Any]) -> list[tuple[float, float, float]]:
+def _ratios(found: Mapping[str, Any]) -> list[stats.Ratio]:
     """How much faster both together are than int8, and than low rank, in the same rounds; their
     intervals are added as independent ones."""
-    ratios = []
-    for other in ("int8", "low rank"):
-        one, two = found["both"], found[other]
-        ratio = one["speedup"] / two["speedup"]
-        halves = [np.log(x["speedup_high"] / x["speedup_low"]) / 2 for x in (one, two)]
-        half = float(np.exp(np.hypot(*halves)))
-        ratios.append((ratio, ratio / half, ratio * half))
-    return ratios
+    both, *others = ((x["speedup"], x["speedup_low"], x["speedup_high"]) for x in _ordered(found))
+    return [stats.product(both, stats.inverse(other)) for other in others]
+
+
+def _ordered(found: Mapping[str, Any]) -> list[Any]:
+    return [found[name] for name in ("both", "int8", "low rank")]
 
 
 def _of(log: Log, row: Row) -> dict[str, float]:

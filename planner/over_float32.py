@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import exp, hypot, log
 
+from .. import stats
 from ..campaign.setup import Setup
 from ..records import Comparison
 from ..search.network_model import Forecast
@@ -58,15 +58,8 @@ class OverFloat32:
 
 
 def times(forecast: Forecast, factor: Comparison) -> Forecast:
-    """The product of two speedups that know nothing of each other, with the interval of that."""
-    low, high = (
-        hypot(log(forecast.speedup / one), log(factor.speedup / other))
-        for one, other in (
-            (forecast.speedup_low, factor.speedup_low),
-            (forecast.speedup_high, factor.speedup_high),
-        )
+    speedup, low, high = stats.product(
+        (forecast.speedup, forecast.speedup_low, forecast.speedup_high),
+        (factor.speedup, factor.speedup_low, factor.speedup_high),
     )
-    speedup = forecast.speedup * factor.speedup
-    return replace(
-        forecast, speedup=speedup, speedup_low=speedup * exp(-low), speedup_high=speedup * exp(high)
-    )
+    return replace(forecast, speedup=speedup, speedup_low=low, speedup_high=high)

@@ -116,7 +116,7 @@ def form_of(setup: Setup, calibration: Calibration | None, compared: Compared) -
 
 def _in_int8(setup: Setup, calibration: Calibration | None, compared: Compared) -> PlanForm:
     if calibration is None:
-        raise UsageError("--dtype int8 needs pictures to take ranges from: give --calibration")
+        raise UsageError("int8 needs pictures to take ranges from: give --calibration")
     if FileWorkload not in setup.backend.accepts:
         raise BackendError(
             f"{setup.backend.name} runs no files, and a network in int8 is one: plan with a "

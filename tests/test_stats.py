@@ -10,7 +10,16 @@ from scipy import stats as scipy_stats
 
 from rankwise.random_effects import t_quantile
 from rankwise.records import PairSummary, Verdict
-from rankwise.stats import MIN_ROUNDS, combine, combine_many, summarize_pairs, verdict
+from rankwise.stats import (
+    MIN_ROUNDS,
+    Ratio,
+    combine,
+    combine_many,
+    inverse,
+    product,
+    summarize_pairs,
+    verdict,
+)
 
 PREPARATION_SD = 0.005
 
@@ -190,3 +199,18 @@ def test_t_quantile_agrees_with_scipy(tail: float) -> None:
 )
 def test_verdict(low: float, high: float, expected: Verdict) -> None:
     assert verdict(low, high) == expected
+
+
+RATIO = st.tuples(*[st.floats(1.001, 2)] * 3).map(lambda x: (x[0], x[0] / x[1], x[0] * x[2]))
+
+
+@given(RATIO, RATIO)
+def test_a_product_of_ratios_is_wider_than_each_and_comes_back(first: Ratio, second: Ratio) -> None:
+    value, low, high = product(first, second)
+    assert value == pytest.approx(first[0] * second[0])
+    for one in (first, second):
+        assert value / low >= one[0] / one[1] * (1 - 1e-9)
+        assert high / value >= one[2] / one[0] * (1 - 1e-9)
+    assert inverse(inverse(first)) == pytest.approx(first)
+    exact = (3.0, 3.0, 3.0)
+    assert product(first, exact) == pytest.approx([3 * end for end in first])

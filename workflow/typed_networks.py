@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import exp, hypot, log
 from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
-from .. import documents
+from .. import documents, stats
 from ..errors import UsageError
 from ..factors.planned_network import PlannedNetwork
 from ..inputs.examples import Given
@@ -63,15 +62,16 @@ def over_original(of_typed: Mapping[str, Comparison]) -> Comparison:
     against: the original in float32, in the same rounds. Its interval is as wide as if both had
     been timed without the other."""
     original, compressed = (of_typed[name] for name in NAMES)
-    speedup = compressed.speedup / original.speedup
-    width = hypot(*(log(one.speedup_high / one.speedup_low) / 2 for one in (original, compressed)))
-    saved_s = original.latency_s - compressed.latency_s
+    mine, other = (
+        (one.speedup, one.speedup_low, one.speedup_high) for one in (compressed, original)
+    )
+    speedup, low, high = stats.product(mine, stats.inverse(other))
     return replace(
         compressed,
         speedup=speedup,
-        speedup_low=speedup * exp(-width),
-        speedup_high=speedup * exp(width),
-        saving_s=saved_s,
+        speedup_low=low,
+        speedup_high=high,
+        saving_s=original.latency_s - compressed.latency_s,
         original_latency_s=original.latency_s,
     )
 
