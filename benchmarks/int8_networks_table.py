@@ -14,8 +14,8 @@ BACKENDS = ("onnxruntime-cpu", "openvino-cpu")
 NAMES = ("int8", "low rank", "both")
 NAIVE = ", naive"
 """Behind the name of a network in int8: as the quantiser makes it by itself."""
-IN_INT8 = "int8's error"
-"""In place of a limit: a plan in int8, that may lose what int8 alone loses."""
+IN_FLOAT32, IN_INT8 = "float32 at int8's", "int8 at its own"
+"""In place of a limit: a plan in that dtype which may lose what int8 alone loses."""
 
 
 def report(log: Log, networks: Iterable[str]) -> None:

@@ -3,8 +3,8 @@ candidates would change, without a network in which anything is quantised.
 
 A layer, or a chain in its place, is rounded as ONNX Runtime's quantiser does it: weights by output
 channel to 127 steps on either side, its input, its output and what lies between links to 255 steps
-over the range that they have. Between links channels are balanced first, by the root of their
-ranges, which is what is chosen most often (see `quantization.balancing`).
+over the range that they have. Between links channels are balanced first, as they are in networks
+(see `quantization.balancing`).
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from .layer_changes import Product, Replacement
 from .sensitivities import Candidates, Change, Held, drafts, portions, squares
 
 LEVELS, SIGNED = 255, 127
+POWER = 0.75
+"""Of a channel's range, by which it is divided."""
 
 
 def rounding_contributions(
@@ -120,11 +122,11 @@ class RoundedChain:
 
 
 def _factors(values: Tensor, axis: int) -> Tensor:
-    """The root of each channel's range over the geometric mean of all, to divide values by."""
+    """Each channel's range to `POWER`, over the geometric mean of all, to divide values by."""
     axes = [one for one in range(values.ndim) if one != axis % values.ndim]
     ranges = values.abs().amax(axes, keepdim=True)
-    roots = ranges.clamp(min=1e-6 * float(ranges.max()) + torch.finfo(values.dtype).tiny).sqrt()
-    return roots / roots.log().mean().exp()
+    logs = ranges.clamp(min=1e-6 * float(ranges.max()) + torch.finfo(values.dtype).tiny).log()
+    return (POWER * (logs - logs.mean())).exp()
 
 
 def _with_rounded_weight(

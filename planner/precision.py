@@ -21,10 +21,10 @@ from ..models.network import Answering, Network
 from ..models.pictures import Calibration
 from ..network_timing.device_outputs import OnDevice
 from ..quantization.calibration import Ready
-from ..quantization.choice import best_of, by_layer
+from ..quantization.choice import alike, best_of
 from ..records import Decomposition, MeasurementPolicy
 
-VERSION = 3
+VERSION = 4
 """Changes with how networks are quantised, so that older errors are not read."""
 HALF_VERSION = 1
 """The same of networks in half precision."""
@@ -43,10 +43,9 @@ class PlanForm(Form, Protocol):
 
 @dataclass(frozen=True, eq=False)
 class InInt8:
-    """Networks quantised with ranges from the fit split, tensors balanced one by one on the
-    select split; layers whose decision has a precision stay in float32. How much wider ranges are
-    is chosen once, for `original`. `apply` looks at a few more ways to balance, and takes the one
-    that loses least."""
+    """Networks quantised with ranges from the fit split, channels balanced as usual; layers whose
+    decision has a precision stay in float32. How much wider ranges are is chosen once, for
+    `original`. `apply` looks at a few more ways to balance, and takes the one that loses least."""
 
     original: Network
     pictures: Calibration
@@ -63,16 +62,14 @@ class InInt8:
     def margin(self) -> float:
         ready = Ready.of(self.original, self.pictures)
         reference = self.original.outputs(self.pictures.select)
-        balanced = by_layer(ready, self.pictures)
-        found = best_of(ready, [balanced], reference, self.pictures, self.compared)
+        found = best_of(ready, [alike(ready)], reference, self.pictures, self.compared)
         return found.recipe.margin
 
     def __call__(self, network: Network, decisions: Mapping[str, Decomposition]) -> Network:
         in_float = [name for name, one in decisions.items() if one.precision]
         ready = Ready.of(network, self.pictures)
         try:
-            recipe = by_layer(ready, self.pictures, in_float)
-            return ready.quantised(recipe.with_margin(self.margin))
+            return ready.quantised(alike(ready, in_float=in_float).with_margin(self.margin))
         except ModelError:
             if not in_float:
                 raise

@@ -2,7 +2,7 @@
 
     ready = Ready.of(network, pictures)
     ready.quantised(PLAIN)               # as ONNX Runtime's quantiser does it
-    ready.quantised(by_layer(ready))     # tensors balanced, layer by layer
+    ready.quantised(alike(ready))        # channels balanced
 
 Everything that runs the network is done once, so that another recipe costs a second or two.
 """
@@ -27,7 +27,7 @@ from ..models.pictures import Calibration
 from ..reporter import Listeners, Reporter
 from .balancing import balanced
 from .integer_kernels import left_in_float
-from .middle_channels import Seen, seen
+from .middle_channels import ChannelRanges, seen
 from .preparation import check_float, prepared
 from .products import behind_products, is_product, last_products, middles
 from .recipe import Recipe
@@ -46,7 +46,7 @@ class Ready:
     network: OnnxNetwork
     model: ModelProto
     ranges: Ranges
-    middles: Mapping[str, Seen]
+    middles: Mapping[str, ChannelRanges]
     tail: frozenset[str]
 
     @classmethod
@@ -76,12 +76,12 @@ class Ready:
         Raises `ModelError` where the quantiser refuses it, or nothing is left to quantise.
         """
         factors = {
-            tensor: self.middles[tensor].ranges.factors(balance)
+            tensor: self.middles[tensor].factors(balance)
             for tensor, balance in recipe.balances.items()
             if balance.power
         }
         model = balanced(self.model, factors)
-        changed = {name: self.middles[name].ranges.together(q) for name, q in factors.items()}
+        changed = {name: self.middles[name].together(q) for name, q in factors.items()}
         ranges = _widened({**self.ranges, **changed}, recipe.margin, self.model)
         in_float = self.tail | nodes_of(self.model, recipe.in_float)
         made = quantised(model, ranges, in_float)

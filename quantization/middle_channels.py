@@ -1,4 +1,4 @@
-"""What channels between two products hold on pictures: their ranges, and some of their values."""
+"""What channels between two products hold on pictures."""
 
 from __future__ import annotations
 
@@ -15,9 +15,6 @@ from ..models.batching import results
 from ..models.onnx_session import TensorSession
 from .balancing import Balance, Floats, channel_factors
 from .products import Middle
-
-POSITIONS = 64
-"""Positions of an example, evenly spread, whose values are kept."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,16 +36,11 @@ class ChannelRanges:
         return float((self.least / factors).min()), float((self.largest / factors).max())
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Seen:
-    """Of one tensor: its channels' ranges, and some of its values, (rows, channels)."""
-
-    ranges: ChannelRanges
-    values: Floats
-
-
-def seen(model: ModelProto, tensors: list[Middle], inputs: Given, batch: int) -> Mapping[str, Seen]:
-    """Run the float network over examples. Returns what each tensor has held, by name."""
+def seen(
+    model: ModelProto, tensors: list[Middle], inputs: Given, batch: int
+) -> Mapping[str, ChannelRanges]:
+    """Run the float network over examples. Returns what the channels of each tensor have held, by
+    the tensor's name."""
     if not tensors:
         return {}
     session = TensorSession(model, [middle.tensor for middle in tensors])
@@ -63,19 +55,17 @@ def _rows(middle: Middle, array: NDArray[Any]) -> Floats:
     """As (positions, channels): channels are on axis 1 of a convolution's, on the last of a
     matrix's tensor."""
     moved = np.moveaxis(array, 1, -1) if middle.second.op_type == "Conv" else array
-    return np.ascontiguousarray(moved.reshape(-1, moved.shape[-1]))
+    return moved.reshape(-1, moved.shape[-1])
 
 
 def _noted(rows: Floats, counted: int, batch: int) -> tuple[Any, ...]:
     if len(rows) % batch == 0:  # what only filled up the batch does not count
         rows = rows[: len(rows) // batch * counted]
-    places = np.linspace(0, len(rows) - 1, min(POSITIONS * counted, len(rows))).astype(int)
     squares = np.square(rows, dtype=np.float64).sum(axis=0)
-    return rows.min(axis=0), rows.max(axis=0), squares, len(rows), rows[places]
+    return rows.min(axis=0), rows.max(axis=0), squares, len(rows)
 
 
-def _joined(parts: list[tuple[Any, ...]]) -> Seen:
-    least, largest, squares, count, values = zip(*parts, strict=True)
+def _joined(parts: list[tuple[Any, ...]]) -> ChannelRanges:
+    least, largest, squares, count = zip(*parts, strict=True)
     rms = np.sqrt(np.sum(squares, axis=0) / sum(count))
-    ranges = ChannelRanges(np.min(least, axis=0), np.max(largest, axis=0), rms)
-    return Seen(ranges, np.concatenate(values))
+    return ChannelRanges(np.min(least, axis=0), np.max(largest, axis=0), rms)
