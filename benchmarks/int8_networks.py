@@ -4,11 +4,11 @@
     python benchmarks/int8_networks.py int8_networks.jsonl --only demosaicking
 
 The demosaicking network and ResNet-50-thin by plans in float32 at limits of the network error, and
-by plans in float32 and in int8 whose limit is the error of plain int8; `resnet50` with random weights, whose
-speed alone says something, with its wide 3x3 convolutions at a quarter of full rank. The original
-and the low-rank network run in float32 and in int8, in one interleaved run on each backend, one
-thread. Errors are those on photos that nothing else has seen; `naive` ones are of the quantiser by
-itself.
+by plans in float32 and in int8 whose limit is the error of plain int8; `resnet50` with random
+weights, whose speed alone says something, with its wide 3x3 convolutions at a quarter of full
+rank. The original and the low-rank network run in float32 and in int8, in one interleaved run on
+each backend, one thread. Errors are those on photos that nothing else has seen; `naive` ones are
+of the quantiser by itself.
 
 Wanted: full rank in int8 within 10% of the quantiser's own error; at most the error of plain int8,
 both together at least 1.25 times as fast as int8 alone and 1.15 times as fast as low rank alone.
