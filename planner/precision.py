@@ -21,10 +21,10 @@ from ..models.network import Answering, Network
 from ..models.pictures import Calibration
 from ..network_timing.device_outputs import OnDevice
 from ..quantization.calibration import Ready
-from ..quantization.choice import alike, best_of
+from ..quantization.choice import balanced_by, best_of
 from ..records import Decomposition, MeasurementPolicy
 
-VERSION = 4
+VERSION = 5
 """Changes with how networks are quantised, so that older errors are not read."""
 HALF_VERSION = 1
 """The same of networks in half precision."""
@@ -62,14 +62,14 @@ class InInt8:
     def margin(self) -> float:
         ready = Ready.of(self.original, self.pictures)
         reference = self.original.outputs(self.pictures.select)
-        found = best_of(ready, [alike(ready)], reference, self.pictures, self.compared)
+        found = best_of(ready, [balanced_by(ready)], reference, self.pictures, self.compared)
         return found.recipe.margin
 
     def __call__(self, network: Network, decisions: Mapping[str, Decomposition]) -> Network:
         in_float = [name for name, one in decisions.items() if one.precision]
         ready = Ready.of(network, self.pictures)
         try:
-            return ready.quantised(alike(ready, in_float=in_float).with_margin(self.margin))
+            return ready.quantised(balanced_by(ready, in_float=in_float).with_margin(self.margin))
         except ModelError:
             if not in_float:
                 raise

@@ -2,7 +2,7 @@
 
     ready = Ready.of(network, pictures)
     ready.quantised(PLAIN)               # as ONNX Runtime's quantiser does it
-    ready.quantised(alike(ready))        # channels balanced
+    ready.quantised(balanced_by(ready))  # channels balanced
 
 Everything that runs the network is done once, so that another recipe costs a second or two.
 """
@@ -76,9 +76,9 @@ class Ready:
         Raises `ModelError` where the quantiser refuses it, or nothing is left to quantise.
         """
         factors = {
-            tensor: self.middles[tensor].factors(balance)
-            for tensor, balance in recipe.balances.items()
-            if balance.power
+            tensor: self.middles[tensor].factors(power)
+            for tensor, power in recipe.powers.items()
+            if power
         }
         model = balanced(self.model, factors)
         changed = {name: self.middles[name].together(q) for name, q in factors.items()}

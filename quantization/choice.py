@@ -13,6 +13,7 @@ from ..models.pictures import Calibration
 from ..reporter import Reporter
 from .balancing import BALANCES, NAIVE, USUAL, Balance
 from .calibration import Ready
+from .products import middles
 from .recipe import PLAIN, Recipe
 
 MARGINS = (1.0, 1.15, 1.3, 1.5)
@@ -29,22 +30,17 @@ class Quantised:
     error: float
 
 
-def alike(ready: Ready, balance: Balance = USUAL, in_float: Iterable[str] = ()) -> Recipe:
-    """Return the recipe that balances all tensors between products so.
-
-    Choosing for each tensor by what rounding changes of the next product's output was tried: it
-    takes power 1 too often, as it does not see what unseen pictures have beyond a range.
-    """
-    kept = frozenset(in_float)
-    if not (ready.middles and balance.power):
-        return Recipe(PLAIN.name, {}, kept)
-    return Recipe(f"channels balanced by {balance}", dict.fromkeys(ready.middles, balance), kept)
+def balanced_by(ready: Ready, balance: Balance = USUAL, in_float: Iterable[str] = ()) -> Recipe:
+    """Return the recipe that balances the channels of all tensors between products so."""
+    powers = {one.tensor: balance.power(one) for one in middles(ready.model.graph)}
+    name = str(balance) if powers else PLAIN.name
+    return Recipe(name, powers, frozenset(in_float))
 
 
 def recipes(ready: Ready, in_float: Iterable[str] = ()) -> list[Recipe]:
-    """Return what is tried: as the quantiser does it, and with all tensors balanced alike."""
+    """Return what is tried: as the quantiser does it, and with channels balanced."""
     balances = BALANCES if ready.middles else (NAIVE,)
-    return [alike(ready, one, in_float) for one in balances]
+    return [balanced_by(ready, one, in_float) for one in balances]
 
 
 def quantised_network(

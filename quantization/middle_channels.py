@@ -13,23 +13,20 @@ from onnx import ModelProto
 from ..inputs.examples import Given
 from ..models.batching import results
 from ..models.onnx_session import TensorSession
-from .balancing import Balance, Floats, channel_factors
+from .balancing import Floats, channel_factors
 from .products import Middle
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChannelRanges:
-    """Least, largest and root mean square value of each channel, (channels,)."""
+    """Least and largest value of each channel, (channels,)."""
 
     least: Floats
     largest: Floats
-    rms: Floats
 
-    def factors(self, balance: Balance) -> NDArray[np.float64]:
+    def factors(self, power: float) -> NDArray[np.float64]:
         """What balancing divides each channel by."""
-        if balance.by == "rms":
-            return channel_factors(self.rms, balance.power)
-        return channel_factors(np.maximum(-self.least, self.largest), balance.power)
+        return channel_factors(np.maximum(-self.least, self.largest), power)
 
     def together(self, factors: Floats) -> tuple[float, float]:
         """Least and largest value of the whole tensor after channels were divided."""
@@ -44,10 +41,10 @@ def seen(
     if not tensors:
         return {}
     session = TensorSession(model, [middle.tensor for middle in tensors])
-    parts: dict[str, list[tuple[Any, ...]]] = {middle.tensor: [] for middle in tensors}
+    parts: dict[str, list[tuple[Any, Any]]] = {middle.tensor: [] for middle in tensors}
     for arrays, counted in results(session.run, inputs, batch):
         for middle, array in zip(tensors, arrays, strict=True):
-            parts[middle.tensor].append(_noted(_rows(middle, array), counted, batch))
+            parts[middle.tensor].append(_ends(_rows(middle, array), counted, batch))
     return {tensor: _joined(found) for tensor, found in parts.items()}
 
 
@@ -58,14 +55,12 @@ def _rows(middle: Middle, array: NDArray[Any]) -> Floats:
     return moved.reshape(-1, moved.shape[-1])
 
 
-def _noted(rows: Floats, counted: int, batch: int) -> tuple[Any, ...]:
+def _ends(rows: Floats, counted: int, batch: int) -> tuple[Any, Any]:
     if len(rows) % batch == 0:  # what only filled up the batch does not count
         rows = rows[: len(rows) // batch * counted]
-    squares = np.square(rows, dtype=np.float64).sum(axis=0)
-    return rows.min(axis=0), rows.max(axis=0), squares, len(rows)
+    return rows.min(axis=0), rows.max(axis=0)
 
 
-def _joined(parts: list[tuple[Any, ...]]) -> ChannelRanges:
-    least, largest, squares, count = zip(*parts, strict=True)
-    rms = np.sqrt(np.sum(squares, axis=0) / sum(count))
-    return ChannelRanges(np.min(least, axis=0), np.max(largest, axis=0), rms)
+def _joined(parts: list[tuple[Any, Any]]) -> ChannelRanges:
+    least, largest = zip(*parts, strict=True)
+    return ChannelRanges(np.min(least, axis=0), np.max(largest, axis=0))

@@ -6,16 +6,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from .balancing import Balance
-
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """`balances` by the name of the tensor between two products; `in_float` are names of layers, or
-    of single products."""
+    """`powers`: by the name of the tensor between two products, the power of their ranges by which
+    its channels are divided; `in_float` are names of layers, or of single products."""
 
     name: str = "as the quantiser does it"
-    balances: Mapping[str, Balance] = field(default_factory=dict)
+    powers: Mapping[str, float] = field(default_factory=dict)
     in_float: frozenset[str] = frozenset()
     margin: float = 1.0
     """What the ranges of activations are multiplied by. Unseen pictures go beyond what was seen,
@@ -24,7 +22,7 @@ class Recipe:
     @property
     def balanced(self) -> int:
         """How many tensors are changed."""
-        return sum(balance.power > 0 for balance in self.balances.values())
+        return sum(power > 0 for power in self.powers.values())
 
     def with_in_float(self, names: Iterable[str]) -> Recipe:
         """The same with these layers in float, too."""

@@ -22,7 +22,7 @@ from rankwise.models.onnx_network import OnnxNetwork
 from rankwise.models.output_groups import size_groups
 from rankwise.models.source import network_of_module
 from rankwise.quantization.calibration import Ready
-from rankwise.quantization.choice import MARGINS, alike, quantised_network
+from rankwise.quantization.choice import MARGINS, balanced_by, quantised_network
 from rankwise.quantization.integer_kernels import integer_products, left_in_float
 from rankwise.quantization.recipe import PLAIN, Recipe
 from rankwise.quantization.static_quantiser import calibrated
@@ -70,7 +70,7 @@ def test_as_it_is_it_loses_what_the_quantisers_own_file_loses(tmp_path: Path) ->
 def test_balancing_takes_most_of_the_error_away_where_ranges_fall(tmp_path: Path) -> None:
     network, seen = network_of(falling_chain(), tmp_path), pictures(tmp_path)
     ready = Ready.of(network, seen)
-    plain, chosen = ready.quantised(PLAIN), ready.quantised(alike(ready))
+    plain, chosen = ready.quantised(PLAIN), ready.quantised(balanced_by(ready))
     assert error(network, chosen, seen.report) < 0.5 * error(network, plain, seen.report)
     best = quantised_network(network, network, seen, Compared.whole(["output"]))
     assert best.recipe.balanced == 2
