@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 from harness import Log, Row, show, verdict
 
 from rankwise import stats
@@ -15,7 +14,10 @@ NAMES = ("int8", "low rank", "both")
 NAIVE = ", naive"
 """Behind the name of a network in int8: as the quantiser makes it by itself."""
 IN_FLOAT32, IN_INT8 = "float32 at int8's", "int8 at its own"
-"""In place of a limit: a plan in that dtype which may lose what int8 alone loses."""
+LOOSER = "int8 at 1.08 of its own"
+"""In place of a limit: plans in that dtype which may lose what int8 alone loses, or more of it: what
+a plan loses on unseen photos is mostly less than its limit."""
+LIMITS = {IN_FLOAT32: 1.0, IN_INT8: 1.0, LOOSER: 1.08}
 
 
 def report(log: Log, networks: Iterable[str]) -> None:
@@ -32,7 +34,8 @@ def report(log: Log, networks: Iterable[str]) -> None:
             name = f"{row['network']} {row['limit']}: full rank over the quantiser's own"
             verdict(name, ratio, ratio <= 1.1, "at most 1.1")
     for network in networks:
-        _aim(log, network)
+        for backend in BACKENDS:
+            _aim(log, network, backend)
 
 
 def _line(log: Log, row: Row) -> list[Any]:
@@ -69,19 +72,20 @@ def _errors(row: Row) -> list[Any]:
     return [row["network"], row["limit"], *(row["errors"].get(name, "") for name in wanted)]
 
 
-def _aim(log: Log, network: str) -> None:
+def _aim(log: Log, network: str, backend: str) -> None:
     """Both together at no more than plain int8's error, over int8, and over low rank at that error:
     the fastest of each that was timed."""
-    best: dict[str, Row | None] = dict.fromkeys(NAMES)
-    for row in log.of(kind="times", network=network, backend=BACKENDS[0]):
+    best: dict[str, Any] = {}
+    for row in log.of(kind="times", network=network, backend=backend):
         errors = _of(log, row)
-        limit = errors.get("int8" + NAIVE, np.inf)
+        limit = errors["int8" + NAIVE]
         for name, found in row["rows"].items():
-            kept = name == "int8" or errors.get(name, 0.0) <= limit
-            if kept and (best[name] is None or found["speedup"] > best[name]["speedup"]):  # type: ignore[index]
+            kept = name == "int8" or errors[name] <= limit
+            if kept and found["speedup"] > best.get(name, {"speedup": 0.0})["speedup"]:
                 best[name] = found
-    if not all(best.values()):
-        print(f"{network}: nothing of both has at most the error of plain int8")
+    name = f"{network} on {backend}"
+    if len(best) < len(NAMES):
+        print(f"{name}: nothing of both has at most the error of plain int8")
         return
     ratios = _ratios(best)
     said = " and ".join(
@@ -89,4 +93,4 @@ def _aim(log: Log, network: str) -> None:
         for (ratio, low, high), other in zip(ratios, NAMES, strict=False)
     )
     met = ratios[0][0] >= 1.25 and ratios[1][0] >= 1.15
-    verdict(f"{network}, both at int8's error", said, met, "1.25 and 1.15")
+    verdict(f"{name}, both at int8's error", said, met, "1.25 and 1.15")
