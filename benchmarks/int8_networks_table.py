@@ -15,8 +15,8 @@ NAIVE = ", naive"
 """Behind the name of a network in int8: as the quantiser makes it by itself."""
 IN_FLOAT32, IN_INT8 = "float32 at int8's", "int8 at its own"
 LOOSER = "int8 at 1.08 of its own"
-"""In place of a limit: plans in that dtype which may lose what int8 alone loses, or more of it: what
-a plan loses on unseen photos is mostly less than its limit."""
+"""In place of a limit: plans in that dtype which may lose what int8 alone loses, or more than it:
+what a plan loses on unseen photos is mostly less than its limit."""
 LIMITS = {IN_FLOAT32: 1.0, IN_INT8: 1.0, LOOSER: 1.08}
 
 
