@@ -72,10 +72,11 @@ def arguments(description: str, **options: Any) -> argparse.Namespace:
     parser.add_argument("--budget", type=duration, default=1200.0, help="such as 90s, 20m, 2h")
     parser.add_argument("--no-doctor", action="store_true", help="where no clock is read")
     for name, default in options.items():
+        option = f"--{name.replace('_', '-')}"
         if default is False:
-            parser.add_argument(f"--{name}", action="store_true")
+            parser.add_argument(option, action="store_true")
         else:
-            parser.add_argument(f"--{name}", type=type(default), default=default)
+            parser.add_argument(option, type=type(default), default=default)
     return parser.parse_args()
 
 
