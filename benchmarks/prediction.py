@@ -195,10 +195,10 @@ def report(where: dict[str, str], rows: list[dict], totals: list[float]) -> None
     verdict("median error", median(best), median(best) <= most, f"at most {most}")
     beyond = sum(error > 0.1 for error in best)
     verdict("beyond 10%", beyond, beyond <= 1, "at most 1")
-    half_sum = median(errors["isolated", "sum of latencies"]) / 2
-    verdict(
-        "against half the sums' error", median(best), median(best) <= half_sum, f"{half_sum:.3g}"
-    )
+    if dtype != INT8:  # what is wanted there is said above
+        half_sum = median(errors["isolated", "sum of latencies"]) / 2
+        of_sums = f"{half_sum:.3g}"
+        verdict("against half the sums' error", median(best), median(best) <= half_sum, of_sums)
     verdict("intervals hold", inside["isolated"], inside["isolated"] >= 0.9, "at least 0.9")
 
 
