@@ -51,6 +51,7 @@ def masked(line: str) -> str:
     line = re.sub(f"{KIND} {NUMBER}", "CHOSEN", re.sub(r"\b(ms|us|s)\b", "UNIT", line))
     line = re.sub(NUMBER, "N", re.sub(VERDICT, "VERDICT", line))
     line = re.sub("N VERDICT(, N VERDICT)*", "VERDICTS", line)
+    line = re.sub(r"\b(predicted|measured)(?= +N UNIT)", "KNOWN", line)  # of a front's point
     if "DEVICE" not in line:  # what a plan decides of a layer, and why
         line = re.sub(r"(?<=->N) +(CHOSEN|original) .*", " DECIDED", line)
     return " ".join(line.split())
