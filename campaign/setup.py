@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import documents
-from ..backends.base import Backend
+from ..backends.base import Backend, in_dtype
 from ..backends.boards import board_of
 from ..backends.registry import open_backend
 from ..errors import BackendError, UsageError
@@ -60,7 +60,7 @@ class Setup:
     def in_dtype(self, dtype: str) -> Setup:
         """Return the same set-up for another dtype. Raises `BackendError` where the device cannot
         compute in it."""
-        return replace(self, policy=self.backend.resolve_policy(replace(self.policy, dtype=dtype)))
+        return replace(self, policy=in_dtype(self.backend, self.policy, dtype))
 
     @property
     def model(self) -> documents.Model:

@@ -113,7 +113,7 @@ class Promise(Strict):
 
 class NetworkInDtype(Strict):
     """One of the networks in another type than float32, timed in the same rounds as the others; its
-    speedup is over the original in float32. `recipe` says how its chains were balanced in int8,
+    speedup is over the original in float32. `recipe` says how it was quantised to int8,
     `network_error` is the one on the report split, with `errors` by part and by picture (null
     without pictures)."""
 

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -26,13 +25,12 @@ from ..ops.torch_writer import to_torch
 from ..records import Decomposition, LayerSpec
 from .assembly import Assembly
 from .cotangents import Cotangents
-from .gradients import by_batch
 from .layer_changes import Product, Replacement
-from .sensitivities import Candidates, Change, Held, drafts, portions, squares
+from .sensitivities import Candidates, Change, Held, drafts, portions, summed
 
 LEVELS, SIGNED = 255, 127
 POWER = 0.75
-"""Of a channel's range, by which it is divided."""
+"""Of a channel's range, by which it is divided: that of `quantization.balancing.USUAL`."""
 
 
 def rounding_contributions(
@@ -45,13 +43,8 @@ def rounding_contributions(
     """Return what rounding each layer alone would add to the squared network error over the inputs
     (n, ...), to first order, as it is (`ORIGINAL`) or as what it may become: one forward pass, and
     a backward pass for each cotangent. Raises `ModelError` where no gradient can be taken."""
-    found: dict[Change, float] = {}
-    for portion in portions(assembly, candidates, bytes_of_output):
-        held = _held(assembly, portion)
-        work = partial(squares, held, cotangents)
-        total = np.sum(list(by_batch(network, inputs, network.inputs.batch, work)), axis=0)
-        found |= dict(zip(held.order, total.tolist(), strict=True))
-    return found
+    changes = (_held(assembly, one) for one in portions(assembly, candidates, bytes_of_output))
+    return summed(changes, network, inputs, cotangents)
 
 
 def bytes_of_output(spec: LayerSpec, _chain: Chain) -> int:

@@ -10,7 +10,7 @@ candidate's contribution to the squared network error (see `factors.cotangents`)
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -53,13 +53,21 @@ def contributions(
     its layer's turn in a backward pass. Candidates whose changes do not fit into `MAX_BYTES`
     together take further passes. Raises `ModelError` where no gradient can be taken.
     """
+    changes = (Held.of(assembly, one) for one in portions(assembly, candidates, bytes_held))
+    found = summed(changes, network, inputs, cotangents)
+    require_gradients(value > 0 for value in found.values())
+    return found
+
+
+def summed(
+    changes: Iterable[Held], network: Differentiable, inputs: Given, cotangents: Cotangents
+) -> dict[Change, float]:
+    """Return for each change the squares over the inputs (n, ...): one pass for each portion."""
     found: dict[Change, float] = {}
-    for portion in portions(assembly, candidates, bytes_held):
-        held = Held.of(assembly, portion)
+    for held in changes:
         work = partial(squares, held, cotangents)
         total = np.sum(list(by_batch(network, inputs, network.inputs.batch, work)), axis=0)
         found |= dict(zip(held.order, total.tolist(), strict=True))
-    require_gradients(value > 0 for value in found.values())
     return found
 
 

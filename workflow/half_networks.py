@@ -5,8 +5,6 @@ The files are those in float32: the backend rounds weights and activations by it
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from .. import documents
 from ..backends.base import SaysHow, in_dtype
 from ..backends.registry import open_backend
@@ -56,8 +54,7 @@ def in_half_precision(
     _pictures: Calibration | None,
 ) -> dict[str, Typed]:
     """Both networks, by name (see `NAMES`), as they answer on the backend in the type."""
-    policy = in_dtype(setup.backend, setup.policy, options.dtype)
-    form, networks = in_half(replace(setup, policy=policy)), (planned.network, compressed)
+    form, networks = in_half(setup.in_dtype(options.dtype)), (planned.network, compressed)
     return {
         name: Typed(options.dtype, network, form.answering(network), options.dtype)
         for name, network in zip(NAMES, networks, strict=True)

@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -125,9 +126,7 @@ def test_a_device_that_hangs_goes_into_quarantine_and_comes_back(
 ) -> None:
     # Nobody has measured on its kind; its first timing is the trial when it registers.
     hanging = "fake:step=12,hang_at=2"
-    lab.start_worker("three", hanging, "--label", "hangs", "--hang-after", "1s")
-    try:
-        until(lambda: client.fleet("label=hangs").devices, "the third device")
+    with working(lab, client, "three", hanging, "hangs", "--hang-after", "1s"):
         job = client.submit("profile", network=network, device="label=hangs", kinds=["svd"])
         with pytest.raises(UsageError, match=r"is in quarantine \(job .* made no progress for 1 s"):
             client.wait(job)
@@ -141,8 +140,19 @@ def test_a_device_that_hangs_goes_into_quarantine_and_comes_back(
         again = client.submit("profile", network=network, device="label=hangs", kinds=["svd"])
         until(lambda: client.job(again["id"])["state"] == "running", "another try")
         client.cancel(again["id"])
+
+
+@contextmanager
+def working(
+    lab: Lab, client: Client, name: str, backend: str, label: str, *more: str
+) -> Iterator[None]:
+    """A worker of that name, with a device of that label that has come, for as long as it takes."""
+    lab.start_worker(name, backend, "--label", label, *more)
+    try:
+        until(lambda: client.fleet(f"label={label}").devices, f"the device of {name}")
+        yield
     finally:
-        lab.kill("three")
+        lab.kill(name)
 
 
 @pytest.fixture(scope="module")
@@ -220,9 +230,7 @@ def test_a_disk_that_is_full_fails_the_job_and_leaves_the_device(
 ) -> None:
     """The network has 280 KiB, and the next one 40."""
     small = write_one_layer(tmp_path / "small.onnx")
-    lab.start_worker("four", OTHER_KIND, "--label", "full", "--host-name", "board-four")
-    try:
-        until(lambda: client.fleet("label=full").devices, "the fourth device")
+    with working(lab, client, "four", OTHER_KIND, "full", "--host-name", "board-four"):
         job = client.submit("profile", network=network, device="label=full", kinds=["svd"])
         with pytest.raises(RankwiseError, match=r"board-four cannot keep a file .* No space left"):
             client.wait(job)
@@ -231,8 +239,6 @@ def test_a_disk_that_is_full_fails_the_job_and_leaves_the_device(
         fits = client.upload_network(small)["id"]
         asked = {"network": fits, "device": "label=full", "kinds": ["svd"]}
         assert client.wait(client.submit("profile", **asked))["complete"]
-    finally:
-        lab.kill("four")
 
 
 def write_one_layer(path: Path) -> Path:

@@ -8,12 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import ModelProto, helper
 
+from rankwise.factors.rounding import POWER
 from rankwise.lowrank import applicable_kinds, full_ranks, lower, rank_step
 from rankwise.models.onnx_session import TensorSession
 from rankwise.ops.chain import Chain, random_weights
 from rankwise.ops.onnx_writer import chain_model
 from rankwise.quantization.balancing import (
     NAIVE,
+    USUAL,
     Balance,
     balanced,
     channel_factors,
@@ -123,3 +125,7 @@ def test_between_two_layers_a_relu_lets_factors_through() -> None:
 def test_a_balance_says_what_it_is() -> None:
     assert str(NAIVE) == "as the quantiser does it"
     assert str(Balance(1 / 3, 3 / 4)) == "channels balanced by 0.33 (links 0.75)"
+
+
+def test_searches_model_what_networks_are_balanced_by() -> None:
+    assert USUAL.links == POWER
