@@ -129,7 +129,7 @@ def measure(browser: Browser, network: Path) -> None:
         "return getComputedStyle(document.querySelector('.pass'), '::before').content"
     )
     browser.press('#profile-form [name="rank_quantum"]', "64")
-    browser.press('#profile-form [name="max_time_s"]', "4")
+    browser.press('#profile-form [name="max_time_s"]', "8")
     browser.press("#profile-form button", Keys.ENTER)
     browser.until(lambda: " of " in browser.one(".job p").text)
     browser.shoot("running-1280-light")
